@@ -1,0 +1,78 @@
+"""The named variants: ``<head>-<encoder>``, such as ``deeplabv3plus-ma-resnet50_vd``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from typing import Any
+
+from models import memory
+from models.backbone import STAGE_CHANNELS, ResNet50
+from models.memory import MemoryOptions
+from models.segmenter import MaResNet50, Segmenter
+
+HEADS = {
+    "deeplabv3plus": "models.heads.deeplabv3plus:DeepLabV3Plus",
+}
+ENCODERS = ("resnet50", "resnet50_vd", "ma-resnet50", "ma-resnet50_vd")
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a network's architecture; a checkpoint keeps it beside the weights."""
+
+    head: str = "deeplabv3plus"
+    encoder: str = "ma-resnet50"
+    classes: int = 11
+    output_stride: int = 16
+    preset: str = "default"
+    memory: dict[str, Any] = field(default_factory=dict)
+    mean: tuple[float, float, float] = IMAGENET[0]
+    std: tuple[float, float, float] = IMAGENET[1]
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"no head {self.head!r}; there are {', '.join(HEADS)}")
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"no encoder {self.encoder!r}; there are {', '.join(ENCODERS)}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.head}-{self.encoder}"
+
+    @property
+    def options(self) -> MemoryOptions | None:
+        """The memory's options; None for a plain encoder."""
+        if not self.encoder.startswith("ma-"):
+            return None
+        changes = {k: tuple(v) if k == "stages" and v else v for k, v in self.memory.items()}
+        return memory.options(self.preset, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Recipe:
+        triples = {key: tuple(given[key]) for key in ("mean", "std") if key in given}
+        return cls(**{**given, **triples})
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """``deeplabv3plus-ma-resnet50`` -> head and encoder. Raises ValueError with the choices."""
+    head, _, encoder = name.partition("-")
+    Recipe(head=head, encoder=encoder)
+    return head, encoder
+
+
+def build(recipe: Recipe) -> Segmenter:
+    """The network with fresh weights."""
+    trunk = ResNet50(recipe.output_stride, vd=recipe.encoder.endswith("_vd"))
+    module, _, name = HEADS[recipe.head].partition(":")
+    head_class = getattr(import_module(module), name)
+    head = head_class(STAGE_CHANNELS, recipe.classes, recipe.output_stride)
+    chosen = recipe.options
+    stages = (chosen.stages or head_class.stages) if chosen else ()
+    return Segmenter(MaResNet50(trunk, stages, chosen), head, recipe.mean, recipe.std)

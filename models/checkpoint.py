@@ -1,0 +1,64 @@
+"""Checkpoints: a recipe, its weights and whatever training wants to keep, in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.build import Recipe, build
+from models.segmenter import Segmenter
+
+FORMAT = "mastream-checkpoint-1"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of ours; the message says what is wrong with it."""
+
+
+def save(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], **more: Any) -> None:
+    """Write at once or not at all: a kill half-way leaves the file before it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save({"format": FORMAT, "recipe": recipe.to_dict(), "weights": dict(weights)} | more,
+               partial)  # fmt: skip
+    os.replace(partial, path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """All that :func:`save` wrote. Raises CheckpointError."""
+    try:
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist") from error
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
+    if not isinstance(kept, dict) or kept.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a {FORMAT} file; train one with training.train")
+    return kept
+
+
+def load(path: Path) -> tuple[Segmenter, Recipe, dict[str, Any]]:
+    """The network in eval mode, its recipe, and the rest of the file."""
+    kept = read(path)
+    recipe = Recipe.from_dict(kept["recipe"])
+    network = build(recipe)
+    try:
+        network.load_state_dict(kept["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its own recipe: {error}") from error
+    return network.eval(), recipe, kept
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Sixteen hex digits that change with any weight."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

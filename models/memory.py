@@ -1,0 +1,235 @@
+"""Partial Channel Memory Attention (PCMA) and its FIFO: the paper's section 3, one module a stage.
+
+A stage's memory is a FIFO of T (key, value) entries, newest first, and one count a stream of how
+many are filled. Everything here is state in, state out: :class:`PCMA` is given the FIFO of the
+frames before and returns the entry of this one; :func:`push` makes the next FIFO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers import resize
+
+KEY_SCALE = 10.0
+"""Normalised keys are a channel softmax times this: attention logits lie in 0..100."""
+
+EMPTY_LOGIT = -1e4
+"""What an empty slot adds to its logits: exp of it is 0, and fp16 can hold it (-inf makes NaN)."""
+
+MEAN_FLOOR = 1e-6
+JUDGE_RANGE = (0.1, 0.9)
+
+KEY_NORMS = ("softmax", "none")
+MEMORY_VALUES = ("selected", "enhanced")
+ATTENTION_STRIDES = (1, 2, 4)
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""q (B, N, w), k (B, M, w), v (B, M, w) -> (B, N, w): softmax(q k^T) v, with no scaling."""
+
+
+def _one_of(field: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value}")
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """All that paper, release and we differ in. ``stages`` None: those that the head reads."""
+
+    stages: tuple[int, ...] | None = None
+    frames: int = 2
+    ratio: float = 0.25
+    attention_stride: int = 2
+    key_norm: str = "softmax"
+    memory_value: str = "selected"
+    enhanced_norm: bool = True
+    judge: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("key_norm", self.key_norm, KEY_NORMS)
+        _one_of("memory_value", self.memory_value, MEMORY_VALUES)
+        _one_of("attention_stride", self.attention_stride, ATTENTION_STRIDES)
+        if self.frames < 1:
+            raise ValueError("a memory keeps at least one frame")
+        if not 0 < self.ratio <= 1:
+            raise ValueError(f"ratio is a share of the channels, not {self.ratio}")
+
+    @property
+    def horizon(self) -> int | None:
+        """On how many past frames a result depends; None where it is unbounded."""
+        return self.frames if self.memory_value == "selected" else None
+
+    def selected(self, channels: int) -> int:
+        """How many channels of a stage memory acts on; even, at least 2."""
+        return max(2, round(channels * self.ratio / 2) * 2)
+
+
+PRESETS = {
+    "default": MemoryOptions(),
+    "paper": MemoryOptions(
+        stages=(1, 2, 3, 4),
+        key_norm="none",
+        memory_value="enhanced",
+        enhanced_norm=False,
+        judge=True,
+    ),
+    "release": MemoryOptions(stages=(1, 2, 3), frames=1),
+}
+
+
+def options(preset: str = "default", **changes: object) -> MemoryOptions:
+    """A preset with some fields changed. Raises ValueError for an unknown preset or value."""
+    _one_of("preset", preset, tuple(PRESETS))
+    return replace(PRESETS[preset], **changes)  # type: ignore[arg-type]  # checked when made
+
+
+class StageFifo(NamedTuple):
+    """One stage's memory, newest first: key (B, T, N, d) and value (B, T, N, s)."""
+
+    key: Tensor
+    value: Tensor
+
+
+class Enhanced(NamedTuple):
+    """What a PCMA step gives: the map, this frame's entry (B, N, .), the judge's ``a`` (B,)."""
+
+    feature: Tensor
+    key: Tensor
+    value: Tensor
+    judge: Tensor
+
+
+class PCMA(nn.Module):
+    """One stage's attention to its memory: feature (B, c, h, w) -> the same shape, enhanced."""
+
+    def __init__(self, channels: int, options: MemoryOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.width = options.selected(channels)
+        self.key_width = self.width // 2
+        stride = options.attention_stride
+        # A 3x3 convolution and nearest down-sampling are one strided convolution.
+        self.key_conv = nn.Conv2d(self.width, self.key_width, 3, stride, 1, bias=False)
+        self.key_bn = nn.BatchNorm2d(self.key_width)
+        self.norm = nn.BatchNorm2d(self.width) if options.enhanced_norm else nn.Identity()
+        self.attend: Attend = attend
+
+    def tokens(self, height: int, width: int) -> int:
+        """Positions one entry holds for a stage's map of this size."""
+        stride = self.options.attention_stride
+        return -(-height // stride) * -(-width // stride)
+
+    def forward(self, feature: Tensor, fifo: StageFifo, count: Tensor) -> Enhanced:
+        """``count`` (B,) int64: entries of ``fifo`` that are filled. Slots beyond never matter."""
+        passed, sel = torch.split(feature, [feature.shape[1] - self.width, self.width], dim=1)
+        key = self.encode_key(sel)
+        recalled = self.norm_recalled(self.recall(key, fifo, count), feature, count)
+        mixed = add_mean_scaled(recalled, sel)
+        judge = judge_statistic(mixed)
+        mixed = torch.where(self.accepts(judge, count), mixed, sel)
+        value = self.encode_value(sel if self.options.memory_value == "selected" else mixed)
+        return Enhanced(torch.cat([passed, mixed], dim=1), to_tokens(key), value, judge)
+
+    def encode_key(self, sel: Tensor) -> Tensor:
+        """Selected channels (B, s, h, w) -> key map (B, d, h', w'), normalised over channels."""
+        key = F.relu(self.key_bn(self.key_conv(sel)))
+        if self.options.key_norm == "none":
+            return key
+        return (key.float().softmax(dim=1) * KEY_SCALE).to(key.dtype)
+
+    def encode_value(self, sel: Tensor) -> Tensor:
+        """(B, s, h, w) -> what the memory keeps of it, (B, N, s)."""
+        stride = self.options.attention_stride
+        return to_tokens(F.relu(sel[:, :, ::stride, ::stride]))
+
+    def recall(self, query: Tensor, fifo: StageFifo, count: Tensor) -> Tensor:
+        """Attention over all T*N remembered positions (eq. 2) -> map (B, s, h', w')."""
+        batch, frames, tokens, _ = fifo.key.shape
+        height, width = query.shape[2:]
+        held = (torch.arange(frames, device=count.device) < count[:, None])[:, :, None, None]
+        keys = torch.where(held, fifo.key, 0.0)
+        values = torch.where(held, fifo.value, 0.0).reshape(batch, frames * tokens, self.width)
+        empty = torch.where(held, 0.0, EMPTY_LOGIT).to(keys.dtype).expand(-1, -1, tokens, -1)
+        keys = self._pad(keys, empty).reshape(batch, frames * tokens, self.width)
+        asked = to_tokens(query)
+        asked = self._pad(asked, torch.ones_like(asked[..., :1]))
+        return from_tokens(self.attend(asked, keys, values), height, width)
+
+    def norm_recalled(self, recalled: Tensor, feature: Tensor, count: Tensor) -> Tensor:
+        """To the feature's own size, then BN and ReLU where the options say so."""
+        recalled = resize(recalled, feature)
+        if not self.options.enhanced_norm:
+            return recalled
+        if self.training:
+            return self._norm_held(recalled, count > 0)
+        return F.relu(self.norm(recalled))
+
+    def _norm_held(self, recalled: Tensor, held: Tensor) -> Tensor:
+        """As above, but what empty memories recall stays out of the batch statistics."""
+        if not bool(held.any()):
+            return recalled
+        normed = torch.zeros_like(recalled)
+        normed[held] = F.relu(self.norm(recalled[held]))
+        return normed
+
+    def accepts(self, judge: Tensor, count: Tensor) -> Tensor:
+        """(B, 1, 1, 1) bool: may memory have its say? Not when empty; eq. 5 where it judges."""
+        accepted = count > 0
+        if self.options.judge:
+            low, high = JUDGE_RANGE
+            accepted = accepted & (judge > low) & (judge < high)
+        return accepted[:, None, None, None]
+
+    def _pad(self, x: Tensor, spare: Tensor) -> Tensor:
+        """Keys to the value's width: fused attention wants equal widths, and the scale is 1.
+
+        The first spare channel carries the slot mask: 1 in the query, EMPTY_LOGIT in an empty
+        slot's key, so that no mask tensor is needed.
+        """
+        rest = self.width - self.key_width - 1
+        return F.pad(torch.cat([x, spare], dim=-1), (0, rest))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention without 1/sqrt(d) (eq. 2), by the fused kernel of the device."""
+    one_head = (x[:, None] for x in (q, k, v))
+    return F.scaled_dot_product_attention(*one_head, scale=1.0)[:, 0]
+
+
+def add_mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
+    """Eq. 3, ``E * mean(sel) / mean(E) + sel``: per sample, means in float32."""
+    of_sel = sel.float().mean(dim=(1, 2, 3), keepdim=True)
+    of_recalled = recalled.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=MEAN_FLOOR)
+    return recalled * (of_sel / of_recalled).to(sel.dtype) + sel
+
+
+def judge_statistic(mixed: Tensor) -> Tensor:
+    """Eq. 4, ``(mean - min) / (max - min)`` of each sample: (B, s, h, w) -> (B,)."""
+    flat = mixed.flatten(1).float()
+    low, high = flat.amin(dim=1), flat.amax(dim=1)
+    return (flat.mean(dim=1) - low) / (high - low).clamp(min=MEAN_FLOOR)
+
+
+def push(fifo: StageFifo, key: Tensor, value: Tensor) -> StageFifo:
+    """The next FIFO: this frame's entry first, the oldest gone."""
+    return StageFifo(
+        torch.cat([key[:, None], fifo.key[:, :-1]], dim=1),
+        torch.cat([value[:, None], fifo.value[:, :-1]], dim=1),
+    )
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(B, c, h, w) -> (B, h*w, c)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def from_tokens(x: Tensor, height: int, width: int) -> Tensor:
+    """(B, h*w, c) -> (B, c, h, w)."""
+    return x.transpose(1, 2).unflatten(2, (height, width))

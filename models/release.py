@@ -1,0 +1,162 @@
+"""The release's parameter names (PaddleSeg's) and ours: a converter for its checkpoints.
+
+Every one of our convolutions has one counterpart there; the batch norm that follows it lies beside
+it. The release's heads give some convolutions a bias before batch norm, which changes nothing but
+the norm's mean: it is folded into it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.segmenter import Segmenter
+
+MEMORY_NAMES = {1: "mem_256", 2: "mem_512", 3: "mem_1024", 4: "mem_2048"}
+
+PAIR_PATHS = (
+    (r"encoder\.trunk\.conv1\.(\d)\.conv", lambda m: f"backbone.conv1_{int(m[1]) + 1}"),
+    (
+        r"encoder\.trunk\.layer(\d)\.(\d+)\.conv(\d)",
+        lambda m: f"backbone.bb_{int(m[1]) - 1}_{m[2]}.conv{int(m[3]) - 1}",
+    ),
+    (
+        r"encoder\.trunk\.layer(\d)\.(\d+)\.downsample\.\d",
+        lambda m: f"backbone.bb_{int(m[1]) - 1}_{m[2]}.short",
+    ),
+    (
+        r"encoder\.pcma\.(\d)\.key_conv",
+        lambda m: f"backbone.{MEMORY_NAMES[int(m[1])]}.key_enc.0",
+    ),
+)
+"""Our path of a convolution that a batch norm follows -> the release's path of the pair."""
+
+
+class ReleaseError(ValueError):
+    """Parameters that are not the release's for this network; the message names the first."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A convolution and the batch norm behind it: the release's path, and our two modules."""
+
+    path: str
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+    biased: bool
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A module with no partner: a batch norm or a convolution, under the release's path."""
+
+    path: str
+    module: nn.Conv2d | nn.BatchNorm2d
+
+
+def walk(network: Segmenter) -> Iterator[Pair | Alone]:
+    """Every convolution and norm of ours with the release's name for it.
+
+    Raises ReleaseError for a network that the release has no counterpart of.
+    """
+    modules = dict(network.named_modules())
+    paired = set()
+    for name, module in modules.items():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        norm = _norm_after(name, modules)
+        if norm is None:
+            yield Alone(_head_path(network, name)[0], module)
+            continue
+        paired.add(id(norm))
+        path = next((to(m) for at, to in PAIR_PATHS if (m := re.fullmatch(at, name))), None)
+        biased = False
+        if path is None:
+            path, biased = _head_path(network, name)
+        yield Pair(path, module, norm, biased)
+    for name, module in modules.items():
+        if isinstance(module, nn.BatchNorm2d) and id(module) not in paired:
+            found = re.fullmatch(r"encoder\.pcma\.(\d)\.norm", name)
+            if not found:
+                raise ReleaseError(f"the release has no counterpart of {name}")
+            yield Alone(f"backbone.{MEMORY_NAMES[int(found[1])]}.bn_relu.0", module)
+
+
+def _norm_after(name: str, modules: Mapping[str, nn.Module]) -> nn.BatchNorm2d | None:
+    """The batch norm that our naming puts behind a convolution."""
+    head, _, last = name.rpartition(".")
+    sibling = f"{int(last) + 1}" if last.isdigit() else re.sub(r"conv(\d?)$", r"bn\1", last)
+    norm = modules.get(f"{head}.{sibling}")
+    return norm if isinstance(norm, nn.BatchNorm2d) else None
+
+
+def _head_path(network: Segmenter, name: str) -> tuple[str, bool]:
+    """The release's path of a head's convolution, and whether it has a bias there."""
+    for at, path, biased in network.head.release_paths:
+        if found := re.fullmatch(at, name.removeprefix("head.")):
+            return "head." + found.expand(path), biased
+    raise ReleaseError(f"the release has no counterpart of {name}")
+
+
+def release_shapes(network: Segmenter) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter that the release's checkpoint of this network holds."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for item in walk(network):
+        if isinstance(item, Pair):
+            shapes[f"{item.path}._conv.weight"] = tuple(item.conv.weight.shape)
+            if item.biased:
+                shapes[f"{item.path}._conv.bias"] = (item.conv.out_channels,)
+            shapes |= _norm_shapes(f"{item.path}._batch_norm", item.norm)
+        elif isinstance(item.module, nn.Conv2d):
+            shapes[f"{item.path}.weight"] = tuple(item.module.weight.shape)
+            if item.module.bias is not None:
+                shapes[f"{item.path}.bias"] = tuple(item.module.bias.shape)
+        else:
+            shapes |= _norm_shapes(item.path, item.module)
+    return shapes
+
+
+def _norm_shapes(path: str, norm: nn.BatchNorm2d) -> dict[str, tuple[int, ...]]:
+    return {f"{path}.{n}": (norm.num_features,) for n in ("weight", "bias", "_mean", "_variance")}
+
+
+@torch.no_grad()
+def load_release(network: Segmenter, state: Mapping[str, Tensor]) -> None:
+    """Load the release's parameters into ours. Parameters beyond ours are left alone.
+
+    Raises ReleaseError for one that is missing or of another shape.
+    """
+    _check(release_shapes(network), state)
+    for item in walk(network):
+        if isinstance(item, Pair):
+            item.conv.weight.copy_(state[f"{item.path}._conv.weight"])
+            _load_norm(item.norm, f"{item.path}._batch_norm", state)
+            if item.biased:
+                assert item.norm.running_mean is not None
+                item.norm.running_mean -= state[f"{item.path}._conv.bias"]
+        elif isinstance(item.module, nn.Conv2d):
+            item.module.weight.copy_(state[f"{item.path}.weight"])
+            if item.module.bias is not None:
+                item.module.bias.copy_(state[f"{item.path}.bias"])
+        else:
+            _load_norm(item.module, item.path, state)
+
+
+def _check(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) -> None:
+    for name, shape in shapes.items():
+        if name not in state:
+            raise ReleaseError(f"the release's parameter {name} is missing")
+        if tuple(state[name].shape) != shape:
+            raise ReleaseError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
+
+
+def _load_norm(norm: nn.BatchNorm2d, path: str, state: Mapping[str, Tensor]) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None
+    norm.weight.copy_(state[f"{path}.weight"])
+    norm.bias.copy_(state[f"{path}.bias"])
+    norm.running_mean.copy_(state[f"{path}._mean"])
+    norm.running_var.copy_(state[f"{path}._variance"])

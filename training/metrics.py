@@ -1,0 +1,32 @@
+"""Dataset-level metrics from one confusion matrix (the paper's eq. 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.int64]
+
+
+def confusion(truth: NDArray[np.uint8], guess: NDArray[np.uint8], classes: int) -> Matrix:
+    """(classes, classes) counts, truth by row; labels from ``classes`` on are void."""
+    counted = truth < classes
+    pairs = truth[counted].astype(np.int64) * classes + guess[counted]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def iou(matrix: Matrix) -> NDArray[np.float64]:
+    """Intersection over union by class; NaN for one that neither truth nor guess has."""
+    hit = np.diag(matrix).astype(np.float64)
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - hit
+    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def mean_iou(matrix: Matrix) -> float:
+    """Mean over the classes that occur."""
+    return float(np.nanmean(iou(matrix)))
+
+
+def accuracy(matrix: Matrix) -> float:
+    """Share of labelled pixels that are right."""
+    return float(np.diag(matrix).sum() / max(1, matrix.sum()))
