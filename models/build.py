@@ -56,7 +56,9 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Recipe:
-        triples = {key: tuple(given[key]) for key in ("mean", "std") if key in given}
+        triples: dict[str, Any] = {
+            key: tuple(given[key]) for key in ("mean", "std") if key in given
+        }
         return cls(**{**given, **triples})
 
 

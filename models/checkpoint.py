@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.build import Recipe, build
+from models.layers import fold_norms
 from models.segmenter import Segmenter
 
 FORMAT = "mastream-checkpoint-1"
@@ -25,9 +25,10 @@ def save(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], **more: Any)
     """Write at once or not at all: a kill half-way leaves the file before it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"format": FORMAT, "recipe": recipe.to_dict(), "weights": dict(weights)} | more,
-               partial)  # fmt: skip
-    os.replace(partial, path)
+    torch.save(
+        {"format": FORMAT, "recipe": recipe.to_dict(), "weights": dict(weights)} | more, partial
+    )
+    partial.replace(path)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -53,6 +54,21 @@ def load(path: Path) -> tuple[Segmenter, Recipe, dict[str, Any]]:
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its own recipe: {error}") from error
     return network.eval(), recipe, kept
+
+
+def rebuild(network: Segmenter, recipe: Recipe) -> Segmenter:
+    """The same weights under another recipe: output stride and FIFO length have none of their own.
+
+    A folded network stays folded. Raises CheckpointError where the weights do not fit.
+    """
+    other = build(recipe).eval()
+    if not any(isinstance(m, nn.BatchNorm2d) for m in network.encoder.trunk.modules()):
+        fold_norms(other)
+    try:
+        other.load_state_dict(network.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(f"these weights do not fit {recipe.name}: {error}") from error
+    return other
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -199,8 +199,8 @@ class PCMA(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention without 1/sqrt(d) (eq. 2), by the fused kernel of the device."""
-    one_head = (x[:, None] for x in (q, k, v))
-    return F.scaled_dot_product_attention(*one_head, scale=1.0)[:, 0]
+    q, k, v = (x[:, None] for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
 
 
 def add_mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
@@ -232,4 +232,5 @@ def to_tokens(x: Tensor) -> Tensor:
 
 def from_tokens(x: Tensor, height: int, width: int) -> Tensor:
     """(B, h*w, c) -> (B, c, h, w)."""
-    return x.transpose(1, 2).unflatten(2, (height, width))
+    batch, _, channels = x.shape
+    return x.transpose(1, 2).reshape(batch, channels, height, width)

@@ -39,7 +39,7 @@ class VectorsError(ValueError):
 def prescribed(name: str, shape: tuple[int, ...], salt: str) -> NDArray[np.float32]:
     """The value of the release's parameter ``name``: a draw seeded by salt and name alone."""
     g = np.random.default_rng(zlib.crc32((salt + name).encode()))
-    if name.endswith("._mean") or name.endswith("bias"):
+    if name.endswith(("._mean", "bias")):
         value = g.normal(size=shape) * 0.1
     elif name.endswith("._variance"):
         value = g.uniform(0.5, 1.5, shape)
@@ -113,9 +113,10 @@ def relative_error(
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m models.parity", description=__doc__,
+        "python -m models.parity",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("vectors", type=Path)
     parser.add_argument("--head", default="deeplabv3plus", choices=tuple(HEADS))
     parser.add_argument("--salt", default="a:", help="what precedes a name in its seed")
@@ -126,8 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"models.parity: {given.vectors}: {error}", file=sys.stderr)
         return 2
-    for name, error in errors.items():
-        print(f"{name:<12} {error:.2e}{'' if error <= TOLERANCE else '   above tolerance'}")
+    for name, found in errors.items():
+        print(f"{name:<12} {found:.2e}{'' if found <= TOLERANCE else '   above tolerance'}")
     worst = max(errors.values())
     print(f"largest relative error {worst:.2e}, tolerance {TOLERANCE:.0e}")
     return 0 if worst <= TOLERANCE else 1

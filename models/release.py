@@ -8,17 +8,18 @@ the norm's mean: it is folded into it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from models.layers import norm_after
 from models.segmenter import Segmenter
 
 MEMORY_NAMES = {1: "mem_256", 2: "mem_512", 3: "mem_1024", 4: "mem_2048"}
 
-PAIR_PATHS = (
+PAIR_PATHS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"encoder\.trunk\.conv1\.(\d)\.conv", lambda m: f"backbone.conv1_{int(m[1]) + 1}"),
     (
         r"encoder\.trunk\.layer(\d)\.(\d+)\.conv(\d)",
@@ -68,7 +69,7 @@ def walk(network: Segmenter) -> Iterator[Pair | Alone]:
     for name, module in modules.items():
         if not isinstance(module, nn.Conv2d):
             continue
-        norm = _norm_after(name, modules)
+        norm = norm_after(name, modules)
         if norm is None:
             yield Alone(_head_path(network, name)[0], module)
             continue
@@ -84,14 +85,6 @@ def walk(network: Segmenter) -> Iterator[Pair | Alone]:
             if not found:
                 raise ReleaseError(f"the release has no counterpart of {name}")
             yield Alone(f"backbone.{MEMORY_NAMES[int(found[1])]}.bn_relu.0", module)
-
-
-def _norm_after(name: str, modules: Mapping[str, nn.Module]) -> nn.BatchNorm2d | None:
-    """The batch norm that our naming puts behind a convolution."""
-    head, _, last = name.rpartition(".")
-    sibling = f"{int(last) + 1}" if last.isdigit() else re.sub(r"conv(\d?)$", r"bn\1", last)
-    norm = modules.get(f"{head}.{sibling}")
-    return norm if isinstance(norm, nn.BatchNorm2d) else None
 
 
 def _head_path(network: Segmenter, name: str) -> tuple[str, bool]:

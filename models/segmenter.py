@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,8 @@ from models.memory import PCMA, MemoryOptions, StageFifo, push
 from models.spec import StageMemory
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True)
+class Memory:
     """What B streams remember: entries held (B,) int64 and a FIFO for each stage with PCMA."""
 
     count: Tensor
@@ -89,10 +91,16 @@ class MaResNet50(nn.Module):
 class Segmenter(nn.Module):
     """Encoder and head with pre- and post-processing inside: what is exported and served."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
-        self, encoder: MaResNet50, head: Head,
-        mean: Sequence[float], std: Sequence[float],
-    ) -> None:  # fmt: skip
+        self,
+        encoder: MaResNet50,
+        head: Head,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head

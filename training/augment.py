@@ -70,7 +70,8 @@ def recolour(image: Image, drawn: Draw) -> Image:
     pixels = image.astype(np.float32)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = (grey + (pixels - grey) * drawn.saturation) * drawn.gain + drawn.offset
-    return pixels.clip(0, 255).astype(np.uint8)
+    recoloured: Image = pixels.clip(0, 255).astype(np.uint8)
+    return recoloured
 
 
 def _pad(image: Image, label: Image, crop: tuple[int, int]) -> tuple[Image, Image]:

@@ -8,32 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.spec import ClassLabel
-
 VOID = 255
 """The label of a pixel that counts for nothing, in every dataset here."""
 
 CAMVID_VOID = 11
 CAMVID_SPLITS = ("train", "val", "test")
-CAMVID_CLASSES = (
-    ClassLabel("Sky", (128, 128, 128)),
-    ClassLabel("Building", (128, 0, 0)),
-    ClassLabel("Pole", (192, 192, 128)),
-    ClassLabel("Road", (128, 64, 128)),
-    ClassLabel("Pavement", (60, 40, 222)),
-    ClassLabel("Tree", (128, 128, 0)),
-    ClassLabel("SignSymbol", (192, 128, 128)),
-    ClassLabel("Fence", (64, 64, 128)),
-    ClassLabel("Car", (64, 0, 128)),
-    ClassLabel("Pedestrian", (64, 64, 0)),
-    ClassLabel("Bicyclist", (0, 128, 192)),
-)
 FRAME_NAME = re.compile(r"(?P<sequence>.+)_f?(?P<number>\d+)$")
 
 
@@ -106,7 +92,7 @@ def split_clips(samples: Sequence[Sample]) -> list[Clip]:
 
 def _usual_spacing(ordered: Sequence[Sample]) -> dict[str, float]:
     gaps: dict[str, list[int]] = {}
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before.sequence == after.sequence:
             gaps.setdefault(after.sequence, []).append(after.number - before.number)
     return {sequence: float(np.median(of)) * 1.5 for sequence, of in gaps.items()}
@@ -117,7 +103,7 @@ def read_image(sample: Sample) -> NDArray[np.uint8]:
     image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"{sample.image} cannot be read as a picture")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
 
 
 def read_label(sample: Sample) -> NDArray[np.uint8]:
@@ -136,4 +122,5 @@ def class_shares(clips: Sequence[Clip], classes: int) -> NDArray[np.float64]:
     for clip in clips:
         for sample in clip.samples:
             counts += np.bincount(read_label(sample).ravel(), minlength=256)
-    return counts[:classes] / max(1, counts[:classes].sum())
+    shares: NDArray[np.float64] = counts[:classes] / max(1, counts[:classes].sum())
+    return shares

@@ -19,7 +19,7 @@ class Learner:
     """Network, optimiser and running average. :meth:`learn` is one iteration on one instant."""
 
     def __init__(self, network: Segmenter, settings: TrainSettings, class_weights: Tensor) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.settings = settings
         self.class_weights = class_weights
         self.iteration = 0

@@ -19,7 +19,9 @@ def iou(matrix: Matrix) -> NDArray[np.float64]:
     """Intersection over union by class; NaN for one that neither truth nor guess has."""
     hit = np.diag(matrix).astype(np.float64)
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - hit
-    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+    shares: NDArray[np.float64] = np.full_like(hit, np.nan)
+    np.divide(hit, union, out=shares, where=union > 0)
+    return shares
 
 
 def mean_iou(matrix: Matrix) -> float:

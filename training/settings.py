@@ -37,7 +37,9 @@ class TrainSettings:
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> TrainSettings:
-        pairs = {key: tuple(given[key]) for key in ("crop", "scale") if key in given}
+        pairs: dict[str, Any] = {
+            key: tuple(given[key]) for key in ("crop", "scale") if key in given
+        }
         return cls(**{**given, **pairs})
 
 

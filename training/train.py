@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 from models import checkpoint
 from models.backbone import load_imagenet
 from models.build import Recipe, build, parse_name
+from models.classes import CAMVID_CLASSES
 from models.segmenter import Segmenter
 from training.augment import AugmentOptions
 from training.batches import plan_epoch, steps
-from training.datasets import CAMVID_CLASSES, Clip, DataError, camvid, class_shares
+from training.datasets import Clip, DataError, camvid, class_shares
 from training.learner import Learner
 from training.settings import RECIPES, TrainSettings, recipe_settings
 
@@ -37,9 +38,13 @@ def train(learner: Learner, clips: list[Clip]) -> Iterator[tuple[int, float]]:
     epoch, passed = 0, 0
     while learner.iteration < settings.iterations:
         batches = plan_epoch(
-            clips, settings.clip_length, settings.memory_stride, settings.batch,
-            settings.seed, epoch,
-        )  # fmt: skip
+            clips,
+            settings.clip_length,
+            settings.memory_stride,
+            settings.batch,
+            settings.seed,
+            epoch,
+        )
         if not batches:
             raise DataError("not one full batch of clips: lower --batch or --clip-length")
         for windows in batches:
@@ -56,8 +61,14 @@ def train(learner: Learner, clips: list[Clip]) -> Iterator[tuple[int, float]]:
         epoch += 1
 
 
-def run(recipe: Recipe, settings: TrainSettings, data: Path, imagenet: Path | None,
-        out: Path, every: int) -> Path:  # fmt: skip
+def run(
+    recipe: Recipe,
+    settings: TrainSettings,
+    data: Path,
+    imagenet: Path | None,
+    out: Path,
+    every: int,
+) -> Path:
     """Train to the end, keeping a checkpoint every ``every`` iterations; returns its path."""
     path = out / "last.pt"
     clips = camvid(data, "train")
@@ -98,17 +109,25 @@ def _resume(learner: Learner, path: Path, recipe: Recipe) -> None:
 
 def _keep(learner: Learner, recipe: Recipe, path: Path) -> None:
     checkpoint.save(
-        path, recipe, learner.average,
-        settings=learner.settings.to_dict(), training=learner.state(),
-    )  # fmt: skip
+        path,
+        recipe,
+        learner.average,
+        dataset="camvid",
+        settings=learner.settings.to_dict(),
+        training=learner.state(),
+    )
 
 
 class _progress:  # noqa: N801  # reads as a verb where it is used
     """A bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, total: int, start: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"),
-                   TimeRemainingColumn())  # fmt: skip
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}"),
+            TimeRemainingColumn(),
+        )
         self.bar = Progress(*columns, disable=not sys.stderr.isatty())
         self.task = self.bar.add_task("training", total=total, completed=start)
         self.smooth: float | None = None
@@ -138,8 +157,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recipe", default="default", choices=tuple(RECIPES))
     parser.add_argument("--every", type=int, default=100, help="iterations between checkpoints")
     parser.add_argument("--threads", type=int, help="CPU threads")
-    for name, kind in (("iterations", int), ("batch", int), ("clip-length", int), ("seed", int),
-                       ("memory-stride", int), ("rate", float), ("frozen-stages", int)):  # fmt: skip
+    for name, kind in (
+        ("iterations", int),
+        ("batch", int),
+        ("clip-length", int),
+        ("seed", int),
+        ("memory-stride", int),
+        ("rate", float),
+        ("frozen-stages", int),
+    ):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--crop", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     return parser.parse_args(arguments)

@@ -1,0 +1,136 @@
+"""The served graph as ONNX, traced from the network."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from models.artefact import RECIPE_KEY
+from models.build import Recipe
+from models.layers import fold_norms
+from models.memory import PCMA, attend
+from models.segmenter import Segmenter
+from models.spec import METADATA_KEY, ModelSpec
+
+OPSET = 20
+
+
+def fused_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """ONNX Runtime's fused attention: no (N x TN) matrix in memory."""
+    attributes: dict[str, Any] = {"num_heads": 1, "scale": 1.0}
+    fused: Tensor = torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        (q, k, v),
+        attributes,
+        dtype=q.dtype,
+        shape=q.shape,
+        version=1,
+    )
+    return fused
+
+
+def portable_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Standard operators only; the softmax in float32."""
+    logits = torch.matmul(q, k.transpose(1, 2))
+    return torch.matmul(logits.float().softmax(dim=-1).to(v.dtype), v)
+
+
+ATTENTION: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "fused": fused_attend,
+    "portable": portable_attend,
+}
+
+
+def names(spec: ModelSpec) -> tuple[list[str], list[str]]:
+    """Names of the graph's inputs and outputs; both sort alike."""
+    keys = [m.key_name for m in spec.memory]
+    values = [m.value_name for m in spec.memory]
+    held = ["count", *keys, *values]
+    return ["frame", *held], ["mask", *(f"{name}_out" for name in held)]
+
+
+def example(network: Segmenter, spec: ModelSpec, batch: int = 2) -> tuple[Tensor, ...]:
+    """Inputs of the right shapes and types: a full memory of zeros."""
+    like = next(network.head.parameters())
+    frame = torch.zeros(batch, spec.height, spec.width, 3, dtype=torch.uint8)
+    memory = network.encoder.blank(batch, spec.height, spec.width, like)
+    count = memory.count + spec.memory_frames
+    return frame, count, *(f.key for f in memory.fifos), *(f.value for f in memory.fifos)
+
+
+def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -> ModelProto:
+    """The graph of ``network``, folded, of the spec's size, batch dynamic, describing itself.
+
+    ``attention`` is a row of ATTENTION. The network is changed in place: norms folded, and in
+    float16 where the spec's precision is fp16.
+    """
+    network.eval()
+    fold_norms(network)
+    if spec.precision == "fp16":
+        network.half()
+    inputs, outputs = names(spec)
+    arguments = example(network, spec)
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    shapes = tuple({0: batch} for _ in arguments)
+    _attend_by(network, ATTENTION[attention])
+    try:
+        program = _export(network, arguments, inputs, outputs, (shapes[0], shapes[1], shapes[2:]))
+    finally:
+        _attend_by(network, attend)
+    model = program.model_proto
+    _describe(model, recipe, spec)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _export(
+    network: Segmenter,
+    arguments: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    shapes: tuple[object, ...],
+) -> torch.onnx.ONNXProgram:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        # The exporter warns of its own internals; what it makes is verified afterwards.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            arguments,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
+def _attend_by(network: nn.Module, function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    for module in network.modules():
+        if isinstance(module, PCMA):
+            module.attend = function
+
+
+def _describe(model: ModelProto, recipe: Recipe, spec: ModelSpec) -> None:
+    """Metadata in, and out with what points at the machine that exported."""
+    held = {METADATA_KEY: spec.to_json(), RECIPE_KEY: json.dumps(recipe.to_dict())}
+    del model.metadata_props[:]
+    for key, value in held.items():
+        model.metadata_props.add(key=key, value=value)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.metadata_props[:]
+    for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del info.metadata_props[:]

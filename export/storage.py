@@ -1,0 +1,73 @@
+"""How a file keeps its weights, apart from how it computes: fp32, fp16, or int8 a channel.
+
+Stored smaller, they are brought back to the graph's precision by one node each, which a runtime
+folds away when it loads the file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+STORAGES = ("fp32", "fp16", "int8")
+SMALLEST = 1024
+"""Weights with fewer elements stay as they are: they weigh nothing."""
+
+
+def store(model: ModelProto, storage: str) -> None:
+    """Rewrite the convolutions' weights in place. Raises ValueError for an unknown storage."""
+    if storage not in STORAGES:
+        raise ValueError(f"weights are stored as {', '.join(STORAGES)}, not {storage!r}")
+    if storage == "fp32":
+        return
+    graph = model.graph
+    for weight in [i for i in graph.initializer if _is_large_weight(graph, i)]:
+        restore = _as_int8(graph, weight) if storage == "int8" else _as_fp16(graph, weight)
+        graph.initializer.remove(weight)
+        graph.node.insert(0, restore)
+
+
+def _is_large_weight(graph: GraphProto, held: TensorProto) -> bool:
+    wanted = held.data_type == TensorProto.FLOAT and np.prod(held.dims) >= SMALLEST
+    return bool(wanted) and any(
+        node.op_type == "Conv" and node.input[1] == held.name for node in graph.node
+    )
+
+
+def _as_int8(graph: GraphProto, weight: TensorProto) -> NodeProto:
+    levels, scale = quantise(numpy_helper.to_array(weight))
+    stored, scaled = f"{weight.name}.int8", f"{weight.name}.scale"
+    graph.initializer.append(numpy_helper.from_array(levels, stored))
+    graph.initializer.append(numpy_helper.from_array(scale, scaled))
+    return helper.make_node(
+        "DequantizeLinear", [stored, scaled], [weight.name], f"{weight.name}.restore", axis=0
+    )
+
+
+def _as_fp16(graph: GraphProto, weight: TensorProto) -> NodeProto:
+    stored = f"{weight.name}.fp16"
+    half = numpy_helper.to_array(weight).astype(np.float16)
+    graph.initializer.append(numpy_helper.from_array(half, stored))
+    return helper.make_node(
+        "Cast", [stored], [weight.name], f"{weight.name}.restore", to=TensorProto.FLOAT
+    )
+
+
+def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 for each output channel: levels like ``weight``, scale (c_out,) float32.
+
+    The scale is the one of a few clippings with the least squared error: a lone large weight is
+    better clipped than paid for by all others.
+    """
+    flat = weight.reshape(len(weight), -1)
+    largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
+    best_scale, best_error = largest / 127, np.full(len(flat), np.inf)
+    for share in np.linspace(0.7, 1.0, 13):
+        scale = largest * share / 127
+        levels = np.rint(flat / scale[:, None]).clip(-127, 127)
+        error = ((levels * scale[:, None] - flat) ** 2).sum(axis=1)
+        better = error < best_error
+        best_scale, best_error = np.where(better, scale, best_scale), np.minimum(error, best_error)
+    levels = np.rint(flat / best_scale[:, None]).clip(-127, 127).astype(np.int8)
+    return levels.reshape(weight.shape), best_scale.astype(np.float32)

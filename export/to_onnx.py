@@ -1,0 +1,178 @@
+"""Export a network to the served graph: ``python export/to_onnx.py CHECKPOINT -o FILE``.
+
+CHECKPOINT is a ``.pt`` that training.train wrote, or an ``.onnx`` that this script wrote: every
+artefact is a source of other sizes, precisions and storages of its weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import onnx
+
+from export.graph import ATTENTION, trace
+from export.storage import STORAGES, store
+from models import artefact, checkpoint
+from models.build import Recipe
+from models.classes import DATASETS
+from models.segmenter import Segmenter
+from models.spec import ModelSpec
+
+PRECISIONS = ("fp32", "fp16")
+
+
+class ExportError(ValueError):
+    """An export that was asked for and cannot be made."""
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``WIDTHxHEIGHT`` -> (height, width). Raises argparse.ArgumentTypeError."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found or 0 in (int(found[1]), int(found[2])):
+        raise argparse.ArgumentTypeError(f"a size is WIDTHxHEIGHT, such as 480x352, not {text!r}")
+    return int(found[2]), int(found[1])
+
+
+def load_source(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
+    """Network, recipe and spec of a checkpoint or an artefact; a checkpoint's spec has size 1x1."""
+    if path.suffix == ".onnx":
+        return artefact.load(path)
+    network, recipe, kept = checkpoint.load(path)
+    if kept.get("dataset") not in DATASETS:
+        raise ExportError(f"{path} names no known dataset, so its classes have no names")
+    dataset = DATASETS[kept["dataset"]]
+    spec = ModelSpec(
+        name=f"{recipe.name}-{kept['dataset']}",
+        head=recipe.head,
+        backbone=recipe.encoder,
+        classes=dataset.classes,
+        height=1,
+        width=1,
+        output_stride=recipe.output_stride,
+        memory=(),
+        memory_frames=0,
+        memory_horizon=0,
+        preset=recipe.preset,
+        mean=recipe.mean,
+        std=recipe.std,
+        dataset=dataset.name,
+        licence=dataset.licence,
+        fingerprint=checkpoint.fingerprint(kept["weights"]),
+    )
+    return network, recipe, spec
+
+
+def describe(
+    network: Segmenter, spec: ModelSpec, size: tuple[int, int], precision: str
+) -> ModelSpec:
+    """The spec of ``network`` served at ``size`` (height, width)."""
+    options = network.encoder.options
+    return replace(
+        spec,
+        height=size[0],
+        width=size[1],
+        output_stride=network.encoder.trunk.output_stride,
+        memory=network.encoder.memory_shapes(*size),
+        memory_frames=options.frames if options else 0,
+        memory_horizon=options.horizon if options else 0,
+        precision=precision,
+    )
+
+
+def export(
+    source: Path,
+    out: Path,
+    size: tuple[int, int],
+    *,
+    output_stride: int | None = None,
+    memory: int | None = None,
+    precision: str = "fp32",
+    weights: str = "fp32",
+    attention: str = "fused",
+    name: str | None = None,
+) -> ModelSpec:
+    """Write ``out`` and return what it says of itself.
+
+    Output stride and memory length may differ from training's: neither has weights of its own.
+    Raises ExportError, SpecError or CheckpointError.
+    """
+    network, recipe, spec = load_source(source)
+    wanted = reshape(recipe, output_stride, memory)
+    if wanted != recipe:
+        network = checkpoint.rebuild(network, wanted)
+    if precision == "fp16" and weights != "fp32":
+        raise ExportError("an fp16 graph holds its weights in fp16: leave --weights out")
+    spec = describe(network, replace(spec, name=name or spec.name), size, precision)
+    spec = replace(spec, weights="fp16" if precision == "fp16" else weights)
+    model = trace(network, wanted, spec, attention)
+    store(model, weights)
+    onnx.checker.check_model(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, out)
+    return spec
+
+
+def reshape(recipe: Recipe, output_stride: int | None, memory: int | None) -> Recipe:
+    """The recipe with another output stride or FIFO length."""
+    if output_stride is not None:
+        recipe = replace(recipe, output_stride=output_stride)
+    if memory is not None:
+        if recipe.options is None:
+            raise ExportError(f"{recipe.name} has no memory: leave --memory out")
+        recipe = replace(recipe, memory={**recipe.memory, "frames": memory})
+    return recipe
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "export/to_onnx.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="a .pt or an .onnx of ours")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--size", type=parse_size, default=(352, 480), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--output-stride", type=int, choices=(8, 16, 32))
+    parser.add_argument("--memory", type=int, metavar="T", help="frames that the FIFO keeps")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the graph")
+    parser.add_argument("--weights", choices=STORAGES, default="fp32", help="as stored")
+    parser.add_argument(
+        "--attention",
+        choices=tuple(ATTENTION),
+        default="fused",
+        help="fused: ONNX Runtime's own operator; portable: standard operators, for TensorRT",
+    )
+    parser.add_argument("--name", help="the model's name as clients see it")
+    given = parser.parse_args(arguments)
+    try:
+        spec = export(
+            given.checkpoint,
+            given.out,
+            given.size,
+            output_stride=given.output_stride,
+            memory=given.memory,
+            precision=given.precision,
+            weights=given.weights,
+            attention=given.attention,
+            name=given.name,
+        )
+    except (ValueError, OSError) as error:
+        print(f"to_onnx: {error}", file=sys.stderr)
+        return 1
+    megabytes = given.out.stat().st_size / 1e6
+    print(
+        f"{given.out}: {spec.name} {spec.width}x{spec.height}, T={spec.memory_frames}, "
+        f"{spec.precision} graph, {spec.weights} weights, {megabytes:.1f} MB"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Exported ONNX files as sources: their spec, their recipe and their weights back again.
+
+A file of ours holds a ModelSpec under ``mastream`` and the network's recipe under
+``mastream_recipe``; its weights keep their PyTorch names, with batch norms folded. Weights stored
+as int8 are named ``<name>.int8`` and ``<name>.scale`` and stand for their product.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import ModelProto, numpy_helper
+from torch import Tensor
+
+from models.build import Recipe, build
+from models.layers import fold_norms
+from models.segmenter import Segmenter
+from models.spec import METADATA_KEY, ModelSpec, SpecError
+
+RECIPE_KEY = "mastream_recipe"
+
+
+def metadata(model: ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def read_spec(model: ModelProto) -> ModelSpec:
+    """The file's own description. Raises SpecError where it has none."""
+    held = metadata(model)
+    if METADATA_KEY not in held:
+        raise SpecError("this ONNX file is not one of ours: it has no 'mastream' metadata")
+    return ModelSpec.from_json(held[METADATA_KEY])
+
+
+def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
+    """The network of an exported file, folded, in eval mode and float32.
+
+    Raises SpecError for a file that is not ours, OSError for one that cannot be read.
+    """
+    model = read(path)
+    spec, held = read_spec(model), metadata(model)
+    if RECIPE_KEY not in held:
+        raise SpecError(f"{path} does not hold its recipe: export from its checkpoint instead")
+    recipe = Recipe.from_dict(json.loads(held[RECIPE_KEY]))
+    network = build(recipe).eval()
+    fold_norms(network)
+    try:
+        network.load_state_dict(stored_weights(model, network))
+    except (KeyError, RuntimeError) as error:
+        raise SpecError(f"{path} does not hold the weights of its recipe: {error}") from error
+    return network, recipe, spec
+
+
+def read(path: Path) -> ModelProto:
+    """Parse an ONNX file. Raises OSError or SpecError."""
+    try:
+        return onnx.load(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise SpecError(f"{path} is not an ONNX file: {error}") from error
+
+
+def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
+    """Every parameter and buffer of ``network`` out of the file, in float32."""
+    held = {i.name: i for i in model.graph.initializer}
+    weights = {}
+    for name, wanted in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            weights[name] = wanted
+        elif f"{name}.int8" in held:
+            scale = _tensor(held[f"{name}.scale"])
+            weights[name] = _tensor(held[f"{name}.int8"]) * scale.view(-1, 1, 1, 1)
+        else:
+            weights[name] = _tensor(held[f"{name}.fp16" if f"{name}.fp16" in held else name])
+    return weights
+
+
+def _tensor(initialiser: onnx.TensorProto) -> Tensor:
+    return torch.from_numpy(numpy_helper.to_array(initialiser).copy()).float()
