@@ -19,10 +19,8 @@ import onnx
 
 from export.graph import ATTENTION, trace
 from export.storage import STORAGES, store
-from models import artefact, checkpoint
+from models import checkpoint, source
 from models.build import Recipe
-from models.classes import DATASETS
-from models.segmenter import Segmenter
 from models.spec import ModelSpec
 
 PRECISIONS = ("fp32", "fp16")
@@ -40,54 +38,8 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(found[2]), int(found[1])
 
 
-def load_source(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
-    """Network, recipe and spec of a checkpoint or an artefact; a checkpoint's spec has size 1x1."""
-    if path.suffix == ".onnx":
-        return artefact.load(path)
-    network, recipe, kept = checkpoint.load(path)
-    if kept.get("dataset") not in DATASETS:
-        raise ExportError(f"{path} names no known dataset, so its classes have no names")
-    dataset = DATASETS[kept["dataset"]]
-    spec = ModelSpec(
-        name=f"{recipe.name}-{kept['dataset']}",
-        head=recipe.head,
-        backbone=recipe.encoder,
-        classes=dataset.classes,
-        height=1,
-        width=1,
-        output_stride=recipe.output_stride,
-        memory=(),
-        memory_frames=0,
-        memory_horizon=0,
-        preset=recipe.preset,
-        mean=recipe.mean,
-        std=recipe.std,
-        dataset=dataset.name,
-        licence=dataset.licence,
-        fingerprint=checkpoint.fingerprint(kept["weights"]),
-    )
-    return network, recipe, spec
-
-
-def describe(
-    network: Segmenter, spec: ModelSpec, size: tuple[int, int], precision: str
-) -> ModelSpec:
-    """The spec of ``network`` served at ``size`` (height, width)."""
-    options = network.encoder.options
-    return replace(
-        spec,
-        height=size[0],
-        width=size[1],
-        output_stride=network.encoder.trunk.output_stride,
-        memory=network.encoder.memory_shapes(*size),
-        memory_frames=options.frames if options else 0,
-        memory_horizon=options.horizon if options else 0,
-        precision=precision,
-    )
-
-
 def export(
-    source: Path,
+    checkpoint_path: Path,
     out: Path,
     size: tuple[int, int],
     *,
@@ -103,13 +55,13 @@ def export(
     Output stride and memory length may differ from training's: neither has weights of its own.
     Raises ExportError, SpecError or CheckpointError.
     """
-    network, recipe, spec = load_source(source)
+    network, recipe, spec = source.load(checkpoint_path)
     wanted = reshape(recipe, output_stride, memory)
     if wanted != recipe:
         network = checkpoint.rebuild(network, wanted)
     if precision == "fp16" and weights != "fp32":
         raise ExportError("an fp16 graph holds its weights in fp16: leave --weights out")
-    spec = describe(network, replace(spec, name=name or spec.name), size, precision)
+    spec = source.describe(network, replace(spec, name=name or spec.name), size, precision)
     spec = replace(spec, weights="fp16" if precision == "fp16" else weights)
     model = trace(network, wanted, spec, attention)
     store(model, weights)

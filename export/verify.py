@@ -26,8 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.graph import names
-from export.to_onnx import load_source
-from models import artefact, checkpoint
+from models import artefact, checkpoint, source
 from models.memory import StageFifo
 from models.segmenter import Memory, Segmenter
 from models.spec import ModelSpec
@@ -165,9 +164,9 @@ def relative(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), 1e-12))
 
 
-def verify(path: Path, source: Path | None, video: Path | None, count: int) -> list[Check]:
+def verify(path: Path, original: Path | None, video: Path | None, count: int) -> list[Check]:
     """All checks of one file. Raises SpecError, CheckpointError or the source's errors."""
-    network, _, spec = artefact.load(path)
+    network, recipe, spec = artefact.load(path)
     runner = Runner(path, spec)
     frames = asyncio.run(read_frames(spec, video, count))
     checks = [
@@ -175,12 +174,11 @@ def verify(path: Path, source: Path | None, video: Path | None, count: int) -> l
             runner, network, spec, frames, "its own weights in PyTorch", TOLERANCES[spec.precision]
         )
     ]
-    if source is not None:
-        original, _, _ = load_source(source)
-        original = checkpoint.rebuild(original, artefact.load(path)[1])
+    if original is not None:
+        exact = checkpoint.rebuild(source.load(original)[0], recipe)
         rounding = "fp16" if "fp16" in {spec.precision, spec.weights} else spec.weights
         checks.append(
-            compare_clip(runner, original, spec, frames, source.name, TOLERANCES[rounding])
+            compare_clip(runner, exact, spec, frames, original.name, TOLERANCES[rounding])
         )
     checks.append(compare_batch(runner, spec, frames))
     if spec.memory:
@@ -190,14 +188,14 @@ def verify(path: Path, source: Path | None, video: Path | None, count: int) -> l
 
 async def read_frames(spec: ModelSpec, video: Path | None, count: int) -> list[NDArray[np.uint8]]:
     """The first ``count`` frames of the clip, or a synthetic one, at the model's size."""
-    source = (
+    footage = (
         ContainerSource(video, spec.height, spec.width)
         if video
         else SyntheticSource(spec.height, spec.width, frames=count)
     )
     frames = []
-    async with source:
-        async for frame in source:
+    async with footage:
+        async for frame in footage:
             frames.append(frame.pixels)
             if len(frames) == count:
                 break

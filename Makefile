@@ -1,0 +1,52 @@
+# Few verbs. `make serve` and `make test` set up all they need in .venv first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+DATA   ?= data
+PORT   ?= 8000
+
+.PHONY: serve test lint format bench setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve   run the service on the shipped model at http://127.0.0.1:$(PORT)"
+	@echo "make test    all tests"
+	@echo "make lint    ruff, mypy --strict, the floors"
+	@echo "make bench   the benchmarks, as ratios"
+	@echo "make setup   everything a developer needs, in $(VENV)"
+
+serve: $(VENV)/.serve
+	$(BIN)/mastream serve --port $(PORT) --data $(DATA)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+setup: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.serve
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

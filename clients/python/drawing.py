@@ -1,0 +1,102 @@
+"""Masks over pictures, as a video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from clients.python.errors import BadFootage
+
+OPACITY = 0.5
+TIME_BASE = Fraction(1, 90_000)
+
+
+def blend(
+    picture: NDArray[np.uint8], labels: NDArray[np.uint8], palette: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) under the colours (N, 3) of labels, which are scaled to its size."""
+    height, width = picture.shape[:2]
+    fitted = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+    colours = palette[np.minimum(fitted, len(palette) - 1)]
+    return np.asarray(cv2.addWeighted(picture, 1 - OPACITY, colours, OPACITY, 0), np.uint8)
+
+
+class OverlayVideo:
+    """An H.264 video of masked pictures. The file is whole once the block is left, and is not there
+    where no picture came. What another thread is just writing still gets in, nothing later.
+
+    Its size is the first picture's, made even; later ones are scaled to it. Frames keep their
+    timestamps as long as these rise, else they follow the last after a 30th of a second.
+    """
+
+    def __init__(self, path: Path, palette: Sequence[tuple[int, int, int]]) -> None:
+        self._path = path
+        self._palette = np.asarray(palette, np.uint8)
+        self._stream: VideoStream | None = None
+        self._last = -1
+        self._closed = False
+        self._turn = Lock()
+        try:
+            path.touch()  # tells now, not after the first picture, that it cannot be written
+            self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        except (FFmpegError, OSError, ValueError) as error:
+            raise BadFootage(f"{path} cannot be written: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._turn:
+            self._closed = True
+            if self._stream is not None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+            if self._stream is None:
+                self._path.unlink(missing_ok=True)
+
+    def write(
+        self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
+    ) -> None:
+        """Add one picture (H, W, 3) RGB under its labels, of any size; ``pts`` in seconds."""
+        with self._turn:
+            if not self._closed:
+                self._write(picture, labels, pts)
+
+    def _write(
+        self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
+    ) -> None:
+        if self._stream is None:
+            self._stream = self._add_stream(*picture.shape[:2])
+        size = (self._stream.width, self._stream.height)
+        shown = cv2.resize(blend(picture, labels, self._palette), size)
+        frame = av.VideoFrame.from_ndarray(np.asarray(shown, np.uint8), format="rgb24")
+        frame.time_base = TIME_BASE
+        frame.pts = self._last = self._ticks(pts)
+        self._container.mux(self._stream.encode(frame))
+
+    def _ticks(self, pts: float | None) -> int:
+        asked = -1 if pts is None else round(pts / TIME_BASE)
+        return asked if asked > self._last else self._last + 3000
+
+    def _add_stream(self, height: int, width: int) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = TIME_BASE
+        return stream

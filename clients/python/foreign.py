@@ -1,0 +1,89 @@
+"""The border where other libraries' errors become ours."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+
+from clients.python.errors import ClientError, NotOurs, Unreachable, of_close, of_status
+from protocol import ProtocolError
+
+
+@contextmanager
+def socket_errors(url: str) -> Iterator[None]:
+    """Errors of opening a WebSocket at ``url``."""
+    try:
+        yield
+    except InvalidStatus as error:
+        status, body = error.response.status_code, bytes(error.response.body or b"")
+        fallback = f"{url} is refused with {status}: is it a mastream server's address?"
+        raise of_problem(status, body, fallback) from error
+    except InvalidURI as error:
+        raise ClientError(f"{url!r} is not a server's address") from error
+    except ConnectionClosed as error:
+        raise closed(error) from error
+    except WebSocketException as error:
+        raise NotOurs(f"what answers at {url} is not a mastream server: {error}") from error
+    except OSError as error:
+        raise Unreachable(f"no server answers at {url}: {_reason(error)}") from error
+
+
+@contextmanager
+def message_errors() -> Iterator[None]:
+    """Errors of what a server sends once a stream is open, save its closing."""
+    try:
+        yield
+    except ProtocolError as error:
+        raise NotOurs(f"the server sent what is not mastream's protocol: {error}") from error
+    except TimeoutError as error:
+        raise Unreachable("the server did not answer in time") from error
+
+
+@contextmanager
+def web_errors(url: str) -> Iterator[None]:
+    """Errors of an HTTP request to ``url``."""
+    try:
+        yield
+    except httpx.WriteError as error:
+        raise Unreachable("the server broke off the upload: it may be over a limit") from error
+    except httpx.RemoteProtocolError as error:
+        raise Unreachable("the server broke off the connection") from error
+    except httpx.TimeoutException as error:
+        raise Unreachable(f"the server at {url} did not answer in time") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ClientError(f"{url!r} is not a server's address") from error
+    except httpx.HTTPError as error:
+        raise Unreachable(f"no server answers at {url}: {error}") from error
+
+
+def closed(error: ConnectionClosed, detail: str = "") -> ClientError:
+    """What a socket's close means. ``detail`` is what a fatal ``error`` said before it."""
+    if error.rcvd is None:
+        return of_close(None, "", detail)
+    return of_close(error.rcvd.code, error.rcvd.reason, detail)
+
+
+def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
+    """The error that an answer with an RFC 9457 body means; ``fallback`` where it is another's."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        return of_status(status, fallback)
+    detail = str(problem.get("detail") or fallback)
+    return of_status(status, detail, str(problem.get("code", "")))
+
+
+def _reason(error: OSError) -> str:
+    """TimeoutError is an OSError too, and often says nothing."""
+    if isinstance(error, ssl.SSLError):
+        return "its certificate or encryption is not accepted"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or str(error) or "it took too long"

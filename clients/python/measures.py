@@ -1,0 +1,93 @@
+"""What streams measured: times by stage, and what became of each frame. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clients.python.ledger import Ledger
+from clients.python.stream import Mask
+
+STAGES = ("wait", "decode", "queue", "step", "encode", "server", "network", "round_trip")
+"""The server's own stages; their sum; what the way there and back took; and all together."""
+
+QUANTILES = (50, 95, 99)
+
+
+@dataclass(slots=True)
+class Times:
+    """Milliseconds by stage, one entry a mask."""
+
+    samples: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STAGES})
+
+    def add(self, mask: Mask) -> None:
+        ms, whole = mask.header.ms, mask.round_trip * 1000
+        own = (ms.wait, ms.decode, ms.queue, ms.step, ms.encode)
+        values = (*own, ms.total, max(0.0, whole - ms.total), whole)
+        for name, value in zip(STAGES, values, strict=True):
+            self.samples[name].append(value)
+
+    def join(self, others: Iterable[Times]) -> Times:
+        """These and all others as one."""
+        joined = Times({name: list(values) for name, values in self.samples.items()})
+        for other in others:
+            for name, values in other.samples.items():
+                joined.samples[name].extend(values)
+        return joined
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """p50, p95, p99, max and mean of each stage; empty where nothing was measured."""
+        return {name: quantiles(values) for name, values in self.samples.items() if values}
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    found = np.percentile(values, QUANTILES)
+    named = {f"p{q}": float(value) for q, value in zip(QUANTILES, found, strict=True)}
+    named |= {"max": float(max(values)), "mean": float(np.mean(values))}
+    return {name: round(value, 3) for name, value in named.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the frames of one or more streams."""
+
+    sent: int = 0
+    masks: int = 0
+    failed: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    unanswered: int = 0
+    doubled: int = 0
+
+    @classmethod
+    def of(cls, ledgers: Iterable[Ledger]) -> Outcome:
+        total = cls()
+        for ledger in ledgers:
+            total = cls(
+                total.sent + ledger.sent,
+                total.masks + ledger.masks,
+                total.failed + ledger.failed,
+                total.dropped + ledger.dropped,
+                total.unanswered + ledger.unanswered,
+                total.doubled + ledger.doubled + ledger.unknown,
+            )
+        return total
+
+    @property
+    def answered_once(self) -> bool:
+        """Whether every frame was answered exactly once."""
+        return self.unanswered == self.doubled == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "sent": self.sent,
+            "masks": self.masks,
+            "failed": self.failed,
+            "dropped": dict(self.dropped),
+            "unanswered": self.unanswered,
+            "doubled": self.doubled,
+            "answered_once": self.answered_once,
+        }

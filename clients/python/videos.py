@@ -1,0 +1,209 @@
+"""Uploaded videos: send one, follow it, fetch what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from clients.python.addresses import web_address
+from clients.python.errors import BadFootage, NotOurs, Unreachable, VideoFailed
+from clients.python.foreign import of_problem, web_errors
+
+CHUNK_BYTES = 2**18
+POLL_SECONDS = 0.5
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+NO_ARTEFACT = frozenset({"self", "events"})
+
+OnBytes = Callable[[int], None]
+"""Told how many more bytes went over the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """What the server says of an uploaded video. ``total`` and ``eta`` (s) may be unknown."""
+
+    id: str
+    state: str
+    done: int
+    total: int | None
+    fps: float | None
+    eta: float | None
+    links: Mapping[str, str]
+    error: str
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def artefacts(self) -> dict[str, str]:
+        """The path of each artefact by its name."""
+        return {name: link for name, link in self.links.items() if name not in NO_ARTEFACT}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Raises NotOurs where this is no video."""
+        try:
+            progress = given.get("progress") or {}
+            return cls(
+                id=str(given["id"]),
+                state=str(given["state"]),
+                done=int(progress.get("frames_done") or 0),
+                total=progress.get("frames_total"),
+                fps=progress.get("fps"),
+                eta=progress.get("eta_s"),
+                links=dict(given.get("links") or {}),
+                error=str((given.get("error") or {}).get("detail", "")),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NotOurs(f"the server's answer is not a video: {error!r}") from error
+
+
+class Videos:
+    """The videos of one server. Used as ``async with Videos(url) as videos``.
+
+    ``transport`` stands in for the network in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = web_address(url)
+        self._http = httpx.AsyncClient(
+            base_url=self._url,
+            headers=headers,
+            timeout=httpx.Timeout(60.0, connect=10.0),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def upload(
+        self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None
+    ) -> Video:
+        """Send a file, never holding more than a piece of it. Raises a ClientError.
+
+        ``key`` makes a second try harmless: the same key and bytes give the same video.
+        """
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(_size(path)),
+            "Idempotency-Key": key or uuid.uuid4().hex,
+        }
+        with web_errors(self._url):
+            answer = await self._http.post(
+                "/v1/videos",
+                params={"name": path.name},
+                headers=headers,
+                content=_pieces(path, on_bytes),
+            )
+        return _video(answer)
+
+    async def status(self, video: str) -> Video:
+        with web_errors(self._url):
+            return _video(await self._http.get(f"/v1/videos/{video}"))
+
+    async def remove(self, video: str) -> None:
+        """Cancel a video, or remove one that has ended, with its files."""
+        with web_errors(self._url):
+            _checked(await self._http.delete(f"/v1/videos/{video}"))
+
+    async def follow(self, video: Video) -> AsyncGenerator[Video]:
+        """The video after each change until it has ended: by events, else by asking."""
+        last = video
+        with contextlib.suppress(Unreachable):
+            async with contextlib.aclosing(self._events(video)) as events:
+                async for last in events:
+                    yield last
+        while not last.ended:
+            await asyncio.sleep(POLL_SECONDS)
+            last = await self.status(video.id)
+            yield last
+
+    async def finished(self, video: Video, on_change: Callable[[Video], None]) -> Video:
+        """The video once it has succeeded. Raises VideoFailed where it ends otherwise."""
+        last = video
+        async with contextlib.aclosing(self.follow(video)) as changes:
+            async for last in changes:
+                on_change(last)
+        if last.state != "succeeded":
+            raise VideoFailed(last.error or f"the video was {last.state}")
+        return last
+
+    async def download(self, link: str, target: Path, on_bytes: OnBytes | None = None) -> None:
+        """Fetch an artefact to ``target``, which exists only once it is whole."""
+        part = target.with_name(target.name + ".part")
+        try:
+            with web_errors(self._url), part.open("wb") as file:
+                async with self._http.stream("GET", link) as answer:
+                    if answer.is_error:
+                        await answer.aread()
+                    async for piece in _checked(answer).aiter_bytes(CHUNK_BYTES):
+                        await asyncio.to_thread(file.write, piece)
+                        if on_bytes is not None:
+                            on_bytes(len(piece))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    async def _events(self, video: Video) -> AsyncGenerator[Video]:
+        """What server-sent events say of the video; nothing where the server tells none."""
+        if "events" not in video.links:
+            return
+        with web_errors(self._url):
+            async with self._http.stream("GET", video.links["events"]) as answer:
+                if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                    async for line in answer.aiter_lines():
+                        if line.startswith("data:"):
+                            yield Video.from_dict(_json(line.removeprefix("data:")))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
+
+
+async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncIterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield piece
+                if on_bytes is not None:
+                    on_bytes(len(piece))
+    except OSError as error:
+        raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    """The answer, where it is no error; its body must have been read where it is one."""
+    if answer.is_error:
+        raise of_problem(answer.status_code, answer.content)
+    return answer
+
+
+def _video(answer: httpx.Response) -> Video:
+    return Video.from_dict(_json(_checked(answer).content))
+
+
+def _json(body: bytes | str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise NotOurs("the server's answer is not JSON: is it a mastream server?") from error

@@ -1,0 +1,104 @@
+"""The bytes both ends agree on. Standard library and numpy only; no sockets.
+
+Everything public is imported from here: ``from protocol import pack, unpack, Open, ...``.
+
+Binary messages (``framing``): ``u32 little-endian header length | JSON header | payload``.
+    pack(header, payload=b"") -> bytes
+    unpack(data, max_message_bytes) -> Message(header: dict, payload: bytes)
+        A picture without a header (magic of JPEG, PNG, WebP) comes back with header {}.
+    picture_kind(data) -> "jpeg" | "png" | "webp" | None
+    MAX_HEADER_BYTES = 65536
+
+Text messages (``messages``): one JSON object whose ``type`` names it. Frozen dataclasses, each
+with ``to_dict()`` and ``from_dict(mapping)``:
+    client:  Open  Reset  End  Ping  Pong
+    server:  Ready  Dropped  Failure ("error")  GoingAway  Reset  End  Ping  Pong
+    parse_client(text) -> Open | ...      what a server reads
+    parse_server(text) -> Ready | ...     what a client reads
+    serialise(message) -> str
+Headers of binary messages:
+    FrameHeader(seq=None, pts=None, reset=False, replay=False)
+    MaskHeader(seq, pts, encoding, width, height, memory, ms, batch, areas, overlay)
+        ``overlay`` is the length in bytes of a JPEG that ends the payload, 0 where there is none:
+        split_overlay(header, payload) -> (mask bytes, overlay bytes)
+A client's unknown field is refused, since it is a typing mistake; a server's is passed over,
+so that an older client can talk to a newer server.
+
+Masks (``masks``):
+    encode_mask(labels (H, W) uint8, encoding, palette (N, 3) or None) -> bytes
+    decode_mask(data, encoding, width, height) -> labels (H, W) uint8
+    encodings: "png" (8-bit palette), "raw" (H*W bytes, row by row), "none" (no bytes),
+    "rle" (a JSON object {"class index": COCO compressed counts}; see ``rle``)
+
+Errors (``errors``): ProtocolError(message, code, close) is all that foreign bytes can raise.
+    CloseCode: the WebSocket close codes, an IntEnum.
+
+``vectors.json`` holds golden messages and masks for the tests of every language;
+``python -m protocol.vectors`` writes it again.
+"""
+
+from protocol.errors import CloseCode, ProtocolError
+from protocol.framing import MAX_HEADER_BYTES, Message, pack, picture_kind, unpack
+from protocol.headers import FrameHeader, MaskHeader, MaskMemory, StageTimes, split_overlay
+from protocol.masks import decode_mask, encode_mask
+from protocol.messages import (
+    SUBPROTOCOL,
+    ClientMessage,
+    End,
+    Ping,
+    Pong,
+    Reset,
+    ServerMessage,
+    parse_client,
+    parse_server,
+    serialise,
+)
+from protocol.opening import Limits, Open, Ready
+from protocol.results import Dropped, Failure, GoingAway
+from protocol.words import (
+    DropCause,
+    DropPolicy,
+    InputEncoding,
+    MaskEncoding,
+    MaskSize,
+    MemoryState,
+)
+
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "SUBPROTOCOL",
+    "ClientMessage",
+    "CloseCode",
+    "DropCause",
+    "DropPolicy",
+    "Dropped",
+    "End",
+    "Failure",
+    "FrameHeader",
+    "GoingAway",
+    "InputEncoding",
+    "Limits",
+    "MaskEncoding",
+    "MaskHeader",
+    "MaskMemory",
+    "MaskSize",
+    "MemoryState",
+    "Message",
+    "Open",
+    "Ping",
+    "Pong",
+    "ProtocolError",
+    "Ready",
+    "Reset",
+    "ServerMessage",
+    "StageTimes",
+    "decode_mask",
+    "encode_mask",
+    "pack",
+    "parse_client",
+    "parse_server",
+    "picture_kind",
+    "serialise",
+    "split_overlay",
+    "unpack",
+]

@@ -1,0 +1,113 @@
+"""``python -m server``: serve, or segment one video in this process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from server.errors import BadRequest, MastreamError
+from server.settings import Settings
+
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. Errors are one sentence on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    flags = _parser().parse_args(_with_command(given))
+    try:
+        settings = settings_of(flags)
+        _begin_log(settings.log_level)
+        return _segment(flags, settings) if flags.command == "segment" else _serve(settings)
+    except MastreamError as error:
+        print(f"mastream: {error}", file=sys.stderr)
+        return USAGE_ERROR if isinstance(error, BadRequest) else 1
+
+
+def settings_of(flags: Namespace) -> Settings:
+    """The environment's settings, with the flags that were given in their place.
+
+    Raises BadRequest that names the setting that is wrong.
+    """
+    engine = {"name": flags.engine, "model": flags.model} | _given(flags, "max_batch", "threads")
+    given = _given(flags, "host", "port", "data", "log_level")
+    if chosen := {key: value for key, value in engine.items() if value is not None}:
+        given["engine"] = chosen
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise BadRequest(f"the settings are not valid: {'; '.join(wrong)}") from error
+
+
+def _serve(settings: Settings) -> int:
+    from server.web.listening import serve  # noqa: PLC0415  --help must not wait for libraries
+
+    return serve(settings)
+
+
+def _segment(flags: Namespace, settings: Settings) -> int:
+    from server.local import segment  # noqa: PLC0415  as above
+
+    return segment(flags.video, flags.out, settings)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        "python -m server",
+        description="Segment video in real time. Without a command it serves.",
+        epilog="Every setting can be given as MASTREAM_<NAME> too; a flag goes before it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve streams and uploaded videos")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (8000)")
+    serve.add_argument("--data", type=Path, help="folder of uploads and results (data)")
+    segment = commands.add_parser("segment", help="segment one video and exit")
+    segment.add_argument("video", type=Path, metavar="VIDEO")
+    segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    for command in (serve, segment):
+        _add_engine_flags(command)
+    return parser
+
+
+def _add_engine_flags(command: ArgumentParser) -> None:
+    command.add_argument("--model", type=Path, metavar="FILE", help="artefact (the shipped one)")
+    command.add_argument("--engine", metavar="NAME", help="what runs it (onnx_rt)")
+    command.add_argument("--max-batch", type=int, metavar="N", help="streams in one step (4)")
+    command.add_argument("--threads", type=int, metavar="N", help="compute threads (all cores)")
+    command.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning, ... (info)")
+
+
+def _with_command(given: list[str]) -> list[str]:
+    """``serve`` where no command is named."""
+    asks_help = given[:1] in (["-h"], ["--help"])
+    return given if asks_help or given[:1] in (["serve"], ["segment"]) else ["serve", *given]
+
+
+def _given(flags: Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(flags, name, None)) is not None}
+
+
+def _begin_log(level: str) -> None:
+    """One line an event on stderr, times in UTC; never what a stream holds, never a URL."""
+    handler = logging.StreamHandler()
+    line = logging.Formatter(
+        "%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    line.converter = time.gmtime
+    handler.setFormatter(line)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    # uvicorn tells every path with its query at level info.
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.root.level))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

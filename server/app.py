@@ -1,0 +1,192 @@
+"""The service, assembled: the one place where every part meets the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import cv2
+from fastapi import Depends, FastAPI, Request
+
+from server.engines import make_engine
+from server.engines.base import Engine
+from server.errors import MastreamError, NoCapacity
+from server.jobs import Jobs
+from server.metrics import Metrics
+from server.records import VideoState
+from server.settings import Settings
+from server.sources.pool import PicturePool
+from server.store import Store, sqlite_url
+from server.web import problems, videos
+from server.web.conversation import House
+from server.web.health import health_router
+from server.web.models import models_router
+from server.web.stream import Streams, stream_router
+from server.worker import Worker, WorkerState
+
+VERSION = "0.1.0"
+SUMMARY = "Real-time video segmentation with a memory for every stream"
+DESCRIPTION = """
+Frames go in by WebSocket at `GET /v1/stream` (sub-protocol `mastream.v1`) or as an uploaded
+video; masks come out. Every error is an `application/problem+json` with a stable `code`.
+"""
+
+STALE_STEP_SECONDS = 10.0
+"""A step older than this, with work waiting, makes the service not ready."""
+
+STOP_SECONDS = 1.0
+DRAIN_SHARE = 0.75
+"""Of the time to end in; the rest is for cutting off what did not end by itself."""
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, make: Callable[[], Engine] | None = None) -> FastAPI:
+    """The application; ``make`` stands in for the engine that the settings name.
+
+    It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
+    work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
+    """
+    service = Service(settings, make or partial(make_engine, settings.engine))
+    app = FastAPI(
+        title="mastream",
+        version=VERSION,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.service = service
+    problems.install(app)
+    needs_model = [Depends(_needs_model)]
+    app.include_router(health_router(service.reasons, service.metrics))
+    app.include_router(models_router(service.worker), dependencies=needs_model)
+    app.include_router(videos.router, dependencies=needs_model)
+    app.include_router(stream_router(service.streams))
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    service.begin()
+    try:
+        yield
+    finally:
+        await service.end()
+
+
+def _needs_model(request: Request) -> None:
+    request.app.state.jobs = request.app.state.service.jobs
+
+
+class Service:
+    """Every part that runs, in the order it begins and ends.
+
+    Mutable state: the queue of videos and its store, once the model is loaded; the task that
+    loads it; and whether the service is about to stop.
+    """
+
+    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.worker = Worker(
+            make_engine,
+            max_sessions=settings.streams.max_sessions,
+            step_deadline=settings.engine.step_deadline,
+            metrics=self.metrics,
+        )
+        self.pool = PicturePool(os.cpu_count() or 1)
+        self.streams = Streams(House(self.worker, self.pool, self.metrics, settings.streams))
+        self.draining = False
+        self._jobs: Jobs | None = None
+        self._store: Store | None = None
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queue of videos. Raises NoCapacity until the model is loaded."""
+        self.check_loaded()
+        assert self._jobs, "the model was loaded without the queue"
+        return self._jobs
+
+    def check_loaded(self) -> None:
+        """Raises NoCapacity until the model is loaded."""
+        if self._jobs is None:
+            raise NoCapacity("the model is still being loaded; come back in a moment")
+
+    def begin(self) -> None:
+        """Start loading; :meth:`loaded` waits for it."""
+        # Pictures are decoded in a pool already: OpenCV's own threads would only get in its way.
+        cv2.setNumThreads(1)
+        self._loading = asyncio.create_task(self._load())
+        self._loading.add_done_callback(_retrieve)
+
+    async def loaded(self) -> None:
+        """Wait until work is taken. Raises what kept the service from it."""
+        assert self._loading, "the service was not begun"
+        await asyncio.shield(self._loading)
+
+    def reasons(self) -> list[str]:
+        """Why no work should be sent here; nothing where it should."""
+        age = self.worker.last_step_age(time.monotonic())
+        known = {
+            "the service is about to stop": self.draining,
+            "the model is being loaded": self._jobs is None and not self.draining,
+            "the engine is being restarted": self._jobs is not None and not self._serves(),
+            f"the engine's step has lasted {age:.0f} s": age > STALE_STEP_SECONDS,
+        }
+        return [reason for reason, holds in known.items() if holds]
+
+    async def drain(self) -> None:
+        """Take nothing new; return when all that was taken is answered, or time is up.
+
+        Videos under way go back into the queue for the next start.
+        """
+        self.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SHARE * self.settings.drain_seconds):
+                await asyncio.gather(self.streams.drain(), self._put_jobs_back())
+
+    async def end(self) -> None:
+        """Stop and free everything. Twice is harmless."""
+        if self._loading:
+            self._loading.cancel()
+        if self._jobs:
+            await self._jobs.stop()
+        await self.worker.stop(STOP_SECONDS)
+        self.pool.close()
+        if self._store:
+            self._store.close()
+
+    async def _load(self) -> None:
+        await self.worker.start()
+        self._store = await asyncio.to_thread(self._open_store)
+        for state in VideoState:
+            self.metrics.watch_jobs(state, partial(self._store.count, state))
+        jobs = Jobs(self.worker, self._store, self.settings.data / "videos", self.settings.videos)
+        await jobs.start()
+        self._jobs = jobs
+
+    def _open_store(self) -> Store:
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        return Store(self.settings.videos.database or sqlite_url(self.settings.data / "videos.db"))
+
+    async def _put_jobs_back(self) -> None:
+        if self._jobs:
+            await self._jobs.drain()
+
+    def _serves(self) -> bool:
+        return self.worker.ready or self.worker.state is not WorkerState.SERVING
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Look at a failure at once, so that it is told even where nobody waits for it."""
+    if not task.cancelled() and (error := task.exception()):
+        foreign = None if isinstance(error, MastreamError) else error
+        _log.error("the service cannot start: %s", error, exc_info=foreign)

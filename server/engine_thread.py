@@ -1,0 +1,131 @@
+"""The thread in which one engine lives. Only the worker starts it and hears from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+
+from models.spec import ModelSpec
+from server.engines.base import Engine, Memory
+from server.errors import EngineDead, EngineFault
+from server.frame import Labels, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the engine is to do: one frame of each stream; a memory of None is the blank one."""
+
+    frames: list[Pixels]
+    memories: list[Memory | None]
+    submitted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The engine is loaded and warmed up."""
+
+    spec: ModelSpec
+    provider: str
+    max_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A step went well. ``filled`` is what the memories held before it; times are the clock's."""
+
+    labels: list[Labels]
+    memories: list[Memory]
+    filled: list[int]
+    submitted: float
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A step failed; the engine goes on."""
+
+    error: EngineFault
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The engine could not be made, or is of no more use; its thread has ended or hangs."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The engine is closed, as asked."""
+
+
+Report = Built | Stepped | Failed | Died | Left
+
+
+class EngineThread:
+    """Makes an engine and uses it, alone, until :meth:`leave`.
+
+    Each step is answered by one report on the event loop, ``hear(thread, report)``. The thread
+    is a daemon: one that hangs in a step is left behind and does not hold up the exit.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        hear: Callable[[EngineThread, Report], None],
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+    ) -> None:
+        self._make_engine = make_engine
+        self._hear = hear
+        self._loop = loop
+        self._clock = clock
+        self._steps: SimpleQueue[Step | None] = SimpleQueue()
+        Thread(target=self._run, name="engine", daemon=True).start()
+
+    def submit(self, step: Step) -> None:
+        """Do this step after those submitted before."""
+        self._steps.put(step)
+
+    def leave(self) -> None:
+        """Close the engine and end, once what was submitted is done. Twice is harmless."""
+        self._steps.put(None)
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # whatever ends this thread, the worker must hear of it
+            self._tell(Died(error))
+        else:
+            self._tell(Left())
+
+    def _serve(self) -> None:
+        with closing(self._make_engine()) as engine:
+            self._tell(Built(engine.spec, engine.provider, engine.max_batch))
+            while step := self._steps.get():
+                self._tell(self._do(engine, step))
+
+    def _do(self, engine: Engine, step: Step) -> Report:
+        try:
+            return self._step(engine, step)
+        except EngineDead:
+            raise
+        except EngineFault as error:
+            return Failed(error)
+
+    def _step(self, engine: Engine, step: Step) -> Stepped:
+        began = self._clock()
+        blank = engine.blank()
+        memories = [blank if memory is None else memory for memory in step.memories]
+        labels, kept = engine.step(step.frames, memories)
+        filled = [engine.filled(memory) for memory in memories]
+        return Stepped(labels, kept, filled, step.submitted, began, self._clock())
+
+    def _tell(self, report: Report) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._hear, self, report)

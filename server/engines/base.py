@@ -1,0 +1,71 @@
+"""The contract of an engine: frames and memories in, masks and memories out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.spec import ModelSpec
+from server.frame import Labels, Pixels
+
+Memory = Any
+"""What is remembered of one stream. Opaque to all but the engine that made it."""
+
+SavedMemory = Mapping[str, NDArray[Any]]
+"""A memory on the host: count () int64 and, for each stage, its key and value (T, N, width)."""
+
+
+class Engine(ABC):
+    """Runs one model. Synchronous; one thread uses it at a time.
+
+    A memory is never changed in place: :meth:`step` returns new ones, so a failed step leaves
+    every stream as it was. What one stream holds, NaN included, never reaches another.
+    """
+
+    spec: ModelSpec
+    max_batch: int
+    provider: str
+    """What really runs it, as told in /v1/models: "CPUExecutionProvider", "fake", ..."""
+
+    @abstractmethod
+    def blank(self) -> Memory:
+        """The memory of a stream that has seen nothing."""
+
+    @abstractmethod
+    def step(
+        self, frames: Sequence[Pixels], memories: Sequence[Memory]
+    ) -> tuple[list[Labels], list[Memory]]:
+        """Segment one frame of each of 1..max_batch streams.
+
+        ``frames[i]`` is (height, width, 3) uint8 of the spec's size and belongs to
+        ``memories[i]``. Returns labels (height, width) uint8 and the memories to keep.
+        Raises EngineFault when this step failed, EngineDead when all later ones would too.
+        """
+
+    @abstractmethod
+    def filled(self, memory: Memory) -> int:
+        """How many frames a memory holds, 0..T."""
+
+    @abstractmethod
+    def save(self, memory: Memory) -> SavedMemory:
+        """A copy on the host that :meth:`restore` reads, in this process or another."""
+
+    @abstractmethod
+    def restore(self, saved: SavedMemory) -> Memory:
+        """The memory that was saved. Raises BadRequest when it is of another model's shape."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the device. Twice is harmless."""
+
+
+def check_batch(spec: ModelSpec, frames: Sequence[Pixels], memories: Sequence[Memory]) -> None:
+    """Assert what a caller owes :meth:`Engine.step`; a breach is our own mistake."""
+    assert len(frames) == len(memories) > 0, "a step takes one memory for each frame"
+    for frame in frames:
+        assert frame.shape == (spec.height, spec.width, 3), f"frame of shape {frame.shape}"
+        assert frame.dtype == np.uint8, f"frame of type {frame.dtype}"

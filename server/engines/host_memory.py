@@ -1,0 +1,71 @@
+"""A memory kept as numpy arrays on the host, for the engines that compute there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from models.spec import ModelSpec
+from server.engines.base import SavedMemory
+from server.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostMemory:
+    """One stream's FIFO. ``tensors`` lie in the order of :func:`tensor_shapes`, read-only;
+    their first ``count`` slots hold frames, what the others hold never matters."""
+
+    count: int
+    tensors: tuple[NDArray[Any], ...]
+
+
+def tensor_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Name and shape (T, tokens, width) of each memory tensor, stage by stage, key first."""
+    for stage in spec.memory:
+        yield stage.key_name, (spec.memory_frames, stage.tokens, stage.key_width)
+        yield stage.value_name, (spec.memory_frames, stage.tokens, stage.value_width)
+
+
+def blank(spec: ModelSpec, dtype: DTypeLike) -> HostMemory:
+    """The memory of a stream that has seen nothing."""
+    return HostMemory(0, tuple(_frozen(np.zeros(s, dtype)) for _, s in tensor_shapes(spec)))
+
+
+def save(spec: ModelSpec, memory: HostMemory) -> SavedMemory:
+    """A copy by name, as :class:`server.engines.base.Engine` promises."""
+    names = (name for name, _ in tensor_shapes(spec))
+    copies = {name: held.copy() for name, held in zip(names, memory.tensors, strict=True)}
+    return {"count": np.array(memory.count, np.int64), **copies}
+
+
+def restore(spec: ModelSpec, dtype: DTypeLike, saved: SavedMemory) -> HostMemory:
+    """The memory that was saved. Raises BadRequest when it is of another model's shape."""
+    shapes = dict(tensor_shapes(spec))
+    if saved.keys() != {"count", *shapes}:
+        raise BadRequest(f"a memory of {spec.name} has other tensors than {sorted(saved)}")
+    tensors = tuple(_checked(name, saved[name], shape, dtype) for name, shape in shapes.items())
+    return HostMemory(_checked_count(saved["count"], spec.memory_frames), tensors)
+
+
+def _checked(
+    name: str, given: NDArray[Any], shape: tuple[int, int, int], dtype: DTypeLike
+) -> NDArray[Any]:
+    if given.shape != shape or given.dtype != dtype:
+        wanted = f"{shape} {np.dtype(dtype)}"
+        raise BadRequest(f"{name} is {given.shape} {given.dtype}, this model wants {wanted}")
+    return _frozen(given.copy())
+
+
+def _checked_count(given: NDArray[Any], frames: int) -> int:
+    if given.shape != () or given.dtype.kind not in "iu" or not 0 <= int(given) <= frames:
+        raise BadRequest(f"a memory's count is one integer from 0 to {frames}, not {given}")
+    return int(given)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.setflags(write=False)
+    return array

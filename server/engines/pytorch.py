@@ -1,0 +1,122 @@
+"""The network itself in PyTorch, on CUDA where there is one: for training's checkpoints, for
+artefacts without a runtime of their own, and as the reference that the others are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models import source
+from models.memory import StageFifo
+from models.segmenter import Memory, Segmenter
+from models.spec import ModelSpec, SpecError
+from server.engines import host_memory
+from server.engines.base import Engine, SavedMemory, check_batch
+from server.engines.host_memory import tensor_shapes
+from server.engines.onnx_rt import shipped_model
+from server.errors import BadInput, EngineDead, EngineFault, NotFound
+from server.frame import Labels, Pixels
+from server.settings import EngineSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TorchMemory:
+    """One stream's FIFO on the device; ``tensors`` in the order of ``tensor_shapes``."""
+
+    count: int
+    tensors: tuple[Tensor, ...]
+
+
+class TorchEngine(Engine):
+    """One network on one device. ``model`` is a ``.pt`` or an ``.onnx`` of ours.
+
+    Raises NotFound where the file is absent, BadInput where it is not ours.
+    """
+
+    def __init__(self, model: Path, *, max_batch: int = 4, threads: int | None = None) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.provider = f"PyTorch {self.device.type}"
+        self.max_batch = max_batch
+        network, self.spec = _load(model)
+        self._network: Segmenter | None = network.to(
+            self.device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]  # not in the stubs
+        )
+        saved = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(self.spec)}
+        self._blank = self.restore({"count": np.array(0), **saved})
+        self.step([np.zeros((self.spec.height, self.spec.width, 3), np.uint8)], [self._blank])
+
+    @classmethod
+    def from_settings(cls, settings: EngineSettings) -> Self:
+        model = settings.model or shipped_model()
+        return cls(model, max_batch=settings.max_batch, threads=settings.threads)
+
+    def blank(self) -> TorchMemory:
+        return self._blank
+
+    @torch.inference_mode()
+    def step(
+        self, frames: Sequence[Pixels], memories: Sequence[TorchMemory]
+    ) -> tuple[list[Labels], list[TorchMemory]]:
+        check_batch(self.spec, frames, memories)
+        if self._network is None:
+            raise EngineDead(f"the engine of {self.spec.name} is closed")
+        try:
+            masks, kept = self._network.step(self._upload(frames), self._gather(memories))
+        except RuntimeError as error:
+            raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
+        return list(masks.cpu().numpy()), _scatter(kept)
+
+    def filled(self, memory: TorchMemory) -> int:
+        return memory.count
+
+    def save(self, memory: TorchMemory) -> SavedMemory:
+        names = (name for name, _ in tensor_shapes(self.spec))
+        held = {n: t.cpu().numpy().copy() for n, t in zip(names, memory.tensors, strict=True)}
+        return {"count": np.array(memory.count, np.int64), **held}
+
+    def restore(self, saved: SavedMemory) -> TorchMemory:
+        checked = host_memory.restore(self.spec, np.float32, saved)
+        tensors = tuple(torch.from_numpy(np.array(t)).to(self.device) for t in checked.tensors)
+        return TorchMemory(checked.count, tensors)
+
+    def close(self) -> None:
+        self._network = None
+
+    def _upload(self, frames: Sequence[Pixels]) -> Tensor:
+        return torch.from_numpy(np.stack(frames)).to(self.device)
+
+    def _gather(self, memories: Sequence[TorchMemory]) -> Memory:
+        counts = torch.tensor([m.count for m in memories], device=self.device)
+        held = [torch.stack(of) for of in zip(*(m.tensors for m in memories), strict=True)]
+        return Memory(counts, tuple(map(StageFifo, held[0::2], held[1::2])))
+
+
+def _load(model: Path) -> tuple[Segmenter, ModelSpec]:
+    if not model.is_file():
+        raise NotFound(f"there is no model file {model}")
+    try:
+        network, _, spec = source.load(model)
+    except (SpecError, ValueError, OSError) as error:
+        raise BadInput(str(error)) from error
+    # The file may hold an fp16 graph; here its weights compute in float32.
+    return network.eval(), replace(spec, precision="fp32")
+
+
+def _scatter(kept: Memory) -> list[TorchMemory]:
+    """Each stream's part, its own copy so that no stream keeps the whole batch alive."""
+    tensors: list[Any] = [tensor for fifo in kept.fifos for tensor in fifo]
+    counts: NDArray[Any] = kept.count.cpu().numpy()
+    return [
+        TorchMemory(int(count), tuple(tensor[index].clone() for tensor in tensors))
+        for index, count in enumerate(counts)
+    ]

@@ -1,0 +1,109 @@
+"""What travels through the service: Frame in, Mask out. Both frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""(height, width, 3) RGB, C-contiguous."""
+
+Labels = NDArray[np.uint8]
+"""(height, width), one class index a pixel, C-contiguous."""
+
+
+class ResetCause(StrEnum):
+    """Why a memory was emptied before a frame."""
+
+    NEW = "new"
+    CLIENT = "client"
+    ENGINE = "engine"
+    SOURCE = "source"
+
+
+class DropCause(StrEnum):
+    """Why a frame was never segmented, or its mask never sent."""
+
+    NEWER = "newer"
+    STALE = "stale"
+    CLIENT_SLOW = "client_slow"
+    OVERLOAD = "overload"
+    UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one stream, at the model's size.
+
+    ``size`` is the (height, width) of the picture it came from, as displayed. ``original`` is
+    that picture itself, kept only where an overlay will be drawn on it. ``pts`` is the
+    presentation time in seconds, exact. ``arrived`` is time.monotonic() when the bytes came in,
+    ``decode`` the seconds that decoding and scaling took.
+    """
+
+    pixels: Pixels
+    seq: int
+    pts: Fraction | None = None
+    size: tuple[int, int] = (0, 0)
+    original: Pixels | None = None
+    reset: bool = False
+    replay: bool = False
+    arrived: float = 0.0
+    wait: float = 0.0
+    decode: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds one frame spent: waiting to be decoded, decoding, queueing, in its step."""
+
+    wait: float = 0.0
+    decode: float = 0.0
+    queue: float = 0.0
+    step: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """One label a pixel of exactly one Frame, at the model's size.
+
+    ``filled`` is how many frames the memory held when the frame was segmented (0 = none, the
+    memory had no say); ``reset`` says why it had been emptied just before, or None.
+    """
+
+    labels: Labels
+    frame: Frame
+    filled: int = 0
+    reset: ResetCause | None = None
+    batch: int = 1
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A frame that will get no mask, and why."""
+
+    seq: int
+    cause: DropCause
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a container says of its video stream. ``width`` and ``height`` are as displayed.
+
+    ``frames`` is the exact count, or None where it is unknown before decoding; ``rotation`` is
+    the clockwise quarter-turn in degrees that was applied to reach the displayed picture.
+    """
+
+    width: int
+    height: int
+    frames: int | None
+    duration: float | None
+    rate: Fraction
+    time_base: Fraction
+    rotation: int = 0
+    codec: str = ""

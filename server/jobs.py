@@ -1,0 +1,189 @@
+"""Uploaded videos: durable rows in, artefacts out, one worker shared with all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from server.desk import Desk
+from server.errors import Conflict, NoCapacity, NotFound
+from server.frame import VideoInfo
+from server.lanes import Lanes
+from server.progress import Video, video_now
+from server.records import VideoRecord, VideoState, new_id
+from server.settings import VideoSettings
+from server.shelf import Shelf
+from server.sources.container import VideoLimits, probe
+from server.store import Store
+from server.worker import Worker
+
+NEWS_SECONDS = 0.2
+
+
+class Jobs:
+    """Uploaded videos from their first byte to their removal; what /v1/videos does.
+
+    Rows and files are touched at a desk, one thread, in order; the lanes segment. Mutable state
+    of its own: the bell, which is replaced and rung whenever something changed.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        store: Store,
+        folder: Path,
+        settings: VideoSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._worker = worker
+        self._clock = clock
+        self._bell = asyncio.Event()
+        self._shelf = Shelf(store, folder, settings)
+        self._desk = Desk("videos")
+        self._probes = Desk("probe", threads=2)
+        self._lanes = Lanes(
+            worker, self._shelf, self._desk, settings, clock=clock, changed=self._ring
+        )
+
+    def __repr__(self) -> str:
+        return f"<Jobs {self._lanes!r}>"
+
+    @property
+    def model(self) -> str:
+        """The name of the model that segments."""
+        return self._worker.spec.name
+
+    async def start(self) -> None:
+        """Queue again what a dead process left running, tidy the folder and begin. The worker
+        has started."""
+        for _ in range(await self._desk(self._shelf.recover, self._clock())):
+            self._lanes.added()
+        self._lanes.start()
+
+    async def drain(self) -> None:
+        """Begin nothing more; what runs goes back into the queue for the next start. Twice is
+        harmless."""
+        await self._lanes.drain()
+
+    async def stop(self) -> None:
+        """Drain and free the threads; the store stays open for its owner to close."""
+        await self.drain()
+        await self._desk.close()
+        await self._probes.close()
+
+    async def welcome(self, size: int, key: str | None) -> None:
+        """Refuse an upload of ``size`` bytes before it is read. Raises NoCapacity."""
+        if self._lanes.draining or not self._lanes.started:
+            raise NoCapacity("The server is starting or shutting down: try again in a minute.")
+        await self._desk(self._shelf.welcome, size, key)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[tuple[str, Path]]:
+        """An id and the file for a new video's bytes; gone when left without :meth:`add`."""
+        video = new_id(self._clock())
+        path = await self._desk(self._shelf.place, video)
+        try:
+            yield video, path
+        finally:
+            await asyncio.shield(self._desk(self._shelf.discard_unless_added, video))
+
+    def check_room(self, size: int) -> None:
+        """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
+        self._shelf.check_room(size)
+
+    async def probe(self, path: Path) -> VideoInfo:
+        """What an uploaded file says of itself. Raises UnsupportedMedia, BadVideo, TooLarge."""
+        limits = VideoLimits(
+            max_bytes=self.settings.max_bytes,
+            max_seconds=self.settings.max_seconds,
+            max_pixels=self.settings.max_pixels,
+        )
+        return await self._probes(probe, path, limits)
+
+    async def add(self, record: VideoRecord) -> Video:
+        """Queue a video whose bytes lie in its place, as created now. Raises NoCapacity and,
+        where its key is taken, Conflict."""
+        record = replace(record, created=self._clock())
+        await self._desk(self._shelf.add, record)
+        self._lanes.added()
+        return self._seen(record)
+
+    async def known(self, key: str | None, fingerprint: str) -> Video | None:
+        """The video uploaded before under this idempotency key, if any. Raises Conflict where
+        something else was asked under it."""
+        record = None if key is None else await self._desk(self._shelf.store.by_key, key)
+        if record is not None and record.fingerprint != fingerprint:
+            raise Conflict("This Idempotency-Key was used for another video: choose a new one.")
+        return None if record is None else self._seen(record)
+
+    async def find(self, video: str) -> Video:
+        """Raises NotFound."""
+        record = await self._desk(self._shelf.store.get, video)
+        if record is None:
+            raise NotFound("There is no such video: it was removed, or its id is wrong.")
+        return self._seen(record)
+
+    async def page(self, limit: int, before: str | None) -> list[Video]:
+        """The newest videos, at most ``limit``, older than the id ``before``."""
+        return [self._seen(r) for r in await self._desk(self._shelf.store.page, limit, before)]
+
+    async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path]:
+        """The file of a video's artefact. Raises NotFound, and Conflict while it is made."""
+        record = (await self.find(video)).record
+        if not record.state.ended:
+            raise Conflict(f"The video is {record.state}: its results come when it has succeeded.")
+        if record.state is not VideoState.SUCCEEDED or name not in record.artefacts:
+            raise NotFound(f"The video has no {name}: it {record.state}, or it was not asked for.")
+        return record, self._shelf.results(video) / name
+
+    async def delete(self, video: str) -> None:
+        """Cancel a video, or remove it where it has ended. Its files are gone when this returns;
+        the row of a cancelled one stays until it is deleted again. Raises NotFound."""
+        await self.find(video)
+        if await self._desk(self._shelf.store.cancel, video, self._clock()):
+            await self._lanes.halt(video)
+            await self._desk(self._shelf.clear, video)
+        else:
+            await self._desk(self._shelf.remove, video)
+        self._ring()
+
+    async def watch(self, video: str, seen: str | None, beat: float) -> AsyncIterator[Video | None]:
+        """The video now unless its version is ``seen``, and again whenever it changed, at most
+        some times a second; None after ``beat`` seconds without a change. Ends with the video or
+        the server."""
+        told = self._clock()
+        while not self._lanes.draining:
+            bell = self._bell
+            try:
+                now = await self.find(video)
+            except NotFound:
+                return
+            if now.version != seen:
+                seen, told = now.version, self._clock()
+                yield now
+            elif self._clock() - told >= beat:
+                told = self._clock()
+                yield None
+            if now.record.state.ended:
+                return
+            await _rang(bell, beat)
+
+    def _seen(self, record: VideoRecord) -> Video:
+        return video_now(record, self._lanes.frames(record.id), self._clock())
+
+    def _ring(self) -> None:
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+
+async def _rang(bell: asyncio.Event, seconds: float) -> None:
+    """Wait for the bell, ``seconds`` at most; once it rang, let some more news gather."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(bell.wait(), seconds)
+        await asyncio.sleep(NEWS_SECONDS)

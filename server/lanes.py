@@ -1,0 +1,166 @@
+"""What segments the queued videos: some lanes, each with one video at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from server.desk import Desk
+from server.errors import Fault, MastreamError, NoCapacity
+from server.records import VideoRecord, VideoState
+from server.settings import VideoSettings
+from server.shelf import Shelf
+from server.video import segment_video
+from server.worker import Worker
+
+RETRY_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A video being segmented: its task, and the frames recorded so far."""
+
+    task: asyncio.Task[int]
+    frames: int = 0
+
+
+class Lanes:
+    """Takes queued videos from the shelf, oldest first, ``settings.running`` side by side.
+
+    ``changed`` is called on the event loop whenever a video is a step further. State: how many
+    videos may wait (a semaphore), what runs, and whether to begin nothing more. A video that
+    fails, or a database that does, never ends a lane.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        shelf: Shelf,
+        desk: Desk,
+        settings: VideoSettings,
+        *,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._worker = worker
+        self._shelf = shelf
+        self._desk = desk
+        self._settings = settings
+        self._clock = clock
+        self._changed = changed
+        self._waiting = asyncio.Semaphore(0)
+        self._running: dict[str, _Running] = {}
+        self._lanes: list[asyncio.Task[None]] = []
+        self.draining = False
+
+    def __repr__(self) -> str:
+        return f"<Lanes running={list(self._running)} draining={self.draining}>"
+
+    @property
+    def started(self) -> bool:
+        return bool(self._lanes)
+
+    def start(self) -> None:
+        self._lanes = [asyncio.create_task(self._lane()) for _ in range(self._settings.running)]
+
+    def added(self) -> None:
+        """One more video waits."""
+        self._waiting.release()
+
+    def frames(self, video: str) -> int | None:
+        """How many frames of a video are recorded; None where it does not run."""
+        running = self._running.get(video)
+        return None if running is None else running.frames
+
+    async def halt(self, video: str) -> None:
+        """Stop a video that was cancelled, if it runs; everything of it is freed on return."""
+        running = self._running.get(video)
+        if running is not None:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+
+    async def drain(self) -> None:
+        """Begin nothing more, and put back what runs. Twice is harmless."""
+        self.draining = True
+        for running in self._running.values():
+            running.task.cancel()
+        for _ in self._lanes:
+            self._waiting.release()
+        self._changed()
+        await asyncio.gather(*self._lanes)
+
+    async def _lane(self) -> None:
+        """One video after the other, until drained."""
+        while True:
+            await self._waiting.acquire()
+            if self.draining:
+                return
+            try:
+                await self._next()
+            except MastreamError:
+                _log.exception("the queue of videos stumbled; again in %s s", RETRY_SECONDS)
+                self._retry_soon()
+
+    async def _next(self) -> None:
+        record = await self._desk(self._shelf.store.claim, self._clock())
+        if record is None:
+            return
+        running = self._begin(record)
+        try:
+            await asyncio.wait([running.task])
+            await self._conclude(record.id, running)
+        finally:
+            del self._running[record.id]
+            self._changed()
+
+    def _begin(self, record: VideoRecord) -> _Running:
+        def tell(frames: int) -> None:
+            running.frames = frames
+            self._changed()
+
+        work = segment_video(
+            self._worker,
+            self._shelf.upload(record.id),
+            self._shelf.results(record.id),
+            record.info,
+            record.artefacts,
+            max_pixels=self._settings.max_pixels,
+            tell=tell,
+        )
+        running = self._running[record.id] = _Running(asyncio.create_task(work))
+        if self.draining:
+            running.task.cancel()
+        self._changed()
+        return running
+
+    async def _conclude(self, video: str, running: _Running) -> None:
+        """Write down how it ended; the store refuses where it was cancelled meanwhile."""
+        error = None if running.task.cancelled() else running.task.exception()
+        if running.task.cancelled():
+            await self._desk(self._shelf.put_back, video)
+        elif isinstance(error, NoCapacity):
+            await self._desk(self._shelf.put_back, video)
+            self._retry_soon()
+        elif error is not None:
+            await self._end(video, VideoState.FAILED, running, _problem(video, error))
+        else:
+            await self._end(video, VideoState.SUCCEEDED, running, None)
+
+    async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
+        await self._desk(self._shelf.end, video, state, self._clock(), running.frames, problem)
+
+    def _retry_soon(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)
+
+
+def _problem(video: str, error: BaseException) -> dict[str, Any]:
+    """What a failed video tells its owner; what is our fault goes to the log as well."""
+    if isinstance(error, MastreamError) and not isinstance(error, Fault):
+        return error.problem()
+    _log.error("video %s failed", video, exc_info=error)
+    ours = Fault("The server failed on this video; its log says why.")
+    return (error if isinstance(error, Fault) else ours).problem()

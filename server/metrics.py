@@ -1,0 +1,126 @@
+"""What Prometheus is told. One object and one registry an app; no label holds a session id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal, get_args
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+from server.session import Session, SessionState
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+Stage = Literal["wait", "decode", "queue", "gather", "step", "scatter", "encode", "send", "total"]
+"""``gather`` is the hand-over from the schedule to the step, ``scatter`` the way from the step's
+end to the sinks."""
+
+Result = Literal["segmented", "replayed", "dropped", "failed"]
+
+
+class Metrics:
+    """The service's counters. Every method may be called from any thread and returns at once."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._frames = Counter(
+            "mastream_frames",
+            "Frames answered",
+            ["result", "cause"],
+            registry=registry,
+        )
+        stages = Histogram(
+            "mastream_stage_seconds",
+            "Seconds a frame spent in each stage",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._stages = {name: stages.labels(name) for name in get_args(Stage)}
+        self._batch = Histogram(
+            "mastream_batch_size", "Frames in a step", buckets=BATCHES, registry=registry
+        )
+        self._sessions = _gauge(registry, "sessions", "Open sessions", "state")
+        self._memory = _gauge(registry, "session_memory_bytes", "Bytes that memories hold")
+        self._resets = Counter(
+            "mastream_memory_resets", "Memories emptied", ["cause"], registry=registry
+        )
+        self._sources = _gauge(registry, "sources", "Pulled sources", "state")
+        self._reconnects = Counter(
+            "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
+        )
+        self._jobs = _gauge(registry, "jobs", "Uploaded videos", "state")
+        self._step_age = _gauge(
+            registry,
+            "engine_last_step_age_seconds",
+            "Seconds since the engine last came back, 0 while it has nothing to do",
+        )
+        self._restarts = Counter(
+            "mastream_engine_restarts", "Restarts of the engine", registry=registry
+        )
+        self._rejected = Counter(
+            "mastream_rejected", "Requests turned away", ["reason"], registry=registry
+        )
+
+    def frame(self, result: Result, cause: str = "", count: int = 1) -> None:
+        """``count`` frames were answered; ``cause`` is why they were dropped or failed."""
+        self._frames.labels(result, cause).inc(count)
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        self._stages[name].observe(seconds)
+
+    def batch(self, size: int) -> None:
+        self._batch.observe(size)
+
+    def memory_reset(self, cause: str) -> None:
+        self._resets.labels(cause).inc()
+
+    def source_reconnected(self) -> None:
+        self._reconnects.inc()
+
+    def engine_restarted(self) -> None:
+        self._restarts.inc()
+
+    def rejected(self, reason: str) -> None:
+        """A request or stream was turned away; ``reason`` is an error's stable code."""
+        self._rejected.labels(reason).inc()
+
+    def watch_sessions(self, sessions: Iterable[Session], memory_bytes: Callable[[], int]) -> None:
+        """Count them by state, and what their memories hold, at every scrape."""
+        for state in SessionState:
+            count = partial(_count, sessions, state)
+            self._sessions.labels(state.value).set_function(count)
+        self._memory.set_function(
+            lambda: sum(memory_bytes() for session in sessions if session.memory is not None)
+        )
+
+    def watch_sources(self, state: str, count: Callable[[], float]) -> None:
+        self._sources.labels(state).set_function(count)
+
+    def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
+        self._jobs.labels(state).set_function(count)
+
+    def watch_step_age(self, seconds: Callable[[], float]) -> None:
+        self._step_age.set_function(seconds)
+
+    def render(self) -> bytes:
+        """The exposition text; its content type is CONTENT_TYPE."""
+        return generate_latest(self._registry)
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"mastream_{name}", text, labels, registry=registry)
+
+
+def _count(sessions: Iterable[Session], state: SessionState) -> int:
+    return sum(session.state is state for session in sessions)

@@ -1,0 +1,62 @@
+"""What is known of an uploaded video, and the states it passes through.
+
+queued -> running -> succeeded | failed
+  ^         |
+  |         +-> queued again (drained, or the process died)
+  +-> cancelled, from queued or running
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from server.frame import VideoInfo
+
+
+class VideoState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self not in ACTIVE
+
+
+ACTIVE = frozenset({VideoState.QUEUED, VideoState.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """One uploaded video as last written down.
+
+    ``key`` is the client's idempotency key and ``fingerprint`` what was asked under it;
+    ``attempts`` counts how often it was begun; ``problem`` is the RFC 9457 object of a failure.
+    """
+
+    id: str
+    name: str
+    model: str
+    size: int
+    info: VideoInfo
+    artefacts: tuple[str, ...]
+    fingerprint: str
+    created: float = 0.0
+    key: str | None = None
+    state: VideoState = VideoState.QUEUED
+    frames_done: int = 0
+    attempts: int = 0
+    problem: Mapping[str, Any] | None = None
+    started: float | None = None
+    ended: float | None = None
+
+
+def new_id(now: float) -> str:
+    """An id nobody guesses (80 random bits) and that sorts by the millisecond it was made in."""
+    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"

@@ -1,0 +1,70 @@
+"""Who goes into the next step: at most one frame of each session, least recently served first.
+
+It never waits for all sessions, and has no clock, thread or device: time is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.frame import Dropped
+from server.session import Session
+from server.waiting import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next step's frames, and the frames that grew too old for any step."""
+
+    turns: list[tuple[Session, Turn]]
+    drops: list[tuple[Session, list[Dropped]]]
+
+
+class Scheduler:
+    """Chooses batches of 1..``max_batch``.
+
+    With n sessions waiting, each is served within ceil(n / max_batch) steps; only frames that
+    must step alone, after a failed batch, take longer.
+    """
+
+    def __init__(self, max_batch: int) -> None:
+        assert max_batch >= 1, "a step takes at least one frame"
+        self.max_batch = max_batch
+        self._sessions: dict[Session, None] = {}
+        """In the order of their last service, the longest ago first."""
+
+    def add(self, session: Session) -> None:
+        self._sessions[session] = None
+
+    def remove(self, session: Session) -> None:
+        """Forget a session; twice is harmless."""
+        self._sessions.pop(session, None)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __repr__(self) -> str:
+        ready = sum(session.ready for session in self._sessions)
+        return f"<Scheduler {len(self)} sessions, {ready} ready, max_batch={self.max_batch}>"
+
+    def schedule(self, now: float) -> Plan:
+        """Take the next frames; no turns where no session is ready."""
+        expired = [(session, session.expire(now)) for session in self._sessions]
+        chosen = self._choose()
+        for session in chosen:
+            self.remove(session)
+            self.add(session)
+        return Plan(
+            turns=[(session, session.take()) for session in chosen],
+            drops=[(session, drops) for session, drops in expired if drops],
+        )
+
+    def _choose(self) -> list[Session]:
+        ready = [session for session in self._sessions if session.ready]
+        if ready and ready[0].next_is_alone:
+            return ready[:1]
+        return [session for session in ready if not session.next_is_alone][: self.max_batch]

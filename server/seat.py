@@ -1,0 +1,81 @@
+"""A session's place in the worker: its sink, and who waits for its bookkeeping to change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from server.engine_thread import Stepped
+from server.errors import MastreamError
+from server.frame import Dropped, Mask, Timing
+from server.metrics import Metrics
+from server.sinks.base import Sink
+from server.waiting import Turn
+
+log = logging.getLogger(__name__)
+
+
+class Seat:
+    """Hands one session's answers to its sink and counts them; a sink that raises harms nobody."""
+
+    def __init__(self, sink: Sink, metrics: Metrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self._changed = asyncio.Event()
+
+    def mask(self, turn: Turn, stepped: Stepped, slot: int) -> None:
+        """The frame was segmented, in this slot of the batch."""
+        if turn.rebuild:
+            return
+        if turn.reset:
+            self._metrics.memory_reset(turn.reset)
+        queue = stepped.began - turn.offered
+        self._metrics.stage("queue", queue)
+        if turn.frame.replay:
+            self._metrics.frame("replayed")
+            self.wake()
+            return
+        self._metrics.frame("segmented")
+        timing = Timing(turn.frame.wait, turn.frame.decode, queue, stepped.ended - stepped.began)
+        mask = Mask(
+            stepped.labels[slot],
+            turn.frame,
+            stepped.filled[slot],
+            turn.reset,
+            len(stepped.labels),
+            timing,
+        )
+        self._tell(partial(self._sink.mask, mask))
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        """These frames will get no mask."""
+        for drop in drops:
+            self._metrics.frame("dropped", drop.cause)
+        if drops:
+            self._tell(partial(self._sink.dropped, drops))
+
+    def failed(self, turn: Turn, error: MastreamError) -> None:
+        """The frame's step failed for good."""
+        if turn.rebuild:
+            return
+        self._metrics.frame("failed", error.code)
+        self._tell(partial(self._sink.failed, turn.frame.seq, error))
+
+    def wake(self) -> None:
+        """Let those who wait in :meth:`until` look again."""
+        self._changed.set()
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        """Wait for a condition on the session."""
+        while not met():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception:
+            log.exception("%r failed to take an answer", self._sink)
+        self.wake()

@@ -1,0 +1,83 @@
+"""Settings: small frozen values, checked when made, read from the environment at the edge.
+
+Every field is set by ``MASTREAM_<FIELD>``, nested ones by ``MASTREAM_<GROUP>__<FIELD>``:
+``MASTREAM_PORT=9000``, ``MASTREAM_VIDEOS__MAX_BYTES=1000000``. Nothing reads them globally: the
+entry point makes one Settings and hands each part the group it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel = Literal["critical", "error", "warning", "info", "debug"]
+
+
+class EngineSettings(BaseModel):
+    """Which engine runs the model, and how wide."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field("onnx_rt", description="a row of server.engines.ENGINES")
+    model: Path | None = Field(None, description="artefact; the shipped one where absent")
+    max_batch: PositiveInt = Field(4, description="streams in one step")
+    threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")
+    step_deadline: PositiveFloat = Field(
+        30.0, description="seconds after which a step that has not come back is given up"
+    )
+    fake_step_ms: float = Field(0.0, ge=0, description="how long the fake engine's step takes")
+
+
+class StreamSettings(BaseModel):
+    """Limits of one stream socket, and of all of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_sessions: PositiveInt = 64
+    window: PositiveInt = Field(8, description="frames of one stream that may be unanswered")
+    outbox: PositiveInt = Field(8, description="masks that wait for a client that reads slowly")
+    max_message_bytes: PositiveInt = 32 * 2**20
+    max_pixels: PositiveInt = Field(4096 * 4096, description="of one pushed picture")
+    idle_seconds: PositiveFloat = Field(60.0, description="without a message; then close 4408")
+    slow_seconds: PositiveFloat = Field(10.0, description="without reading; then close 4408")
+    open_seconds: PositiveFloat = Field(
+        1.0, description="that a client may take to send `open` before defaults are assumed"
+    )
+
+
+class VideoSettings(BaseModel):
+    """Limits of uploaded videos and where they are kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_bytes: PositiveInt = 2 * 2**30
+    max_seconds: PositiveFloat = 4 * 3600.0
+    max_pixels: PositiveInt = 4096 * 4096
+    max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
+    running: PositiveInt = Field(1, description="videos segmented side by side")
+    min_free_bytes: NonNegativeInt = Field(
+        2**30, description="disk space that uploads leave free; then they are refused"
+    )
+    database: str | None = Field(
+        None, description="a SQLAlchemy URL; a file of SQLite beside the videos where absent"
+    )
+
+
+class Settings(BaseSettings):
+    """Everything the service can be told."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="MASTREAM_", env_nested_delimiter="__", extra="forbid"
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one and prints it")
+    data: Path = Field(Path("data"), description="uploads, results and the database")
+    log_level: LogLevel = "info"
+    drain_seconds: PositiveFloat = Field(20.0, description="time that SIGTERM leaves to finish")
+    engine: EngineSettings = EngineSettings()
+    streams: StreamSettings = StreamSettings()
+    videos: VideoSettings = VideoSettings()

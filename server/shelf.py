@@ -1,0 +1,107 @@
+"""Rows and files of uploaded videos, kept in step.
+
+The files of a video follow from its state: ``<video>/upload`` until it ended,
+``<video>/results/<artefact>`` once it succeeded, nothing otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from server.errors import Fault, NoCapacity
+from server.records import VideoRecord, VideoState
+from server.settings import VideoSettings
+from server.store import Store
+
+MAX_ATTEMPTS = 3
+
+
+class Shelf:
+    """One folder and one row a video. Synchronous; used by one thread at a time. Every change of
+    state is made in the store first, and where the store refuses it, no file is touched."""
+
+    def __init__(self, store: Store, folder: Path, settings: VideoSettings) -> None:
+        self.store = store
+        self._folder = folder
+        self._settings = settings
+
+    def upload(self, video: str) -> Path:
+        return self._folder / video / "upload"
+
+    def results(self, video: str) -> Path:
+        return self._folder / video / "results"
+
+    def recover(self, now: float) -> int:
+        """Take back what a dead process left: its running videos are queued, its files tidied.
+        Returns how many videos are queued."""
+        gave_up = Fault(f"The server died {MAX_ATTEMPTS} times while it segmented this video.")
+        self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        states = self.store.states()
+        for folder in list(self._folder.iterdir()):
+            self._settle(folder.name, states.get(folder.name))
+        return self.store.count(VideoState.QUEUED)
+
+    def check_room(self, size: int) -> None:
+        """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
+        if shutil.disk_usage(self._folder).free - size < self._settings.min_free_bytes:
+            raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
+
+    def welcome(self, size: int, key: str | None) -> None:
+        """Refuse an upload that has no room on the disk or in the queue, except one that was
+        queued before under the same key. Raises NoCapacity."""
+        self.check_room(size)
+        full = self.store.count(VideoState.QUEUED) >= self._settings.max_jobs
+        if full and (key is None or self.store.by_key(key) is None):
+            raise NoCapacity(f"{self._settings.max_jobs} videos are queued already: come later.")
+
+    def place(self, video: str) -> Path:
+        """Make a new video's folder; the file to which its bytes go."""
+        self.upload(video).parent.mkdir()
+        return self.upload(video)
+
+    def add(self, record: VideoRecord) -> None:
+        """Queue a video whose bytes lie in its place. Raises as :meth:`Store.add`."""
+        self.store.add(record, self._settings.max_jobs)
+
+    def discard_unless_added(self, video: str) -> None:
+        if self.store.get(video) is None:
+            self._settle(video, None)
+
+    def put_back(self, video: str) -> None:
+        """A running video is queued again, from its first frame."""
+        if self.store.release(video):
+            self._settle(video, VideoState.QUEUED)
+
+    def end(
+        self,
+        video: str,
+        state: VideoState,
+        now: float,
+        frames: int,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A running video succeeded or failed, unless it was cancelled meanwhile."""
+        if self.store.finish(video, state, now, frames, problem):
+            self._settle(video, state)
+
+    def clear(self, video: str) -> None:
+        """Remove the files of a video that was cancelled."""
+        self._settle(video, VideoState.CANCELLED)
+
+    def remove(self, video: str) -> None:
+        """Remove a video that ended, row and files."""
+        if self.store.remove(video):
+            self._settle(video, None)
+
+    def _settle(self, video: str, state: VideoState | None) -> None:
+        """Remove the files that a video in this state, or one unknown, does not keep."""
+        if state in (VideoState.QUEUED, VideoState.RUNNING):
+            shutil.rmtree(self.results(video), ignore_errors=True)
+        elif state is VideoState.SUCCEEDED:
+            self.upload(video).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self._folder / video, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""masks.zip: a palette PNG for each frame."""
+
+from __future__ import annotations
+
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from models.spec import ModelSpec
+from protocol.masks import encode_mask
+from server.frame import VideoInfo
+from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.overlay import palette
+
+
+class MaskArchive(Artefact):
+    """Palette PNGs named by the frame's number: 000000.png, ... Class colours; labels exact."""
+
+    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo) -> None:
+        self._palette = palette(spec.classes)
+        # PNG is deflated already; stored members can be read from the middle of the file.
+        self._file = path.open("wb")
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
+
+    def add(self, segmented: Segmented) -> None:
+        name = zipfile.ZipInfo(f"{segmented.mask.frame.seq:06d}.png")
+        self._zip.writestr(name, encode_mask(segmented.labels, "png", self._palette))
+
+    def finish(self) -> None:
+        self._zip.close()
+        self._file.close()
+
+    def discard(self) -> None:
+        with suppress(OSError, ValueError):  # a full disk; a file closed by finish
+            self._zip.close()
+        with suppress(OSError):
+            self._file.close()

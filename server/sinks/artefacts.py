@@ -1,0 +1,38 @@
+"""The contract of an artefact: one file made of a video's masks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+
+from server.frame import Labels, Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """One segmented picture: ``labels`` at the video's size, ``pts`` in seconds."""
+
+    mask: Mask
+    labels: Labels
+    pts: Fraction
+
+
+class Artefact(ABC):
+    """One file that grows with every mask. Errors of the file or encoder pass through.
+
+    A row of the recorder's table is made with (path, spec, info): the file to write, the model
+    whose classes the labels are, and the video's size, rate and tick.
+    """
+
+    @abstractmethod
+    def add(self, segmented: Segmented) -> None:
+        """Append one picture; they come in the order in which they are shown."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete and close the file."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Close the file without completing it. Harmless after :meth:`finish`."""

@@ -1,0 +1,119 @@
+"""The artefacts of one video, written side by side from one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from av.error import FFmpegError
+
+from models.spec import ModelSpec
+from server.errors import BadRequest, Fault
+from server.frame import Mask, VideoInfo
+from server.sinks.archive import MaskArchive
+from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.encoding import MaskVideo, OverlayVideo
+from server.sinks.overlay import resize_labels
+from server.sinks.summary import Summary
+
+ARTEFACTS: dict[str, Callable[[Path, ModelSpec, VideoInfo], Artefact]] = {
+    "masks.mkv": MaskVideo,
+    "overlay.mp4": OverlayVideo,
+    "masks.zip": MaskArchive,
+    "summary.json": Summary,
+}
+
+PARTIAL = ".part"
+"""Added to the name of a file that is not complete yet."""
+
+
+class Recorder:
+    """Writes the asked-for artefacts into ``folder``, each under a temporary name till closed.
+
+    All have the size of ``info``: where pictures change size in the middle, they and their
+    masks are scaled to it. Ended by :meth:`close` or :meth:`abort`; after a Fault, by abort.
+    Raises BadRequest for an artefact that is not in ARTEFACTS, Fault where nothing can be
+    written.
+    """
+
+    def __init__(
+        self, folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
+    ) -> None:
+        unknown = sorted(set(artefacts) - set(ARTEFACTS))
+        if unknown:
+            raise BadRequest(
+                f"There is no artefact {unknown[0]}; there are {', '.join(ARTEFACTS)}."
+            )
+        self._folder = folder
+        self._info = info
+        self._frames = 0
+        self._open: dict[str, Artefact] = {}
+        for name in ARTEFACTS:
+            if name in artefacts:
+                self._make(name, spec)
+
+    def __repr__(self) -> str:
+        return f"<Recorder {', '.join(self._open) or 'ended'} frames={self._frames}>"
+
+    def write(self, mask: Mask) -> None:
+        """Add the mask of the next picture. Raises Fault where it cannot be written."""
+        segmented = self._segmented(mask)
+        for name, artefact in self._open.items():
+            with _faults(name):
+                artefact.add(segmented)
+        self._frames += 1
+
+    def close(self) -> None:
+        """Complete all files and give them their names. Raises Fault, having removed all.
+
+        Nothing to record is a Fault too: no video has no pictures.
+        """
+        try:
+            self._finish()
+        except Fault:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Stop and remove what was written; harmless after :meth:`close`, and twice."""
+        for name, artefact in self._open.items():
+            artefact.discard()
+            self._partial(name).unlink(missing_ok=True)
+        self._open.clear()
+
+    def _make(self, name: str, spec: ModelSpec) -> None:
+        try:
+            with _faults(name):
+                self._open[name] = ARTEFACTS[name](self._partial(name), spec, self._info)
+        except Fault:
+            self._partial(name).unlink(missing_ok=True)
+            self.abort()
+            raise
+
+    def _segmented(self, mask: Mask) -> Segmented:
+        labels = resize_labels(mask.labels, self._info.height, self._info.width)
+        pts = mask.frame.pts
+        return Segmented(mask, labels, self._frames / self._info.rate if pts is None else pts)
+
+    def _finish(self) -> None:
+        if self._open and not self._frames:
+            raise Fault("There is no mask to record.")
+        for name, artefact in self._open.items():
+            with _faults(name):
+                artefact.finish()
+        for name in list(self._open):
+            with _faults(name):
+                self._partial(name).replace(self._folder / name)
+            del self._open[name]
+
+    def _partial(self, name: str) -> Path:
+        return self._folder / (name + PARTIAL)
+
+
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FFmpegError, OSError) as error:
+        raise Fault(f"{name} could not be written: {error.strerror}.") from error

@@ -1,0 +1,126 @@
+"""summary.json: what was seen when, as numbers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.spec import ModelSpec
+from server.frame import Labels, Timing, VideoInfo
+from server.sinks.artefacts import Artefact, Segmented
+
+
+def areas(labels: Labels, names: list[str]) -> dict[str, float]:
+    """The share (0..1) of each class that occurs; they sum to 1."""
+    counts = np.bincount(labels.ravel(), minlength=len(names))
+    return {
+        name: round(int(count) / labels.size, 6)
+        for name, count in zip(names, counts, strict=False)
+        if count
+    }
+
+
+class Summary(Artefact):
+    """One JSON object, written row by row, so that hours of video need no memory.
+
+    ``model``, ``video`` and ``classes`` say what it is about. ``frames`` holds for each one its
+    number, ``pts`` (exact seconds, a fraction as text), ``time`` (seconds), how many frames the
+    memory held, and ``areas`` (class: share of the model's mask). ``totals`` holds the count,
+    mean areas and in how many frames each class was seen; ``resets`` where the memory was
+    emptied and why; ``timing`` the mean and largest milliseconds of each stage.
+    """
+
+    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+        self._names = [label.name for label in spec.classes]
+        self._totals = Totals()
+        self._file = path.open("w", encoding="utf-8")
+        head = json.dumps(_head(spec, info), indent=1)
+        self._file.write(head.removesuffix("\n}") + ',\n "frames": [')
+
+    def add(self, segmented: Segmented) -> None:
+        mask = segmented.mask
+        shares = areas(mask.labels, self._names)
+        row = {
+            "frame": mask.frame.seq,
+            "pts": str(segmented.pts),
+            "time": round(float(segmented.pts), 6),
+            "memory": mask.filled,
+            "areas": shares,
+        }
+        self._file.write(("," if self._totals.frames else "") + "\n  " + json.dumps(row))
+        self._totals.add(segmented, shares)
+
+    def finish(self) -> None:
+        tail = json.dumps(self._totals.to_dict(), indent=1)
+        self._file.write("\n ],\n" + tail.removeprefix("{\n") + "\n")
+        self._file.close()
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+class Totals:
+    """What is known only at the end."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._areas: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
+        self._resets: list[dict[str, Any]] = []
+        self._sums: Counter[str] = Counter()
+        self._largest: dict[str, float] = {}
+
+    def add(self, segmented: Segmented, shares: dict[str, float]) -> None:
+        mask = segmented.mask
+        self.frames += 1
+        self._areas.update(shares)
+        self._seen.update(shares.keys())
+        if mask.reset is not None:
+            self._resets.append({"frame": mask.frame.seq, "cause": mask.reset.value})
+        self._time(mask.timing)
+
+    def to_dict(self) -> dict[str, Any]:
+        count = max(1, self.frames)
+        return {
+            "totals": {
+                "frames": self.frames,
+                "areas": {name: round(area / count, 6) for name, area in self._areas.items()},
+                "seen": dict(self._seen),
+            },
+            "resets": self._resets,
+            "timing": {
+                stage: {
+                    "mean_ms": round(self._sums[stage] / count * 1000, 3),
+                    "max_ms": round(largest * 1000, 3),
+                }
+                for stage, largest in self._largest.items()
+            },
+        }
+
+    def _time(self, timing: Timing) -> None:
+        for stage, seconds in asdict(timing).items():
+            self._sums[stage] += seconds
+            self._largest[stage] = max(seconds, self._largest.get(stage, 0.0))
+
+
+def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:
+    model = ("name", "head", "backbone", "preset", "dataset", "licence", "fingerprint")
+    return {
+        "model": {key: getattr(spec, key) for key in model},
+        "video": {
+            "width": info.width,
+            "height": info.height,
+            "rate": str(info.rate),
+            "time_base": str(info.time_base),
+            "rotation": info.rotation,
+            "codec": info.codec,
+        },
+        "classes": [asdict(label) for label in spec.classes],
+    }

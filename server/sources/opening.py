@@ -1,0 +1,127 @@
+"""Opening a container safely: what may be opened, and what is said when it cannot be.
+
+An upload is a stranger's file. Playlists, image sequences, concatenation scripts and devices
+make a demuxer open other files or addresses, so formats and protocols are allow-lists: nothing
+that is not named here is ever read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import ExitError, FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
+
+FILE_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf",
+    "ogg", "h264", "hevc", "vvc", "m4v", "ivf", "obu", "av1", "nut", "mxf", "dv", "gif", "apng",
+    "yuv4mpegpipe", "mp3", "wav", "flac", "aac",
+)  # fmt: skip
+"""Self-contained ones only. The last four hold sound, so that the answer can say just that."""
+
+LIVE_FORMATS = (*FILE_FORMATS, "rtsp", "mpjpeg", "mjpeg")
+
+FILE_PROTOCOLS = "file"
+LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
+
+PADDING = 2
+"""Decoders round sizes up before they allocate, so their own limit must lie above ours."""
+
+CUT_OFF = "The video is damaged or cut off: its index or first frames are missing."
+
+_MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI "))
+
+
+@contextmanager
+def open_video(
+    location: Path | str, *, max_pixels: int, timeout: float | None = None, threads: int = 1
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first moving-picture stream, ready to be decoded.
+
+    A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures
+    far above ``max_pixels`` fail to decode instead of being allocated. Raises UnsupportedMedia,
+    BadVideo (damaged, no video stream, no decoder, too large a picture) or SourceFault (it
+    cannot be reached).
+    """
+    live = isinstance(location, str)
+    try:
+        container = _open(location, max_pixels, timeout)
+    except FFmpegError as error:
+        # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
+        raise _refusal(location, error) from (None if live else error)
+    with container:
+        stream = _moving_pictures(container)
+        check_pixels(stream.codec_context.height, stream.codec_context.width, max_pixels)
+        stream.codec_context.options = {"max_pixels": str(max_pixels * PADDING)}
+        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
+        yield container, stream
+
+
+def check_pixels(height: int, width: int, max_pixels: int) -> None:
+    """Raise BadVideo where a video's picture passes the limit."""
+    if height * width > max_pixels:
+        raise BadVideo(
+            f"The video's pictures of {width}x{height} are larger than the {max_pixels} pixels "
+            "served here."
+        )
+
+
+def broken(live: bool, error: FFmpegError, timeout: float | None) -> MastreamError:
+    """What to raise where reading or converting broke in mid-stream."""
+    if isinstance(error, ExitError):
+        return SourceFault(f"The source sent nothing for {timeout or 0:g} s.")
+    if live or isinstance(error, OSError):
+        return SourceFault(f"The source broke off: {error.strerror}.")
+    return BadVideo(f"The video cannot be decoded: {error.strerror}.")
+
+
+def _open(location: Path | str, max_pixels: int, timeout: float | None) -> InputContainer:
+    live = isinstance(location, str)
+    return av.open(
+        location if live else f"file:{location}",
+        "r",
+        options={"max_pixels": str(max_pixels * PADDING)},
+        container_options={
+            "format_whitelist": ",".join(LIVE_FORMATS if live else FILE_FORMATS),
+            "protocol_whitelist": LIVE_PROTOCOLS if live else FILE_PROTOCOLS,
+            **({"rtsp_transport": "tcp"} if live else {}),
+        },
+        timeout=timeout,
+    )
+
+
+def _refusal(location: Path | str, error: FFmpegError) -> MastreamError:
+    if isinstance(error, ExitError):
+        return SourceFault("The source did not answer in time.")
+    if isinstance(error, OSError):
+        return SourceFault(f"The source cannot be opened: {error.strerror}.")
+    if isinstance(location, str):
+        return SourceFault("The source sends no video that is served here.")
+    return _diagnosis(location)
+
+
+def _diagnosis(path: Path) -> BadVideo:
+    if path.stat().st_size == 0:
+        return BadVideo("The file is empty.")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if any(head[place : place + len(magic)] == magic for place, magic in _MAGICS):
+        return BadVideo(CUT_OFF)
+    return UnsupportedMedia("The file is no video container known here.")
+
+
+def _moving_pictures(container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise BadVideo("The video is in a codec that is not decoded here.")
+            return stream
+    raise BadVideo("The file has no video stream." if container.streams else CUT_OFF)

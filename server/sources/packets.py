@@ -1,0 +1,65 @@
+"""Packets: pictures as a client pushes them, and the Frames they become."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from server.frame import Frame, Pixels
+from server.sources.picture import decode_picture, fit, raw_picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packet:
+    """One picture, still encoded. ``arrived`` is time.monotonic() when its bytes came in."""
+
+    data: bytes
+    seq: int
+    arrived: float
+    pts: float | None = None
+    reset: bool = False
+    replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PacketDecoder:
+    """Makes the Frames of one stream: (height, width) is the model's size.
+
+    ``raw`` is the (height, width) of rgb24 pictures, None where pictures say their own size.
+    ``keep_original`` keeps the whole picture in the Frame, for overlays.
+    """
+
+    height: int
+    width: int
+    limit_pixels: int
+    raw: tuple[int, int] | None = None
+    keep_original: bool = False
+
+    def is_quick(self) -> bool:
+        """Whether decoding is a view of the bytes, cheaper than a change of thread."""
+        return self.raw == (self.height, self.width)
+
+    def decode(self, packet: Packet, clock: Callable[[], float] = time.monotonic) -> Frame:
+        """The Frame of a packet. Raises Undecodable or TooLarge; may run in any thread."""
+        began = clock()
+        picture = self._picture(packet.data)
+        pixels = fit(picture, self.height, self.width)
+        return Frame(
+            pixels=pixels,
+            seq=packet.seq,
+            pts=None if packet.pts is None else Fraction(packet.pts),
+            size=(picture.shape[0], picture.shape[1]),
+            original=picture if self.keep_original else None,
+            reset=packet.reset,
+            replay=packet.replay,
+            arrived=packet.arrived,
+            wait=began - packet.arrived,
+            decode=clock() - began,
+        )
+
+    def _picture(self, data: bytes) -> Pixels:
+        if self.raw is None:
+            return decode_picture(data, self.limit_pixels)
+        return raw_picture(data, *self.raw)

@@ -1,0 +1,76 @@
+"""Pictures that a client pushes: bytes in, RGB at the model's size out.
+
+Every function is pure and may run in any thread. OpenCV releases the GIL while it decodes and
+scales, so calls in a thread pool run side by side. How many threads OpenCV itself takes is the
+entry point's to say (``cv2.setNumThreads``): one is right where calls already run in a pool.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from server.errors import TooLarge, Undecodable
+from server.frame import Pixels
+from server.sources.picture_header import PictureBytes, read_header
+
+
+def picture_size(data: PictureBytes) -> tuple[str, int, int]:
+    """(encoding, height, width) from the header only, as stored, before EXIF orientation.
+
+    ``encoding`` is "jpeg", "png" or "webp". Raises Undecodable.
+    """
+    header = read_header(data)
+    return header.encoding, header.height, header.width
+
+
+def decode_picture(data: PictureBytes, limit_pixels: int, declared: str | None = None) -> Pixels:
+    """The picture as it is displayed: EXIF orientation applied, RGB, 8 bits, no alpha.
+
+    Raises TooLarge before anything is decoded where height x width passes ``limit_pixels``;
+    Undecodable where the bytes are damaged, cut off, or not of the ``declared`` encoding.
+    """
+    header = read_header(data)
+    if declared is not None and header.encoding != declared:
+        raise Undecodable(f"A {declared} picture was announced, these bytes are {header.encoding}.")
+    check_pixels(header.height, header.width, limit_pixels)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise Undecodable(f"The {header.encoding} picture cannot be decoded.") from error
+    if picture is None:
+        raise Undecodable(f"The {header.encoding} picture is damaged or cut off.")
+    return np.ascontiguousarray(picture, dtype=np.uint8)
+
+
+def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
+    """Raw rgb24 rows, top first, without padding. A view of ``data``, no copy.
+
+    Raises Undecodable where the bytes do not fit the size.
+    """
+    expected = height * width * 3
+    if min(height, width) < 1 or len(data) != expected:
+        raise Undecodable(
+            f"An rgb24 picture of {width}x{height} is {expected} bytes, these are {len(data)}."
+        )
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def fit(picture: Pixels, height: int, width: int) -> Pixels:
+    """The picture scaled to (height, width, 3), C-contiguous; itself where it already fits.
+
+    Shrinking averages areas, so that thin things stay visible; enlarging is bilinear.
+    """
+    if picture.shape == (height, width, 3):
+        return np.ascontiguousarray(picture)
+    shrinks = height <= picture.shape[0] and width <= picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def check_pixels(height: int, width: int, limit_pixels: int) -> None:
+    """Raise TooLarge where a picture of this size passes the limit."""
+    if height * width > limit_pixels:
+        raise TooLarge(
+            f"A picture of {width}x{height} is larger than the {limit_pixels} pixels served here."
+        )

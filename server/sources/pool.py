@@ -1,0 +1,31 @@
+"""The threads that decode and encode pictures, shared by all streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class PicturePool:
+    """As many threads as there are cores; the codecs leave the GIL, so they run side by side.
+
+    Its queue needs no bound of its own: a stream waits for one picture before it sends in the
+    next.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """``work`` done in a thread; raises what it raises."""
+        future = self._threads.submit(work, *args, **kwargs)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Drop what waits and let the threads end. Twice is harmless."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,101 @@
+"""What an uploaded file is, found out before it is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from server.errors import BadVideo, TooLarge
+from server.frame import VideoInfo
+from server.sources.decoding import decode_packet, frame_rate, orientation, packets, tick
+from server.sources.opening import broken, open_video
+
+PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
+"""Codecs in which a packet may show nothing (VP8's hidden frames, MPEG-4's packed B-frames)."""
+
+MAX_PIXELS = 4096 * 4096
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLimits:
+    """The largest file (bytes), duration (seconds) and picture (height x width) accepted."""
+
+    max_bytes: int = 2 * 2**30
+    max_seconds: float = 4 * 3600.0
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if min(self.max_bytes, self.max_seconds, self.max_pixels) <= 0:
+            raise ValueError("a limit must be positive")
+
+
+def probe(path: Path, limits: VideoLimits) -> VideoInfo:
+    """Read a file through once, decoding only up to its first picture.
+
+    Raises TooLarge (bytes), UnsupportedMedia (no container known here) or BadVideo (empty,
+    damaged, no video stream, no picture, too long, too large a picture).
+    """
+    with open_video(path, max_pixels=limits.max_pixels) as (container, stream):
+        if path.stat().st_size > limits.max_bytes:
+            raise TooLarge(f"The video is larger than the {limits.max_bytes} bytes served here.")
+        try:
+            survey = _survey(container, stream, limits)
+        except FFmpegError as error:
+            raise broken(False, error, None) from error
+        return survey.info(stream)
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What has been seen of a stream so far. Times are in its own ticks."""
+
+    first: VideoFrame | None = None
+    pictures: int = 0
+    begin: int | None = None
+    end: int = 0
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        self.pictures += packet.size > 0 and not packet.is_discard
+        if packet.pts is not None and not packet.is_discard:
+            self.begin = packet.pts if self.begin is None else min(self.begin, packet.pts)
+            self.end = max(self.end, packet.pts + (packet.duration or 0))
+
+    def seconds(self, stream: VideoStream) -> float:
+        if self.begin is None:
+            return float(self.pictures / frame_rate(stream))
+        return float((self.end - self.begin) * tick(stream))
+
+    def info(self, stream: VideoStream) -> VideoInfo:
+        if self.first is None:
+            raise BadVideo("The video holds no picture that can be decoded.")
+        turned = orientation(self.first)
+        height, width = turned.size(self.first.height, self.first.width)
+        codec = stream.codec_context.codec.canonical_name
+        return VideoInfo(
+            width=width,
+            height=height,
+            frames=None if codec in PACKETS_WITHOUT_PICTURE else self.pictures,
+            duration=self.seconds(stream),
+            rate=frame_rate(stream),
+            time_base=tick(stream),
+            rotation=turned.clockwise,
+            codec=codec,
+        )
+
+
+def _survey(container: InputContainer, stream: VideoStream, limits: VideoLimits) -> _Survey:
+    survey = _Survey()
+    for packet in packets(container, stream):
+        if packet is not None:
+            survey.add(packet)
+        if survey.first is None:
+            survey.first = next(iter(decode_packet(stream, packet)), None)
+        if survey.seconds(stream) > limits.max_seconds:
+            raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
+    return survey

@@ -1,0 +1,176 @@
+"""One video from its file to its artefacts: what an upload and the command line share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from models.spec import ModelSpec
+from server.errors import Fault
+from server.frame import Dropped, Mask, VideoInfo
+from server.session import Policy
+from server.sinks.base import Sink
+from server.sinks.recorder import Recorder
+from server.sources.container import ContainerSource
+from server.worker import Worker
+
+OVERLAY = "overlay.mp4"
+"""The artefact that is drawn on the pictures themselves."""
+
+Tell = Callable[[int], None]
+"""Called on the event loop with the number of frames recorded so far."""
+
+
+async def segment_video(
+    worker: Worker,
+    video: Path,
+    folder: Path,
+    info: VideoInfo,
+    artefacts: Collection[str],
+    *,
+    max_pixels: int,
+    tell: Tell = lambda _: None,
+    window: int = 4,
+) -> int:
+    """Segment every frame of a video and write its artefacts into ``folder``, which is made.
+
+    Returns the number of frames, which is the number of masks. At most ``window`` frames are
+    between decoder and recorder, so memory does not grow with the video. Raises BadVideo or
+    SourceFault where decoding breaks, Fault where a frame got no mask or the disk is full,
+    NoCapacity where the worker takes no session; then, or when cancelled, no artefact is left.
+    """
+    spec = worker.spec
+    source = ContainerSource(
+        video,
+        spec.height,
+        spec.width,
+        keep_original=OVERLAY in artefacts,
+        total=info.frames,
+        max_pixels=max_pixels,
+    )
+    make = partial(_recorder, folder, spec, info, artefacts)
+    async with Recording(make, window, tell) as sink:
+        frames = await _feed(worker, source, sink, window)
+        await sink.finish(frames)
+    return frames
+
+
+async def _feed(worker: Worker, source: ContainerSource, sink: Recording, window: int) -> int:
+    """Offer each frame as soon as there is room for it; the number offered, all answered."""
+    frames = 0
+    session = worker.open(sink, policy=Policy.EVERY, window=window)
+    try:
+        async with source:
+            async for frame in source:
+                await sink.room()
+                await worker.room(session)
+                worker.offer(session, frame)
+                frames += 1
+        await worker.settled(session)
+    finally:
+        worker.close(session)
+    return frames
+
+
+class Recording(Sink):
+    """Carries the masks of one video to a Recorder in a thread of its own.
+
+    Its state: ``window`` credits, one held by each frame from :meth:`room` until its mask is
+    written; the first failure; the number written. Left without :meth:`finish`, it aborts the
+    recorder. The recorder is made, used and closed by its thread alone.
+    """
+
+    def __init__(self, make: Callable[[], Recorder], window: int, tell: Tell) -> None:
+        self._make = make
+        self._tell = tell
+        self._window = window
+        self._credits = asyncio.Semaphore(window)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._failure: Exception | None = None
+        self._over = False
+        self.written = 0
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._made = self._thread.submit(self._make)
+        return self
+
+    async def room(self) -> None:
+        """Wait until one more frame may be under way. Raises the first failure."""
+        await self._credits.acquire()
+        self._check()
+
+    def mask(self, mask: Mask) -> None:
+        if self._over:
+            return
+        writing = self._loop.run_in_executor(self._thread, self._write, mask)
+        writing.add_done_callback(self._wrote)
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        for drop in drops:
+            self._answered(Fault(f"Frame {drop.seq} was dropped by the server: {drop.cause}."))
+
+    def failed(self, seq: int, error: Exception) -> None:
+        self._answered(Fault(f"Frame {seq} could not be segmented: {error}"))
+
+    async def finish(self, frames: int) -> None:
+        """Wait for the last mask to be written and close the files. Raises the first failure,
+        or Fault unless exactly ``frames`` masks were recorded."""
+        for _ in range(self._window):
+            await self._credits.acquire()
+        self._check()
+        if self.written != frames:
+            raise Fault(f"{self.written} masks were recorded for {frames} frames.")
+        await self._loop.run_in_executor(self._thread, self._close)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over = True
+        if error is not None:
+            self._thread.submit(self._abort)
+        await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
+
+    def _write(self, mask: Mask) -> None:
+        self._made.result().write(mask)
+
+    def _close(self) -> None:
+        self._made.result().close()
+
+    def _abort(self) -> None:
+        if self._made.exception() is None:
+            self._made.result().abort()
+
+    def _wrote(self, writing: asyncio.Future[None]) -> None:
+        failure = writing.exception()
+        if failure is None:
+            self.written += 1
+            self._tell(self.written)
+        self._answered(failure)
+
+    def _answered(self, failure: BaseException | None) -> None:
+        if isinstance(failure, Exception) and self._failure is None:
+            self._failure = failure
+        self._credits.release()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _recorder(
+    folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
+) -> Recorder:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise Fault(f"The results cannot be written: {error.strerror}.") from error
+    return Recorder(folder, spec, info, artefacts)

@@ -1,0 +1,1 @@
+"""What the service shows: the stream socket, models, health, metrics, problems."""

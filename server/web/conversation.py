@@ -1,0 +1,228 @@
+"""One stream socket from its first message to its close.
+
+Four tasks: the reader (socket -> listener -> inbox), the feeder (inbox -> decoder -> worker), the
+writer (outbox -> packed answer -> socket) and a watch over silence. When reading ends, for
+whatever reason the client gave, what was taken from it is still answered; then comes the farewell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+import protocol
+from protocol import ProtocolError
+from server.errors import MastreamError, TooLarge, TooSlow, Undecodable
+from server.frame import DropCause, Frame, Mask
+from server.metrics import Metrics
+from server.session import Policy
+from server.settings import StreamSettings
+from server.sinks.outbox import Outbox
+from server.sources.packets import Packet
+from server.sources.pool import PicturePool
+from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
+from server.web.inbox import Inbox
+from server.web.listener import Listener, Opened
+from server.worker import Worker
+
+FAREWELL_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all conversations share."""
+
+    worker: Worker
+    pool: PicturePool
+    metrics: Metrics
+    settings: StreamSettings
+
+
+class Conversation:
+    """Mutable state: when the socket was last alive, since when a send is under way, the reading
+    task, and how it will all end."""
+
+    def __init__(self, socket: WebSocket, house: House) -> None:
+        self._socket = socket
+        self._house = house
+        self._settings = house.settings
+        self._inbox = Inbox()
+        # A whole window fits, so that `every` loses nothing however late its client reads.
+        capacity = max(house.settings.outbox, house.settings.window)
+        self._outbox = Outbox(capacity, self._count_slow)
+        self._listener = Listener(
+            house.worker, house.settings, house.metrics, self._inbox, self._outbox
+        )
+        self._alive = time.monotonic()
+        self._sending: float | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._farewell = ENDED
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self._listener!r} {self._outbox!r}>"
+
+    async def run(self) -> None:
+        """Talk until either side ends it; the session is freed, then the socket closed."""
+        try:
+            last = await self._talk()
+        finally:
+            self._listener.close()
+        if last:
+            await say(self._socket, last, quietly=self._sending is not None)
+
+    def leave(self) -> None:
+        """Take nothing more; end with ``going_away`` when all that was taken is answered."""
+        if self._reading and not self._reading.done():
+            self._farewell = GOING_AWAY
+            self._reading.cancel()
+
+    async def _talk(self) -> Farewell | None:
+        """How to end, or None where the client is gone."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch())
+                self._reading = tasks.create_task(self._read())
+                tasks.create_task(self._feed())
+                await self._write()
+                watch.cancel()
+        except ExceptionGroup as group:
+            return _broken_by(group.exceptions[0])
+        return self._farewell
+
+    async def _read(self) -> None:
+        try:
+            await self._greet()
+            while True:
+                await self._room()
+                self._listener.hear(await self._receive(), self._alive)
+        except Leave as leave:
+            self._farewell = leave.last
+        except (MastreamError, ProtocolError) as error:
+            self._farewell = farewell(error)
+        finally:
+            self._inbox.close()
+
+    async def _greet(self) -> None:
+        """Wait a moment for the first message; a silent client is given its ``ready`` too."""
+        try:
+            async with asyncio.timeout(self._settings.open_seconds):
+                first = await self._receive()
+        except TimeoutError:
+            self._listener.assume()
+        else:
+            self._listener.hear(first, self._alive)
+
+    async def _room(self) -> None:
+        """Under ``every`` the socket is not read while a window of frames is unanswered."""
+        opened = self._listener.opened
+        if opened and opened.policy is Policy.EVERY:
+            await self._outbox.room(self._settings.window)
+
+    async def _receive(self) -> str | bytes:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"], message.get("reason"))
+        self._alive = time.monotonic()
+        data: str | bytes = message.get("bytes") or message.get("text") or b""
+        return data
+
+    async def _feed(self) -> None:
+        """Packets become frames, in order; when all are answered the outbox is closed."""
+        while (packet := await self._inbox.take()) is not None:
+            opened = self._listener.opened
+            assert opened, "a packet came before its session"
+            frame = await self._decode(packet, opened)
+            if frame is not None:
+                await self._offer(frame, opened)
+        if self._listener.opened:
+            await self._house.worker.settled(self._listener.opened.session)
+        self._outbox.close()
+
+    async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
+        """The frame, or None where its picture is refused: then that is its answer."""
+        try:
+            if opened.decoder.is_quick():
+                return opened.decoder.decode(packet)
+            return await self._house.pool.run(opened.decoder.decode, packet)
+        except (Undecodable, TooLarge) as error:
+            self._listener.refuse(packet, error)
+            return None
+
+    async def _offer(self, frame: Frame, opened: Opened) -> None:
+        self._house.metrics.stage("wait", frame.wait)
+        self._house.metrics.stage("decode", frame.decode)
+        if opened.policy is Policy.EVERY:
+            await self._house.worker.room(opened.session)
+        self._house.worker.offer(opened.session, frame)
+
+    async def _write(self) -> None:
+        while (item := await self._outbox.take()) is not None:
+            if isinstance(item, Mask):
+                await self._answer(item)
+            else:
+                await self._send({"text": protocol.serialise(item)})
+            self._outbox.sent(item)
+
+    async def _answer(self, mask: Mask) -> None:
+        opened = self._listener.opened
+        assert opened, "a mask came before its session"
+        began = time.monotonic()
+        if opened.answers.is_quick():
+            answer = opened.answers.pack(mask)
+        else:
+            answer = await self._house.pool.run(opened.answers.pack, mask)
+        packed = time.monotonic()
+        await self._send({"bytes": answer})
+        self._measure(mask, began, packed, time.monotonic())
+
+    def _measure(self, mask: Mask, began: float, packed: float, sent: float) -> None:
+        metrics = self._house.metrics
+        metrics.stage("encode", packed - began)
+        metrics.stage("send", sent - packed)
+        metrics.stage("total", sent - mask.frame.arrived)
+
+    async def _send(self, content: dict[str, str | bytes]) -> None:
+        self._sending = time.monotonic()
+        await self._socket.send({"type": "websocket.send", **content})
+        self._sending = None
+
+    async def _watch(self) -> None:
+        """Raise TooSlow when the client has not read, or not said anything, for too long."""
+        idle, slow = self._settings.idle_seconds, self._settings.slow_seconds
+        while True:
+            await asyncio.sleep(min(1.0, idle / 4, slow / 4))
+            now = time.monotonic()
+            if self._sending is not None and now - self._sending > slow:
+                raise TooSlow(f"nothing was read for {slow:g} s; read faster, or ask for less")
+            if self._outbox.unanswered:
+                self._alive = now
+            if now - self._alive > idle:
+                raise TooSlow(f"nothing was sent for {idle:g} s; connect again when there is more")
+
+    def _count_slow(self) -> None:
+        self._house.metrics.frame("dropped", DropCause.CLIENT_SLOW)
+
+
+async def say(socket: WebSocket, last: Farewell, quietly: bool = False) -> None:
+    """Send the farewell and close; ``quietly`` closes only, where no message gets through."""
+    with suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            if not quietly:
+                await socket.send_text(protocol.serialise(last.message))
+            await socket.close(last.close, last.reason)
+
+
+def _broken_by(error: Exception) -> Farewell | None:
+    """The end that a failure makes of a stream; None where its client is gone."""
+    if isinstance(error, WebSocketDisconnect):
+        return None
+    if not isinstance(error, MastreamError):
+        _log.error("a stream failed", exc_info=error)
+    return farewell(error)

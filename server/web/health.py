@@ -1,0 +1,56 @@
+"""/health/live, /health/ready and /metrics: what a supervisor asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from server.errors import NoCapacity
+from server.metrics import CONTENT_TYPE, Metrics
+from server.web.problems import PROBLEMS, problem_response
+
+_EXPOSITION: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}
+}
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Streams and videos are taken."""
+
+    status: Literal["ready"] = "ready"
+
+
+def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRouter:
+    """``reasons`` says why the service is not ready; nothing where it is."""
+    router = APIRouter(tags=["health"], responses=PROBLEMS)
+
+    @router.get("/health/live")
+    async def live() -> Alive:
+        """Whether the process answers at all; restart it where not."""
+        return Alive()
+
+    @router.get("/health/ready", response_model=Ready)
+    async def ready() -> JSONResponse | Ready:
+        """Whether to send work here; 503 with the reasons where not."""
+        found = reasons()
+        if not found:
+            return Ready()
+        problem = NoCapacity(f"not ready: {'; '.join(found)}").problem()
+        return problem_response(problem | {"code": "not_ready", "reasons": found})
+
+    @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
+    async def prometheus() -> Response:
+        """The service's counters for Prometheus."""
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return router

@@ -1,0 +1,57 @@
+"""Inbox: the packets of one stream between its socket and its decoder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+
+from server.frame import DropCause, Dropped
+from server.session import Policy
+from server.sources.packets import Packet
+
+
+class Inbox:
+    """Packets that wait to be decoded, in order.
+
+    Under ``latest`` a new packet takes the place of those that wait, before anything is spent on
+    decoding them; a reset that one of them carried goes on to it. Under ``every`` nobody loses,
+    and the reader sees to it that no more than a window of them are here. Replayed frames are
+    never lost: the memory needs each.
+    """
+
+    def __init__(self, policy: Policy = Policy.LATEST) -> None:
+        self.policy = policy
+        self._waiting: deque[Packet] = deque()
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<Inbox {state} {self.policy}: {len(self._waiting)} packets>"
+
+    def put(self, packet: Packet) -> list[Dropped]:
+        """Take a packet; returns who loses for it."""
+        lost = [] if self.policy is Policy.EVERY or packet.replay else self._superseded()
+        if any(one.reset for one in lost):
+            packet = replace(packet, reset=True)
+        self._waiting.append(packet)
+        self._changed.set()
+        return [Dropped(one.seq, DropCause.NEWER) for one in lost]
+
+    def close(self) -> None:
+        """Nothing more will come; :meth:`take` gives what is left, then None."""
+        self._closed = True
+        self._changed.set()
+
+    async def take(self) -> Packet | None:
+        """The next packet, or None when all are taken after :meth:`close`."""
+        while not (self._waiting or self._closed):
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft() if self._waiting else None
+
+    def _superseded(self) -> list[Packet]:
+        lost = [one for one in self._waiting if not one.replay]
+        self._waiting = deque(one for one in self._waiting if one.replay)
+        return lost

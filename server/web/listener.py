@@ -1,0 +1,173 @@
+"""What a client's messages mean: a session opened, packets put in line, or the end.
+
+No socket and no clock here: messages and the time they came are passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import protocol
+from protocol import InputEncoding, MaskSize
+from protocol.messages import ClientMessage
+from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
+from server.frame import DropCause, Dropped
+from server.metrics import Metrics
+from server.session import Policy, Session
+from server.settings import StreamSettings
+from server.sinks.answers import Answers
+from server.sinks.outbox import Outbox
+from server.sources.packets import Packet, PacketDecoder
+from server.web.farewell import ENDED, Leave, farewell
+from server.web.inbox import Inbox
+from server.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What ``open`` settled for the rest of a stream."""
+
+    session: Session
+    policy: Policy
+    decoder: PacketDecoder
+    answers: Answers
+
+
+class Listener:
+    """Mutable state: what was opened, the last seq, and whether the next frame resets."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        settings: StreamSettings,
+        metrics: Metrics,
+        inbox: Inbox,
+        outbox: Outbox,
+    ) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._metrics = metrics
+        self._inbox = inbox
+        self._outbox = outbox
+        self._last_seq: int | None = None
+        self._reset_next = False
+        self.opened: Opened | None = None
+
+    def __repr__(self) -> str:
+        return f"<Listener last_seq={self._last_seq} {self._inbox!r}>"
+
+    def hear(self, message: str | bytes, now: float) -> None:
+        """Act on one message of the client.
+
+        Raises Leave where the stream is to end well, ProtocolError, BadMessage or NoCapacity
+        where it is to end otherwise.
+        """
+        if isinstance(message, bytes):
+            self._take_frame(message, now)
+        else:
+            self._take_control(protocol.parse_client(message))
+
+    def assume(self) -> None:
+        """The client began without ``open``: the defaults hold. Twice is harmless."""
+        if self.opened is None:
+            self._open(protocol.Open())
+
+    def refuse(self, packet: Packet, error: Undecodable | TooLarge) -> None:
+        """Answer a packet whose picture cannot be a frame; its reset goes on to the next one."""
+        if packet.reset and self.opened:
+            self._worker.reset(self.opened.session)
+        if isinstance(error, Undecodable):
+            self._metrics.frame("dropped", DropCause.UNDECODABLE)
+            cause = protocol.DropCause.UNDECODABLE
+            self._outbox.tell(protocol.Dropped((packet.seq,), cause, str(error)))
+        else:
+            self._metrics.frame("failed", error.code)
+            self._outbox.failed(packet.seq, error)
+
+    def close(self) -> None:
+        """Free the session. Twice is harmless."""
+        if self.opened:
+            self._worker.close(self.opened.session)
+
+    def _take_control(self, message: ClientMessage) -> None:
+        if isinstance(message, protocol.Open):
+            self._open(message)
+            return
+        self.assume()
+        if isinstance(message, protocol.Ping):
+            self._outbox.tell(protocol.Pong())
+        elif isinstance(message, protocol.Reset):
+            self._reset_next = True
+        elif isinstance(message, protocol.End):
+            raise Leave(ENDED)
+
+    def _take_frame(self, data: bytes, now: float) -> None:
+        header, payload = protocol.unpack(data, self._settings.max_message_bytes)
+        given = protocol.FrameHeader.from_dict(header)
+        self.assume()
+        packet = Packet(
+            data=payload,
+            seq=self._number(given.seq),
+            arrived=now,
+            pts=given.pts,
+            reset=given.reset or self._reset_next,
+            replay=given.replay,
+        )
+        self._reset_next = False
+        if not packet.replay:
+            self._outbox.expect(packet.seq)
+        self._lose(self._inbox.put(packet))
+
+    def _lose(self, drops: Sequence[Dropped]) -> None:
+        for drop in drops:
+            self._metrics.frame("dropped", drop.cause)
+        self._outbox.dropped(drops)
+
+    def _number(self, given: int | None) -> int:
+        """The frame's seq, which must rise; the next one where none was given."""
+        last = -1 if self._last_seq is None else self._last_seq
+        seq = last + 1 if given is None else given
+        if seq <= last:
+            raise Leave(farewell(OutOfSequence(f"seq must rise: {seq} came after {last}"), seq))
+        self._last_seq = seq
+        return seq
+
+    def _open(self, wish: protocol.Open) -> None:
+        """Claim a session and answer ``ready``; again, as long as no frame has come."""
+        if self._last_seq is not None:
+            raise BadMessage("'open' must come before the first frame")
+        self.close()
+        self.opened = None
+        self.opened = self._claim(wish)
+        self._inbox.policy = self.opened.policy
+        self._outbox.tell(self._ready())
+
+    def _claim(self, wish: protocol.Open) -> Opened:
+        policy = Policy(wish.policy)
+        budget = None if wish.budget_ms is None else wish.budget_ms / 1000
+        try:
+            session = self._worker.open(
+                self._outbox, policy=policy, budget=budget, window=self._settings.window
+            )
+        except NoCapacity as error:
+            self._metrics.rejected(error.code)
+            raise
+        return Opened(session, policy, self._decoder(wish), Answers(self._worker.spec, wish))
+
+    def _decoder(self, wish: protocol.Open) -> PacketDecoder:
+        raw = wish.input is InputEncoding.RGB24
+        return PacketDecoder(
+            self._worker.spec.height,
+            self._worker.spec.width,
+            self._settings.max_pixels,
+            (wish.height or 0, wish.width or 0) if raw else None,
+            keep_original=wish.overlay and wish.size is MaskSize.INPUT,
+        )
+
+    def _ready(self) -> protocol.Ready:
+        limits = protocol.Limits(self._settings.max_message_bytes, self._settings.max_pixels)
+        return protocol.Ready(
+            uuid4().hex, self._worker.spec.to_dict(), limits, self._settings.window
+        )

@@ -1,0 +1,117 @@
+"""The process side of the service: its socket, its ready line, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from types import FrameType
+
+import uvicorn
+
+from server.app import Service, create_app
+from server.errors import Fault
+from server.settings import Settings
+from server.web.transport import StreamTransport
+
+CUT_SECONDS = 1
+"""What is left of connections after draining is cut off then."""
+
+BACKLOG = 1024
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal ends it; the exit code: 0 after draining, 1 where it could not begin.
+
+    Raises Fault where the port cannot be had.
+    """
+    listener = bind(settings.host, settings.port)
+    app = create_app(settings)
+    server = DrainingServer(_config(app, settings), app.state.service)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises Fault with a sentence where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        # A resolver's error numbers are negative, and not the system's.
+        number = error.errno or 0
+        reason = (os.strerror(number) if number > 0 else str(error.strerror)).lower()
+        raise Fault(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, which says when it is ready and ends only when what it took is answered.
+
+    The first signal drains, the second ends the process at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.exit_code = 0
+        self._service = service
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets, "the socket is bound before the server begins"
+        self._announcing = asyncio.create_task(self._announce(sockets[0]))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _log.info("draining")
+        await self._service.drain()
+        await super().shutdown(sockets)
+        _log.info("stopped")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+
+    async def _announce(self, listener: socket.socket) -> None:
+        """Print where the service is, once it is warm; end the process where it cannot be."""
+        try:
+            await self._service.loaded()
+        except Exception:  # whatever it was, the service's log says it and nothing can be served
+            self.exit_code = 1
+            self.should_exit = True
+        else:
+            print(ready_line(listener, self._service), flush=True)
+
+
+def ready_line(listener: socket.socket, service: Service) -> str:
+    """What the command prints when streams and videos are taken."""
+    host, port = listener.getsockname()[:2]
+    shown = _WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
+    worker = service.worker
+    return (
+        f"mastream is ready at http://{shown}:{port} "
+        f"(model {worker.spec.name}, engine {worker.provider})"
+    )
+
+
+def _config(app: object, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        loop="auto",
+        lifespan="on",
+        ws=StreamTransport,
+        ws_max_size=settings.streams.max_message_bytes,
+        ws_per_message_deflate=False,
+        # The watch over silence does this job, and pongs are not read while `every` pauses.
+        ws_ping_interval=None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CUT_SECONDS,
+    )

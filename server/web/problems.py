@@ -1,0 +1,124 @@
+"""Every error of the REST side as application/problem+json (RFC 9457) with a stable ``code``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from server.errors import BadRequest, Fault, MastreamError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """One field that was wrong."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """What every error answer looks like."""
+
+    type: str = Field(description="urn:mastream:error:CODE")
+    title: str
+    status: int
+    code: str = Field(description="stable word for programs")
+    detail: str = Field(description="one sentence for people")
+    errors: list[FieldProblem] | None = Field(None, description="the fields that are wrong")
+    reasons: list[str] | None = Field(None, description="why the service is not ready")
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Any error, as an RFC 9457 problem",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""The ``responses`` of every route."""
+
+
+def problem_response(
+    problem: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer that carries a problem."""
+    return JSONResponse(
+        dict(problem), problem["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem, and its OpenAPI say so."""
+    app.add_exception_handler(MastreamError, _ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(Exception, _of_anything)
+    setattr(app, "openapi", lambda: _openapi(app))  # noqa: B010  # FastAPI's documented hook
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MastreamError)
+    if error.status >= 500 and isinstance(error, Fault):
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    return problem_response(error.problem(), headers)
+
+
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
+    """What starlette itself refuses: a path or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase.lower()
+    code = title.replace(" ", "_").replace("-", "_")
+    problem = {
+        "type": f"urn:mastream:error:{code}",
+        "title": title,
+        "status": error.status_code,
+        "code": code,
+        "detail": f"{request.method} {request.url.path}: {error.detail}; see /docs",
+    }
+    return problem_response(problem, error.headers)
+
+
+async def _of_validation(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    fields = [
+        {"field": ".".join(str(part) for part in one["loc"]), "detail": one["msg"]}
+        for one in error.errors()
+    ]
+    words = "; ".join(f"{one['field']}: {one['detail']}" for one in fields)
+    problem = BadRequest(f"the request is not valid: {words}").problem()
+    return problem_response(problem | {"errors": fields})
+
+
+async def _of_anything(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(Fault("the server failed; its log says why").problem())
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description, with our problem in place of its own validation error."""
+    if app.openapi_schema is None:
+        described = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+        )
+        schemas = described.setdefault("components", {}).setdefault("schemas", {})
+        template = "#/components/schemas/{model}"
+        schema = Problem.model_json_schema(ref_template=template)
+        schemas |= schema.pop("$defs", {}) | {"Problem": schema}
+        app.openapi_schema = described
+    return app.openapi_schema

@@ -1,0 +1,78 @@
+"""GET /v1/stream: the stream socket's door, and all who are inside."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, WebSocket
+
+from protocol import SUBPROTOCOL
+from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
+from server.web.conversation import Conversation, House, say
+from server.web.farewell import farewell
+from server.worker import WorkerState
+
+
+class Streams:
+    """The open conversations. Mutable state: who they are, and whether the door is shut."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._inside: set[Conversation] = set()
+        self._empty = asyncio.Event()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+    async def welcome(self, socket: WebSocket, model: str | None) -> None:
+        """Accept a socket and talk until it ends; refusals too are told on the open socket."""
+        offered = socket.scope["subprotocols"]
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            self._check(offered, model)
+        except MastreamError as error:
+            self._house.metrics.rejected(error.code)
+            await say(socket, farewell(error))
+        else:
+            await self._talk(socket)
+
+    async def drain(self) -> None:
+        """Shut the door and wait until everybody inside has their answers and is gone."""
+        self.draining = True
+        for conversation in self._inside:
+            conversation.leave()
+        while self._inside:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def _talk(self, socket: WebSocket) -> None:
+        conversation = Conversation(socket, self._house)
+        self._inside.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._inside.discard(conversation)
+            self._empty.set()
+
+    def _check(self, offered: list[str], model: str | None) -> None:
+        if self.draining:
+            raise Draining("the server is about to stop; connect again in a moment")
+        if offered and SUBPROTOCOL not in offered:
+            raise BadRequest(f"offer the sub-protocol {SUBPROTOCOL}, or none")
+        if self._house.worker.state is WorkerState.STARTING:
+            raise NoCapacity("the model is still being loaded; connect again in a moment")
+        served = self._house.worker.spec.name
+        if model is not None and model != served:
+            raise NotFound(f"no model is called {model[:80]!r}; {served!r} is served here")
+
+
+def stream_router(streams: Streams) -> APIRouter:
+    """The route of the stream socket."""
+    router = APIRouter(prefix="/v1")
+
+    @router.websocket("/stream")
+    async def stream(socket: WebSocket, model: str | None = None) -> None:
+        await streams.welcome(socket, model)
+
+    return router

@@ -1,0 +1,123 @@
+"""An upload on its way to disk: never more than a few chunks of it are in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, ParamSpec
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from server.errors import BadRequest, BadVideo, Fault, TooLarge, TooSlow
+from server.web.multipart import FORM_BYTES, Body, body_of
+
+P = ParamSpec("P")
+
+CHUNK_BYTES = 2**20
+IDLE_SECONDS = 60.0
+
+CheckRoom = Callable[[int], None]
+"""Raises NoCapacity where that many more bytes have no room on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came in: its bytes, their SHA-256, and what the form said beside it."""
+
+    size: int
+    digest: str
+    name: str | None
+    fields: Mapping[str, str]
+
+
+def announced_size(request: Request, max_bytes: int) -> int:
+    """The Content-Length, 0 where there is none. Raises TooLarge where the body can't fit."""
+    size = int(request.headers.get("content-length", "0"))
+    _check_size(size - FORM_BYTES, max_bytes)
+    return size
+
+
+async def receive(request: Request, path: Path, max_bytes: int, check_room: CheckRoom) -> Upload:
+    """Write the file that a request carries, raw or as multipart, to ``path``.
+
+    Raises TooLarge as soon as the count passes ``max_bytes``, BadVideo for no bytes, BadRequest
+    for a malformed or cut off body, TooSlow when nothing comes for a while, NoCapacity when the
+    disk is nearly full. What was written by then stays for the caller to remove.
+    """
+    body = body_of(request.headers.get("content-type"))
+    with path.open("xb") as file:
+        size, digest = await _spool(_file_chunks(request, body, max_bytes), file, check_room)
+    body.finish()
+    if not size:
+        raise BadVideo("The upload is empty: send the bytes of a video.")
+    return Upload(size, digest, body.name, body.fields)
+
+
+async def _spool(
+    chunks: AsyncIterator[bytes | bytearray], file: BinaryIO, check_room: CheckRoom
+) -> tuple[int, str]:
+    """Write chunks, gathered to CHUNK_BYTES, off the event loop; their size and SHA-256."""
+    digest, size, buffer = hashlib.sha256(), 0, bytearray()
+
+    def write(data: bytearray) -> None:
+        check_room(len(data))
+        digest.update(data)
+        file.write(data)
+
+    async for chunk in chunks:
+        size += len(chunk)
+        buffer += chunk
+        if len(buffer) >= CHUNK_BYTES:
+            await _at_disk(write, buffer)
+            buffer = bytearray()
+    await _at_disk(write, buffer)
+    await _at_disk(_settle, file)
+    return size, digest.hexdigest()
+
+
+async def _file_chunks(
+    request: Request, body: Body, max_bytes: int
+) -> AsyncIterator[bytes | bytearray]:
+    """The file's bytes as they come in, counted."""
+    total = received = 0
+    async for chunk in _request_chunks(request):
+        received += len(chunk)
+        found = body.feed(chunk)
+        total += len(found)
+        _check_size(max(total, received - FORM_BYTES), max_bytes)
+        yield found
+
+
+async def _request_chunks(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(stream), IDLE_SECONDS)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise TooSlow("The upload stood still for a minute: send it again.") from error
+        except ClientDisconnect as error:
+            raise BadRequest("The upload was cut off: send it again.") from error
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise TooLarge(f"The upload is over the limit of {max_bytes} bytes: send a shorter video.")
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+async def _at_disk(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        await run_in_threadpool(act, *args, **kwargs)
+    except OSError as error:
+        raise Fault(f"The upload could not be stored: {error.strerror}.") from error

@@ -1,0 +1,160 @@
+"""What /v1/videos says of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from starlette.datastructures import URL
+
+from server.progress import Video
+from server.records import VideoRecord, VideoState
+from server.web.problems import Problem
+
+UrlFor = Callable[..., URL]
+"""Starlette's ``request.url_for``."""
+
+
+class ProgressBody(BaseModel):
+    """How far a video is."""
+
+    frames_done: int
+    frames_total: int | None = Field(description="null where unknown before decoding")
+    fps: float | None = Field(description="mean since it was begun")
+    eta_s: float | None = Field(description="seconds left at this speed")
+
+
+class SourceBody(BaseModel):
+    """What the uploaded container says of its video; the size is as displayed."""
+
+    width: int
+    height: int
+    frames: int | None
+    duration: float | None = Field(description="seconds")
+    rate: float = Field(description="frames a second, mean")
+    rotation: int = Field(description="degrees clockwise, already applied")
+    codec: str
+
+
+class VideoBody(BaseModel):
+    """One uploaded video."""
+
+    id: str
+    name: str
+    state: VideoState
+    model: str
+    bytes: int
+    source: SourceBody
+    artefacts: list[str] = Field(description="those asked for")
+    progress: ProgressBody
+    error: Problem | None = Field(description="why it failed")
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    links: dict[str, str] = Field(
+        description="self, events and, once it succeeded, each artefact by its name"
+    )
+
+
+class VideoPage(BaseModel):
+    """Some videos, newest first."""
+
+    videos: list[VideoBody]
+    next: str | None = Field(description="``cursor`` of the next page; null on the last")
+
+
+def video_body(video: Video, url_for: UrlFor) -> VideoBody:
+    """A video as its JSON object, with links made by ``url_for``."""
+    record, info, progress = video.record, video.record.info, video.progress
+    return VideoBody(
+        id=record.id,
+        name=record.name,
+        state=record.state,
+        model=record.model,
+        bytes=record.size,
+        source=SourceBody(
+            width=info.width,
+            height=info.height,
+            frames=info.frames,
+            duration=info.duration,
+            rate=float(info.rate),
+            rotation=info.rotation,
+            codec=info.codec,
+        ),
+        artefacts=list(record.artefacts),
+        progress=ProgressBody(
+            frames_done=progress.frames_done,
+            frames_total=progress.frames_total,
+            fps=progress.fps,
+            eta_s=progress.eta_s,
+        ),
+        error=None if record.problem is None else Problem(**record.problem),
+        created=_time(record.created),
+        started=None if record.started is None else _time(record.started),
+        ended=None if record.ended is None else _time(record.ended),
+        links=_links(record, url_for),
+    )
+
+
+def path_of(video: str, url_for: UrlFor) -> str:
+    return url_for("get_video", video=video).path
+
+
+def _links(record: VideoRecord, url_for: UrlFor) -> dict[str, str]:
+    links = {
+        "self": path_of(record.id, url_for),
+        "events": url_for("watch_video", video=record.id).path,
+    }
+    if record.state is VideoState.SUCCEEDED:
+        for name in record.artefacts:
+            links[name] = url_for("get_artefact", video=record.id, name=name).path
+    return links
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+
+MEDIA_TYPES = {
+    "masks.mkv": "video/x-matroska",
+    "overlay.mp4": "video/mp4",
+    "masks.zip": "application/zip",
+    "summary.json": "application/json",
+}
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "the video, raw or as the one file of a form",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": _FILE["schema"], "artefacts": {"type": "string"}},
+                }
+            },
+            "video/*": _FILE,
+            "application/octet-stream": _FILE,
+        },
+    }
+}
+
+ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the file", "content": dict.fromkeys(MEDIA_TYPES.values(), _FILE)},
+    206: {"description": "the part that Range asked for"},
+    304: {"description": "unchanged since the ETag given in If-None-Match"},
+    416: {"description": "no such part"},
+}
+
+EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the video, as the data of one event after each change, until it ended",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "it ended and Last-Event-ID has seen that: do not come back"},
+}

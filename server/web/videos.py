@@ -1,0 +1,187 @@
+"""/v1/videos: upload, follow, fetch, cancel and remove."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from server.errors import BadRequest, NotFound
+from server.jobs import Jobs
+from server.progress import Video
+from server.records import VideoRecord
+from server.sinks.recorder import ARTEFACTS
+from server.web.problems import PROBLEMS
+from server.web.upload import Upload, announced_size, receive
+from server.web.video_body import (
+    ARTEFACT_ANSWERS,
+    EVENT_ANSWERS,
+    MEDIA_TYPES,
+    UPLOAD_BODY,
+    UrlFor,
+    VideoBody,
+    VideoPage,
+    path_of,
+    video_body,
+)
+
+BEAT_SECONDS = 15.0
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=PROBLEMS)
+
+
+def _jobs(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+JobsOf = Annotated[Jobs, Depends(_jobs)]
+VideoId = Annotated[str, Path(max_length=64)]
+Asked = Annotated[
+    str | None,
+    Query(alias="artefacts", description=f"some of {', '.join(ARTEFACTS)}, by comma; else all"),
+]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+
+
+@router.post("", status_code=202, openapi_extra=UPLOAD_BODY)
+async def upload_video(
+    request: Request,
+    response: Response,
+    *,
+    jobs: JobsOf,
+    asked: Asked = None,
+    name: Annotated[str | None, Query(max_length=255, description="of a raw body")] = None,
+    key: Key = None,
+) -> VideoBody:
+    """Queue a video. Under an Idempotency-Key used before, the same bytes give the same video."""
+    chosen_artefacts(asked)
+    await jobs.welcome(announced_size(request, jobs.settings.max_bytes), key)
+    async with jobs.place() as (video, path):
+        upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
+        artefacts = chosen_artefacts(upload.fields.get("artefacts", asked))
+        fingerprint = _fingerprint(upload, artefacts)
+        accepted = await jobs.known(key, fingerprint)
+        if accepted is None:
+            record = VideoRecord(
+                id=video,
+                name=_shown_name(upload.name or name),
+                model=jobs.model,
+                size=upload.size,
+                info=await jobs.probe(path),
+                artefacts=artefacts,
+                fingerprint=fingerprint,
+                key=key,
+            )
+            accepted = await jobs.add(record)
+    response.headers["Location"] = path_of(accepted.record.id, request.url_for)
+    return video_body(accepted, request.url_for)
+
+
+@router.get("")
+async def list_videos(
+    request: Request,
+    jobs: JobsOf,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next` of a page")] = None,
+) -> VideoPage:
+    """All videos, newest first."""
+    found = await jobs.page(limit + 1, cursor)
+    shown = found[:limit]
+    following = shown[-1].record.id if len(found) > limit else None
+    return VideoPage(videos=[video_body(v, request.url_for) for v in shown], next=following)
+
+
+@router.get("/{video}")
+async def get_video(request: Request, jobs: JobsOf, video: VideoId) -> VideoBody:
+    """One video: its state, progress and links."""
+    return video_body(await jobs.find(video), request.url_for)
+
+
+@router.delete("/{video}", status_code=204)
+async def delete_video(jobs: JobsOf, video: VideoId) -> None:
+    """Cancel a video that has not ended; remove one that has, with its files."""
+    await jobs.delete(video)
+
+
+@router.get("/{video}/events", response_class=StreamingResponse, responses=EVENT_ANSWERS)
+async def watch_video(
+    request: Request,
+    jobs: JobsOf,
+    video: VideoId,
+    seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Response:
+    """The video now and after each change, as server-sent events. A client that comes back with
+    the last id it saw is told only what changed since."""
+    now = await jobs.find(video)
+    if now.record.state.ended and now.version == seen:
+        return Response(status_code=204)
+    changes = jobs.watch(video, seen, BEAT_SECONDS)
+    return StreamingResponse(
+        _events(changes, request.url_for),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.head("/{video}/{name}", include_in_schema=False)
+@router.get("/{video}/{name}", response_class=FileResponse, responses=ARTEFACT_ANSWERS)
+async def get_artefact(
+    jobs: JobsOf,
+    video: VideoId,
+    name: Annotated[str, Path(description=f"one of {', '.join(ARTEFACTS)}")],
+    known: Annotated[str | None, Header(alias="If-None-Match")] = None,
+) -> Response:
+    """An artefact of a video that succeeded; Range and If-Range give parts of it."""
+    if name not in ARTEFACTS:
+        raise NotFound(f"a video has no {name!r}; there are {', '.join(ARTEFACTS)}")
+    record, path = await jobs.artefact(video, name)
+    answer = FileResponse(
+        path,
+        media_type=MEDIA_TYPES[name],
+        filename=f"{record.name.rpartition('.')[0] or record.name}.{name}",
+        content_disposition_type="inline" if name == "overlay.mp4" else "attachment",
+        stat_result=await run_in_threadpool(path.stat),
+        headers={"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"},
+    )
+    if known is not None and answer.headers["etag"] in known:
+        return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
+    return answer
+
+
+def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
+    """The artefacts named, by comma, in their own order; all for None. Raises BadRequest."""
+    if asked is None:
+        return tuple(ARTEFACTS)
+    wanted = {name.strip() for name in asked.split(",")}
+    unknown = wanted.difference(ARTEFACTS)
+    if unknown:
+        raise BadRequest(
+            f"no artefact is called {sorted(unknown)[0]!r}; there are {', '.join(ARTEFACTS)}"
+        )
+    return tuple(name for name in ARTEFACTS if name in wanted)
+
+
+async def _events(changes: AsyncIterator[Video | None], url_for: UrlFor) -> AsyncIterator[bytes]:
+    async for change in changes:
+        if change is None:
+            yield format_sse_event(comment="still here")
+        else:
+            told = video_body(change, url_for).model_dump_json()
+            yield format_sse_event(data_str=told, id=change.version)
+
+
+def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:
+    asked = "\n".join((upload.digest, *artefacts))
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _shown_name(given: str | None) -> str:
+    """A file's name for people: no folders, nothing unprintable, at most 255 characters."""
+    last = (given or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in last if c.isprintable())[:255] or "video"

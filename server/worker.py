@@ -1,0 +1,277 @@
+"""Turns scheduler and engine into a running loop.
+
+With its engine keeper it is the only place where the event loop meets the engine's thread:
+sessions, scheduler and sinks belong to the loop, the engine to its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from weakref import WeakKeyDictionary
+
+from models.spec import ModelSpec
+from server.engine_keeper import EngineKeeper
+from server.engine_thread import Built, Died, Failed, Report, Step, Stepped
+from server.engines.base import Engine
+from server.errors import Draining, EngineDead, EngineFault, NoCapacity
+from server.frame import DropCause, Frame, ResetCause
+from server.metrics import Metrics
+from server.scheduler import Scheduler
+from server.seat import Seat
+from server.session import Policy, Session
+from server.sinks.base import Sink
+from server.waiting import Turn
+
+log = logging.getLogger(__name__)
+
+
+class WorkerState(Enum):
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Worker:
+    """Serves many sessions with one engine. Used from one event loop; nothing here blocks it.
+
+    ``make_engine`` is called in a thread of its own, again after each death of an engine; a step
+    longer than ``step_deadline`` seconds counts as a death. Frames of a failed batch, or of a
+    fatal step, are tried once more, alone. Memories that died with an engine are rebuilt from
+    each session's last frames; only where that is not exact (``memory_horizon`` None) a stream
+    goes on with an empty one and reset cause ``engine``.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        *,
+        max_sessions: int = 64,
+        step_deadline: float = 30.0,
+        backoff: float = 0.5,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = WorkerState.STARTING
+        self._max_sessions = max_sessions
+        self._metrics = metrics or Metrics()
+        self._clock = clock
+        self._engine = EngineKeeper(
+            make_engine, self._hear, step_deadline=step_deadline, backoff=backoff, clock=clock
+        )
+        self._scheduler = Scheduler(max_batch=1)
+        self._seats: WeakKeyDictionary[Session, Seat] = WeakKeyDictionary()
+        """Closed sessions too: their last answers still come."""
+        self._batch: list[tuple[Session, Turn]] = []
+        """What is in the step under way; empty while there is none."""
+        self._pump_is_due = False
+        self._progress = clock()
+        """When a step last began or ended."""
+        self._metrics.watch_sessions(self._scheduler, lambda: self.spec.memory_bytes)
+        self._metrics.watch_step_age(lambda: self.last_step_age(clock()))
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.state.value} {self._engine!r} {self._scheduler!r}>"
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that is served; known once :meth:`start` returned."""
+        return self._built.spec
+
+    @property
+    def provider(self) -> str:
+        """What really runs the model; known once :meth:`start` returned."""
+        return self._built.provider
+
+    @property
+    def restarts(self) -> int:
+        """How often a dead engine was replaced by a warm one."""
+        return self._engine.restarts
+
+    @property
+    def ready(self) -> bool:
+        """Whether a warm engine serves and new sessions are taken."""
+        return self._engine.warm and self.state is WorkerState.SERVING
+
+    def last_step_age(self, now: float) -> float:
+        """Seconds since a step last began or ended, 0.0 while there is nothing to do."""
+        busy = self._batch or any(session.ready for session in self._scheduler)
+        return max(0.0, now - self._progress) if busy else 0.0
+
+    async def start(self) -> None:
+        """Make the engine; returns once it is warmed up. Raises what making it raised."""
+        self._loop = asyncio.get_running_loop()
+        await self._engine.start()
+        self.state = WorkerState.SERVING
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
+        """Take nothing new and wait until all that was offered is answered. What still waits
+        after ``timeout`` seconds is dropped as ``overload``."""
+        self.state = WorkerState.DRAINING
+        for seat in self._seats.values():
+            seat.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for session in self._scheduler:
+                    await self.settled(session)
+        for session in self._scheduler:
+            self._seats[session].dropped(session.discard(DropCause.OVERLOAD))
+
+    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as above
+        """Close every session and the engine. A step that does not end within ``timeout``
+        seconds fails its frames and is left behind. Twice is harmless."""
+        self.state = WorkerState.STOPPED
+        for session in self._scheduler:
+            self.close(session)
+        await self._engine.stop(timeout)
+        self._return_batch(EngineDead("the service stopped"), may_retry=lambda _: False)
+
+    def open(
+        self, sink: Sink, *, policy: Policy, window: int, budget: float | None = None
+    ) -> Session:
+        """A new stream with an empty memory. Raises NoCapacity when full or not started, Draining
+        when going down."""
+        self._check_serving()
+        if len(self._scheduler) >= self._max_sessions:
+            raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
+        horizon = self.spec.memory_horizon
+        session = Session(policy, window=window, budget=budget, horizon=horizon)
+        self._seats[session] = Seat(sink, self._metrics)
+        self._scheduler.add(session)
+        return session
+
+    def offer(self, session: Session, frame: Frame) -> None:
+        """Hand in a frame of the model's size; the sink is told who lost for it.
+
+        Raises OutOfSequence, Conflict when the session is closed, Draining when going down; the
+        frame is not taken then.
+        """
+        size = (self.spec.height, self.spec.width, 3)
+        assert frame.pixels.shape == size, f"a frame is {size}, not {frame.pixels.shape}"
+        self._check_serving()
+        self._seats[session].dropped(session.offer(frame, self._clock()))
+        self._pump_soon()
+
+    async def room(self, session: Session) -> None:
+        """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
+
+        def is_over() -> bool:
+            return session.closed or self.state is not WorkerState.SERVING
+
+        await self._seats[session].until(lambda: is_over() or session.has_room)
+
+    async def settled(self, session: Session) -> None:
+        """Wait until every frame offered was answered."""
+        await self._seats[session].until(lambda: not session.unanswered)
+
+    def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
+        """Forget before the next frame offered; those offered before keep the memory."""
+        session.reset(cause)
+
+    def close(self, session: Session) -> None:
+        """Drop what waits, as ``stale``; a frame in its step is still answered. Twice is
+        harmless."""
+        self._scheduler.remove(session)
+        self._seats[session].dropped(session.close())
+        self._seats[session].wake()
+
+    @property
+    def _built(self) -> Built:
+        assert self._engine.built, "the worker was not started"
+        return self._engine.built
+
+    def _check_serving(self) -> None:
+        if self.state is WorkerState.STARTING:
+            raise NoCapacity("the engine is being started; come back in a moment")
+        if self.state is not WorkerState.SERVING:
+            raise Draining("the service is about to stop; come back in a moment")
+
+    def _pump_soon(self) -> None:
+        """Pump once all that is arriving now was offered, so that it shares a step."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Give the engine its next step, if it is free and there is one."""
+        self._pump_is_due = False
+        if not self._engine.free:
+            return
+        plan = self._scheduler.schedule(self._clock())
+        if plan.turns:
+            self._submit(plan.turns)
+        for session, drops in plan.drops:
+            self._seats[session].dropped(drops)
+
+    def _submit(self, turns: list[tuple[Session, Turn]]) -> None:
+        self._batch = turns
+        self._progress = self._clock()
+        frames = [turn.frame.pixels for _, turn in turns]
+        memories = [None if turn.reset else session.memory for session, turn in turns]
+        self._engine.submit(Step(frames, memories, submitted=self._progress))
+
+    def _hear(self, report: Report) -> None:
+        match report:
+            case Built():
+                self._begin(report)
+            case Stepped():
+                self._finish(report)
+            case Failed(error):
+                self._fail(error)
+            case Died(error):
+                self._rebuild(error)
+
+    def _begin(self, built: Built) -> None:
+        self._scheduler.max_batch = built.max_batch
+        if self.restarts:
+            self._metrics.engine_restarted()
+        self._pump()
+
+    def _finish(self, stepped: Stepped) -> None:
+        """Keep the memories, put the engine to work again, then hand on the masks."""
+        batch = self._end_batch()
+        for (session, _), memory in zip(batch, stepped.memories, strict=True):
+            session.finish(memory)
+        self._pump()
+        for slot, (session, turn) in enumerate(batch):
+            self._seats[session].mask(turn, stepped, slot)
+        self._metrics.batch(len(batch))
+        self._metrics.stage("gather", stepped.began - stepped.submitted)
+        self._metrics.stage("step", stepped.ended - stepped.began)
+        self._metrics.stage("scatter", self._clock() - stepped.ended)
+
+    def _fail(self, error: EngineFault) -> None:
+        """One frame may be to blame: those of a batch are tried again, each alone."""
+        log.warning("a step of %d frames failed: %s", len(self._batch), error)
+        shared = len(self._batch) > 1
+        self._return_batch(error, may_retry=lambda _: shared)
+        self._pump()
+
+    def _rebuild(self, error: BaseException) -> None:
+        """The engine died and comes again, without the memories that it held."""
+        self._return_batch(_as_dead(error), may_retry=lambda turn: not turn.alone)
+        for session in self._scheduler:
+            session.lose_memory()
+
+    def _return_batch(self, error: EngineFault, may_retry: Callable[[Turn], bool]) -> None:
+        """No result for the frames under way: they are tried again, alone, or fail for good."""
+        for session, turn in self._end_batch():
+            if may_retry(turn) and not session.closed:
+                session.retry()
+                continue
+            self._seats[session].failed(session.fail(), error)
+
+    def _end_batch(self) -> list[tuple[Session, Turn]]:
+        batch, self._batch = self._batch, []
+        self._progress = self._clock()
+        return batch
+
+
+def _as_dead(error: BaseException) -> EngineDead:
+    """What is told of it: a foreign error is not the stream's business."""
+    return error if isinstance(error, EngineDead) else EngineDead("the engine broke down")

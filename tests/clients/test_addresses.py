@@ -1,0 +1,44 @@
+import pytest
+
+from clients.python.addresses import stream_address, web_address
+from clients.python.errors import ClientError
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("http://host:8000", "ws://host:8000/v1/stream"),
+        ("https://host/", "wss://host/v1/stream"),
+        ("ws://host", "ws://host/v1/stream"),
+        ("host:8000", "ws://host:8000/v1/stream"),
+        ("http://[::1]:8000", "ws://[::1]:8000/v1/stream"),
+        ("wss://host/v1/streams/door/masks", "wss://host/v1/streams/door/masks"),
+    ],
+)
+def test_streams(given: str, address: str) -> None:
+    assert stream_address(given) == address
+
+
+def test_the_model_goes_into_the_query() -> None:
+    assert stream_address("http://h?a=1", "cam vid") == "ws://h/v1/stream?a=1&model=cam+vid"
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("host:8000", "http://host:8000"),
+        ("ws://host/v1/stream", "http://host"),
+        ("https://host/mastream/", "https://host/mastream"),
+        ("https://host/mastream/v1", "https://host/mastream"),
+    ],
+)
+def test_the_web(given: str, address: str) -> None:
+    assert web_address(given) == address
+
+
+@pytest.mark.parametrize("given", ["", "ftp://host", "http://", "http://h:port", "http://[::"])
+def test_no_address(given: str) -> None:
+    with pytest.raises(ClientError, match="give one like"):
+        stream_address(given)
+    with pytest.raises(ClientError, match="give one like"):
+        web_address(given)

@@ -1,0 +1,132 @@
+"""Arguments, exit codes and errors of the command ``mastream``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from clients.python import cli
+from clients.python.errors import NoCapacity
+
+
+def command(run: Any) -> dict[str, str]:
+    """A table of one command, ``segment``, that is ``run``."""
+    module = ModuleType("commands_of_a_test")
+    module.run = run
+    sys.modules[module.__name__] = module
+    return dict.fromkeys(cli.COMMANDS, module.__name__)
+
+
+def called(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> tuple[Namespace, list[str]]:
+    seen: list[Any] = []
+    table = command(lambda args, rest: seen.append((args, rest)) or 0)
+    monkeypatch.setattr(cli, "COMMANDS", table)
+    assert cli.main(argv) == 0
+    (call,) = seen
+    return call
+
+
+def test_every_command_can_be_imported_and_run() -> None:
+    for module in cli.COMMANDS.values():
+        assert callable(__import__(module, fromlist=["run"]).run)
+
+
+def test_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    args, rest = called(monkeypatch, ["segment", "a.mp4", "-o", "out", "--engine", "fake"])
+    assert (args.video, args.out, args.url) == (Path("a.mp4"), Path("out"), None)
+    assert rest == ["--engine", "fake"]
+
+
+def test_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    args, _ = called(monkeypatch, ["stream", "0", "--policy", "every", "--rate", "12.5"])
+    assert (args.source, args.policy, args.rate, args.url) == ("0", "every", 12.5, cli.DEFAULT_URL)
+    assert (args.output, args.size, args.overlay, args.budget_ms) == ("png", "input", None, None)
+
+
+def test_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    args, _ = called(monkeypatch, ["load", "-n", "3", "--picture", "64x48", "--json", "-"])
+    assert (args.streams, args.picture, args.json) == (3, (64, 48), Path("-"))
+    assert (args.rate, args.seconds, args.video) == (30.0, 10.0, None)
+
+
+def test_serve_leaves_all_arguments_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rest = called(monkeypatch, ["serve", "--port", "0", "--help"])
+    assert rest == ["--port", "0", "--help"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["segmnet"],
+        ["segment", "a.mp4"],
+        ["segment", "a.mp4", "-o", "out", "--url", "http://h", "--engine", "fake"],
+        ["stream"],
+        ["stream", "0", "--policy", "some"],
+        ["stream", "0", "--rate", "0"],
+        ["stream", "0", "--rate", "nan"],
+        ["load", "-n", "0"],
+        ["load", "--seconds", "-1"],
+        ["load", "--picture", "64"],
+        ["load", "--what"],
+    ],
+)
+def test_wrong_use_is_told_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["-h"], ["segment", "-h"], ["stream", "-h"], ["load", "-h"]])
+def test_help_gives_examples(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 0
+    assert "examples:\n  mastream " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        (NoCapacity("the server is full"), 1, "mastream: the server is full\n"),
+        (KeyboardInterrupt(), 130, "mastream: interrupted\n"),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            1,
+            "mastream: Permission denied: /root/x\n",
+        ),
+    ],
+)
+def test_errors_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: BaseException,
+    code: int,
+    says: str,
+) -> None:
+    def run(*_: Any) -> int:
+        raise raised
+
+    monkeypatch.setattr(cli, "COMMANDS", command(run))
+    assert cli.main(["stream", "0"]) == code
+    assert capsys.readouterr() == ("", says)
+
+
+def test_it_runs_as_a_program() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "clients.python.cli", "stream", "x", "--url", "http://127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("mastream: no server answers at ws://127.0.0.1:1/v1/stream")
+    assert ended.stderr.count("\n") == 1

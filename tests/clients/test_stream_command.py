@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from clients.python.cli import main
+from protocol import DropCause, Dropped, DropPolicy, End, Failure, MaskEncoding
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    """Five grey frames of 32x16 at 50 frames/s."""
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        for index in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 99, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 50)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def test_a_clip_is_streamed_and_summed_up(
+    obliging: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stream", clip, "--url", obliging.url, "--output", "raw"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("5 masks in ")
+    assert "round trip" in text
+    opened = obliging.talks[0].heard[0]
+    assert (opened.policy, opened.output) == (DropPolicy.LATEST, MaskEncoding.RAW)
+
+
+def test_an_overlay_is_saved_frame_by_frame(obliging: Any, clip: str, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.mp4"
+    argv = ["stream", clip, "--url", obliging.url, "--policy", "every", "--overlay", str(overlay)]
+    assert main(argv) == 0
+    with av.open(str(overlay)) as container:
+        frames = list(container.decode(video=0))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.02, 0.04, 0.06, 0.08], abs=1e-3)
+    # The small server labels frame 0 "sky" (blue) and frame 1 "road" (red).
+    first, second = (frame.to_ndarray(format="rgb24")[8, 16].astype(int) for frame in frames[:2])
+    assert first[2] > first[0] + 50
+    assert second[0] > second[2] + 50
+
+
+def test_losses_and_failures_are_told(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(talk: Any) -> None:
+        await talk.greet(window=8)
+        for _ in range(5):
+            await talk.frame()
+        await talk.say(Dropped((0, 1), DropCause.NEWER))
+        await talk.say(Failure("undecodable", "not a picture", 422, seq=2))
+        await talk.mask(3)
+        await talk.mask(4)
+        await talk.say(End())
+
+    assert main(["stream", clip, "--url", small_server(handler).url, "--rate", "500"]) == 0
+    told = capsys.readouterr()
+    assert "dropped: newer" in told.out
+    assert "some frames failed: not a picture" in told.err
+
+
+def test_frames_without_an_answer_are_a_failure(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(talk: Any) -> None:
+        await talk.greet(window=8)
+        while await talk.frame() is not None:
+            pass
+        await talk.say(End())
+
+    assert main(["stream", clip, "--url", small_server(handler).url]) == 1
+    assert "unanswered" in capsys.readouterr().out
+
+
+def test_a_stream_that_breaks_off_is_summed_up_too(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(talk: Any) -> None:
+        await talk.greet()
+        await talk.frame()
+        await talk.mask(0)
+        await talk.socket.close(1011, "engine_dead")
+
+    assert main(["stream", clip, "--url", small_server(handler).url]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("1 masks in ")
+    assert told.err == "mastream: the server closed the stream: engine_dead\n"
+
+
+def test_a_clip_that_cannot_be_read(
+    obliging: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stream", str(tmp_path / "absent.mp4"), "--url", obliging.url]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "absent.mp4 cannot be read" in told.err
+
+
+def test_an_overlay_without_masks_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stream", "0", "--overlay", "o.mp4", "--output", "none"]) == 1
+    assert "an overlay needs masks" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import (
+    FrameHeader,
+    MaskEncoding,
+    MaskHeader,
+    MaskMemory,
+    ProtocolError,
+    StageTimes,
+    split_overlay,
+)
+
+seqs = st.integers(0, 2**53 - 1)
+milliseconds = st.floats(0, 1e6)
+frames = st.builds(
+    FrameHeader, st.none() | seqs, st.none() | st.floats(-1e9, 1e9), st.booleans(), st.booleans()
+)
+masks = st.builds(
+    MaskHeader,
+    seq=seqs,
+    encoding=st.sampled_from(MaskEncoding),
+    width=st.integers(1, 65535),
+    height=st.integers(1, 65535),
+    pts=st.none() | st.floats(-1e9, 1e9),
+    memory=st.builds(MaskMemory, st.integers(0, 9), st.none() | st.just("client")),
+    ms=st.builds(StageTimes, *[milliseconds] * 5),
+    batch=st.integers(1, 64),
+    areas=st.dictionaries(st.text(max_size=5), st.floats(0, 1), max_size=3),
+    overlay=st.integers(0, 10**6),
+)
+
+
+@given(frames)
+def test_frame_headers_round_trip(header: FrameHeader) -> None:
+    assert FrameHeader.from_dict(header.to_dict()) == header
+
+
+@given(masks)
+def test_mask_headers_round_trip(header: MaskHeader) -> None:
+    assert MaskHeader.from_dict(header.to_dict()) == header
+
+
+def test_a_frame_header_says_only_what_is_not_the_default() -> None:
+    assert FrameHeader().to_dict() == {}
+    assert FrameHeader(0, 0.0, True).to_dict() == {"seq": 0, "pts": 0.0, "reset": True}
+
+
+def test_a_client_that_mistypes_a_field_is_told() -> None:
+    with pytest.raises(ProtocolError, match="frame: unknown field 'sqe'"):
+        FrameHeader.from_dict({"sqe": 1})
+
+
+def test_an_older_client_passes_over_what_a_newer_server_adds() -> None:
+    given = MaskHeader(1, MaskEncoding.PNG, 2, 3).to_dict() | {"depth": True}
+    assert MaskHeader.from_dict(given) == MaskHeader(1, MaskEncoding.PNG, 2, 3)
+
+
+def test_a_mask_needs_its_seq_and_size() -> None:
+    with pytest.raises(ProtocolError, match="mask: 'seq' is missing"):
+        MaskHeader.from_dict({"encoding": "png", "width": 1, "height": 1})
+    with pytest.raises(ProtocolError, match=r"'width' must lie in 1\.\.65535"):
+        MaskHeader.from_dict({"seq": 1, "encoding": "png", "width": 0, "height": 1})
+
+
+def test_stage_times_add_up() -> None:
+    assert StageTimes(1, 2, 3, 4, 5).total == 15
+
+
+def test_the_overlay_ends_the_payload() -> None:
+    header = MaskHeader(1, MaskEncoding.RAW, 2, 1, overlay=3)
+    assert split_overlay(header, b"\0\1jpg") == (b"\0\1", b"jpg")
+    assert split_overlay(MaskHeader(1, MaskEncoding.RAW, 2, 1), b"\0\1") == (b"\0\1", b"")
+    with pytest.raises(ProtocolError, match="cannot end in 3"):
+        split_overlay(header, b"\0\1")

@@ -1,0 +1,138 @@
+"""Outbox: bounded, nothing answered twice, and who loses when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+import protocol
+from server.errors import EngineFault, TooSlow
+from server.frame import DropCause, Dropped, Frame, Mask
+from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
+
+T = TypeVar("T")
+
+
+def mask(seq: int) -> Mask:
+    labels = np.zeros((2, 2), np.uint8)
+    return Mask(labels, Frame(np.zeros((2, 2, 3), np.uint8), seq))
+
+
+def filled(outbox: Outbox, *seqs: int) -> Outbox:
+    for seq in seqs:
+        outbox.expect(seq)
+        outbox.mask(mask(seq))
+    return outbox
+
+
+async def drained(outbox: Outbox) -> list[object]:
+    """All that is in it: seqs of masks, and notices."""
+    outbox.close()
+    told: list[object] = []
+    while (item := await outbox.take()) is not None:
+        outbox.sent(item)
+        told.append(item.frame.seq if isinstance(item, Mask) else item)
+    return told
+
+
+def soon(work: Awaitable[T]) -> T:
+    async def run() -> T:
+        return await asyncio.wait_for(work, 10)
+
+    return asyncio.run(run())
+
+
+def test_masks_come_in_order_behind_notices() -> None:
+    outbox = filled(Outbox(4), 1, 2)
+    outbox.tell(protocol.Pong())
+    assert soon(drained(outbox)) == [protocol.Pong(), 1, 2]
+
+
+def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
+    lost: list[None] = []
+    outbox = filled(Outbox(2, lambda: lost.append(None)), 1, 2, 3, 4)
+    slow = protocol.Dropped((1, 2), protocol.DropCause.CLIENT_SLOW)
+    assert soon(drained(outbox)) == [slow, 3, 4]
+    assert len(lost) == 2
+    assert outbox.unanswered == 0
+
+
+def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
+    outbox = Outbox(4)
+    outbox.dropped([Dropped(1, DropCause.NEWER), Dropped(2, DropCause.NEWER)])
+    outbox.dropped([Dropped(3, DropCause.STALE)])
+    outbox.dropped([Dropped(4, DropCause.STALE)])
+    assert soon(drained(outbox)) == [
+        protocol.Dropped((1, 2), protocol.DropCause.NEWER),
+        protocol.Dropped((3, 4), protocol.DropCause.STALE),
+    ]
+
+
+def test_a_loss_with_a_detail_is_told_alone() -> None:
+    outbox = Outbox(4)
+    undecodable = protocol.DropCause.UNDECODABLE
+    outbox.tell(protocol.Dropped((1,), undecodable, "cut off"))
+    outbox.dropped([Dropped(2, DropCause.UNDECODABLE)])
+    assert [one.seqs for one in soon(drained(outbox))] == [(1,), (2,)]
+
+
+def test_one_message_tells_a_bounded_number_of_losses() -> None:
+    outbox = Outbox(4)
+    for seq in range(MAX_SEQS + 5):
+        outbox.dropped([Dropped(seq, DropCause.NEWER)])
+    assert [len(one.seqs) for one in soon(drained(outbox))] == [MAX_SEQS, 5]
+
+
+def test_a_frame_is_unanswered_until_its_answer_is_sent() -> None:
+    outbox = filled(Outbox(4), 1)
+    outbox.expect(2)
+    outbox.expect(3)
+    outbox.dropped([Dropped(2, DropCause.NEWER)])
+    outbox.failed(3, EngineFault("it broke"))
+    assert outbox.unanswered == 3
+    soon(drained(outbox))
+    assert outbox.unanswered == 0
+
+
+def test_room_is_waited_for_until_an_answer_is_sent() -> None:
+    async def scenario() -> None:
+        outbox = filled(Outbox(4), 1, 2)
+        waiting = asyncio.create_task(outbox.room(2))
+        item = await outbox.take()
+        assert item is not None and not waiting.done()
+        outbox.sent(item)
+        await waiting
+
+    soon(scenario())
+
+
+def test_take_waits_for_something_to_come() -> None:
+    async def scenario() -> None:
+        outbox = Outbox(4)
+        taking = asyncio.create_task(outbox.take())
+        await asyncio.sleep(0)
+        assert not taking.done()
+        outbox.mask(mask(5))
+        item = await taking
+        assert isinstance(item, Mask) and item.frame.seq == 5
+
+    soon(scenario())
+
+
+def test_a_client_that_lets_too_many_notices_wait_is_given_up() -> None:
+    outbox = Outbox(4)
+    for _ in range(MAX_NOTICES + 1):
+        outbox.tell(protocol.Pong())
+    with pytest.raises(TooSlow):
+        soon(outbox.take())
+
+
+def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
+    ours = failure(EngineFault("the step failed"), 7)
+    assert (ours.code, ours.detail, ours.seq) == ("engine_fault", "the step failed", 7)
+    foreign = failure(RuntimeError("password=secret"), fatal=True)
+    assert foreign.code == "fault" and foreign.fatal and "secret" not in foreign.detail

@@ -1,0 +1,232 @@
+"""Artefacts: what is written is what was segmented, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import resource
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from models.spec import ClassLabel, ModelSpec
+from protocol.masks import decode_mask
+from server.errors import BadRequest, Fault
+from server.frame import Frame, Labels, Mask, ResetCause, Timing, VideoInfo
+from server.sinks.overlay import resize_labels
+from server.sinks.recorder import ARTEFACTS, Recorder
+
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+SPEC = ModelSpec(
+    name="tiny", head="deeplabv3plus", backbone="resnet50",
+    classes=tuple(ClassLabel(f"class{i}", colour) for i, colour in enumerate(COLOURS)),
+    height=24, width=32, output_stride=8, memory=(), memory_frames=0, memory_horizon=0,
+    preset="default", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), licence="CC-BY-NC-4.0",
+)  # fmt: skip
+
+
+def video(height: int = 48, width: int = 64, tick: Fraction = Fraction(1, 90_000)) -> VideoInfo:
+    return VideoInfo(width, height, None, None, Fraction(25), tick)
+
+
+def labels(index: int) -> Labels:
+    return np.random.default_rng(index).integers(0, 3, (24, 32), np.uint8)
+
+
+def mask(index: int, pts: Fraction | None, height: int = 48, width: int = 64) -> Mask:
+    picture = np.full((height, width, 3), 10 * index % 250, np.uint8)
+    frame = Frame(labels(index)[..., None].repeat(3, 2), index, pts, (height, width), picture)
+    reset = ResetCause.NEW if index == 0 else None
+    return Mask(labels(index), frame, min(index, 2), reset, 1, Timing(0.0, 0.001, 0.0, 0.01))
+
+
+def record(
+    folder: Path, times: Sequence[Fraction], info: VideoInfo, artefacts: Sequence[str]
+) -> None:
+    recorder = Recorder(folder, SPEC, info, artefacts)
+    for index, pts in enumerate(times):
+        recorder.write(mask(index, pts, info.height, info.width))
+    recorder.close()
+
+
+def read(path: Path, pixels: str) -> tuple[list[Fraction], list[Any]]:
+    with av.open(path) as container:
+        frames = list(container.decode(video=0))
+        tick = container.streams.video[0].time_base
+        assert tick is not None
+        times = [frame.pts * tick for frame in frames if frame.pts is not None]
+        return times, [frame.to_ndarray(format=pixels) for frame in frames]
+
+
+TIMES = {
+    "constant": ([Fraction(i, 25) for i in range(8)], Fraction(1, 25)),
+    "ntsc": ([Fraction(i * 1001, 30_000) for i in range(8)], Fraction(1, 30_000)),
+    "coarse ntsc": ([Fraction(i * 1001, 30_000) for i in range(8)], Fraction(1001, 30_000)),
+    "variable": ([Fraction(t, 90_000) for t in (0, 1, 2, 9000, 9001, 180_000, 900_000)],
+                 Fraction(1, 90_000)),
+    "late start": ([Fraction(t, 1000) for t in (1500, 1540, 1580)], Fraction(1, 1000)),
+    "odd tick": ([Fraction(i * 1024, 15_360) for i in range(8)], Fraction(1, 15_360)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_masks_come_back_identical_at_their_times(tmp_path: Path, kind: str) -> None:
+    times, tick = TIMES[kind]
+    record(tmp_path, times, video(tick=tick), ["masks.mkv"])
+    found, pictures = read(tmp_path / "masks.mkv", "gray")
+    assert max(abs(a - b) for a, b in zip(found, times, strict=True)) <= Fraction(1, 200_000)
+    assert [round(pts / tick) * tick for pts in found] == times
+    for index, picture in enumerate(pictures):
+        np.testing.assert_array_equal(picture, resize_labels(labels(index), 48, 64))
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_overlay_keeps_the_times_exactly(tmp_path: Path, kind: str) -> None:
+    times, tick = TIMES[kind]
+    record(tmp_path, times, video(tick=tick), ["overlay.mp4"])
+    found, _ = read(tmp_path / "overlay.mp4", "rgb24")
+    assert found == times
+
+
+def test_overlay_shows_the_classes_and_plays_in_browsers(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), ["overlay.mp4"])
+    for index in range(3):
+        frame = Frame(np.zeros((24, 32, 3), np.uint8), index, Fraction(index, 25))
+        recorder.write(Mask(np.full((24, 32), index, np.uint8), frame))
+    recorder.close()
+    _, pictures = read(tmp_path / "overlay.mp4", "rgb24")
+    for index, picture in enumerate(pictures):
+        assert np.abs(picture.mean((0, 1)) - np.array(COLOURS[index]) / 2).max() < 6
+    data = (tmp_path / "overlay.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    with av.open(tmp_path / "overlay.mp4") as container:
+        codec = container.streams.video[0].codec_context
+        assert (codec.name, codec.pix_fmt, codec.colorspace) == ("h264", "yuv420p", 1)
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    times = [Fraction(i, 25) for i in range(3)]
+    record(tmp_path, times, video(47, 63), list(ARTEFACTS))
+    assert read(tmp_path / "masks.mkv", "gray")[1][0].shape == (47, 63)
+    assert read(tmp_path / "overlay.mp4", "rgb24")[1][0].shape == (48, 64, 3)
+
+
+def test_pictures_that_change_size_are_scaled_to_the_videos(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), list(ARTEFACTS))
+    recorder.write(mask(0, Fraction(0)))
+    recorder.write(mask(1, Fraction(1, 25), 80, 96))
+    recorder.close()
+    for name, pixels in (("masks.mkv", "gray"), ("overlay.mp4", "rgb24")):
+        assert {p.shape[:2] for p in read(tmp_path / name, pixels)[1]} == {(48, 64)}
+
+
+def test_the_archive_holds_a_palette_png_for_each_frame(tmp_path: Path) -> None:
+    record(tmp_path, [Fraction(i, 25) for i in range(3)], video(), ["masks.zip"])
+    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+        assert archive.namelist() == ["000000.png", "000001.png", "000002.png"]
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+        data = archive.read("000001.png")
+    expected = resize_labels(labels(1), 48, 64)
+    np.testing.assert_array_equal(decode_mask(data, "png", 64, 48), expected)
+    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(seen, np.array(COLOURS, np.uint8)[expected])
+
+
+def test_the_summary(tmp_path: Path) -> None:
+    times = [Fraction(i * 1001, 30_000) for i in range(3)]
+    record(tmp_path, times, video(), ["summary.json"])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["model"]["name"] == "tiny" and summary["model"]["licence"] == "CC-BY-NC-4.0"
+    assert (summary["video"]["width"], summary["video"]["height"]) == (64, 48)
+    assert [entry["name"] for entry in summary["classes"]] == ["class0", "class1", "class2"]
+    assert [Fraction(row["pts"]) for row in summary["frames"]] == times
+    assert [row["memory"] for row in summary["frames"]] == [0, 1, 2]
+    for index, row in enumerate(summary["frames"]):
+        assert row["areas"]["class1"] == pytest.approx((labels(index) == 1).mean(), abs=1e-6)
+        assert sum(row["areas"].values()) == pytest.approx(1, abs=1e-5)
+    assert summary["totals"]["frames"] == 3 and summary["totals"]["seen"]["class0"] == 3
+    assert summary["resets"] == [{"frame": 0, "cause": "new"}]
+    assert summary["timing"]["step"] == {"mean_ms": 10.0, "max_ms": 10.0}
+
+
+def test_only_what_is_asked_for(tmp_path: Path) -> None:
+    record(tmp_path, [Fraction(0)], video(), ["masks.zip", "summary.json"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks.zip", "summary.json"]
+
+
+def test_files_have_their_names_only_when_complete(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), list(ARTEFACTS))
+    recorder.write(mask(0, Fraction(0)))
+    assert all(path.suffix == ".part" for path in tmp_path.iterdir())
+    recorder.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ARTEFACTS)
+    recorder.abort()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ARTEFACTS)
+
+
+@pytest.mark.parametrize("written", [0, 2])
+def test_abort_removes_everything(tmp_path: Path, written: int) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), list(ARTEFACTS))
+    for index in range(written):
+        recorder.write(mask(index, Fraction(index, 25)))
+    recorder.abort()
+    recorder.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_times_that_are_missing_or_do_not_rise(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), ["masks.mkv", "overlay.mp4"])
+    for index, pts in enumerate((None, None, Fraction(1, 25), Fraction(0))):
+        recorder.write(mask(index, pts))
+    recorder.close()
+    for name in ("masks.mkv", "overlay.mp4"):
+        times, _ = read(tmp_path / name, "rgb24")
+        assert len(times) == 4 and times == sorted(set(times))
+
+
+def test_nothing_to_record(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), list(ARTEFACTS))
+    with pytest.raises(Fault, match="no mask"):
+        recorder.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_artefact(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"masks\.gif"):
+        Recorder(tmp_path, SPEC, video(), ["masks.zip", "masks.gif"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Fault, match="could not be written"):
+        record(tmp_path / "none", [Fraction(0)], video(), [name])
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """No file may grow past ``limit`` bytes: writing fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_a_full_disk_is_a_fault_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), [name])
+    with pytest.raises(Fault, match="could not be written"), full_disk(500):
+        for index in range(200):
+            recorder.write(mask(index, Fraction(index, 25)))
+        recorder.close()
+    recorder.abort()
+    assert list(tmp_path.iterdir()) == []

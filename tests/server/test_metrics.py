@@ -1,0 +1,73 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.frame import Frame
+from server.metrics import Metrics
+from server.session import Session
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Value by name and label values, sorted."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_everything_the_wire_page_names_is_there() -> None:
+    metrics = Metrics()
+    metrics.frame("dropped", "newer", count=2)
+    metrics.frame("segmented")
+    metrics.stage("step", 0.004)
+    metrics.batch(3)
+    metrics.memory_reset("new")
+    metrics.watch_sources("live", lambda: 1)
+    metrics.source_reconnected()
+    metrics.watch_jobs("running", lambda: 5)
+    metrics.watch_step_age(lambda: 0.25)
+    metrics.engine_restarted()
+    metrics.rejected("no_capacity")
+    found = samples(metrics)
+    expected = {
+        ("mastream_frames_total", ("dropped", "newer")): 2,
+        ("mastream_frames_total", ("", "segmented")): 1,
+        ("mastream_stage_seconds_bucket", ("0.005", "step")): 1,
+        ("mastream_stage_seconds_bucket", ("0.002", "step")): 0,
+        ("mastream_batch_size_sum", ()): 3,
+        ("mastream_memory_resets_total", ("new",)): 1,
+        ("mastream_sources", ("live",)): 1,
+        ("mastream_source_reconnects_total", ()): 1,
+        ("mastream_jobs", ("running",)): 5,
+        ("mastream_engine_last_step_age_seconds", ()): 0.25,
+        ("mastream_engine_restarts_total", ()): 1,
+        ("mastream_rejected_total", ("no_capacity",)): 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_sessions_are_counted_by_state_when_asked() -> None:
+    metrics, sessions = Metrics(), [Session(), Session()]
+    metrics.watch_sessions(sessions, lambda: 1000)
+    sessions[0].offer(Frame(np.zeros((2, 2, 3), np.uint8), 0), now=0.0)
+    found = samples(metrics)
+    assert found["mastream_sessions", ("waiting",)] == 1
+    assert found["mastream_sessions", ("idle",)] == 1
+    assert found["mastream_session_memory_bytes", ()] == 0
+    sessions[0].take()
+    sessions[0].finish("memory")
+    found = samples(metrics)
+    assert found["mastream_sessions", ("idle",)] == 2
+    assert found["mastream_session_memory_bytes", ()] == 1000
+
+
+def test_two_apps_share_nothing() -> None:
+    one, two = Metrics(), Metrics()
+    one.engine_restarted()
+    assert samples(one)["mastream_engine_restarts_total", ()] == 1
+    assert samples(two)["mastream_engine_restarts_total", ()] == 0

@@ -1,0 +1,199 @@
+"""The rows of uploaded videos and their states."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from server.errors import Conflict, Fault, NoCapacity
+from server.frame import VideoInfo
+from server.records import VideoRecord, VideoState, new_id
+from server.store import Store, sqlite_url
+
+INFO = VideoInfo(64, 48, 10, 0.4, Fraction(30000, 1001), Fraction(1, 90000), 90, "h264")
+PROBLEM = {"code": "fault", "status": 500}
+
+
+def record(created: float = 1.0, key: str | None = None) -> VideoRecord:
+    return VideoRecord(
+        id=new_id(created),
+        name="clip.mp4",
+        model="fake",
+        size=5 * 2**30,
+        info=INFO,
+        artefacts=("masks.mkv", "summary.json"),
+        fingerprint="f" * 64,
+        created=created,
+        key=key,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(sqlite_url(tmp_path / "videos.db"))
+    yield store
+    store.close()
+
+
+def added(store: Store, created: float = 1.0, key: str | None = None) -> VideoRecord:
+    fresh = record(created, key)
+    store.add(fresh, max_queued=100)
+    return fresh
+
+
+def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
+    fresh = added(store, key="k")
+    assert store.get(fresh.id) == fresh
+    assert store.by_key("k") == fresh
+    assert store.get("nothing") is None
+    assert store.by_key("nothing") is None
+
+
+def test_a_record_outlives_the_process(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "a name with ?#%.db")
+    first = Store(url)
+    fresh = added(first)
+    first.close()
+    second = Store(url)
+    assert second.get(fresh.id) == fresh
+    second.close()
+
+
+def test_a_video_lives_from_queued_to_succeeded(store: Store) -> None:
+    fresh = added(store)
+    begun = replace(fresh, state=VideoState.RUNNING, started=2.0, attempts=1)
+    assert store.claim(2.0) == begun
+    assert store.finish(fresh.id, VideoState.SUCCEEDED, 3.0, 10)
+    ended = replace(begun, state=VideoState.SUCCEEDED, ended=3.0, frames_done=10)
+    assert store.get(fresh.id) == ended
+
+
+def test_a_failure_keeps_its_problem(store: Store) -> None:
+    fresh = added(store)
+    store.claim(2.0)
+    assert store.finish(fresh.id, VideoState.FAILED, 3.0, 4, PROBLEM)
+    failed = store.get(fresh.id)
+    assert failed is not None
+    assert (failed.state, failed.problem) == (VideoState.FAILED, PROBLEM)
+
+
+def test_the_oldest_is_claimed_first_and_each_once(store: Store) -> None:
+    later, earlier = added(store, 2.0), added(store, 1.0)
+    with ThreadPoolExecutor(4) as threads:
+        claimed = [store.claim(3.0), *threads.map(store.claim, [4.0, 4.0, 4.0])]
+    assert [c.id for c in claimed if c] == [earlier.id, later.id]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_cancelled_video_never_runs_again(store: Store, running: bool) -> None:
+    fresh = added(store)
+    if running:
+        store.claim(2.0)
+    assert store.cancel(fresh.id, 3.0)
+    assert store.claim(4.0) is None
+    assert not store.release(fresh.id)
+    assert not store.finish(fresh.id, VideoState.SUCCEEDED, 4.0, 10)
+    assert not store.cancel(fresh.id, 5.0)
+    found = store.get(fresh.id)
+    assert found is not None
+    assert (found.state, found.ended) == (VideoState.CANCELLED, 3.0)
+
+
+def test_release_undoes_the_beginning(store: Store) -> None:
+    fresh = added(store)
+    store.claim(2.0)
+    assert store.release(fresh.id)
+    assert store.get(fresh.id) == fresh
+
+
+def test_what_a_dead_process_left_running_is_queued_until_it_was_begun_too_often(
+    store: Store,
+) -> None:
+    fresh = added(store)
+    for attempt in (1, 2):
+        begun = store.claim(2.0)
+        assert begun is not None
+        assert begun.attempts == attempt
+        store.recover(3.0, max_attempts=3, problem=PROBLEM)
+    store.claim(4.0)
+    store.recover(5.0, max_attempts=3, problem=PROBLEM)
+    found = store.get(fresh.id)
+    assert found is not None
+    assert (found.state, found.problem) == (VideoState.FAILED, PROBLEM)
+
+
+def test_a_key_is_taken_once(store: Store) -> None:
+    added(store, key="k")
+    with pytest.raises(Conflict):
+        store.add(record(key="k"), max_queued=100)
+    added(store)
+    added(store)
+
+
+def test_the_queue_is_bounded(store: Store) -> None:
+    added(store)
+    with pytest.raises(NoCapacity):
+        store.add(record(), max_queued=1)
+    store.claim(2.0)
+    store.add(record(), max_queued=1)
+
+
+def test_pages_are_newest_first_and_do_not_overlap(store: Store) -> None:
+    ids = [added(store, float(second)).id for second in range(5)]
+    first = [r.id for r in store.page(2)]
+    second = [r.id for r in store.page(2, before=first[-1])]
+    third = [r.id for r in store.page(2, before=second[-1])]
+    assert first + second + third == ids[::-1]
+
+
+def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: Store) -> None:
+    fresh = added(store, key="k")
+    assert not store.remove(fresh.id)
+    store.cancel(fresh.id, 2.0)
+    assert store.remove(fresh.id)
+    assert store.get(fresh.id) is None
+    assert not store.remove(fresh.id)
+    added(store, key="k")
+
+
+def test_counts_and_states_tell_every_video(store: Store) -> None:
+    first, second = added(store, 1.0), added(store, 2.0)
+    store.claim(3.0)
+    counts = {state: store.count(state) for state in VideoState}
+    assert counts == dict.fromkeys(VideoState, 0) | {VideoState.RUNNING: 1, VideoState.QUEUED: 1}
+    assert store.states() == {first.id: VideoState.RUNNING, second.id: VideoState.QUEUED}
+
+
+def test_a_database_of_another_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "videos.db"
+    Store(sqlite_url(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE mastream_schema SET version = 99")
+    connection.close()
+    with pytest.raises(Fault, match="schema 99"):
+        Store(sqlite_url(path))
+
+
+def test_a_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "videos.db"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(Fault, match="database"):
+        Store(sqlite_url(path))
+
+
+def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path, store: Store) -> None:
+    added(store)
+    with sqlite3.connect(tmp_path / "videos.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_ids_sort_by_time_and_differ() -> None:
+    assert new_id(1.0) < new_id(1.5) < new_id(1e9)
+    assert len({new_id(1.0) for _ in range(100)}) == 100

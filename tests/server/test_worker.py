@@ -1,0 +1,818 @@
+"""Sessions, scheduler and engine as a running loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import (
+    Conflict,
+    Draining,
+    EngineDead,
+    EngineFault,
+    NoCapacity,
+    NotFound,
+    OutOfSequence,
+)
+from server.frame import DropCause, Dropped, Frame, Labels, Mask, Pixels, ResetCause
+from server.metrics import Metrics
+from server.session import Policy, Session
+from server.sinks.base import Sink
+from server.worker import Worker, WorkerState
+
+SPEC = fake_spec(16, 32)
+POISON = np.full((16, 32, 3), 255, np.uint8)
+OnStep = Callable[[Sequence[Pixels]], None]
+
+
+class Notes(Sink):
+    """Writes down what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.masks: list[Mask] = []
+        self.drops: list[Dropped] = []
+        self.failures: list[tuple[int, Exception]] = []
+
+    def mask(self, mask: Mask) -> None:
+        self.masks.append(mask)
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        self.drops.extend(drops)
+
+    def failed(self, seq: int, error: Exception) -> None:
+        self.failures.append((seq, error))
+
+    @property
+    def labels(self) -> list[Labels]:
+        return [mask.labels for mask in self.masks]
+
+    @property
+    def answered(self) -> list[int]:
+        """The seqs of all answers, sorted."""
+        masks = [mask.frame.seq for mask in self.masks]
+        drops = [drop.seq for drop in self.drops]
+        return sorted([*masks, *drops, *(seq for seq, _ in self.failures)])
+
+
+class Gate:
+    """Holds the engine in its step until it is opened; :meth:`entered` waits until it is there."""
+
+    def __init__(self) -> None:
+        self._inside = threading.Semaphore(0)
+        self._open = threading.Event()
+
+    def __call__(self, _: Sequence[Pixels]) -> None:
+        self._inside.release()
+        assert self._open.wait(30)
+
+    async def entered(self) -> None:
+        assert await asyncio.to_thread(self._inside.acquire, timeout=30)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    async def within_time() -> None:
+        async with asyncio.timeout(60):
+            await scenario
+
+    asyncio.run(within_time())
+
+
+@asynccontextmanager
+async def serving(
+    on_step: OnStep | None = None, *, max_batch: int = 4, **options: Any
+) -> AsyncIterator[Worker]:
+    worker = Worker(lambda: FakeEngine(SPEC, max_batch=max_batch, on_step=on_step), **options)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+def opened(worker: Worker, policy: Policy = Policy.EVERY, **options: Any) -> tuple[Session, Notes]:
+    notes = Notes()
+    return worker.open(notes, policy=policy, **{"window": 100, **options}), notes
+
+
+def pictures(count: int, seed: int = 0) -> list[Pixels]:
+    shape = (count, SPEC.height, SPEC.width, 3)
+    return list(np.random.default_rng(seed).integers(0, 255, shape, np.uint8))
+
+
+def offer(worker: Worker, session: Session, frames: Sequence[Pixels], first: int = 0) -> None:
+    for seq, pixels in enumerate(frames, start=first):
+        worker.offer(session, Frame(pixels, seq))
+
+
+def expected(frames: Sequence[Pixels]) -> list[Labels]:
+    """The masks of an unbroken stream of these frames."""
+    engine = FakeEngine(SPEC)
+    memory, masks = engine.blank(), []
+    for frame in frames:
+        (mask,), (memory,) = engine.step([frame], [memory])
+        masks.append(mask)
+    return masks
+
+
+def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            streams = [(*opened(worker), pictures(6, seed)) for seed in range(5)]
+            for session, _, frames in streams:
+                offer(worker, session, frames)
+            for session, notes, frames in streams:
+                await worker.settled(session)
+                np.testing.assert_array_equal(notes.labels, expected(frames))
+                assert [mask.frame.seq for mask in notes.masks] == list(range(6))
+                assert [mask.filled for mask in notes.masks] == [0, 1, 2, 2, 2, 2]
+                assert [mask.reset for mask in notes.masks] == [ResetCause.NEW, *[None] * 5]
+            assert worker.spec == SPEC
+            assert worker.provider == "fake"
+
+    run(scenario())
+
+
+def test_frames_that_come_together_share_a_step() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            streams = [opened(worker) for _ in range(3)]
+            for session, _ in streams:
+                offer(worker, session, pictures(1))
+            for session, notes in streams:
+                await worker.settled(session)
+                assert [mask.batch for mask in notes.masks] == [3]
+
+    run(scenario())
+
+
+def test_latest_loses_what_waited_behind_the_step() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker, Policy.LATEST)
+            frames = pictures(4)
+            offer(worker, session, frames[:1])
+            await gate.entered()
+            offer(worker, session, frames[1:], first=1)
+            gate.open()
+            await worker.settled(session)
+            assert notes.drops == [Dropped(1, DropCause.NEWER), Dropped(2, DropCause.NEWER)]
+            np.testing.assert_array_equal(notes.labels, expected([frames[0], frames[3]]))
+
+    run(scenario())
+
+
+def test_a_frame_over_its_budget_is_told_as_stale() -> None:
+    async def scenario() -> None:
+        gate, now = Gate(), [0.0]
+        async with serving(gate, clock=lambda: now[0]) as worker:
+            session, notes = opened(worker, budget=1.0)
+            offer(worker, session, pictures(2))
+            await gate.entered()
+            now[0] = 2.0
+            gate.open()
+            await worker.settled(session)
+            assert notes.drops == [Dropped(1, DropCause.STALE)]
+            assert len(notes.masks) == 1
+
+    run(scenario())
+
+
+def test_room_is_there_again_once_a_frame_is_answered() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker, window=2)
+            await worker.room(session)
+            offer(worker, session, pictures(2))
+            room = asyncio.create_task(worker.room(session))
+            await gate.entered()
+            assert not room.done()
+            gate.open()
+            await room
+            assert notes.masks
+
+    run(scenario())
+
+
+def test_a_client_reset_empties_the_memory_before_the_next_frame_offered() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            session, notes = opened(worker)
+            frames = pictures(5)
+            offer(worker, session, frames[:2])
+            worker.reset(session)
+            offer(worker, session, frames[2:], first=2)
+            await worker.settled(session)
+            np.testing.assert_array_equal(
+                notes.labels, [*expected(frames[:2]), *expected(frames[2:])]
+            )
+            assert [mask.filled for mask in notes.masks] == [0, 1, 0, 1, 2]
+            assert notes.masks[2].reset is ResetCause.CLIENT
+
+    run(scenario())
+
+
+def test_replayed_frames_give_no_mask_and_bring_the_memory_back() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            session, notes = opened(worker, Policy.LATEST)
+            frames = pictures(5)
+            for seq in (1, 2):
+                worker.offer(session, Frame(frames[seq], seq, replay=True))
+            offer(worker, session, frames[3:4], first=3)
+            await worker.settled(session)
+            np.testing.assert_array_equal(notes.labels, expected(frames)[3:4])
+            assert notes.answered == [3]
+
+    run(scenario())
+
+
+def test_a_failed_step_fails_its_frame_and_leaves_the_memory() -> None:
+    async def scenario() -> None:
+        async with serving(fault_at_poison) as worker:
+            session, notes = opened(worker)
+            frames = pictures(4)
+            offer(worker, session, [*frames[:2], POISON, *frames[2:]])
+            await worker.settled(session)
+            ((seq, error),) = notes.failures
+            assert seq == 2
+            assert isinstance(error, EngineFault)
+            np.testing.assert_array_equal(notes.labels, expected(frames))
+            assert worker.restarts == 0
+
+    run(scenario())
+
+
+def test_in_a_failed_batch_only_the_frame_to_blame_fails() -> None:
+    async def scenario() -> None:
+        async with serving(fault_at_poison) as worker:
+            streams = [(*opened(worker), pictures(4, seed)) for seed in range(3)]
+            for session, _, frames in streams:
+                offer(worker, session, frames[:2])
+            ill, ill_notes, _ = streams[1]
+            offer(worker, ill, [POISON], first=2)
+            for session, _, frames in streams:
+                offer(worker, session, frames[2:], first=3)
+            for session, notes, frames in streams:
+                await worker.settled(session)
+                np.testing.assert_array_equal(notes.labels, expected(frames))
+            assert [seq for seq, _ in ill_notes.failures] == [2]
+
+    run(scenario())
+
+
+def fault_at_poison(frames: Sequence[Pixels]) -> None:
+    if any(frame is POISON for frame in frames):
+        raise EngineFault("poisonous")
+
+
+class Once:
+    """Does something at the n-th step only, whichever engine makes it."""
+
+    def __init__(self, step: int, act: Callable[[], None]) -> None:
+        self._left = step
+        self._act = act
+
+    def __call__(self, _: Sequence[Pixels]) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._act()
+
+
+def die() -> None:
+    raise EngineDead("as asked")
+
+
+def break_down() -> None:
+    raise ValueError("a mistake in the engine")
+
+
+@pytest.mark.parametrize("how", [die, break_down])
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_after_a_death_masks_equal_those_of_an_unbroken_run(
+    how: Callable[[], None], at: int
+) -> None:
+    async def scenario() -> None:
+        async with serving(Once(at, how)) as worker:
+            streams = [(*opened(worker), pictures(6, seed)) for seed in range(3)]
+            for session, _, frames in streams:
+                offer(worker, session, frames)
+            for session, notes, frames in streams:
+                await worker.settled(session)
+                np.testing.assert_array_equal(notes.labels, expected(frames))
+                assert [mask.frame.seq for mask in notes.masks] == list(range(6))
+                assert [mask.filled for mask in notes.masks] == [0, 1, 2, 2, 2, 2]
+                assert [mask.reset for mask in notes.masks] == [ResetCause.NEW, *[None] * 5]
+            assert worker.restarts == 1
+
+    run(scenario())
+
+
+def test_an_engine_that_hangs_is_left_behind_and_its_late_result_ignored() -> None:
+    """The late result comes while the next engine is in a step, which it must not answer."""
+
+    async def scenario() -> None:
+        released, closed, gate = threading.Event(), threading.Event(), Gate()
+        frames, last = pictures(6), pictures(1, seed=9)[0]
+        hanging = Once(4, lambda: assert_set(released))
+
+        def on_step(given: Sequence[Pixels]) -> None:
+            hanging(given)
+            if given[0] is last:
+                gate(given)
+
+        class Closing(FakeEngine):
+            def close(self) -> None:
+                closed.set()
+
+        worker = Worker(lambda: Closing(SPEC, on_step=on_step), step_deadline=0.5)
+        await worker.start()
+        session, notes = opened(worker)
+        offer(worker, session, frames)
+        await worker.settled(session)
+        assert worker.restarts >= 1
+        offer(worker, session, [last], first=6)
+        await gate.entered()
+        released.set()
+        await asyncio.to_thread(assert_set, closed)
+        gate.open()
+        await worker.settled(session)
+        await worker.stop()
+        np.testing.assert_array_equal(notes.labels, expected([*frames, last]))
+        assert notes.answered == list(range(7))
+
+    run(scenario())
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+def test_a_frame_that_kills_twice_fails_and_harms_nobody_else() -> None:
+    async def scenario() -> None:
+        def die_at_poison(frames: Sequence[Pixels]) -> None:
+            if any(frame is POISON for frame in frames):
+                die()
+
+        async with serving(die_at_poison, backoff=0.01) as worker:
+            streams = [(*opened(worker), pictures(5, seed)) for seed in range(3)]
+            ill, ill_notes, _ = streams[0]
+            for session, _, frames in streams:
+                offer(worker, session, frames[:3])
+            offer(worker, ill, [POISON], first=3)
+            for session, _, frames in streams:
+                offer(worker, session, frames[3:], first=4)
+            for session, notes, frames in streams:
+                await worker.settled(session)
+                np.testing.assert_array_equal(notes.labels, expected(frames))
+            ((seq, error),) = ill_notes.failures
+            assert seq == 3
+            assert isinstance(error, EngineDead)
+            assert worker.restarts == 2
+
+    run(scenario())
+
+
+def test_a_memory_without_horizon_is_lost_and_the_stream_is_told() -> None:
+    async def scenario() -> None:
+        spec = replace(SPEC, memory_horizon=None)
+        on_step = Once(3, die)
+        worker = Worker(lambda: FakeEngine(spec, on_step=on_step))
+        await worker.start()
+        session, notes = opened(worker)
+        frames = pictures(4)
+        offer(worker, session, frames)
+        await worker.settled(session)
+        await worker.stop()
+        resets = [mask.reset for mask in notes.masks]
+        assert resets == [ResetCause.NEW, None, ResetCause.ENGINE, None]
+        np.testing.assert_array_equal(notes.labels, [*expected(frames[:2]), *expected(frames[2:])])
+
+    run(scenario())
+
+
+def test_a_restart_that_fails_is_tried_again() -> None:
+    async def scenario() -> None:
+        on_step, made = Once(2, die), [0]
+
+        def make() -> FakeEngine:
+            made[0] += 1
+            if made[0] == 2:
+                raise OSError("the device is not back yet")
+            return FakeEngine(SPEC, on_step=on_step)
+
+        worker = Worker(make, backoff=0.01)
+        await worker.start()
+        session, notes = opened(worker)
+        frames = pictures(4)
+        offer(worker, session, frames)
+        await worker.settled(session)
+        await worker.stop()
+        np.testing.assert_array_equal(notes.labels, expected(frames))
+        assert made == [3]
+        assert worker.restarts == 1
+
+    run(scenario())
+
+
+def test_while_the_engine_restarts_it_is_not_ready_and_frames_wait() -> None:
+    async def scenario() -> None:
+        on_step, back, made = Once(1, die), threading.Event(), [0]
+        restarting = threading.Event()
+
+        def make() -> FakeEngine:
+            made[0] += 1
+            if made[0] == 2:
+                restarting.set()
+                assert back.wait(30)
+            return FakeEngine(SPEC, on_step=on_step)
+
+        worker = Worker(make)
+        await worker.start()
+        assert worker.ready
+        session, notes = opened(worker)
+        offer(worker, session, pictures(1))
+        assert await asyncio.to_thread(restarting.wait, 30)
+        assert not worker.ready
+        assert worker.state is WorkerState.SERVING
+        assert (notes.answered, session.unanswered) == ([], 1)
+        back.set()
+        await worker.settled(session)
+        assert worker.ready
+        assert notes.answered == [0]
+        await worker.stop()
+
+    run(scenario())
+
+
+def test_starting_raises_what_making_the_engine_raised() -> None:
+    async def scenario() -> None:
+        def make() -> FakeEngine:
+            raise NotFound("no such model")
+
+        worker = Worker(make)
+        with pytest.raises(NotFound, match="no such model"):
+            await worker.start()
+        assert not worker.ready
+        with pytest.raises(NoCapacity):
+            opened(worker)
+        await worker.stop()
+
+    run(scenario())
+
+
+def test_no_more_sessions_than_it_takes_and_a_closed_one_makes_room() -> None:
+    async def scenario() -> None:
+        async with serving(max_sessions=2) as worker:
+            session, _ = opened(worker)
+            opened(worker)
+            with pytest.raises(NoCapacity, match="all 2 sessions"):
+                opened(worker)
+            worker.close(session)
+            worker.close(session)
+            opened(worker)
+
+    run(scenario())
+
+
+def test_a_frame_that_is_refused_is_not_taken() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(1), first=5)
+            with pytest.raises(OutOfSequence):
+                offer(worker, session, pictures(1), first=5)
+            with pytest.raises(AssertionError):
+                worker.offer(session, Frame(np.zeros((2, 2, 3), np.uint8), 6))
+            await worker.settled(session)
+            worker.close(session)
+            with pytest.raises(Conflict):
+                offer(worker, session, pictures(1), first=7)
+            assert notes.answered == [5]
+
+    run(scenario())
+
+
+def test_closing_drops_what_waits_and_still_answers_the_step_under_way() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(3))
+            await gate.entered()
+            worker.close(session)
+            assert notes.drops == [Dropped(1, DropCause.STALE), Dropped(2, DropCause.STALE)]
+            await worker.room(session)
+            settled = asyncio.create_task(worker.settled(session))
+            gate.open()
+            await settled
+            assert notes.answered == [0, 1, 2]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("fault", [EngineFault("as asked"), EngineDead("as asked")])
+def test_a_session_closed_in_a_step_that_fails_is_answered(fault: EngineFault) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+
+        def fail_in_the_first_batch(frames: Sequence[Pixels]) -> None:
+            gate(frames)
+            if len(frames) == 2:
+                raise fault
+
+        async with serving(fail_in_the_first_batch) as worker:
+            (leaving, leaving_notes), (staying, notes) = opened(worker), opened(worker)
+            offer(worker, leaving, pictures(1))
+            offer(worker, staying, pictures(1))
+            await gate.entered()
+            worker.close(leaving)
+            gate.open()
+            await worker.settled(staying)
+            await worker.settled(leaving)
+            assert [seq for seq, _ in leaving_notes.failures] == [0]
+            assert [mask.frame.seq for mask in notes.masks] == [0]
+
+    run(scenario())
+
+
+def test_draining_delivers_what_was_offered_and_takes_nothing_new() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker, window=3)
+            offer(worker, session, pictures(3))
+            room = asyncio.create_task(worker.room(session))
+            await gate.entered()
+            drained = asyncio.create_task(worker.drain(30))
+            await room
+            assert worker.state is WorkerState.DRAINING
+            assert not worker.ready
+            with pytest.raises(Draining):
+                offer(worker, session, pictures(1), first=3)
+            with pytest.raises(Draining):
+                opened(worker)
+            gate.open()
+            await drained
+            assert [mask.frame.seq for mask in notes.masks] == [0, 1, 2]
+
+    run(scenario())
+
+
+def test_what_is_not_drained_in_time_is_dropped() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(2))
+            await gate.entered()
+            await worker.drain(0.0)
+            assert notes.drops == [Dropped(1, DropCause.OVERLOAD)]
+            gate.open()
+            await worker.settled(session)
+            assert notes.answered == [0, 1]
+
+    run(scenario())
+
+
+def test_stopping_leaves_a_hung_step_behind_and_answers_its_frames() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with serving(gate) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(2))
+            await gate.entered()
+            await worker.stop(timeout=0.01)
+            await worker.stop(timeout=0.01)
+            assert notes.answered == [0, 1]
+            assert isinstance(notes.failures[0][1], EngineDead)
+            gate.open()
+        assert notes.answered == [0, 1]
+        assert worker.state is WorkerState.STOPPED
+
+    run(scenario())
+
+
+def test_stopping_closes_the_engine_in_its_thread() -> None:
+    async def scenario() -> None:
+        closed: list[str] = []
+
+        class Closing(FakeEngine):
+            def close(self) -> None:
+                closed.append(threading.current_thread().name)
+
+        worker = Worker(lambda: Closing(SPEC))
+        await worker.start()
+        await worker.stop()
+        assert closed == ["engine"]
+
+    run(scenario())
+
+
+def test_a_sink_that_raises_harms_nobody() -> None:
+    class Broken(Notes):
+        def mask(self, mask: Mask) -> None:
+            super().mask(mask)
+            raise RuntimeError("this sink is broken")
+
+    async def scenario() -> None:
+        async with serving() as worker:
+            broken = Broken()
+            ill = worker.open(broken, policy=Policy.EVERY, window=9)
+            session, notes = opened(worker)
+            offer(worker, ill, pictures(3))
+            offer(worker, session, pictures(3))
+            await worker.settled(session)
+            await worker.settled(ill)
+            np.testing.assert_array_equal(notes.labels, expected(pictures(3)))
+            assert len(broken.masks) == 3
+
+    run(scenario())
+
+
+def test_a_sink_may_close_sessions_while_answers_are_handed_on() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            streams: list[tuple[Session, Notes]] = []
+
+            class Closing(Notes):
+                def mask(self, mask: Mask) -> None:
+                    super().mask(mask)
+                    for session, _ in streams:
+                        worker.close(session)
+
+            sinks = (Closing(), Closing())
+            streams += [(worker.open(s, policy=Policy.EVERY, window=9), s) for s in sinks]
+            for session, _ in streams:
+                offer(worker, session, pictures(3))
+            for session, _ in streams:
+                await worker.settled(session)
+        for _, notes in streams:
+            assert notes.answered == [0, 1, 2]
+            assert notes.masks
+
+    run(scenario())
+
+
+def test_an_engine_that_dies_while_stopping_is_not_made_again() -> None:
+    async def scenario() -> None:
+        made, gate = [0], Gate()
+
+        def make() -> FakeEngine:
+            made[0] += 1
+            return FakeEngine(SPEC, on_step=die_behind(gate))
+
+        worker = Worker(make)
+        await worker.start()
+        session, notes = opened(worker)
+        offer(worker, session, pictures(1))
+        await gate.entered()
+        stopped = asyncio.create_task(worker.stop(30))
+        await asyncio.sleep(0)
+        gate.open()
+        await stopped
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert notes.answered == [0]
+        assert made == [1]
+
+    run(scenario())
+
+
+def die_behind(gate: Gate) -> OnStep:
+    def on_step(frames: Sequence[Pixels]) -> None:
+        gate(frames)
+        die()
+
+    return on_step
+
+
+def test_sixteen_streams_are_served_in_turn() -> None:
+    async def scenario() -> None:
+        gate, order = Gate(), list[int]()
+
+        class Ordered(Notes):
+            def __init__(self, number: int) -> None:
+                super().__init__()
+                self._number = number
+
+            def mask(self, mask: Mask) -> None:
+                super().mask(mask)
+                order.append(self._number)
+
+        async with serving(gate, max_batch=4) as worker:
+            sinks = [Ordered(number) for number in range(16)]
+            sessions = [worker.open(sink, policy=Policy.EVERY, window=9) for sink in sinks]
+            for seed, session in enumerate(sessions):
+                offer(worker, session, pictures(5, seed))
+            gate.open()
+            for seed, (session, sink) in enumerate(zip(sessions, sinks, strict=True)):
+                await worker.settled(session)
+                np.testing.assert_array_equal(sink.labels, expected(pictures(5, seed)))
+                assert {mask.batch for mask in sink.masks} == {4}
+        rounds = [order[start : start + 16] for start in range(0, len(order), 16)]
+        assert [sorted(served) for served in rounds] == [list(range(16))] * 5
+
+    run(scenario())
+
+
+def test_the_age_of_the_last_step_grows_only_while_there_is_work() -> None:
+    async def scenario() -> None:
+        gate, now = Gate(), [100.0]
+        async with serving(gate, clock=lambda: now[0]) as worker:
+            session, notes = opened(worker)
+            now[0] = 500.0
+            assert worker.last_step_age(now[0]) == 0.0
+            offer(worker, session, pictures(1))
+            await gate.entered()
+            now[0] = 507.0
+            assert worker.last_step_age(now[0]) == 7.0
+            gate.open()
+            await worker.settled(session)
+            assert worker.last_step_age(now[0]) == 0.0
+            (mask,) = notes.masks
+            assert (mask.timing.queue, mask.timing.step) == (0.0, 7.0)
+
+    run(scenario())
+
+
+def test_what_happens_is_measured() -> None:
+    async def scenario() -> None:
+        metrics = Metrics()
+        async with serving(Once(2, die), metrics=metrics) as worker:
+            session, _ = opened(worker)
+            offer(worker, session, pictures(2))
+            await worker.settled(session)
+            text = metrics.render().decode()
+        assert 'mastream_frames_total{cause="",result="segmented"} 2.0' in text
+        assert 'mastream_memory_resets_total{cause="new"} 1.0' in text
+        assert "mastream_engine_restarts_total 1.0" in text
+        assert 'mastream_sessions{state="idle"} 1.0' in text
+        assert f"mastream_session_memory_bytes {float(SPEC.memory_bytes)}" in text
+        for stage in ("queue", "gather", "step", "scatter"):
+            assert f'mastream_stage_seconds_count{{stage="{stage}"}}' in text
+
+    run(scenario())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    policy=st.sampled_from(Policy),
+    actions=st.lists(
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(["offer", "offer", "reset", "poison", "pause"])
+        ),
+        max_size=30,
+    ),
+    faults=st.dictionaries(st.integers(1, 20), st.sampled_from([die, break_down]), max_size=2),
+)
+def test_every_frame_is_answered_once_under_any_schedule(
+    policy: Policy,
+    actions: list[tuple[int, str]],
+    faults: dict[int, Callable[[], None]],
+) -> None:
+    steps = [0]
+
+    def on_step(frames: Sequence[Pixels]) -> None:
+        steps[0] += 1
+        if fault := faults.get(steps[0]):
+            fault()
+        fault_at_poison(frames)
+
+    async def scenario() -> None:
+        async with serving(on_step, max_batch=2, backoff=0.001) as worker:
+            streams = [opened(worker, policy, window=3) for _ in range(3)]
+            offered: list[list[int]] = [[], [], []]
+            for seq, (index, action) in enumerate(actions):
+                session, _ = streams[index]
+                if action == "pause":
+                    await worker.room(session)
+                elif action == "reset":
+                    worker.reset(session)
+                else:
+                    pixels = POISON if action == "poison" else pictures(1, seq)[0]
+                    worker.offer(session, Frame(pixels, seq))
+                    offered[index].append(seq)
+            for (session, notes), seqs in zip(streams, offered, strict=True):
+                await worker.settled(session)
+                assert notes.answered == seqs
+                assert session.counts.offered == len(seqs)
+                assert [m.frame.seq for m in notes.masks] == sorted(
+                    m.frame.seq for m in notes.masks
+                )
+
+    run(scenario())

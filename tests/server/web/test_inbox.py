@@ -1,0 +1,67 @@
+"""Inbox: who waits to be decoded, and who loses."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server.frame import DropCause, Dropped
+from server.session import Policy
+from server.sources.packets import Packet
+from server.web.inbox import Inbox
+
+
+def packet(seq: int, reset: bool = False, replay: bool = False) -> Packet:
+    return Packet(b"", seq, 0.0, reset=reset, replay=replay)
+
+
+def left(inbox: Inbox) -> list[Packet]:
+    async def take_all() -> list[Packet]:
+        inbox.close()
+        taken = []
+        while (one := await inbox.take()) is not None:
+            taken.append(one)
+        return taken
+
+    return asyncio.run(take_all())
+
+
+def test_latest_keeps_the_newest() -> None:
+    inbox = Inbox(Policy.LATEST)
+    assert inbox.put(packet(1)) == []
+    assert inbox.put(packet(2)) == [Dropped(1, DropCause.NEWER)]
+    assert [one.seq for one in left(inbox)] == [2]
+
+
+def test_every_keeps_all_in_order() -> None:
+    inbox = Inbox(Policy.EVERY)
+    assert [inbox.put(packet(seq)) for seq in range(3)] == [[], [], []]
+    assert [one.seq for one in left(inbox)] == [0, 1, 2]
+
+
+def test_a_reset_goes_on_to_the_packet_that_takes_its_place() -> None:
+    inbox = Inbox(Policy.LATEST)
+    inbox.put(packet(1, reset=True))
+    inbox.put(packet(2))
+    assert [(one.seq, one.reset) for one in left(inbox)] == [(2, True)]
+
+
+def test_replayed_packets_are_never_lost() -> None:
+    inbox = Inbox(Policy.LATEST)
+    inbox.put(packet(1, replay=True))
+    inbox.put(packet(2, replay=True))
+    assert inbox.put(packet(3)) == []
+    assert inbox.put(packet(4)) == [Dropped(3, DropCause.NEWER)]
+    assert [one.seq for one in left(inbox)] == [1, 2, 4]
+
+
+def test_take_waits_for_a_packet() -> None:
+    async def scenario() -> None:
+        inbox = Inbox()
+        taking = asyncio.create_task(inbox.take())
+        await asyncio.sleep(0)
+        assert not taking.done()
+        inbox.put(packet(7))
+        taken = await asyncio.wait_for(taking, 10)
+        assert taken is not None and taken.seq == 7
+
+    asyncio.run(scenario())

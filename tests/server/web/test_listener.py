@@ -1,0 +1,189 @@
+"""Listener: what each message of a client brings about, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+import protocol
+from protocol import ProtocolError
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import BadMessage, NoCapacity, TooLarge, Undecodable
+from server.metrics import Metrics
+from server.session import Policy
+from server.settings import StreamSettings
+from server.sinks.outbox import Outbox
+from server.sources.packets import Packet
+from server.web.farewell import Leave
+from server.web.inbox import Inbox
+from server.web.listener import Listener
+from server.worker import Worker
+
+JPEG = b"\xff\xd8\xff and so on"
+
+
+@dataclass
+class Desk:
+    """A listener and all that it moves."""
+
+    listener: Listener
+    inbox: Inbox
+    outbox: Outbox
+    worker: Worker
+    metrics: Metrics
+
+    async def packets(self) -> list[Packet]:
+        self.inbox.close()
+        taken = []
+        while (packet := await self.inbox.take()) is not None:
+            taken.append(packet)
+        return taken
+
+    async def told(self) -> list[object]:
+        self.outbox.close()
+        told = []
+        while (item := await self.outbox.take()) is not None:
+            told.append(item)
+        return told
+
+
+def at_desk(scene: Callable[[Desk], object], max_sessions: int = 1) -> None:
+    """Play a scene, a coroutine function, with a worker that serves."""
+
+    async def play() -> None:
+        metrics, inbox, outbox = Metrics(), Inbox(), Outbox(4)
+        worker = Worker(
+            lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
+        )
+        await worker.start()
+        listener = Listener(worker, StreamSettings(), metrics, inbox, outbox)
+        try:
+            await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
+        finally:
+            listener.close()
+            await worker.stop()
+
+    asyncio.run(asyncio.wait_for(play(), 30))
+
+
+def frame(seq: int | None = None, **header: object) -> bytes:
+    return protocol.pack(header if seq is None else {"seq": seq} | header, JPEG)
+
+
+def test_open_claims_a_session_as_asked_and_is_answered() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"open","policy":"every","budget_ms":250}', 0.0)
+        opened = desk.listener.opened
+        assert opened and opened.policy is Policy.EVERY and desk.inbox.policy is Policy.EVERY
+        assert opened.session.budget == 0.25
+        (ready,) = await desk.told()
+        assert isinstance(ready, protocol.Ready)
+        assert protocol.parse_server(protocol.serialise(ready)).model["name"] == "fake"
+
+    at_desk(scene)
+
+
+def test_a_frame_first_assumes_the_defaults() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear(JPEG, 3.5)
+        (ready,) = await desk.told()
+        (packet,) = await desk.packets()
+        assert isinstance(ready, protocol.Ready)
+        assert (packet.data, packet.seq, packet.arrived) == (JPEG, 0, 3.5)
+        assert desk.outbox.unanswered == 1
+
+    at_desk(scene)
+
+
+def test_open_may_come_again_until_there_is_a_frame() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.assume()
+        desk.listener.hear('{"type":"open","output":"none"}', 0.0)
+        desk.listener.hear(JPEG, 0.0)
+        with pytest.raises(BadMessage):
+            desk.listener.hear('{"type":"open"}', 0.0)
+        assert [type(one) for one in await desk.told()] == [protocol.Ready, protocol.Ready]
+
+    at_desk(scene)
+
+
+def test_frames_are_numbered_and_must_rise() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        for message in (frame(), frame(7, pts=0.5), frame()):
+            desk.listener.hear(message, 0.0)
+        with pytest.raises(Leave) as left:
+            desk.listener.hear(frame(8), 0.0)
+        assert left.value.last.close == 4422 and left.value.last.message.seq == 8  # type: ignore[union-attr]
+        found = [(packet.seq, packet.pts) for packet in await desk.packets()]
+        assert found == [(0, None), (7, 0.5), (8, None)]
+
+    at_desk(scene)
+
+
+def test_reset_falls_on_the_next_frame_alone() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        for message in (frame(1), '{"type":"reset"}', frame(2), frame(3)):
+            desk.listener.hear(message, 0.0)
+        assert [packet.reset for packet in await desk.packets()] == [False, True, False]
+
+    at_desk(scene)
+
+
+def test_a_replaced_packet_is_told_and_counted() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear(frame(1), 0.0)
+        desk.listener.hear(frame(2), 0.0)
+        assert protocol.Dropped((1,), protocol.DropCause.NEWER) in await desk.told()
+        assert b'cause="newer",result="dropped"} 1.0' in desk.metrics.render()
+
+    at_desk(scene)
+
+
+def test_no_answer_is_owed_for_a_replayed_frame() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear(frame(1, replay=True), 0.0)
+        assert desk.outbox.unanswered == 0
+
+    at_desk(scene)
+
+
+def test_a_refused_picture_is_answered_by_its_kind() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.assume()
+        desk.listener.refuse(Packet(b"", 1, 0.0), Undecodable("it is cut off"))
+        desk.listener.refuse(Packet(b"", 2, 0.0), TooLarge("it is huge"))
+        undecodable = protocol.Dropped((1,), protocol.DropCause.UNDECODABLE, "it is cut off")
+        _, first, second = await desk.told()
+        assert first == undecodable
+        assert isinstance(second, protocol.Failure)
+        assert (second.code, second.seq, second.fatal) == ("too_large", 2, False)
+
+    at_desk(scene)
+
+
+def test_ping_end_and_nonsense() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"ping"}', 0.0)
+        assert await desk.told() != [] and desk.listener.opened
+        with pytest.raises(Leave) as left:
+            desk.listener.hear('{"type":"end"}', 0.0)
+        assert left.value.last.close == 1000
+        with pytest.raises(ProtocolError):
+            desk.listener.hear("nonsense", 0.0)
+
+    at_desk(scene)
+
+
+def test_a_full_worker_is_told_and_counted() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.worker.open(Outbox(1), policy=Policy.LATEST, window=1)
+        with pytest.raises(NoCapacity):
+            desk.listener.assume()
+        assert b'mastream_rejected_total{reason="no_capacity"} 1.0' in desk.metrics.render()
+
+    at_desk(scene)

@@ -1,0 +1,468 @@
+"""/v1/videos over HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import server.web.videos
+from server.app import create_app
+from server.engines.fake import FakeEngine, fake_spec
+from server.frame import Pixels
+from server.settings import Settings, VideoSettings
+from server.sinks.recorder import ARTEFACTS
+
+OnStep = Callable[[Sequence[Pixels]], None]
+MakeClip = Callable[..., Path]
+
+
+@contextmanager
+def serving(folder: Path, on_step: OnStep | None = None, **videos: Any) -> Iterator[TestClient]:
+    """The whole service on a folder, with the fake engine."""
+    settings = Settings(data=folder / "data", videos=VideoSettings(min_free_bytes=0, **videos))
+    app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64), on_step=on_step))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.portal is not None
+        client.portal.call(app.state.service.loaded)
+        yield client
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with serving(tmp_path) as client:
+        yield client
+
+
+@pytest.fixture
+def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
+    return make_clip(tmp_path / "clip.mp4")
+
+
+def post(client: TestClient, content: bytes, **headers: str) -> dict[str, Any]:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    answer = client.post("/v1/videos", content=content, headers=named)
+    assert answer.status_code == 202, answer.text
+    video: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == video["links"]["self"] == f"/v1/videos/{video['id']}"
+    return video
+
+
+def events(client: TestClient, video: dict[str, Any], seen: str | None = None) -> list[Any]:
+    """All events of a video to its end, each (id, data)."""
+    headers = {"Last-Event-ID": seen} if seen else {}
+    answer = client.get(video["links"]["events"], headers=headers)
+    if answer.status_code == 204:
+        return []
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    found = []
+    for block in answer.text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if line[:1] not in ":")
+        if lines:
+            found.append((lines["id"], json.loads(lines["data"])))
+    return found
+
+
+def ended(client: TestClient, video: dict[str, Any]) -> dict[str, Any]:
+    events(client, video)
+    now: dict[str, Any] = client.get(video["links"]["self"]).json()
+    return now
+
+
+def uploads(folder: Path) -> list[Path]:
+    return list((folder / "data" / "videos").iterdir())
+
+
+def refused(answer: Any, status: int, code: str) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+    return str(answer.json()["detail"])
+
+
+def held(step: int) -> tuple[OnStep, threading.Event]:
+    """A fake step that is held from this number on, until the event is set."""
+    steps, go_on = iter(range(step)), threading.Event()
+
+    def on_step(_: Sequence[Pixels]) -> None:
+        if next(steps, None) is None:
+            assert go_on.wait(30), "nobody let the engine go on"
+
+    return on_step, go_on
+
+
+def test_a_video_goes_in_and_its_artefacts_come_out(client: TestClient, clip: Path) -> None:
+    video = post(client, clip.read_bytes(), content_type="video/mp4")
+    assert video["state"] in ("queued", "running")
+    assert video["source"]["frames"] == 12
+    assert (video["source"]["width"], video["source"]["height"]) == (64, 48)
+    done = ended(client, video)
+    assert done["state"] == "succeeded"
+    assert done["error"] is None
+    assert done["progress"]["frames_done"] == done["progress"]["frames_total"] == 12
+    assert done["progress"]["fps"] > 0
+    assert done["progress"]["eta_s"] == 0
+    assert set(done["links"]) == {"self", "events", *ARTEFACTS}
+    for name in ARTEFACTS:
+        assert client.get(done["links"][name]).status_code == 200
+
+
+def test_a_form_is_taken_with_its_name_and_artefacts(
+    client: TestClient, clip: Path, tmp_path: Path
+) -> None:
+    file = {"file": ("C:\\films\\straße.mp4", clip.read_bytes(), "video/mp4")}
+    form = {"artefacts": "summary.json, masks.zip"}
+    answer = client.post("/v1/videos", files=file, data=form)
+    assert answer.status_code == 202, answer.text
+    done = ended(client, answer.json())
+    assert done["name"] == "straße.mp4"
+    assert done["artefacts"] == ["masks.zip", "summary.json"]
+    assert set(done["links"]) == {"self", "events", "masks.zip", "summary.json"}
+    (tmp_path / "masks.zip").write_bytes(client.get(done["links"]["masks.zip"]).content)
+    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+        assert len(archive.namelist()) == 12
+    assert refused(client.get(f"{done['links']['self']}/masks.mkv"), 404, "not_found")
+
+
+def test_a_raw_body_may_say_its_name_and_artefacts(client: TestClient, clip: Path) -> None:
+    asked = {"name": "trip.mp4", "artefacts": "masks.mkv"}
+    video = client.post("/v1/videos", params=asked, content=clip.read_bytes()).json()
+    assert (video["name"], video["artefacts"]) == ("trip.mp4", ["masks.mkv"])
+
+
+def test_an_unknown_artefact_is_refused_before_the_upload(
+    client: TestClient, tmp_path: Path
+) -> None:
+    answer = client.post("/v1/videos?artefacts=masks.mov", content=b"v")
+    assert "masks.mov" in refused(answer, 422, "bad_request")
+    assert uploads(tmp_path) == []
+
+
+def sound(path: Path) -> bytes:
+    with av.open(path, "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        silence = np.zeros((1, 1024), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.rate, frame.pts = 8000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def archive(path: Path) -> bytes:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.txt", "no video" * 100)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "code"),
+    [
+        (archive, 415, "unsupported_media"),
+        (sound, 422, "bad_video"),
+        (lambda _: b"", 422, "bad_video"),
+        (lambda _: b"just some text, longer than a header\n" * 100, 415, "unsupported_media"),
+    ],
+    ids=["zip called mp4", "audio only", "zero bytes", "text"],
+)
+@pytest.mark.parametrize("as_form", [False, True])
+def test_what_is_no_video_is_refused_and_leaves_nothing(
+    *,
+    make: Callable[[Path], bytes],
+    status: int,
+    code: str,
+    as_form: bool,
+    client: TestClient,
+    clip: Path,
+    tmp_path: Path,
+) -> None:
+    content = make(tmp_path / "bad.mp4")
+    if as_form:
+        answer = client.post("/v1/videos", files={"file": ("bad.mp4", content, "video/mp4")})
+    else:
+        answer = client.post("/v1/videos", content=content, headers={"Content-Type": "video/mp4"})
+    refused(answer, status, code)
+    assert uploads(tmp_path) == []
+    assert client.get("/v1/videos").json()["videos"] == []
+    assert ended(client, post(client, clip.read_bytes()))["state"] == "succeeded"
+
+
+def test_a_video_cut_off_half_way_is_refused(
+    client: TestClient, clip: Path, tmp_path: Path
+) -> None:
+    content = clip.read_bytes()
+    answer = client.post("/v1/videos", content=content[: len(content) // 2])
+    refused(answer, 422, "bad_video")
+    assert uploads(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["video/mp4", "multipart/form-data; boundary=b"])
+def test_an_upload_cut_off_half_way_leaves_nothing(
+    kind: str, client: TestClient, clip: Path, tmp_path: Path
+) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    half = head + clip.read_bytes()[:2000]
+    messages = iter(
+        [
+            {"type": "http.request", "body": half, "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    found: list[list[Path]] = []
+
+    async def receive() -> Any:
+        found.append(uploads(tmp_path))
+        return next(messages)
+
+    async def send(_: Any) -> None:
+        pass
+
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"100000")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/videos", "headers": headers}
+    assert client.portal is not None
+    client.portal.call(client.app, scope | {"query_string": b""}, receive, send)
+    assert len(found[0]) == 1, "it was being stored"
+    assert uploads(tmp_path) == []
+    assert ended(client, post(client, clip.read_bytes()))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        ({"max_seconds": 0.2}, 422, "bad_video"),
+        ({"max_pixels": 100}, 422, "bad_video"),
+        ({"max_bytes": 1000}, 413, "too_large"),
+    ],
+    ids=["too long", "too large a picture", "too many bytes"],
+)
+@pytest.mark.parametrize("as_form", [False, True])
+def test_a_video_over_a_limit_is_refused_and_leaves_nothing(
+    *, limits: dict[str, Any], status: int, code: str, as_form: bool, clip: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path, **limits) as client:
+        sent: dict[str, Any] = {"content": clip.read_bytes()}
+        if as_form:
+            sent = {"files": {"file": ("clip.mp4", clip.read_bytes())}}
+        refused(client.post("/v1/videos", **sent), status, code)
+        assert uploads(tmp_path) == []
+
+
+def test_an_upload_without_length_stops_at_the_limit(tmp_path: Path) -> None:
+    sent = []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1000):
+            sent.append(1000)
+            yield b"v" * 1000
+
+    with serving(tmp_path, max_bytes=5000) as client:
+        refused(client.post("/v1/videos", content=chunks()), 413, "too_large")
+        assert uploads(tmp_path) == []
+
+
+def test_a_size_that_changes_in_the_middle_is_served(
+    client: TestClient, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    parts = [make_clip(tmp_path / f"{n}.h264", 5, (64 * n, 48 * n)).read_bytes() for n in (1, 2)]
+    done = ended(client, post(client, b"".join(parts)))
+    assert done["state"] == "succeeded"
+    assert done["progress"]["frames_done"] == 10
+
+
+def test_the_queue_is_bounded(tmp_path: Path, clip: Path) -> None:
+    on_step, go_on = held(0)
+    with serving(tmp_path, on_step, max_jobs=1) as client:
+        first = post(client, clip.read_bytes())
+        while client.get(first["links"]["self"]).json()["state"] != "running":
+            pass
+        second = post(client, clip.read_bytes(), idempotency_key="known")
+        answer = client.post("/v1/videos", content=clip.read_bytes())
+        refused(answer, 503, "no_capacity")
+        assert answer.headers["retry-after"]
+        again = post(client, clip.read_bytes(), idempotency_key="known")
+        assert again["id"] == second["id"]
+        assert len(uploads(tmp_path)) == 2
+        go_on.set()
+        assert ended(client, second)["state"] == "succeeded"
+
+
+def test_a_disk_nearly_full_refuses(tmp_path: Path, clip: Path) -> None:
+    settings = {"min_free_bytes": 2**62}
+    app = create_app(
+        Settings(data=tmp_path / "data", videos=VideoSettings(**settings)),
+        lambda: FakeEngine(fake_spec(48, 64)),
+    )
+    with TestClient(app) as client:
+        assert client.portal is not None
+        client.portal.call(app.state.service.loaded)
+        answer = client.post("/v1/videos", content=clip.read_bytes())
+        assert "disk" in refused(answer, 503, "no_capacity")
+
+
+def test_a_key_gives_the_same_video_again(client: TestClient, clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    video = post(client, content, idempotency_key="k")
+    again = post(client, content, idempotency_key="k")
+    assert again["id"] == video["id"]
+    assert post(client, content)["id"] != video["id"]
+    assert post(client, content, idempotency_key="l")["id"] != video["id"]
+    answer = client.post(
+        "/v1/videos?artefacts=masks.mkv", content=content, headers={"Idempotency-Key": "k"}
+    )
+    assert "Idempotency-Key" in refused(answer, 409, "conflict")
+    answer = client.post("/v1/videos", content=b"other", headers={"Idempotency-Key": "k"})
+    refused(answer, 409, "conflict")
+    assert len(uploads(tmp_path)) == 3
+
+
+def test_a_running_video_is_cancelled_and_then_removed(tmp_path: Path, clip: Path) -> None:
+    on_step, go_on = held(3)
+    with serving(tmp_path, on_step) as client:
+        video = post(client, clip.read_bytes())
+        this = video["links"]["self"]
+        while (now := client.get(this).json())["progress"]["frames_done"] < 3:
+            assert now["state"] in ("queued", "running")
+        assert now["progress"]["eta_s"] > 0
+        refused(client.get(f"{this}/masks.mkv"), 409, "conflict")
+        answer = client.delete(this)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert client.get(this).json()["state"] == "cancelled"
+        assert uploads(tmp_path) == []
+        refused(client.get(f"{this}/masks.mkv"), 404, "not_found")
+        assert client.delete(this).status_code == 204
+        for method in ("GET", "DELETE"):
+            refused(client.request(method, this), 404, "not_found")
+        refused(client.get(f"{this}/events"), 404, "not_found")
+        go_on.set()
+
+
+def test_the_metrics_count_videos_by_state(client: TestClient, clip: Path) -> None:
+    ended(client, post(client, clip.read_bytes()))
+    told = client.get("/metrics").text
+    assert 'mastream_jobs{state="succeeded"} 1.0' in told
+    assert 'mastream_jobs{state="running"} 0.0' in told
+
+
+def test_a_video_that_succeeded_is_removed_with_its_files(
+    client: TestClient, clip: Path, tmp_path: Path
+) -> None:
+    done = ended(client, post(client, clip.read_bytes()))
+    assert client.delete(done["links"]["self"]).status_code == 204
+    assert uploads(tmp_path) == []
+    refused(client.get(done["links"]["masks.mkv"]), 404, "not_found")
+
+
+def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) -> None:
+    file = {"file": ("my trip.mp4", clip.read_bytes())}
+    done = ended(client, client.post("/v1/videos", files=file).json())
+    whole = client.get(done["links"]["overlay.mp4"])
+    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["content-disposition"].startswith("inline")
+    assert whole.headers["accept-ranges"] == "bytes"
+    zipped = client.get(done["links"]["masks.zip"])
+    assert zipped.headers["content-type"] == "application/zip"
+    assert "my%20trip.masks.zip" in zipped.headers["content-disposition"]
+    assert client.get(done["links"]["masks.mkv"]).headers["content-type"] == "video/x-matroska"
+    assert client.get(done["links"]["summary.json"]).json()["totals"]["frames"] == 12
+
+    link, etag, size = done["links"]["overlay.mp4"], whole.headers["etag"], len(whole.content)
+
+    def get(**headers: str) -> Any:
+        return client.get(link, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    part = get(Range="bytes=10-19")
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{size}"
+    assert get(Range="bytes=-5").content == whole.content[-5:]
+    assert get(Range="bytes=10-", If_Range=etag).content == whole.content[10:]
+    assert get(Range="bytes=10-19", If_Range='"other"').content == whole.content
+    beyond = get(Range=f"bytes={size}-")
+    assert beyond.status_code == 416
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+    assert get(If_None_Match=etag).status_code == 304
+    assert get(If_None_Match='"other"').status_code == 200
+    head = client.head(link)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(size)
+    assert head.headers["etag"] == etag
+
+
+@pytest.mark.parametrize("name", ["upload", "masks.mkv.part", "..%2Fupload", "%2e%2e", "x.mp4"])
+def test_no_other_file_is_served(name: str, client: TestClient, clip: Path) -> None:
+    done = ended(client, post(client, clip.read_bytes()))
+    refused(client.get(f"{done['links']['self']}/{name}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("video", ["unknown", "..", "%2e%2e", "a" * 64])
+def test_an_unknown_video_is_not_found(video: str, client: TestClient) -> None:
+    for path in ("", "/events", "/masks.mkv"):
+        assert client.get(f"/v1/videos/{video}{path}").status_code == 404
+
+
+def test_events_tell_every_change_and_resume(tmp_path: Path, clip: Path) -> None:
+    with serving(tmp_path) as client:
+        video = post(client, clip.read_bytes())
+        told = events(client, video)
+        ids = [event for event, _ in told]
+        assert len(set(ids)) == len(ids)
+        assert told[-1][1] == client.get(video["links"]["self"]).json()
+        assert told[-1][1]["state"] == "succeeded"
+        assert events(client, video, seen=ids[-1]) == []
+        assert [data for _, data in events(client, video, seen="older")] == [told[-1][1]]
+
+
+def test_events_have_heart_beats(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.web.videos, "BEAT_SECONDS", 0.02)
+    on_step, go_on = held(2)
+    with serving(tmp_path, on_step) as client:
+        video = post(client, clip.read_bytes())
+        threading.Timer(0.5, go_on.set).start()
+        answer = client.get(video["links"]["events"])
+        assert ": still here\n\n" in answer.text
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_pages_hold_every_video_once(client: TestClient, clip: Path) -> None:
+    made = [post(client, clip.read_bytes())["id"] for _ in range(5)]
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/videos", params=params).json()
+        seen += [video["id"] for video in page["videos"]]
+        cursor, pages = page["next"], pages + 1
+    assert (seen, pages) == (made[::-1], 3)
+    for limit in (0, 201, "x"):
+        refused(client.get("/v1/videos", params={"limit": limit}), 422, "bad_request")
+
+
+def test_the_documentation_knows_uploads_and_answers(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    upload = paths["/v1/videos"]["post"]
+    assert set(upload["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "video/*",
+        "application/octet-stream",
+    }
+    assert "202" in upload["responses"]
+    assert set(paths["/v1/videos/{video}/{name}"]["get"]["responses"]["200"]["content"]) == {
+        "video/x-matroska",
+        "video/mp4",
+        "application/zip",
+        "application/json",
+    }
+    assert (
+        "text/event-stream"
+        in (paths["/v1/videos/{video}/events"]["get"]["responses"]["200"]["content"])
+    )
+    assert "204" in paths["/v1/videos/{video}"]["delete"]["responses"]
