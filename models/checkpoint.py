@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except Exception as error:
-        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
+        raise CheckpointError(f"{path} is not a checkpoint that training.train wrote") from error
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a {FORMAT} file; train one with training.train")
     return kept

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+INLINE_SECONDS = 0.0004
+"""Work below this is done at once: two changes of thread and the wait for the interpreter's lock
+cost about as much, and more when the cores are busy."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -21,8 +25,13 @@ class PicturePool:
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
-    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """``work`` done in a thread; raises what it raises."""
+    async def run(
+        self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """``work`` done in a thread, or here where it ``cost``s few seconds; raises what it
+        raises."""
+        if cost < INLINE_SECONDS:
+            return work(*args, **kwargs)
         future = self._threads.submit(work, *args, **kwargs)
         return await asyncio.wrap_future(future)
 

@@ -148,9 +148,9 @@ class Conversation:
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
         """The frame, or None where its picture is refused: then that is its answer."""
         try:
-            if opened.decoder.is_quick():
-                return opened.decoder.decode(packet)
-            return await self._house.pool.run(opened.decoder.decode, packet)
+            return await self._house.pool.run(
+                opened.decoder.cost(packet), opened.decoder.decode, packet
+            )
         except (Undecodable, TooLarge) as error:
             self._listener.refuse(packet, error)
             return None
@@ -174,10 +174,7 @@ class Conversation:
         opened = self._listener.opened
         assert opened, "a mask came before its session"
         began = time.monotonic()
-        if opened.answers.is_quick():
-            answer = opened.answers.pack(mask)
-        else:
-            answer = await self._house.pool.run(opened.answers.pack, mask)
+        answer = await self._house.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
         packed = time.monotonic()
         await self._send({"bytes": answer})
         self._measure(mask, began, packed, time.monotonic())

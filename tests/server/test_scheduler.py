@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.frame import DropCause, Dropped, Frame
@@ -16,7 +16,7 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
 def opened(scheduler: Scheduler, count: int) -> list[Session]:
-    sessions = [Session(Policy.EVERY, window=100) for _ in range(count)]
+    sessions = [Session(Policy.EVERY, window=1000) for _ in range(count)]
     for session in sessions:
         scheduler.add(session)
     return sessions
@@ -113,6 +113,7 @@ def test_a_removed_session_is_not_served() -> None:
     assert repr(scheduler) == "<Scheduler 1 sessions, 0 ready, max_batch=4>"
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 9),
     max_batch=st.integers(1, 4),

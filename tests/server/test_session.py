@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import Conflict, OutOfSequence
@@ -332,6 +332,7 @@ ACTIONS: dict[str, Callable[[Session], object]] = {
 }
 
 
+@settings(deadline=None)
 @given(
     policy=st.sampled_from(Policy),
     horizon=st.sampled_from([0, 2, None]),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-import protocol
 from server.app import Service, create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.settings import Settings
@@ -75,8 +74,3 @@ def test_draining_lets_all_finish_and_nobody_in(tmp_path: Path) -> None:
         with web.websocket_connect("/v1/stream") as late:
             assert late.receive_json()["code"] == "draining"
             assert late.receive()["code"] == 1013
-
-
-def test_going_away_says_when_to_come_back() -> None:
-    text = protocol.serialise(protocol.GoingAway(1500))
-    assert protocol.parse_server(text) == protocol.GoingAway(1500)

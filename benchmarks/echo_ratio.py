@@ -1,0 +1,105 @@
+"""Frames a second through mastream with the fake engine, over messages a second through a bare
+uvicorn echo that is sent the same bytes, in one run. Goal: at least 0.5.
+
+    python -m benchmarks.echo_ratio [--streams 4] [--seconds 10] [--frame rgb24|jpeg]
+
+Both servers run alone, one after the other, in rounds; each client keeps the same number of
+messages unanswered, and the fake engine takes no time of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from argparse import ArgumentParser
+from statistics import median
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+
+import protocol
+from benchmarks.servers import echo_server, mastream_server
+from protocol import DropPolicy, InputEncoding, MaskEncoding, MaskSize
+
+HEIGHT, WIDTH = 352, 480
+GOAL = 0.5
+IN_FLIGHT = 8
+
+
+def measure(
+    streams: int = 4, seconds: float = 4.0, rounds: int = 3, output: str = "raw"
+) -> dict[str, float]:
+    """{"echo": messages/s, "served": frames/s, "ratio": median over rounds of served/echo}."""
+    with echo_server() as echo, mastream_server("--engine", "fake") as served:
+        pairs = [
+            (
+                asyncio.run(_rate(echo, None, streams, seconds)),
+                asyncio.run(_rate(served + "/v1/stream", _wish(output), streams, seconds)),
+            )
+            for _ in range(rounds)
+        ]
+    return {
+        "echo": median(echo for echo, _ in pairs),
+        "served": median(served for _, served in pairs),
+        "ratio": median(served / echo for echo, served in pairs),
+    }
+
+
+def _wish(output: str) -> protocol.Open:
+    return protocol.Open(
+        input=InputEncoding.RGB24,
+        width=WIDTH,
+        height=HEIGHT,
+        output=MaskEncoding(output),
+        size=MaskSize.MODEL,
+        policy=DropPolicy.EVERY,
+    )
+
+
+async def _rate(url: str, wish: protocol.Open | None, streams: int, seconds: float) -> float:
+    """Answers a second over all streams together."""
+    until = time.monotonic() + seconds
+    began = time.monotonic()
+    counts = await asyncio.gather(*(_stream(url, wish, until) for _ in range(streams)))
+    return sum(counts) / (time.monotonic() - began)
+
+
+async def _stream(url: str, wish: protocol.Open | None, until: float) -> int:
+    """One stream that keeps IN_FLIGHT frames unanswered; how many were answered."""
+    frame = protocol.pack({}, _picture())
+    answers = 0
+    async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+        await _open(socket, wish)
+        for _ in range(IN_FLIGHT):
+            await socket.send(frame)
+        while time.monotonic() < until:
+            await socket.recv()
+            answers += 1
+            await socket.send(frame)
+    return answers
+
+
+async def _open(socket: ClientConnection, wish: protocol.Open | None) -> None:
+    if wish:
+        await socket.send(protocol.serialise(wish))
+        await socket.recv()
+
+
+def _picture() -> bytes:
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8).tobytes()
+
+
+def main() -> None:
+    parser = ArgumentParser("python -m benchmarks.echo_ratio")
+    parser.add_argument("--streams", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", choices=[str(one) for one in MaskEncoding], default="raw")
+    found = measure(**vars(parser.parse_args()))
+    print(f"bare echo   {found['echo']:8.0f} messages/s of {HEIGHT * WIDTH * 3} bytes")
+    print(f"served      {found['served']:8.0f} frames/s of as many, fake engine")
+    print(f"ratio       {found['ratio']:8.2f} (goal: at least {GOAL})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Servers in processes of their own, for benchmarks: mastream, and a bare echo."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+_URL = re.compile(r"http://(\S+)")
+_END_SECONDS = 30.0
+
+
+@contextmanager
+def mastream_server(*flags: str, **settings: str) -> Iterator[str]:
+    """``ws://host:port`` of a server with these flags; ``settings`` are MASTREAM_<NAME>."""
+    environment = {f"MASTREAM_{name.upper()}": value for name, value in settings.items()}
+    with TemporaryDirectory() as data:
+        command = ("-m", "server", "serve", "--port", "0", "--data", data, *flags)
+        with _running(command, environment) as url:
+            yield url
+
+
+@contextmanager
+def echo_server() -> Iterator[str]:
+    """``ws://host:port`` of a bare uvicorn that sends every message back."""
+    with _running(("-m", "benchmarks.echo"), {}) as url:
+        yield url
+
+
+@contextmanager
+def _running(command: tuple[str, ...], environment: dict[str, str]) -> Iterator[str]:
+    process = subprocess.Popen(
+        (sys.executable, *command),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    try:
+        assert process.stdout, "stdout is piped"
+        found = _URL.search(process.stdout.readline())
+        if not found:
+            raise RuntimeError(f"{' '.join(command)} did not begin; see above")
+        yield f"ws://{found[1]}"
+    finally:
+        process.terminate()
+        process.wait(_END_SECONDS)

@@ -1,0 +1,33 @@
+"""/v1/models, with a worker that serves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+
+from server.engines.fake import FakeEngine, fake_spec
+from server.web import problems
+from server.web.models import models_router
+from server.worker import Worker
+
+
+def test_models_say_what_their_artefacts_say_of_themselves() -> None:
+    async def scenario() -> None:
+        worker = Worker(lambda: FakeEngine(fake_spec(32, 48)))
+        await worker.start()
+        app = FastAPI()
+        problems.install(app)
+        app.include_router(models_router(worker))
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://here") as web:
+            (listed,) = (await web.get("/v1/models")).json()["models"]
+            assert (await web.get("/v1/models/fake")).json() == listed
+            unknown = await web.get("/v1/models/nobody")
+        await worker.stop()
+        assert (listed["name"], listed["provider"]) == ("fake", "fake")
+        assert (listed["spec"]["height"], listed["spec"]["width"]) == (32, 48)
+        assert listed["memory_bytes"] == fake_spec(32, 48).memory_bytes
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+    asyncio.run(scenario())

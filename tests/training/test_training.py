@@ -1,0 +1,206 @@
+"""Clips, batches, augmentation, metrics, and a run that survives a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models import checkpoint
+from models.build import Recipe
+from training import train
+from training.augment import AugmentOptions, apply, draw
+from training.batches import plan_epoch, steps
+from training.datasets import (
+    VOID,
+    Clip,
+    DataError,
+    Sample,
+    camvid,
+    class_shares,
+    read_label,
+    split_clips,
+)
+from training.metrics import accuracy, confusion, iou, mean_iou
+from training.settings import TrainSettings, learning_rate, recipe_settings
+
+HEIGHT, WIDTH = 48, 64
+
+LIGHT = replace(TrainSettings(), batch=2, clip_length=2, crop=(32, 32), warm_up=1, frozen_stages=4)
+"""Only memory and head learn, so that checkpoints are small enough for a test."""
+
+
+def samples(sequence: str, numbers: Sequence[int]) -> list[Sample]:
+    return [Sample(Path(f"{n}.jpg"), Path(f"{n}.png"), sequence, n) for n in numbers]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A CamVid of two sequences with five small pictures each."""
+    rng = np.random.default_rng(0)
+    for kind in ("train", "trainannot"):
+        (tmp_path / kind).mkdir()
+    for name in [f"{s}{30 * i:05d}" for s in ("0001TP_", "0006R0_f") for i in range(5)]:
+        picture = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        label = rng.integers(0, 12, (HEIGHT, WIDTH), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "train" / f"{name}.png"), picture)
+        cv2.imwrite(str(tmp_path / "trainannot" / f"{name}.png"), label)
+    return tmp_path
+
+
+def test_clips_end_where_the_sequence_changes_or_the_spacing_jumps() -> None:
+    found = split_clips(samples("a", [90, 0, 30, 60, 210, 240]) + samples("b", [1, 2, 3]))
+    assert [[s.number for s in clip.samples] for clip in found] == [
+        [0, 30, 60, 90],
+        [210, 240],
+        [1, 2, 3],
+    ]
+
+
+@pytest.mark.data
+def test_camvids_own_splits(data: Path) -> None:
+    sizes = {split: sum(map(len, camvid(data / "camvid", split))) for split in ("train", "val")}
+    assert sizes == {"train": 367, "val": 101}
+    (dense,) = camvid(data / "camvid", "val")
+    assert dense.samples[0].sequence == "0016E5"
+
+
+def test_missing_folders_and_wrong_labels_are_named(tiny: Path) -> None:
+    with pytest.raises(DataError, match="missing"):
+        camvid(tiny / "absent", "train")
+    with pytest.raises(DataError, match="splits"):
+        camvid(tiny, "validation")
+    clip, _ = camvid(tiny, "train")
+    cv2.imwrite(str(clip.samples[0].label), np.full((4, 4), 12, np.uint8))
+    with pytest.raises(DataError, match="largest is 11"):
+        read_label(clip.samples[0])
+    clip.samples[1].label.unlink()
+    with pytest.raises(DataError, match="no label"):
+        camvid(tiny, "train")
+
+
+def test_an_epoch_is_a_function_of_its_seed(tiny: Path) -> None:
+    clips = camvid(tiny, "train")
+
+    def epoch(seed: int, number: int) -> list[list[tuple[int, ...]]]:
+        batches = plan_epoch(clips, 2, 1, 2, seed, number)
+        return [[tuple(s.number for s in w.samples) for w in batch] for batch in batches]
+
+    assert epoch(0, 0) == epoch(0, 0)
+    assert len({str(epoch(0, n)) for n in range(8)}) > 1
+    for batch in epoch(3, 1):
+        assert len(batch) == 2
+        assert all(later - earlier == 30 for earlier, later in batch)
+    strided = plan_epoch(clips, 2, 2, 1, 0, 0)
+    assert all(w.samples[1].number - w.samples[0].number == 60 for (w,) in strided)
+
+
+def test_one_augmentation_holds_for_a_whole_clip(tiny: Path) -> None:
+    sample = camvid(tiny, "train")[0].samples[0]
+    still = [Clip((sample,) * 6)]
+    windows = plan_epoch(still, 3, 1, 1, 0, 0)[0]
+    seen = list(steps(windows, AugmentOptions(crop=(32, 48))))
+    assert [step.reset.tolist() for step in seen] == [[True], [False], [False]]
+    assert all(torch.equal(seen[0].frames, step.frames) for step in seen)
+    assert seen[0].frames.shape == (1, 32, 48, 3)
+
+
+def test_what_is_outside_the_picture_is_void() -> None:
+    options = AugmentOptions(crop=(64, 64), scale=(0.5, 0.5), flip=False)
+    drawn = draw(options, np.random.default_rng(0))
+    image, label = apply(
+        np.full((40, 40, 3), 9, np.uint8), np.full((40, 40), 3, np.uint8), drawn, options.crop
+    )
+    assert image.shape == (64, 64, 3)
+    assert set(np.unique(label)) == {3, VOID}
+    assert (label == 3).sum() == 400
+
+
+def test_a_flip_turns_picture_and_label_alike() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:, :4] = 200
+    label = (picture[:, :, 0] > 0).astype(np.uint8)
+    options = AugmentOptions(crop=(8, 8), scale=(1, 1), colour=0)
+    flips = [draw(options, np.random.default_rng(seed)) for seed in range(8)]
+    turned = next(d for d in flips if d.flip)
+    image, flipped = apply(picture, label, turned, options.crop)
+    assert flipped[:, 4:].all() and not flipped[:, :4].any()
+    assert (image[:, 4:] > image[:, :4]).all()
+
+
+def test_metrics_on_a_case_done_by_hand() -> None:
+    truth = np.array([[0, 0, 1, 255]], np.uint8)
+    guess = np.array([[0, 1, 1, 0]], np.uint8)
+    matrix = confusion(truth, guess, 3)
+    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    np.testing.assert_allclose(iou(matrix), [0.5, 0.5, np.nan])
+    assert mean_iou(matrix) == 0.5
+    assert accuracy(matrix) == pytest.approx(2 / 3)
+
+
+def test_rates_warm_up_and_fall_to_the_last() -> None:
+    settings = replace(TrainSettings(), iterations=100, warm_up=10, rate=1.0, final_rate=0.1)
+    rates = [learning_rate(settings, i) for i in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
+    assert rates[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    with pytest.raises(ValueError, match="default, paper"):
+        recipe_settings("papers")
+
+
+def test_class_shares_leave_void_out(tiny: Path) -> None:
+    shares = class_shares(camvid(tiny, "train"), 11)
+    assert shares.sum() == pytest.approx(1)
+    assert shares.shape == (11,)
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(tiny: Path, tmp_path: Path) -> None:
+    """Same command, killed after its second batch of clips: the same weights, bit for bit."""
+    recipe = Recipe(output_stride=32)
+    settings = replace(LIGHT, iterations=6)
+    unbroken = train.run(recipe, settings, tiny, None, tmp_path / "unbroken", every=100)
+
+    kept = 0
+
+    class Killed(BaseException):
+        pass
+
+    def killer(*args: object, **kwargs: object) -> None:
+        nonlocal kept
+        original(*args, **kwargs)  # type: ignore[arg-type]
+        kept += 1
+        if kept == 2:
+            raise Killed
+
+    original = checkpoint.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", killer)
+        with pytest.raises(Killed):
+            train.run(recipe, settings, tiny, None, tmp_path / "broken", every=2)
+    assert checkpoint.read(tmp_path / "broken" / "last.pt")["training"]["iteration"] == 4
+    broken = train.run(recipe, settings, tiny, None, tmp_path / "broken", every=2)
+    ours, theirs = (checkpoint.read(p)["weights"] for p in (broken, unbroken))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_with_other_settings_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
+    recipe = Recipe(output_stride=32)
+    settings = replace(LIGHT, iterations=2)
+    train.run(recipe, settings, tiny, None, tmp_path / "run", every=100)
+    with pytest.raises(DataError, match="other settings"):
+        train.run(recipe, replace(settings, seed=1), tiny, None, tmp_path / "run", every=100)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--data", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]
+    assert train.main(asked) == 1
+    assert train.main([*asked, "--model", "unet-resnet50"]) == 1
+    told = capsys.readouterr().err
+    assert "missing" in told and "no head 'unet'" in told
