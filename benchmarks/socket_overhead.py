@@ -3,8 +3,8 @@ the fake engine. Goal: p99 of at most 5 ms.
 
     python -m benchmarks.socket_overhead [--streams 16] [--rate 30] [--seconds 15] [--size 160x120]
 
-Pictures are small, so that the codecs, whose time is not what is measured, do not by themselves
-fill the cores that the server, the engine and this client share.
+Pictures and masks are small, so that the codecs, whose time is not what is measured, do not by
+themselves fill the cores that the server, the engine and this client share.
 
 ``added`` is what is left of the time from the frame's last byte in to the mask's first byte out,
 as the client sees it, after the decode, step and encode that the mask's header tells: waiting for
@@ -44,8 +44,12 @@ def measure(
 ) -> dict[str, float]:
     """Percentiles in ms of ``added``, ``inside`` and ``total``, and how many frames were sent
     and answered by a mask."""
-    with mastream_server("--engine", "fake", "--max-batch", str(streams)) as url:
-        sent, samples = asyncio.run(_load(url + "/v1/stream", streams, rate, seconds, _jpeg(*size)))
+    width, height = size
+    settings = {"engine__fake_width": str(width), "engine__fake_height": str(height)}
+    with mastream_server("--engine", "fake", "--max-batch", str(streams), **settings) as url:
+        sent, samples = asyncio.run(
+            _load(url + "/v1/stream", streams, rate, seconds, _jpeg(width, height))
+        )
     found: dict[str, float] = {"sent": sent, "answered": len(samples)}
     for name in ("added", "inside", "total"):
         values = [getattr(sample, name) for sample in samples]

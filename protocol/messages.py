@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
 from protocol.errors import ProtocolError, bad_field, too_big
 from protocol.fields import Fields
-from protocol.framing import MAX_HEADER_BYTES, parse_object
+from protocol.framing import MAX_HEADER_BYTES, compact_json, parse_object
 from protocol.opening import Open, Ready
 from protocol.results import Dropped, Failure, GoingAway
 
@@ -90,7 +89,7 @@ def parse_server(text: str | bytes) -> ServerMessage:
 def serialise(message: ClientMessage | ServerMessage) -> str:
     """The text of a message; :func:`parse_client` or :func:`parse_server` gives it back."""
     given = {"type": message.type, **message.to_dict()}
-    return json.dumps(given, separators=(",", ":"), allow_nan=False)
+    return compact_json(given)
 
 
 Kind = TypeVar("Kind")

@@ -29,6 +29,8 @@ class EngineSettings(BaseModel):
         30.0, description="seconds after which a step that has not come back is given up"
     )
     fake_step_ms: float = Field(0.0, ge=0, description="how long the fake engine's step takes")
+    fake_height: PositiveInt = Field(352, description="of the fake engine's frames")
+    fake_width: PositiveInt = Field(480, description="of the fake engine's frames")
 
 
 class StreamSettings(BaseModel):

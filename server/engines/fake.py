@@ -87,7 +87,8 @@ class FakeEngine(Engine):
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Self:
-        return cls(max_batch=settings.max_batch, step_seconds=settings.fake_step_ms / 1000)
+        spec = fake_spec(settings.fake_height, settings.fake_width)
+        return cls(spec, max_batch=settings.max_batch, step_seconds=settings.fake_step_ms / 1000)
 
     def blank(self) -> HostMemory:
         return self._blank

@@ -75,8 +75,8 @@ class Answers:
 def areas(labels: Labels, names: list[str]) -> dict[str, float]:
     """Each class's share of the picture, 0..1."""
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
-    shares = counts[: len(names)] / labels.size
-    return {name: round(float(share), 6) for name, share in zip(names, shares, strict=True)}
+    shares = counts[: len(names)].astype(float) / labels.size
+    return dict(zip(names, shares.round(6).tolist(), strict=True))
 
 
 def _milliseconds(mask: Mask, encode: float) -> protocol.StageTimes:

@@ -25,9 +25,7 @@ class PicturePool:
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
-    async def run(
-        self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    async def run(self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """``work`` done in a thread, or here where it ``cost``s few seconds; raises what it
         raises."""
         if cost < INLINE_SECONDS:

@@ -76,15 +76,12 @@ def test_areas_are_shares_of_all_classes() -> None:
     assert sum(found.values()) == pytest.approx(1, abs=1e-5) and found[names[6]] == 0
 
 
-@pytest.mark.parametrize(
-    ("wish", "quick"),
-    [
-        (Open(output=MaskEncoding.RAW, size=MaskSize.MODEL), True),
-        (Open(output=MaskEncoding.NONE, size=MaskSize.MODEL), True),
-        (Open(output=MaskEncoding.RAW, size=MaskSize.INPUT), False),
-        (Open(output=MaskEncoding.NONE, size=MaskSize.MODEL, overlay=True), False),
-        (Open(), False),
-    ],
-)
-def test_only_a_plain_copy_is_quick(wish: Open, quick: bool) -> None:
-    assert Answers(SPEC, wish).is_quick() is quick
+def test_what_is_more_work_costs_more() -> None:
+    wishes = (
+        Open(output=MaskEncoding.RAW, size=MaskSize.MODEL),
+        Open(output=MaskEncoding.RAW, size=MaskSize.INPUT),
+        Open(output=MaskEncoding.PNG, size=MaskSize.INPUT),
+        Open(output=MaskEncoding.PNG, size=MaskSize.INPUT, overlay=True),
+    )
+    costs = [Answers(SPEC, wish).cost(mask()) for wish in wishes]
+    assert costs == sorted(costs) and costs[0] < costs[-1]

@@ -31,18 +31,23 @@ def test_the_original_is_kept_where_an_overlay_needs_it() -> None:
 
 
 def test_raw_rows_of_the_model_size_are_taken_as_they_are() -> None:
-    decoder = PacketDecoder(10, 20, 200, raw=(10, 20))
-    assert decoder.is_quick()
-    frame = decoder.decode(Packet(PICTURE.tobytes(), 0, 0.0))
-    assert np.array_equal(frame.pixels, PICTURE)
+    decoder, packet = PacketDecoder(10, 20, 200, raw=(10, 20)), Packet(PICTURE.tobytes(), 0, 0.0)
+    assert decoder.cost(packet) == 0
+    assert np.array_equal(decoder.decode(packet).pixels, PICTURE)
 
 
-@pytest.mark.parametrize(
-    "decoder", [PacketDecoder(10, 20, 200), PacketDecoder(20, 40, 200, (10, 20))]
-)
-def test_what_must_be_decoded_or_scaled_is_not_quick(decoder: PacketDecoder) -> None:
-    assert not decoder.is_quick()
-    assert decoder.decode(Packet(PNG if decoder.raw is None else PICTURE.tobytes(), 0, 0.0))
+def test_decoding_and_scaling_each_cost_something() -> None:
+    packet, rows = Packet(PNG, 0, 0.0), Packet(PICTURE.tobytes(), 0, 0.0)
+    decoding = PacketDecoder(10, 20, 200).cost(packet)
+    scaling = PacketDecoder(20, 40, 200, raw=(10, 20)).cost(rows)
+    assert 0 < decoding < PacketDecoder(20, 40, 200).cost(packet) and scaling > 0
+
+
+def test_a_bomb_is_no_cheap_picture() -> None:
+    bomb = cv2.imencode(".png", np.zeros((2000, 2000, 3), np.uint8))[1].tobytes()
+    assert PacketDecoder(10, 20, 200).cost(Packet(bomb, 0, 0.0)) > 0.01
+    with pytest.raises(Undecodable):
+        PacketDecoder(10, 20, 200).cost(Packet(b"nothing", 0, 0.0))
 
 
 def test_bad_pictures_are_refused() -> None:

@@ -20,7 +20,7 @@ def test_work_is_done_side_by_side_off_the_loop() -> None:
     async def scenario() -> list[str]:
         pool = PicturePool(2)
         try:
-            return await asyncio.gather(pool.run(meet), pool.run(meet))
+            return await asyncio.gather(pool.run(1.0, meet), pool.run(1.0, meet))
         finally:
             pool.close()
 
@@ -28,12 +28,23 @@ def test_work_is_done_side_by_side_off_the_loop() -> None:
     assert len(set(names)) == 2 and threading.current_thread().name not in names
 
 
+def test_cheap_work_is_done_at_once() -> None:
+    async def scenario() -> threading.Thread:
+        pool = PicturePool(1)
+        try:
+            return await pool.run(0.0, threading.current_thread)
+        finally:
+            pool.close()
+
+    assert asyncio.run(scenario()) is threading.current_thread()
+
+
 def test_what_the_work_raises_comes_back() -> None:
     async def scenario() -> None:
         pool = PicturePool(1)
         try:
             with pytest.raises(ValueError, match="seven"):
-                await pool.run(_fail, "seven")
+                await pool.run(1.0, _fail, "seven")
         finally:
             pool.close()
             pool.close()

@@ -1,0 +1,112 @@
+"""Frames a second of the served model over those of a bare ``session.run`` loop on the same file,
+in one run. Goal: at least 0.95, for one stream under ``every`` and for four.
+
+    python -m benchmarks.served_ratio [--model FILE] [--streams 1 4] [--rounds 5]
+
+The bare loop feeds one stream's memory back and does nothing else: no decoding, no masks, no
+sockets. Both run in turns, so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+from websockets.asyncio.client import connect
+
+import protocol
+from benchmarks.servers import mastream_server
+from protocol import DropPolicy
+from server.engines.onnx_rt import OnnxEngine, shipped_model
+
+GOAL = 0.95
+IN_FLIGHT = 4
+
+
+def measure(
+    model: Path | None = None, streams: int = 1, frames: int = 24, rounds: int = 5
+) -> dict[str, float]:
+    """{"bare": frames/s, "served": frames/s, "ratio": median over rounds of served/bare}."""
+    file = model or shipped_model()
+    engine = OnnxEngine(file, max_batch=streams)
+    picture = _jpeg(engine.spec.height, engine.spec.width)
+    with mastream_server("--model", str(file), "--max-batch", str(streams)) as url:
+        asyncio.run(_served(url, picture, streams, frames))
+        pairs = [
+            (_bare(engine, streams, frames), asyncio.run(_served(url, picture, streams, frames)))
+            for _ in range(rounds)
+        ]
+    return {
+        "bare": median(bare for bare, _ in pairs),
+        "served": median(served for _, served in pairs),
+        "ratio": median(served / bare for bare, served in pairs),
+    }
+
+
+def _bare(engine: OnnxEngine, streams: int, frames: int) -> float:
+    """Frames/s of steps of ``streams`` frames, memory fed back."""
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (engine.spec.height, engine.spec.width, 3), np.uint8
+    )
+    memories = [engine.blank()] * streams
+    steps = max(1, frames // streams)
+    began = time.perf_counter()
+    for _ in range(steps):
+        _, memories = engine.step([pixels] * streams, memories)
+    return steps * streams / (time.perf_counter() - began)
+
+
+async def _served(url: str, picture: bytes, streams: int, frames: int) -> float:
+    """Frames/s of all streams together, each keeping IN_FLIGHT frames unanswered."""
+    each = max(1, frames // streams)
+    began = time.perf_counter()
+    await asyncio.gather(*(_stream(url + "/v1/stream", picture, each) for _ in range(streams)))
+    return each * streams / (time.perf_counter() - began)
+
+
+async def _stream(url: str, picture: bytes, frames: int) -> None:
+    wish = protocol.serialise(protocol.Open(policy=DropPolicy.EVERY))
+    async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+        await socket.send(wish)
+        await socket.recv()
+        for _ in range(min(IN_FLIGHT, frames)):
+            await socket.send(picture)
+        for answered in range(frames):
+            assert isinstance(await socket.recv(), bytes), "every frame is answered by a mask"
+            if answered + IN_FLIGHT < frames:
+                await socket.send(picture)
+
+
+def _jpeg(height: int, width: int) -> bytes:
+    small = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    pixels = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+def table(found: Sequence[tuple[int, dict[str, float]]]) -> str:
+    """One line for each number of streams."""
+    lines = [f"{'streams':>8}{'bare/s':>10}{'served/s':>10}{'ratio':>8}   goal {GOAL}"]
+    for streams, row in found:
+        lines.append(f"{streams:8}{row['bare']:10.2f}{row['served']:10.2f}{row['ratio']:8.3f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = ArgumentParser("python -m benchmarks.served_ratio")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--frames", type=int, default=24, help="in each round")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    found = [(n, measure(given.model, n, given.frames, given.rounds)) for n in given.streams]
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
