@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 
-from server.web.listening import bind
+from server.listening import bind
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:

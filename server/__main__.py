@@ -37,7 +37,7 @@ def settings_of(flags: Namespace) -> Settings:
     Raises BadRequest that names the setting that is wrong.
     """
     engine = {"name": flags.engine, "model": flags.model} | _given(flags, "max_batch", "threads")
-    given = _given(flags, "host", "port", "data", "log_level")
+    given = _given(flags, "host", "port", "folder", "log_level")
     if chosen := {key: value for key, value in engine.items() if value is not None}:
         given["engine"] = chosen
     try:
@@ -48,7 +48,7 @@ def settings_of(flags: Namespace) -> Settings:
 
 
 def _serve(settings: Settings) -> int:
-    from server.web.listening import serve  # noqa: PLC0415  --help must not wait for libraries
+    from server.listening import serve  # noqa: PLC0415  --help must not wait for libraries
 
     return serve(settings)
 
@@ -69,7 +69,9 @@ def _parser() -> ArgumentParser:
     serve = commands.add_parser("serve", help="serve streams and uploaded videos")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (8000)")
-    serve.add_argument("--data", type=Path, help="folder of uploads and results (data)")
+    serve.add_argument(
+        "--data", type=Path, dest="folder", help="folder of uploads and results (data)"
+    )
     segment = commands.add_parser("segment", help="segment one video and exit")
     segment.add_argument("video", type=Path, metavar="VIDEO")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")

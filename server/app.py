@@ -169,13 +169,15 @@ class Service:
         self._store = await asyncio.to_thread(self._open_store)
         for state in VideoState:
             self.metrics.watch_jobs(state, partial(self._store.count, state))
-        jobs = Jobs(self.worker, self._store, self.settings.data / "videos", self.settings.videos)
+        jobs = Jobs(self.worker, self._store, self.settings.folder / "videos", self.settings.videos)
         await jobs.start()
         self._jobs = jobs
 
     def _open_store(self) -> Store:
-        self.settings.data.mkdir(parents=True, exist_ok=True)
-        return Store(self.settings.videos.database or sqlite_url(self.settings.data / "videos.db"))
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        return Store(
+            self.settings.videos.database or sqlite_url(self.settings.folder / "videos.db")
+        )
 
     async def _put_jobs_back(self) -> None:
         if self._jobs:

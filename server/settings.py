@@ -77,7 +77,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one and prints it")
-    data: Path = Field(Path("data"), description="uploads, results and the database")
+    folder: Path = Field(Path("data"), description="uploads, results and the database")
     log_level: LogLevel = "info"
     drain_seconds: PositiveFloat = Field(20.0, description="time that SIGTERM leaves to finish")
     engine: EngineSettings = EngineSettings()

@@ -14,6 +14,7 @@ ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "fake": "server.engines.fake:FakeEngine",
         "onnx_rt": "server.engines.onnx_rt:OnnxEngine",
+        "pytorch": "server.engines.pytorch:TorchEngine",
     }
 )
 """Name to ``module:class``. Each class has ``from_settings(settings) -> Engine``."""

@@ -38,7 +38,7 @@ def _run(data: Path, *flags: str, **settings: str) -> Iterator[RunningServer]:
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "--port", "0", "--engine", "fake", *flags],
         cwd=ROOT,
-        env=os.environ | {"MASTREAM_DATA": str(data)} | environment,
+        env=os.environ | {"MASTREAM_FOLDER": str(data)} | environment,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -32,7 +32,7 @@ def client(
     folder: Path, make: Callable[[], Engine] = small_engine, loaded: bool = True
 ) -> Iterator[TestClient]:
     """A client of a running application, by default one whose model is loaded."""
-    app = create_app(Settings(data=folder), make)
+    app = create_app(Settings(folder=folder), make)
     with TestClient(app, raise_server_exceptions=False) as web:
         if loaded:
             assert web.portal

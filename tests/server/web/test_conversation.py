@@ -34,7 +34,9 @@ POISON = 66
 def service(
     folder: Path, on_step: Callable[[Sequence[Pixels]], None] | None = None
 ) -> Iterator[TestClient]:
-    app = create_app(Settings(data=folder), lambda: FakeEngine(fake_spec(16, 16), on_step=on_step))
+    app = create_app(
+        Settings(folder=folder), lambda: FakeEngine(fake_spec(16, 16), on_step=on_step)
+    )
     with TestClient(app) as web:
         assert web.portal
         web.portal.call(app.state.service.loaded)

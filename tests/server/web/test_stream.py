@@ -16,7 +16,7 @@ from server.settings import Settings
 
 @contextmanager
 def service(folder: Path) -> Iterator[tuple[TestClient, Service]]:
-    app = create_app(Settings(data=folder), lambda: FakeEngine(fake_spec(16, 16)))
+    app = create_app(Settings(folder=folder), lambda: FakeEngine(fake_spec(16, 16)))
     with TestClient(app) as web:
         assert web.portal
         web.portal.call(app.state.service.loaded)

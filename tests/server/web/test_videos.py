@@ -29,7 +29,7 @@ MakeClip = Callable[..., Path]
 @contextmanager
 def serving(folder: Path, on_step: OnStep | None = None, **videos: Any) -> Iterator[TestClient]:
     """The whole service on a folder, with the fake engine."""
-    settings = Settings(data=folder / "data", videos=VideoSettings(min_free_bytes=0, **videos))
+    settings = Settings(folder=folder / "data", videos=VideoSettings(min_free_bytes=0, **videos))
     app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64), on_step=on_step))
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.portal is not None
@@ -298,7 +298,7 @@ def test_the_queue_is_bounded(tmp_path: Path, clip: Path) -> None:
 def test_a_disk_nearly_full_refuses(tmp_path: Path, clip: Path) -> None:
     settings = {"min_free_bytes": 2**62}
     app = create_app(
-        Settings(data=tmp_path / "data", videos=VideoSettings(**settings)),
+        Settings(folder=tmp_path / "data", videos=VideoSettings(**settings)),
         lambda: FakeEngine(fake_spec(48, 64)),
     )
     with TestClient(app) as client:

@@ -12,7 +12,7 @@ from server.app import create_app
 from server.engines.fake import FakeEngine
 from server.errors import Fault
 from server.settings import Settings
-from server.web.listening import bind, ready_line
+from server.listening import bind, ready_line
 
 
 def test_port_0_takes_a_free_one() -> None:
@@ -33,7 +33,7 @@ def test_a_host_that_is_not_ours_is_a_fault() -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 def test_the_ready_line_says_where_it_really_is(tmp_path: Path, host: str, shown: str) -> None:
     async def line(listener: socket.socket) -> str:
-        service = create_app(Settings(data=tmp_path), FakeEngine).state.service
+        service = create_app(Settings(folder=tmp_path), FakeEngine).state.service
         service.begin()
         try:
             await service.loaded()
