@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 from torch import Tensor, nn
 
 from models.artefact import RECIPE_KEY
@@ -86,6 +86,7 @@ def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -
     finally:
         _attend_by(network, attend)
     model = program.model_proto
+    _keep_names(model, network)
     _describe(model, recipe, spec)
     onnx.checker.check_model(model)
     return model
@@ -120,6 +121,15 @@ def _attend_by(network: nn.Module, function: Callable[[Tensor, Tensor, Tensor], 
     for module in network.modules():
         if isinstance(module, PCMA):
             module.attend = function
+
+
+def _keep_names(model: ModelProto, network: Segmenter) -> None:
+    """Every weight under its own name: the exporter keeps equal ones once and drops zeros, but an
+    artefact is also a source."""
+    held = {initialiser.name for initialiser in model.graph.initializer}
+    for name, tensor in network.state_dict().items():
+        if name not in held and not name.endswith("num_batches_tracked"):
+            model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
 
 
 def _describe(model: ModelProto, recipe: Recipe, spec: ModelSpec) -> None:

@@ -11,8 +11,8 @@ import pytest
 from server.app import create_app
 from server.engines.fake import FakeEngine
 from server.errors import Fault
-from server.settings import Settings
 from server.listening import bind, ready_line
+from server.settings import Settings
 
 
 def test_port_0_takes_a_free_one() -> None:
