@@ -105,6 +105,8 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> ModelSpec:
+        if not isinstance(given, Mapping):
+            raise SpecError("a model's description is a JSON object")
         known = {field.name for field in fields(cls)}
         values = {key: value for key, value in given.items() if key in known}
         try:
