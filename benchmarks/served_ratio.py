@@ -22,8 +22,10 @@ from websockets.asyncio.client import connect
 
 import protocol
 from benchmarks.servers import mastream_server
+from export.verify import Runner, blank
+from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.engines.onnx_rt import OnnxEngine, shipped_model
+from server.engines.onnx_rt import read_spec, shipped_model
 
 GOAL = 0.95
 IN_FLIGHT = 4
@@ -34,12 +36,15 @@ def measure(
 ) -> dict[str, float]:
     """{"bare": frames/s, "served": frames/s, "ratio": median over rounds of served/bare}."""
     file = model or shipped_model()
-    engine = OnnxEngine(file, max_batch=streams)
-    picture = _jpeg(engine.spec.height, engine.spec.width)
+    spec = read_spec(file)
+    bare, picture = Runner(file, spec), _jpeg(spec.height, spec.width)
     with mastream_server("--model", str(file), "--max-batch", str(streams)) as url:
         asyncio.run(_served(url, picture, streams, frames))
         pairs = [
-            (_bare(engine, streams, frames), asyncio.run(_served(url, picture, streams, frames)))
+            (
+                _bare(bare, spec, streams, frames),
+                asyncio.run(_served(url, picture, streams, frames)),
+            )
             for _ in range(rounds)
         ]
     return {
@@ -49,16 +54,15 @@ def measure(
     }
 
 
-def _bare(engine: OnnxEngine, streams: int, frames: int) -> float:
-    """Frames/s of steps of ``streams`` frames, memory fed back."""
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (engine.spec.height, engine.spec.width, 3), np.uint8
-    )
-    memories = [engine.blank()] * streams
+def _bare(runner: Runner, spec: ModelSpec, streams: int, frames: int) -> float:
+    """Frames/s of steps of ``streams`` frames, what comes out fed straight back."""
+    shape = (streams, spec.height, spec.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    held = blank(spec, streams)
     steps = max(1, frames // streams)
     began = time.perf_counter()
     for _ in range(steps):
-        _, memories = engine.step([pixels] * streams, memories)
+        _, *held = runner.step([pixels, *held])
     return steps * streams / (time.perf_counter() - began)
 
 

@@ -75,7 +75,7 @@ def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -
     network.eval()
     fold_norms(network)
     if spec.precision == "fp16":
-        network.half()
+        network.to_half()
     inputs, outputs = names(spec)
     arguments = example(network, spec)
     batch = torch.export.Dim("batch", min=1, max=1024)

@@ -19,11 +19,14 @@ import onnx
 
 from export.graph import ATTENTION, trace
 from export.storage import STORAGES, store
+from export.verify import tell, verify
 from models import checkpoint, source
 from models.build import Recipe
 from models.spec import ModelSpec
 
 PRECISIONS = ("fp32", "fp16")
+VERIFIED_FRAMES = 4
+"""Synthetic frames that a fresh file is run on; export/verify.py takes a real clip."""
 
 
 class ExportError(ValueError):
@@ -67,7 +70,9 @@ def export(
     store(model, weights)
     onnx.checker.check_model(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, out)
+    partial = out.with_name(out.name + ".partial")
+    onnx.save(model, partial)
+    partial.replace(out)
     return spec
 
 
@@ -102,6 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="fused: ONNX Runtime's own operator; portable: standard operators, for TensorRT",
     )
     parser.add_argument("--name", help="the model's name as clients see it")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="leave out the check against PyTorch that follows"
+    )
     given = parser.parse_args(arguments)
     try:
         spec = export(
@@ -123,7 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"{given.out}: {spec.name} {spec.width}x{spec.height}, T={spec.memory_frames}, "
         f"{spec.precision} graph, {spec.weights} weights, {megabytes:.1f} MB"
     )
-    return 0
+    if given.no_verify:
+        return 0
+    return tell(verify(given.out, given.checkpoint, None, VERIFIED_FRAMES))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,10 @@ def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
     spec, held = read_spec(model), metadata(model)
     if RECIPE_KEY not in held:
         raise SpecError(f"{path} does not hold its recipe: export from its checkpoint instead")
-    recipe = Recipe.from_dict(json.loads(held[RECIPE_KEY]))
+    try:
+        recipe = Recipe.from_dict(json.loads(held[RECIPE_KEY]))
+    except ValueError as error:
+        raise SpecError(f"{path} holds no recipe that can be built: {error}") from error
     network = build(recipe).eval()
     fold_norms(network)
     try:

@@ -56,10 +56,14 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Recipe:
-        triples: dict[str, Any] = {
-            key: tuple(given[key]) for key in ("mean", "std") if key in given
-        }
-        return cls(**{**given, **triples})
+        """Read what :meth:`to_dict` gave. Raises ValueError for one that fits no network."""
+        triples: dict[str, Any] = {k: tuple(given[k]) for k in ("mean", "std") if k in given}
+        try:
+            recipe = cls(**{**given, **triples})
+            _ = recipe.options
+        except TypeError as error:
+            raise ValueError(f"the recipe is of another version of mastream: {error}") from error
+        return recipe
 
 
 def parse_name(name: str) -> tuple[str, str]:

@@ -47,7 +47,10 @@ def read(path: Path) -> dict[str, Any]:
 def load(path: Path) -> tuple[Segmenter, Recipe, dict[str, Any]]:
     """The network in eval mode, its recipe, and the rest of the file."""
     kept = read(path)
-    recipe = Recipe.from_dict(kept["recipe"])
+    try:
+        recipe = Recipe.from_dict(kept["recipe"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} holds no recipe that can be built: {error}") from error
     network = build(recipe)
     try:
         network.load_state_dict(kept["weights"])

@@ -207,7 +207,8 @@ def add_mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
     """Eq. 3, ``E * mean(sel) / mean(E) + sel``: per sample, means in float32."""
     of_sel = sel.float().mean(dim=(1, 2, 3), keepdim=True)
     of_recalled = recalled.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=MEAN_FLOOR)
-    return recalled * (of_sel / of_recalled).to(sel.dtype) + sel
+    # The ratio may be beyond fp16 where little was recalled; the product is not.
+    return (recalled.float() * (of_sel / of_recalled)).to(sel.dtype) + sel
 
 
 def judge_statistic(mixed: Tensor) -> Tensor:

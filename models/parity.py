@@ -93,6 +93,8 @@ def compare(vectors: Mapping[str, NDArray[np.float32]], head: str, salt: str) ->
     computed = list(compute(network, vectors["frames"].astype(np.uint8)))
     errors = {}
     for name in stored:
+        if not np.isfinite(vectors[name]).all():
+            raise VectorsError(f"{name} is not finite")
         field, _, t = name.rpartition("_t")
         if int(t) >= len(computed):
             raise VectorsError(f"{name} has no frame: there are {len(computed)}")

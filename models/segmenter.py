@@ -107,6 +107,12 @@ class Segmenter(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
+    def to_half(self) -> None:
+        """Weights in float16, in place; the picture is still normalised in float32."""
+        mean, std = self.mean, self.std
+        self.half()
+        self.mean, self.std = mean, std
+
     def normalise(self, frame: Tensor) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> normalised image (B, 3, H, W) in the weights' type."""
         image = frame.permute(0, 3, 1, 2).float()

@@ -50,7 +50,7 @@ class ModelSpec:
 
     ``memory_frames`` is T, the FIFO's length in frames; ``memory_horizon`` is the number of past
     frames on which a result depends, None where unbounded. A model without memory has no stages
-    and horizon 0.
+    and horizon 0. ``fingerprint`` is that of the trained weights it came from, however stored.
     """
 
     name: str

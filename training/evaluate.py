@@ -25,8 +25,9 @@ from rich.table import Table
 
 from models import artefact, checkpoint
 from models.classes import CAMVID_CLASSES
-from models.spec import ModelSpec, SpecError
+from models.spec import ModelSpec
 from server.engines.onnx_rt import OnnxEngine
+from server.errors import MastreamError
 from training.datasets import CAMVID_SPLITS, Clip, camvid, read_image, read_label
 from training.metrics import Matrix, accuracy, confusion, iou, mean_iou
 
@@ -146,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
             {"with memory": True} if has_memory(given.model) else {}
         )
         matrices = {s: evaluate(model, clips, len(names), on) for s, on in settings.items()}
-    except (ValueError, OSError, SpecError) as error:
+    except (ValueError, OSError, MastreamError) as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
         return 1
     results = report(matrices, names)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from models import checkpoint
@@ -89,7 +90,11 @@ def run(
 def _fresh(recipe: Recipe, imagenet: Path | None) -> Segmenter:
     network = build(recipe)
     if imagenet is not None:
-        load_imagenet(network.encoder.trunk, load_file(imagenet))
+        try:
+            weights = load_file(imagenet)
+        except SafetensorError as error:
+            raise DataError(f"{imagenet} is not a .safetensors file: {error}") from error
+        load_imagenet(network.encoder.trunk, weights)
     return network
 
 

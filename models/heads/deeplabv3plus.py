@@ -59,7 +59,8 @@ class ASPP(nn.Module):
         self.project = ConvBN((len(self.branches) + 1) * c_out, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        image = self.image(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        mean = x.float().mean(dim=(2, 3), keepdim=True).to(x.dtype)
+        image = self.image(mean).expand(-1, -1, *x.shape[2:])
         projected: Tensor = self.project(
             torch.cat([*(branch(x) for branch in self.branches), image], dim=1)
         )

@@ -72,6 +72,8 @@ class TorchEngine(Engine):
             raise EngineDead(f"the engine of {self.spec.name} is closed")
         try:
             masks, kept = self._network.step(self._upload(frames), self._gather(memories))
+        except torch.AcceleratorError as error:
+            raise EngineDead(f"the device of {self.spec.name} was lost: {error}") from error
         except RuntimeError as error:
             raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
         return list(masks.cpu().numpy()), _scatter(kept)

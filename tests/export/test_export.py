@@ -45,7 +45,7 @@ def trained(folder: Path) -> Path:
 def exported(trained: Path, folder: Path) -> Iterator[Path]:
     """The artefact in the form that is shipped: weights as int8, fused attention."""
     path = folder / "shipped.onnx"
-    asked = [str(trained), "-o", str(path), "--size", "96x64", "--weights", "int8"]
+    asked = [str(trained), "-o", str(path), "--size", "96x64", "--weights", "int8", "--no-verify"]
     assert to_onnx.main(asked) == 0
     return path
 
@@ -127,6 +127,25 @@ def test_an_artefact_is_a_source_of_other_sizes_and_precisions(
     kinds = {node.domain for node in artefact.read(half).graph.node}
     assert kinds == {""}, "a portable graph has standard operators only"
     assert verify.main([str(half), "--frames", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("encoder", "preset", "changes", "horizon"),
+    [
+        ("resnet50", "default", {}, 0),
+        ("ma-resnet50_vd", "release", {}, 1),
+        ("ma-resnet50", "paper", {"stages": [4]}, None),
+    ],
+)
+def test_every_kind_of_network_can_be_exported(
+    tmp_path: Path, encoder: str, preset: str, changes: dict[str, object], horizon: int | None
+) -> None:
+    recipe = Recipe(encoder=encoder, preset=preset, memory=changes, output_stride=32)
+    checkpoint.save(tmp_path / "n.pt", recipe, build(recipe).state_dict(), dataset="camvid")
+    out = tmp_path / "n.onnx"
+    spec = to_onnx.export(tmp_path / "n.pt", out, (32, 64), attention="portable")
+    assert spec.memory_horizon == horizon
+    assert all(check.held for check in verify.verify(out, tmp_path / "n.pt", None, 3))
 
 
 def test_wrong_requests_end_in_one_sentence(

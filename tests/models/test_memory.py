@@ -162,7 +162,8 @@ def test_mean_scaling_is_per_sample_and_survives_a_zero_mean() -> None:
     torch.testing.assert_close(together[:1], add_mean_scaled(recalled[:1], sel[:1]))
     scaled = together - sel
     torch.testing.assert_close(scaled.mean(dim=(1, 2, 3)), sel.mean(dim=(1, 2, 3)))
-    assert add_mean_scaled(torch.zeros_like(sel), sel).isfinite().all()
+    for kind in (torch.float32, torch.float16):
+        assert add_mean_scaled(torch.zeros_like(sel).to(kind), sel.to(kind)).isfinite().all()
 
 
 def test_push_puts_the_newest_first_and_forgets_the_oldest() -> None:
@@ -174,17 +175,23 @@ def test_push_puts_the_newest_first_and_forgets_the_oldest() -> None:
 
 def test_in_training_empty_memories_stay_out_of_the_batch_statistics() -> None:
     module = make().train()
-    before = module.norm.running_mean.clone()
+    module.key_bn.eval()
+    norm = module.norm
+    assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None
+    before = norm.running_mean.clone()
     module(feature(2), fifo(module, 2), torch.tensor([0, 0]))
-    assert torch.equal(module.norm.running_mean, before)
+    assert torch.equal(norm.running_mean, before)
+
     x, held = feature(3), fifo(module, 3)
     mixed = module(x, held, torch.tensor([0, 2, 2])).feature
-    module.norm.running_mean.copy_(before)
+    after_mixed = norm.running_mean.clone()
+    norm.running_mean.copy_(before)
     rest = StageFifo(held.key[1:], held.value[1:])
     alone = module(x[1:], rest, torch.tensor([2, 2])).feature
-    kept = CHANNELS - module.width
+    assert not torch.equal(after_mixed, before)
+    torch.testing.assert_close(after_mixed, norm.running_mean)
     assert torch.equal(mixed[0], x[0])
-    assert mixed[1:, kept:].shape == alone[:, kept:].shape
+    torch.testing.assert_close(mixed[1:], alone)
 
 
 @torch.no_grad()
@@ -215,6 +222,7 @@ def test_presets_are_the_tables_columns() -> None:
     assert options("release") == MemoryOptions(stages=(1, 2, 3), frames=1)
     paper = options("paper")
     assert (paper.judge, paper.key_norm, paper.enhanced_norm) == (True, "none", False)
+    assert (paper.stages, paper.memory_value, paper.frames) == ((1, 2, 3, 4), "enhanced", 2)
     with pytest.raises(ValueError, match="default, paper, release"):
         options("papers")
     assert memory.MemoryOptions().selected(256) == 64

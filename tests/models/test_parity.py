@@ -50,6 +50,13 @@ def test_a_file_that_holds_no_vectors_exits_2(tmp_path: Path) -> None:
     assert main([str(tmp_path / "absent.npz")]) == 2
 
 
+def test_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    logits = np.full((3, 8, 8), np.nan, np.float32)
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "nan.npz", frames=frames, logits_t1=logits)
+    assert main([str(tmp_path / "nan.npz")]) == 2
+
+
 def test_a_bias_before_a_norm_is_folded_into_its_mean() -> None:
     network = build(Recipe("deeplabv3plus", "ma-resnet50_vd", 3, 8, "release"))
     state = {n: torch.rand(s) for n, s in release_shapes(network).items()}

@@ -140,6 +140,14 @@ def test_checkpoints_say_what_is_wrong_with_them(tmp_path: Path) -> None:
     torch.save({"weights": {}}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="mastream-checkpoint-1"):
         checkpoint.read(tmp_path / "other.pt")
+    kept = {"format": checkpoint.FORMAT, "weights": {}}
+    torch.save(kept, tmp_path / "bare.pt")
+    with pytest.raises(CheckpointError, match="no recipe"):
+        checkpoint.load(tmp_path / "bare.pt")
+    later = Recipe().to_dict() | {"memory": {"from_the_future": 1}}
+    torch.save(kept | {"recipe": later}, tmp_path / "later.pt")
+    with pytest.raises(CheckpointError, match="another version"):
+        checkpoint.load(tmp_path / "later.pt")
     checkpoint.save(tmp_path / "empty.pt", Recipe(), {})
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(tmp_path / "empty.pt")
