@@ -74,8 +74,9 @@ def test_the_report_is_in_percent() -> None:
     json.dumps(told)
 
 
+@pytest.mark.usefixtures("clips")
 def test_wrong_files_end_in_one_sentence(
-    clips: list[Clip], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.onnx").write_text("text")
     for model in ("absent.onnx", "text.onnx", "absent.pt"):

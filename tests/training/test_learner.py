@@ -13,7 +13,7 @@ from training.learner import Learner
 from training.settings import TrainSettings
 
 SETTINGS = replace(TrainSettings(), iterations=10, warm_up=1, frozen_stages=1)
-SIZE = (32, 32)
+SIZE = (64, 64)
 
 
 def make_step(*reset: bool) -> Step:
