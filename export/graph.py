@@ -82,7 +82,9 @@ def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -
     shapes = tuple({0: batch} for _ in arguments)
     _attend_by(network, ATTENTION[attention])
     try:
-        program = _export(network, arguments, inputs, outputs, (shapes[0], shapes[1], shapes[2:]))
+        # The memory's tensors are one variadic argument, which a plain network does not have.
+        memory = (shapes[2:],) if shapes[2:] else ()
+        program = _export(network, arguments, inputs, outputs, (*shapes[:2], *memory))
     finally:
         _attend_by(network, attend)
     model = program.model_proto

@@ -101,9 +101,8 @@ class Session:
     @property
     def has_room(self) -> bool:
         """Whether a frame can be offered now without loss."""
-        if self.policy is Policy.LATEST:
-            return not self._waiting
-        return self.unanswered < self.window
+        loses = self.policy is Policy.LATEST and self._waiting
+        return not loses and self.unanswered < self.window
 
     @property
     def ready(self) -> bool:
@@ -186,14 +185,10 @@ class Session:
         self._past.clear()
         self.memory = None
 
-    def discard(self, cause: DropCause) -> list[Dropped]:
-        """Drop all that waits, and stay open."""
-        return self._drop_if(lambda _: True, cause)
-
     def close(self) -> list[Dropped]:
         """Take no more frames and drop what waits. What is under way still has to end."""
         self.closed = True
-        return self.discard(DropCause.STALE)
+        return self._drop_if(lambda _: True, DropCause.STALE)
 
     def _check(self, frame: Frame) -> None:
         if self.closed:

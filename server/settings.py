@@ -25,8 +25,10 @@ class EngineSettings(BaseModel):
     model: Path | None = Field(None, description="artefact; the shipped one where absent")
     max_batch: PositiveInt = Field(4, description="streams in one step")
     threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")
-    step_deadline: PositiveFloat = Field(
-        30.0, description="seconds after which a step that has not come back is given up"
+    step_deadline: PositiveFloat | None = Field(
+        None,
+        description="seconds after which a step that has not come back is given up; ten times "
+        "the slowest so far, 2 s at least, where absent",
     )
     fake_step_ms: float = Field(0.0, ge=0, description="how long the fake engine's step takes")
     fake_height: PositiveInt = Field(352, description="of the fake engine's frames")
@@ -41,6 +43,9 @@ class StreamSettings(BaseModel):
     max_sessions: PositiveInt = 64
     window: PositiveInt = Field(8, description="frames of one stream that may be unanswered")
     outbox: PositiveInt = Field(8, description="masks that wait for a client that reads slowly")
+    outbox_bytes: PositiveInt = Field(
+        64 * 2**20, description="that those masks and the pictures of their overlays may hold"
+    )
     max_message_bytes: PositiveInt = 32 * 2**20
     max_pixels: PositiveInt = Field(4096 * 4096, description="of one pushed picture")
     idle_seconds: PositiveFloat = Field(60.0, description="without a message; then close 4408")

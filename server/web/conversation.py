@@ -30,8 +30,6 @@ from server.web.inbox import Inbox
 from server.web.listener import Listener, Opened
 from server.worker import Worker
 
-FAREWELL_SECONDS = 2.0
-
 _log = logging.getLogger(__name__)
 
 
@@ -54,9 +52,9 @@ class Conversation:
         self._house = house
         self._settings = house.settings
         self._inbox = Inbox()
-        # A whole window fits, so that `every` loses nothing however late its client reads.
-        capacity = max(house.settings.outbox, house.settings.window)
-        self._outbox = Outbox(capacity, self._count_slow)
+        self._outbox = Outbox(
+            house.settings.outbox, self._count_slow, max_bytes=house.settings.outbox_bytes
+        )
         self._listener = Listener(
             house.worker, house.settings, house.metrics, self._inbox, self._outbox
         )
@@ -75,13 +73,15 @@ class Conversation:
         finally:
             self._listener.close()
         if last:
-            await say(self._socket, last, quietly=self._sending is not None)
+            await say(self._socket, last, self._patience())
 
     def leave(self) -> None:
         """Take nothing more; end with ``going_away`` when all that was taken is answered."""
         if self._reading and not self._reading.done():
             self._farewell = GOING_AWAY
             self._reading.cancel()
+            # A task that is cancelled before its first step never comes to its `finally`.
+            self._inbox.close()
 
     async def _talk(self) -> Farewell | None:
         """How to end, or None where the client is gone."""
@@ -120,12 +120,16 @@ class Conversation:
             self._listener.hear(first, self._alive)
 
     async def _room(self) -> None:
-        """Under ``every`` the socket is not read while a window of frames is unanswered."""
+        """The socket is not read while a window of frames waits that may not be lost; under
+        ``every``, while so many are unanswered."""
+        await self._inbox.room(self._settings.window)
         opened = self._listener.opened
         if opened and opened.policy is Policy.EVERY:
             await self._outbox.room(self._settings.window)
 
     async def _receive(self) -> str | bytes:
+        # Messages that are here already are received without a pause; others must have a turn.
+        await asyncio.sleep(0)
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
@@ -138,6 +142,8 @@ class Conversation:
         while (packet := await self._inbox.take()) is not None:
             opened = self._listener.opened
             assert opened, "a packet came before its session"
+            if opened.policy is Policy.EVERY:
+                await self._outbox.space()
             frame = await self._decode(packet, opened)
             if frame is not None:
                 await self._offer(frame, opened)
@@ -158,7 +164,7 @@ class Conversation:
     async def _offer(self, frame: Frame, opened: Opened) -> None:
         self._house.metrics.stage("wait", frame.wait)
         self._house.metrics.stage("decode", frame.decode)
-        if opened.policy is Policy.EVERY:
+        if opened.policy is Policy.EVERY or frame.replay:
             await self._house.worker.room(opened.session)
         self._house.worker.offer(opened.session, frame)
 
@@ -203,17 +209,24 @@ class Conversation:
             if now - self._alive > idle:
                 raise TooSlow(f"nothing was sent for {idle:g} s; connect again when there is more")
 
+    def _patience(self) -> float:
+        """Seconds that a client which does not read has left; none where they are over."""
+        now = time.monotonic()
+        since = now if self._sending is None else self._sending
+        return max(0.0, self._settings.slow_seconds - (now - since))
+
     def _count_slow(self) -> None:
         self._house.metrics.frame("dropped", DropCause.CLIENT_SLOW)
 
 
-async def say(socket: WebSocket, last: Farewell, quietly: bool = False) -> None:
-    """Send the farewell and close; ``quietly`` closes only, where no message gets through."""
-    with suppress(WebSocketDisconnect, TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
-            if not quietly:
+async def say(socket: WebSocket, last: Farewell, patience: float) -> None:
+    """Send the farewell and close; a client that reads nothing for ``patience`` seconds is
+    closed without it."""
+    with suppress(WebSocketDisconnect):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
                 await socket.send_text(protocol.serialise(last.message))
-            await socket.close(last.close, last.reason)
+        await socket.close(last.close, last.reason)
 
 
 def _broken_by(error: Exception) -> Farewell | None:

@@ -16,8 +16,8 @@ class Inbox:
 
     Under ``latest`` a new packet takes the place of those that wait, before anything is spent on
     decoding them; a reset that one of them carried goes on to it. Under ``every`` nobody loses,
-    and the reader sees to it that no more than a window of them are here. Replayed frames are
-    never lost: the memory needs each.
+    and replayed frames are never lost: the memory needs each. The reader waits for :meth:`room`,
+    so that no more than a window of those are here.
     """
 
     def __init__(self, policy: Policy = Policy.LATEST) -> None:
@@ -25,6 +25,7 @@ class Inbox:
         self._waiting: deque[Packet] = deque()
         self._closed = False
         self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -49,7 +50,18 @@ class Inbox:
         while not (self._waiting or self._closed):
             self._changed.clear()
             await self._changed.wait()
+        self._taken.set()
         return self._waiting.popleft() if self._waiting else None
+
+    async def room(self, window: int) -> None:
+        """Wait until fewer than ``window`` packets wait that nobody may lose."""
+        while self._kept() >= window:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def _kept(self) -> int:
+        every = self.policy is Policy.EVERY
+        return sum(every or one.replay for one in self._waiting)
 
     def _superseded(self) -> list[Packet]:
         lost = [one for one in self._waiting if not one.replay]

@@ -142,6 +142,7 @@ class Listener:
         self.opened = None
         self.opened = self._claim(wish)
         self._inbox.policy = self.opened.policy
+        self._outbox.keeps_all = self.opened.policy is Policy.EVERY
         self._outbox.tell(self._ready())
 
     def _claim(self, wish: protocol.Open) -> Opened:

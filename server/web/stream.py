@@ -33,7 +33,7 @@ class Streams:
             self._check(offered, model)
         except MastreamError as error:
             self._house.metrics.rejected(error.code)
-            await say(socket, farewell(error))
+            await say(socket, farewell(error), self._house.settings.slow_seconds)
         else:
             await self._talk(socket)
 
