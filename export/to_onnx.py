@@ -52,6 +52,7 @@ def export(
     weights: str = "fp32",
     attention: str = "fused",
     name: str | None = None,
+    licence: str | None = None,
 ) -> ModelSpec:
     """Write ``out`` and return what it says of itself.
 
@@ -64,7 +65,8 @@ def export(
         network = checkpoint.rebuild(network, wanted)
     if precision == "fp16" and weights != "fp32":
         raise ExportError("an fp16 graph holds its weights in fp16: leave --weights out")
-    spec = source.describe(network, replace(spec, name=name or spec.name), size, precision)
+    spec = replace(spec, name=name or spec.name, licence=licence or spec.licence)
+    spec = source.describe(network, spec, size, precision)
     spec = replace(spec, weights="fp16" if precision == "fp16" else weights)
     model = trace(network, wanted, spec, attention)
     store(model, weights)
@@ -107,6 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="fused: ONNX Runtime's own operator; portable: standard operators, for TensorRT",
     )
     parser.add_argument("--name", help="the model's name as clients see it")
+    parser.add_argument("--licence", help="of the weights, where more than the data's holds")
     parser.add_argument(
         "--no-verify", action="store_true", help="leave out the check against PyTorch that follows"
     )
@@ -122,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             weights=given.weights,
             attention=given.attention,
             name=given.name,
+            licence=given.licence,
         )
     except (ValueError, OSError) as error:
         print(f"to_onnx: {error}", file=sys.stderr)
