@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,12 +15,19 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class AugmentOptions:
-    """``crop`` is (height, width) of what comes out; ``scale`` bounds the jitter."""
+    """``crop`` is (height, width) of what comes out; ``scale`` bounds the jitter.
+
+    ``still`` is the share of clips that are made of one picture, seen through a window that
+    drifts by up to ``drift`` of its size a frame: the dense video that a data set labelled at
+    1 Hz does not have.
+    """
 
     crop: tuple[int, int] = (256, 352)
     scale: tuple[float, float] = (0.6, 1.4)
     flip: bool = True
     colour: float = 0.3
+    still: float = 0.0
+    drift: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Draw:
     gain: float
     offset: float
     saturation: float
+    still: bool = False
 
 
 def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
@@ -48,6 +56,18 @@ def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
         gain=float(rng.uniform(1 - c, 1 + c)),
         offset=float(rng.uniform(-c, c) * 64),
         saturation=float(rng.uniform(1 - c, 1 + c)),
+        still=bool(rng.uniform() < options.still),
+    )
+
+
+def drifted(drawn: Draw, options: AugmentOptions, rng: np.random.Generator) -> Draw:
+    """The next frame's draw of a still clip: a little nearer or farther, up, down or aside."""
+    zoom, down, right = rng.uniform(-options.drift, options.drift, 3)
+    return replace(
+        drawn,
+        scale=drawn.scale * (1 + float(zoom)),
+        top=float(np.clip(drawn.top + 4 * down, 0, 1)),
+        left=float(np.clip(drawn.left + 4 * right, 0, 1)),
     )
 
 

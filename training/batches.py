@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.augment import AugmentOptions, apply, draw
+from training.augment import AugmentOptions, Image, apply, draw, drifted
 from training.datasets import Clip, Sample, read_image, read_label
 
 
@@ -52,12 +52,19 @@ def plan_epoch(
 
 def steps(windows: Sequence[Window], options: AugmentOptions) -> Iterator[Step]:
     """The instants of one batch in order; every element is reset at the first."""
-    draws = [draw(options, np.random.default_rng(window.seed)) for window in windows]
-    for index in range(min(len(window.samples) for window in windows)):
-        pairs = [
-            apply(read_image(w.samples[index]), read_label(w.samples[index]), d, options.crop)
-            for w, d in zip(windows, draws, strict=True)
-        ]
+    lanes = [_lane(window, options) for window in windows]
+    for index, pairs in enumerate(zip(*lanes, strict=False)):
         frames = torch.from_numpy(np.stack([image for image, _ in pairs]))
         labels = torch.from_numpy(np.stack([label for _, label in pairs]))
         yield Step(frames, labels, torch.full((len(windows),), index == 0))
+
+
+def _lane(window: Window, options: AugmentOptions) -> Iterator[tuple[Image, Image]]:
+    """One element's pictures and labels, augmented alike; a still clip's drift."""
+    rng = np.random.default_rng(window.seed)
+    drawn = draw(options, rng)
+    for sample in window.samples:
+        shown = window.samples[0] if drawn.still else sample
+        yield apply(read_image(shown), read_label(shown), drawn, options.crop)
+        if drawn.still:
+            drawn = drifted(drawn, options, rng)

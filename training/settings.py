@@ -11,7 +11,8 @@ class TrainSettings:
     """Everything beside the architecture that decides a run's result.
 
     Learning rates are those of the head and memory; the trunk's is ``trunk_rate`` times as large.
-    ``frozen_stages`` counts trunk stages (with the stem) that keep their ImageNet weights.
+    ``still`` is the share of clips that are made of one drifting picture. ``frozen_stages`` counts
+    trunk stages (with the stem) that keep their weights.
     """
 
     iterations: int = 1200
@@ -20,6 +21,7 @@ class TrainSettings:
     memory_stride: int = 1
     crop: tuple[int, int] = (256, 352)
     scale: tuple[float, float] = (0.6, 1.4)
+    still: float = 0.0
     optimiser: str = "adamw"
     rate: float = 5e-4
     final_rate: float = 0.0

@@ -35,7 +35,7 @@ def train(learner: Learner, clips: list[Clip]) -> Iterator[tuple[int, float]]:
     Only between batches of clips is a state complete: memory lives within one.
     """
     settings = learner.settings
-    augment = AugmentOptions(settings.crop, settings.scale)
+    augment = AugmentOptions(settings.crop, settings.scale, still=settings.still)
     epoch, passed = 0, 0
     while learner.iteration < settings.iterations:
         batches = plan_epoch(
@@ -66,7 +66,7 @@ def run(
     recipe: Recipe,
     settings: TrainSettings,
     data: Path,
-    imagenet: Path | None,
+    start: Path | None,
     out: Path,
     every: int,
 ) -> Path:
@@ -74,7 +74,7 @@ def run(
     path = out / "last.pt"
     clips = camvid(data, "train")
     torch.manual_seed(settings.seed)
-    learner = Learner(_fresh(recipe, imagenet), settings, _balance(clips, recipe, settings))
+    learner = Learner(_begin(recipe, start), settings, _balance(clips, recipe, settings))
     if path.exists():
         _resume(learner, path, recipe)
     kept = learner.iteration
@@ -87,14 +87,17 @@ def run(
     return path
 
 
-def _fresh(recipe: Recipe, imagenet: Path | None) -> Segmenter:
+def _begin(recipe: Recipe, start: Path | None) -> Segmenter:
+    """The network with fresh weights, ImageNet's in its trunk, or all of a checkpoint's."""
     network = build(recipe)
-    if imagenet is not None:
-        try:
-            weights = load_file(imagenet)
-        except SafetensorError as error:
-            raise DataError(f"{imagenet} is not a .safetensors file: {error}") from error
-        load_imagenet(network.encoder.trunk, weights)
+    if start is None:
+        return network
+    if start.suffix == ".pt":
+        return checkpoint.rebuild(checkpoint.load(start)[0], recipe)
+    try:
+        load_imagenet(network.encoder.trunk, load_file(start))
+    except SafetensorError as error:
+        raise DataError(f"{start} is neither a .safetensors file nor a .pt: {error}") from error
     return network
 
 
@@ -158,7 +161,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="deeplabv3plus-ma-resnet50")
     parser.add_argument("--output-stride", type=int, default=16, choices=(8, 16, 32))
     parser.add_argument("--preset", default="default")
-    parser.add_argument("--imagenet", type=Path, help="torchvision-named weights, .safetensors")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="ImageNet weights under torchvision's names (.safetensors) or a checkpoint (.pt)",
+    )
     parser.add_argument("--recipe", default="default", choices=tuple(RECIPES))
     parser.add_argument("--every", type=int, default=100, help="iterations between checkpoints")
     parser.add_argument("--threads", type=int, help="CPU threads")
@@ -170,6 +177,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         ("memory-stride", int),
         ("rate", float),
         ("frozen-stages", int),
+        ("still", float),
     ):
         parser.add_argument(f"--{name}", type=kind)
     parser.add_argument("--crop", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
@@ -180,14 +188,23 @@ def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    names = ("iterations", "batch", "clip_length", "seed", "memory_stride", "rate", "frozen_stages")
+    names = (
+        "iterations",
+        "batch",
+        "clip_length",
+        "seed",
+        "memory_stride",
+        "rate",
+        "frozen_stages",
+        "still",
+    )
     changes = {name: getattr(given, name) for name in names}
     crop = tuple(given.crop) if given.crop else None
     try:
         head, encoder = parse_name(given.model)
         recipe = Recipe(head, encoder, len(CAMVID_CLASSES), given.output_stride, given.preset)
         settings = recipe_settings(given.recipe, crop=crop, **changes)
-        path = run(recipe, settings, given.data, given.imagenet, given.out, given.every)
+        path = run(recipe, settings, given.data, given.start, given.out, given.every)
     except (ValueError, OSError) as error:
         print(f"training.train: {error}", file=sys.stderr)
         return 1

@@ -111,6 +111,19 @@ def test_one_augmentation_holds_for_a_whole_clip(tiny: Path) -> None:
     assert seen[0].frames.shape == (1, 32, 48, 3)
 
 
+def test_a_still_clip_is_one_picture_seen_through_a_drifting_window(tiny: Path) -> None:
+    windows = plan_epoch(camvid(tiny, "train"), 3, 1, 2, 0, 0)[0]
+    options = AugmentOptions(crop=(32, 48), scale=(1.2, 1.4), still=1.0, drift=0.0)
+    fixed = list(steps(windows, options))
+    assert all(torch.equal(fixed[0].frames, step.frames) for step in fixed)
+    assert [step.reset.tolist() for step in fixed] == [[True] * 2, [False] * 2, [False] * 2]
+    drifting = list(steps(windows, replace(options, drift=0.05)))
+    assert torch.equal(drifting[0].frames, fixed[0].frames)
+    assert not torch.equal(drifting[1].frames, drifting[0].frames)
+    again = list(steps(windows, replace(options, drift=0.05)))
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(drifting, again, strict=True))
+
+
 def test_what_is_outside_the_picture_is_void() -> None:
     options = AugmentOptions(crop=(64, 64), scale=(0.5, 0.5), flip=False)
     drawn = draw(options, np.random.default_rng(0))
