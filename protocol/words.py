@@ -6,7 +6,8 @@ from enum import StrEnum
 
 
 class InputEncoding(StrEnum):
-    """How a client sends its pictures. RGB24 is height * width * 3 bytes, row by row."""
+    """How a client sends its pictures. RGB24 is height * width * 3 bytes, row by row. The others
+    are hints: each picture's own first bytes say what it is."""
 
     JPEG = "jpeg"
     PNG = "png"

@@ -55,8 +55,9 @@ def _serve(settings: Settings) -> int:
 
 def _segment(flags: Namespace, settings: Settings) -> int:
     from server.local import segment  # noqa: PLC0415  as above
+    from server.sinks.recorder import chosen_artefacts  # noqa: PLC0415
 
-    return segment(flags.video, flags.out, settings)
+    return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
 
 
 def _parser() -> ArgumentParser:
@@ -75,6 +76,9 @@ def _parser() -> ArgumentParser:
     segment = commands.add_parser("segment", help="segment one video and exit")
     segment.add_argument("video", type=Path, metavar="VIDEO")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    segment.add_argument(
+        "--artefacts", metavar="NAMES", help="some of what is written, by comma (all)"
+    )
     for command in (serve, segment):
         _add_engine_flags(command)
     return parser

@@ -63,10 +63,10 @@ def create_app(settings: Settings, make: Callable[[], Engine] | None = None) -> 
     )
     app.state.service = service
     problems.install(app)
-    needs_model = [Depends(_needs_model)]
+    once_loaded = [Depends(_provide_jobs)]
     app.include_router(health_router(service.reasons, service.metrics))
-    app.include_router(models_router(service.worker), dependencies=needs_model)
-    app.include_router(videos.router, dependencies=needs_model)
+    app.include_router(models_router(service.worker), dependencies=once_loaded)
+    app.include_router(videos.router, dependencies=once_loaded)
     app.include_router(stream_router(service.streams))
     return app
 
@@ -81,7 +81,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.end()
 
 
-def _needs_model(request: Request) -> None:
+def _provide_jobs(request: Request) -> None:
+    """Lay the queue where its routes find it. Raises NoCapacity until the model is loaded."""
     request.app.state.jobs = request.app.state.service.jobs
 
 

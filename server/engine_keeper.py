@@ -14,6 +14,36 @@ from server.errors import EngineDead
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF = 30.0
+FIRST_SECONDS = 30.0
+LEAST_SECONDS = 2.0
+TIMES_THE_SLOWEST = 10.0
+
+
+class Deadline:
+    """Learns from the steps that went well, unless it is ``fixed`` (seconds).
+
+    FIRST_SECONDS until there was one, as it may still load libraries and plan; then
+    TIMES_THE_SLOWEST as much as the slowest, LEAST_SECONDS at least.
+    """
+
+    def __init__(self, fixed: float | None = None) -> None:
+        self._fixed = fixed
+        self._slowest: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Deadline {self.seconds:g} s>"
+
+    @property
+    def seconds(self) -> float:
+        if self._fixed is not None:
+            return self._fixed
+        if self._slowest is None:
+            return FIRST_SECONDS
+        return max(LEAST_SECONDS, TIMES_THE_SLOWEST * self._slowest)
+
+    def learn(self, step: float) -> None:
+        """A step went well and took this many seconds."""
+        self._slowest = max(step, self._slowest or 0.0)
 
 
 class EngineKeeper:
@@ -21,7 +51,7 @@ class EngineKeeper:
 
     ``hear`` is called on the event loop with Built whenever an engine is warmed up, Stepped or
     Failed for each step, and Died when the engine was lost, with its step if there was one: by
-    an error other than a failed step, or by a step longer than ``step_deadline`` seconds. The
+    an error other than a failed step, or by a step that passed its ``deadline``. The
     first restart is at once, the next ones wait ``backoff`` seconds and then twice as long each
     time, until a step goes well.
     """
@@ -31,7 +61,7 @@ class EngineKeeper:
         make_engine: Callable[[], Engine],
         hear: Callable[[Report], None],
         *,
-        step_deadline: float,
+        deadline: Deadline,
         backoff: float,
         clock: Callable[[], float],
     ) -> None:
@@ -41,17 +71,17 @@ class EngineKeeper:
         """How often a dead engine was replaced by a warm one."""
         self._make_engine = make_engine
         self._hear = hear
-        self._step_deadline = step_deadline
+        self._deadline = deadline
         self._backoff = backoff
         self._clock = clock
         self._thread: EngineThread | None = None
         self._warm = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._deaths_in_a_row = 0
         self._stopping = False
 
     def __repr__(self) -> str:
-        state = "busy" if self._deadline else "free" if self._warm else "not warm"
+        state = "busy" if self._alarm else "free" if self._warm else "not warm"
         return f"<EngineKeeper {state} restarts={self.restarts}>"
 
     @property
@@ -62,7 +92,7 @@ class EngineKeeper:
     @property
     def free(self) -> bool:
         """Whether :meth:`submit` may be called."""
-        return self._warm and self._deadline is None
+        return self._warm and self._alarm is None
 
     async def start(self) -> None:
         """Make the engine; returns once it is warmed up. Raises what making it raised."""
@@ -85,7 +115,9 @@ class EngineKeeper:
         """Start a step. The engine must be free."""
         assert self._thread and self.free, f"{self!r} takes no step now"
         self._thread.submit(step)
-        self._deadline = self._loop.call_later(self._step_deadline, self._overdue, self._thread)
+        # In two halves: where the whole process stood still, the step is given the second one.
+        half = self._deadline.seconds / 2
+        self._alarm = self._loop.call_later(half, self._await_rest, self._thread, half)
 
     def _launch(self) -> None:
         self._left = asyncio.Event()
@@ -100,6 +132,7 @@ class EngineKeeper:
             case Built():
                 self._begin(report)
             case Stepped():
+                self._deadline.learn(report.ended - report.began)
                 self._deaths_in_a_row = 0
             case Died(error):
                 self._bury(error)
@@ -132,8 +165,11 @@ class EngineKeeper:
         again = self._deaths_in_a_row - 2
         return 0.0 if again < 0 else min(MAX_BACKOFF, self._backoff * 2.0**again)
 
-    def _overdue(self, thread: EngineThread) -> None:
-        self._heard(thread, Died(EngineDead(f"a step took over {self._step_deadline:g} seconds")))
+    def _await_rest(self, thread: EngineThread, half: float) -> None:
+        self._alarm = self._loop.call_later(half, self._overdue, thread, 2 * half)
+
+    def _overdue(self, thread: EngineThread, seconds: float) -> None:
+        self._heard(thread, Died(EngineDead(f"a step took over {seconds:g} seconds")))
 
     def _abandon(self) -> None:
         """Leave the thread behind; should it come back, it closes its engine and ends."""
@@ -144,6 +180,6 @@ class EngineKeeper:
         self._warm = False
 
     def _end_step(self) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-        self._deadline = None
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = None

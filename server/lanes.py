@@ -33,7 +33,7 @@ class Lanes:
 
     ``changed`` is called on the event loop whenever a video is a step further. State: how many
     videos may wait (a semaphore), what runs, and whether to begin nothing more. A video that
-    fails, or a database that does, never ends a lane.
+    fails, or a database or disk that does, never ends a lane.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Lanes:
         for _ in self._lanes:
             self._waiting.release()
         self._changed()
-        await asyncio.gather(*self._lanes)
+        await asyncio.gather(*self._lanes, return_exceptions=True)
 
     async def _lane(self) -> None:
         """One video after the other, until drained."""
@@ -101,7 +101,7 @@ class Lanes:
                 return
             try:
                 await self._next()
-            except MastreamError:
+            except Exception:  # whatever it was, the videos that wait must not wait for ever
                 _log.exception("the queue of videos stumbled; again in %s s", RETRY_SECONDS)
                 self._retry_soon()
 
@@ -113,6 +113,8 @@ class Lanes:
         try:
             await asyncio.wait([running.task])
             await self._conclude(record.id, running)
+        except OSError as error:
+            await self._end(record.id, VideoState.FAILED, running, _problem(record.id, error))
         finally:
             del self._running[record.id]
             self._changed()

@@ -15,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from server.errors import MastreamError
 from server.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -25,7 +26,8 @@ Stage = Literal["wait", "decode", "queue", "gather", "step", "scatter", "encode"
 """``gather`` is the hand-over from the schedule to the step, ``scatter`` the way from the step's
 end to the sinks."""
 
-Result = Literal["segmented", "replayed", "dropped", "failed"]
+Result = Literal["segmented", "replayed", "dropped", "failed", "left"]
+"""``left`` are those that waited when their client went away."""
 
 
 class Metrics:
@@ -60,6 +62,7 @@ class Metrics:
             "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
         )
         self._jobs = _gauge(registry, "jobs", "Uploaded videos", "state")
+        self._job_counts: dict[str, Callable[[], float]] = {}
         self._step_age = _gauge(
             registry,
             "engine_last_step_age_seconds",
@@ -108,7 +111,17 @@ class Metrics:
         self._sources.labels(state).set_function(count)
 
     def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
-        self._jobs.labels(state).set_function(count)
+        """``count`` may take its time and raise MastreamError; see :meth:`count_jobs`."""
+        self._job_counts[state] = count
+
+    def count_jobs(self) -> None:
+        """Ask for the numbers of jobs; one that cannot be had is absent. May block, unlike the
+        other methods."""
+        for state, count in self._job_counts.items():
+            try:
+                self._jobs.labels(state).set(count())
+            except MastreamError:
+                self._jobs.remove(state)
 
     def watch_step_age(self, seconds: Callable[[], float]) -> None:
         self._step_age.set_function(seconds)

@@ -53,8 +53,13 @@ class Seat:
         """These frames will get no mask."""
         for drop in drops:
             self._metrics.frame("dropped", drop.cause)
+        self._tell_dropped(drops)
+
+    def left(self, drops: Sequence[Dropped]) -> None:
+        """These frames waited when their client left: no loss of ours."""
         if drops:
-            self._tell(partial(self._sink.dropped, drops))
+            self._metrics.frame("left", count=len(drops))
+        self._tell_dropped(drops)
 
     def failed(self, turn: Turn, error: MastreamError) -> None:
         """The frame's step failed for good."""
@@ -72,6 +77,10 @@ class Seat:
         while not met():
             self._changed.clear()
             await self._changed.wait()
+
+    def _tell_dropped(self, drops: Sequence[Dropped]) -> None:
+        if drops:
+            self._tell(partial(self._sink.dropped, drops))
 
     def _tell(self, tell: Callable[[], None]) -> None:
         try:

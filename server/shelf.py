@@ -6,6 +6,7 @@ The files of a video follow from its state: ``<video>/upload`` until it ended,
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from server.settings import VideoSettings
 from server.store import Store
 
 MAX_ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
 
 
 class Shelf:
@@ -98,10 +101,18 @@ class Shelf:
             self._settle(video, None)
 
     def _settle(self, video: str, state: VideoState | None) -> None:
-        """Remove the files that a video in this state, or one unknown, does not keep."""
+        """Remove the files that a video in this state, or one unknown, does not keep. What
+        cannot be removed stays for the next start to try again."""
         if state in (VideoState.QUEUED, VideoState.RUNNING):
             shutil.rmtree(self.results(video), ignore_errors=True)
         elif state is VideoState.SUCCEEDED:
-            self.upload(video).unlink(missing_ok=True)
+            _remove(self.upload(video))
         else:
             shutil.rmtree(self._folder / video, ignore_errors=True)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        _log.exception("%s cannot be removed", file)

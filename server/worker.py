@@ -10,16 +10,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
-from server.engine_keeper import EngineKeeper
+from server.engine_keeper import Deadline, EngineKeeper
 from server.engine_thread import Built, Died, Failed, Report, Step, Stepped
 from server.engines.base import Engine
 from server.errors import Draining, EngineDead, EngineFault, NoCapacity
-from server.frame import DropCause, Frame, ResetCause
+from server.frame import Frame, ResetCause
 from server.metrics import Metrics
 from server.scheduler import Scheduler
 from server.seat import Seat
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 class WorkerState(Enum):
     STARTING = "starting"
     SERVING = "serving"
-    DRAINING = "draining"
     STOPPED = "stopped"
 
 
@@ -41,10 +39,10 @@ class Worker:
     """Serves many sessions with one engine. Used from one event loop; nothing here blocks it.
 
     ``make_engine`` is called in a thread of its own, again after each death of an engine; a step
-    longer than ``step_deadline`` seconds counts as a death. Frames of a failed batch, or of a
-    fatal step, are tried once more, alone. Memories that died with an engine are rebuilt from
-    each session's last frames; only where that is not exact (``memory_horizon`` None) a stream
-    goes on with an empty one and reset cause ``engine``.
+    longer than ``step_deadline`` seconds counts as one (None: see Deadline). Frames of a failed
+    batch, or of a fatal step, are tried once more, alone. Memories that died with an engine are
+    rebuilt from each session's last frames; only where that is not exact (``memory_horizon``
+    None) a stream goes on with an empty one and reset cause ``engine``.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class Worker:
         make_engine: Callable[[], Engine],
         *,
         max_sessions: int = 64,
-        step_deadline: float = 30.0,
+        step_deadline: float | None = None,
         backoff: float = 0.5,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -62,7 +60,7 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._engine = EngineKeeper(
-            make_engine, self._hear, step_deadline=step_deadline, backoff=backoff, clock=clock
+            make_engine, self._hear, deadline=Deadline(step_deadline), backoff=backoff, clock=clock
         )
         self._scheduler = Scheduler(max_batch=1)
         self._seats: WeakKeyDictionary[Session, Seat] = WeakKeyDictionary()
@@ -109,20 +107,7 @@ class Worker:
         await self._engine.start()
         self.state = WorkerState.SERVING
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
-        """Take nothing new and wait until all that was offered is answered. What still waits
-        after ``timeout`` seconds is dropped as ``overload``."""
-        self.state = WorkerState.DRAINING
-        for seat in self._seats.values():
-            seat.wake()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                for session in self._scheduler:
-                    await self.settled(session)
-        for session in self._scheduler:
-            self._seats[session].dropped(session.discard(DropCause.OVERLOAD))
-
-    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as above
+    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  it gives up, no error
         """Close every session and the engine. A step that does not end within ``timeout``
         seconds fails its frames and is left behind. Twice is harmless."""
         self.state = WorkerState.STOPPED
@@ -174,10 +159,10 @@ class Worker:
         session.reset(cause)
 
     def close(self, session: Session) -> None:
-        """Drop what waits, as ``stale``; a frame in its step is still answered. Twice is
-        harmless."""
+        """Drop what waits, told as ``stale`` and counted as ``left``; a frame in its step is
+        still answered. Twice is harmless."""
         self._scheduler.remove(session)
-        self._seats[session].dropped(session.close())
+        self._seats[session].left(session.close())
         self._seats[session].wake()
 
     @property

@@ -123,7 +123,9 @@ def _container_frames(source: str) -> Generator[Frame]:
     options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
     timeout = (OPEN_SECONDS, READ_SECONDS) if "://" in source else None
     try:
-        with av.open(source, options=options, timeout=timeout) as container:
+        with av.open(
+            source, options=options, timeout=timeout, metadata_errors="replace"
+        ) as container:
             if not container.streams.video:
                 raise BadFootage(f"{source} has no video in it")
             container.streams.video[0].thread_type = "SLICE" if live else "AUTO"

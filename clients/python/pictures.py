@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +18,7 @@ Picture = bytes | NDArray[np.uint8]
 """A picture already encoded, or RGB (height, width, 3) uint8."""
 
 JPEG_QUALITY = 90
+LEAVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +54,9 @@ def encode_picture(picture: Picture, encoding: InputEncoding) -> bytes:
 class Pictures:
     """An async iterator of (frame, encoded bytes) over any ``Frames``.
 
-    Encoding, and reading a plain iterable, run in a thread. :meth:`aclose` waits for the read
-    under way and closes the iterable, if it can be closed.
+    Encoding, and reading a plain iterable, run in a thread. :meth:`aclose` closes the iterable,
+    if it can be closed. A read under way that goes on nevertheless is left behind after
+    LEAVE_SECONDS.
     """
 
     def __init__(self, frames: Frames, encode: Encode) -> None:
@@ -83,10 +85,20 @@ class Pictures:
             if hasattr(self._frames, "aclose"):
                 await self._frames.aclose()
             return
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-        if hasattr(self._frames, "close"):
-            await asyncio.to_thread(self._frames.close)
+        close = getattr(self._frames, "close", lambda: None)
+        if isinstance(self._frames, Generator):
+            # It cannot be closed while it runs.
+            if await self._read_ended():
+                await asyncio.to_thread(close)
+        else:
+            await asyncio.to_thread(close)
+            await self._read_ended()
+
+    async def _read_ended(self) -> bool:
+        if self._reading is None:
+            return True
+        await asyncio.wait([self._reading], timeout=LEAVE_SECONDS)
+        return self._reading.done()
 
     def _read(self, frames: Iterator[Frame | Picture]) -> tuple[Frame, bytes] | None:
         given = next(frames, None)

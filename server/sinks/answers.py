@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import cv2
-
 import protocol
 from models.spec import ModelSpec
 from protocol import MaskEncoding, MaskSize
 from server.frame import Labels, Mask, Pixels
+from server.sinks.areas import areas
 from server.sinks.overlay import encode_jpeg, overlay, palette, resize_labels
 
 _PIXEL_SECONDS = {
@@ -70,13 +69,6 @@ class Answers:
     def _picture(self, mask: Mask) -> Pixels:
         whole = mask.frame.original
         return mask.frame.pixels if whole is None or self._wish.size is MaskSize.MODEL else whole
-
-
-def areas(labels: Labels, names: list[str]) -> dict[str, float]:
-    """Each class's share of the picture, 0..1."""
-    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
-    shares = counts[: len(names)].astype(float) / labels.size
-    return dict(zip(names, shares.round(6).tolist(), strict=True))
 
 
 def _milliseconds(mask: Mask, encode: float) -> protocol.StageTimes:

@@ -27,10 +27,10 @@ class Outbox(Sink):
     One event loop uses it. When it is full the oldest mask goes, and is told as ``client_slow``;
     so it does where masks and the pictures they keep pass ``max_bytes``, but the newest stays.
     Where :attr:`keeps_all` is set no mask goes: then the caller waits for :meth:`room` and
-    :meth:`space`. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is given up: the next
-    :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect` until :meth:`sent`
-    is called with it, so :attr:`unanswered` stays high while a client does not read. ``on_lost``
-    is called for every mask that is lost here.
+    :meth:`space`. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is given
+    up: the next :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect` until
+    :meth:`sent` is called with it, so :attr:`unanswered` stays high while a client does not read.
+    ``on_lost`` is called for every mask that is lost here.
     """
 
     def __init__(

@@ -40,11 +40,7 @@ class Recorder:
     def __init__(
         self, folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
     ) -> None:
-        unknown = sorted(set(artefacts) - set(ARTEFACTS))
-        if unknown:
-            raise BadRequest(
-                f"There is no artefact {unknown[0]}; there are {', '.join(ARTEFACTS)}."
-            )
+        _check_known(artefacts)
         self._folder = folder
         self._info = info
         self._frames = 0
@@ -117,3 +113,18 @@ def _faults(name: str) -> Iterator[None]:
         yield
     except (FFmpegError, OSError) as error:
         raise Fault(f"{name} could not be written: {error.strerror}.") from error
+
+
+def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
+    """The artefacts named, by comma, in their own order; all for None. Raises BadRequest."""
+    if asked is None:
+        return tuple(ARTEFACTS)
+    wanted = {name.strip() for name in asked.split(",")}
+    _check_known(wanted)
+    return tuple(name for name in ARTEFACTS if name in wanted)
+
+
+def _check_known(artefacts: Collection[str]) -> None:
+    unknown = sorted(set(artefacts) - set(ARTEFACTS))
+    if unknown:
+        raise BadRequest(f"no artefact is called {unknown[0]!r}; there are {', '.join(ARTEFACTS)}")

@@ -9,21 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.spec import ModelSpec
-from server.frame import Labels, Timing, VideoInfo
+from server.frame import Timing, VideoInfo
+from server.sinks.areas import areas
 from server.sinks.artefacts import Artefact, Segmented
-
-
-def areas(labels: Labels, names: list[str]) -> dict[str, float]:
-    """The share (0..1) of each class that occurs; they sum to 1."""
-    counts = np.bincount(labels.ravel(), minlength=len(names))
-    return {
-        name: round(int(count) / labels.size, 6)
-        for name, count in zip(names, counts, strict=False)
-        if count
-    }
 
 
 class Summary(Artefact):
@@ -45,7 +34,7 @@ class Summary(Artefact):
 
     def add(self, segmented: Segmented) -> None:
         mask = segmented.mask
-        shares = areas(mask.labels, self._names)
+        shares = {name: share for name, share in areas(mask.labels, self._names).items() if share}
         row = {
             "frame": mask.frame.seq,
             "pts": str(segmented.pts),

@@ -95,6 +95,7 @@ def _open(location: Path | str, max_pixels: int, timeout: float | None) -> Input
             **({"rtsp_transport": "tcp"} if live else {}),
         },
         timeout=timeout,
+        metadata_errors="replace",
     )
 
 

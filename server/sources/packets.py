@@ -11,8 +11,9 @@ from server.frame import Frame, Pixels
 from server.sources.picture import decode_picture, fit, picture_size, raw_picture
 
 _DECODE_PIXEL_SECONDS = 4e-9
+_DECODE_BYTE_SECONDS = 2e-9
 _SCALE_PIXEL_SECONDS = 1.5e-9
-"""What a pixel takes on one core; only the order of size matters."""
+"""What a pixel or an encoded byte takes on one core; only the order of size matters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,9 @@ class PacketDecoder:
             decoding = 0.0
         else:
             _, height, width = picture_size(packet.data)
-            decoding = height * width * _DECODE_PIXEL_SECONDS
+            decoding = (
+                height * width * _DECODE_PIXEL_SECONDS + len(packet.data) * _DECODE_BYTE_SECONDS
+            )
         fits = (height, width) == (self.height, self.width)
         return decoding + (0.0 if fits else self.height * self.width * _SCALE_PIXEL_SECONDS)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from server.errors import TooLarge, Undecodable
 from server.frame import Pixels
-from server.sources.picture_header import PictureBytes, read_header
+from server.sources.picture_header import PictureBytes, check_whole, read_header
 
 
 def picture_size(data: PictureBytes) -> tuple[str, int, int]:
@@ -24,16 +24,15 @@ def picture_size(data: PictureBytes) -> tuple[str, int, int]:
     return header.encoding, header.height, header.width
 
 
-def decode_picture(data: PictureBytes, limit_pixels: int, declared: str | None = None) -> Pixels:
+def decode_picture(data: PictureBytes, limit_pixels: int) -> Pixels:
     """The picture as it is displayed: EXIF orientation applied, RGB, 8 bits, no alpha.
 
     Raises TooLarge before anything is decoded where height x width passes ``limit_pixels``;
-    Undecodable where the bytes are damaged, cut off, or not of the ``declared`` encoding.
+    Undecodable where the bytes are damaged or cut off.
     """
     header = read_header(data)
-    if declared is not None and header.encoding != declared:
-        raise Undecodable(f"A {declared} picture was announced, these bytes are {header.encoding}.")
     check_pixels(header.height, header.width, limit_pixels)
+    check_whole(data)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:

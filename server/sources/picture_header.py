@@ -19,6 +19,7 @@ MAX_JPEG_SEGMENTS = 1000
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
+_START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = re.compile(rb"\xff\xd9")
 
 
@@ -32,7 +33,8 @@ class PictureHeader:
 
 
 def read_header(data: PictureBytes) -> PictureHeader:
-    """Encoding ("jpeg", "png", "webp") and size. Raises Undecodable where there is none."""
+    """Encoding ("jpeg", "png", "webp") and size. Raises Undecodable where there is none. Takes
+    the same short time however long ``data`` is."""
     try:
         header = _read(data)
     except (struct.error, IndexError) as error:
@@ -40,6 +42,20 @@ def read_header(data: PictureBytes) -> PictureHeader:
     if header.height < 1 or header.width < 1:
         raise Undecodable(f"The {header.encoding} picture's header gives no size.")
     return header
+
+
+def check_whole(data: PictureBytes) -> None:
+    """Raise Undecodable where a picture whose header can be read has no end.
+
+    Decoders fill what a truncated JPEG lacks with grey, and say so on stderr only. The others
+    are refused by their decoders.
+    """
+    if bytes(data[:2]) != _START_OF_IMAGE:
+        return
+    # A byte 0xFF of the compressed data is always followed by 0x00, so behind the frame header
+    # this marker is the end's; before it there may be that of a thumbnail.
+    if not _END_OF_IMAGE.search(data, _jpeg_frame(data)):
+        raise Undecodable("The JPEG picture is cut off: it has no end marker.")
 
 
 def _read(data: PictureBytes) -> PictureHeader:
@@ -54,6 +70,12 @@ def _read(data: PictureBytes) -> PictureHeader:
 
 
 def _jpeg_size(data: PictureBytes) -> tuple[int, int]:
+    place = _jpeg_frame(data)
+    return _u16(data, place + 5), _u16(data, place + 7)
+
+
+def _jpeg_frame(data: PictureBytes) -> int:
+    """Where the frame header begins."""
     place = 2
     for _ in range(MAX_JPEG_SEGMENTS):
         while data[place + 1] == 0xFF:
@@ -62,17 +84,9 @@ def _jpeg_size(data: PictureBytes) -> tuple[int, int]:
         if fill != 0xFF or marker in (0xD9, 0xDA):
             break
         if marker in _START_OF_FRAME:
-            return _jpeg_frame(data, place)
+            return place
         place += 2 if marker in _WITHOUT_LENGTH else 2 + _u16(data, place + 2)
     raise Undecodable("The JPEG picture has no frame header.")
-
-
-def _jpeg_frame(data: PictureBytes, place: int) -> tuple[int, int]:
-    # A byte 0xFF of the compressed data is always followed by 0x00, so this marker is the end's.
-    # Decoders fill what a truncated picture lacks with grey, and say so on stderr only.
-    if not _END_OF_IMAGE.search(data, place):
-        raise Undecodable("The JPEG picture is cut off: it has no end marker.")
-    return _u16(data, place + 5), _u16(data, place + 7)
 
 
 def _png_size(data: PictureBytes) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from server.errors import NoCapacity
 from server.metrics import CONTENT_TYPE, Metrics
@@ -51,6 +52,7 @@ def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRout
     @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
     async def prometheus() -> Response:
         """The service's counters for Prometheus."""
+        await run_in_threadpool(metrics.count_jobs)
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     return router

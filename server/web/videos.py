@@ -11,11 +11,12 @@ from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
-from server.errors import BadRequest, NotFound
+from server.errors import NotFound
 from server.jobs import Jobs
 from server.progress import Video
 from server.records import VideoRecord
-from server.sinks.recorder import ARTEFACTS
+from server.sinks.recorder import ARTEFACTS, chosen_artefacts
+from server.web.artefact_file import ArtefactFile
 from server.web.problems import PROBLEMS
 from server.web.upload import Upload, announced_size, receive
 from server.web.video_body import (
@@ -141,7 +142,7 @@ async def get_artefact(
     if name not in ARTEFACTS:
         raise NotFound(f"a video has no {name!r}; there are {', '.join(ARTEFACTS)}")
     record, path = await jobs.artefact(video, name)
-    answer = FileResponse(
+    answer = ArtefactFile(
         path,
         media_type=MEDIA_TYPES[name],
         filename=f"{record.name.rpartition('.')[0] or record.name}.{name}",
@@ -152,19 +153,6 @@ async def get_artefact(
     if known is not None and answer.headers["etag"] in known:
         return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
     return answer
-
-
-def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
-    """The artefacts named, by comma, in their own order; all for None. Raises BadRequest."""
-    if asked is None:
-        return tuple(ARTEFACTS)
-    wanted = {name.strip() for name in asked.split(",")}
-    unknown = wanted.difference(ARTEFACTS)
-    if unknown:
-        raise BadRequest(
-            f"no artefact is called {sorted(unknown)[0]!r}; there are {', '.join(ARTEFACTS)}"
-        )
-    return tuple(name for name in ARTEFACTS if name in wanted)
 
 
 async def _events(changes: AsyncIterator[Video | None], url_for: UrlFor) -> AsyncIterator[bytes]:

@@ -16,11 +16,12 @@ from clients.python.pictures import Frame
 TURNED = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
 
 
-def write_clip(path: Path, frames: int = 4) -> Path:
+def write_clip(path: Path, frames: int = 4, title: str = "") -> Path:
     """A clip of 32x16, its left half bright red, at 10 frames/s."""
     picture = np.zeros((16, 32, 3), np.uint8)
     picture[:, :16] = (250, 0, 0)
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = title
         stream = container.add_stream("mpeg4", rate=10, options={"qscale": "1"})
         stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
         for index in range(frames):
@@ -47,6 +48,14 @@ def test_a_clip_is_read_with_its_timestamps(tmp_path: Path) -> None:
     assert picture.shape == (16, 32, 3)
     assert picture[8, 4, 0] > 200
     assert picture[8, 28, 0] < 50
+
+
+def test_a_title_that_is_not_utf8_is_no_matter(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.avi", title="caf? noir")
+    data = clip.read_bytes()
+    assert data.count(b"caf? noir") == 1
+    clip.write_bytes(data.replace(b"caf? noir", b"caf\xe9 noir"))
+    assert len(list(frames_of(str(clip)))) == 4
 
 
 def test_pictures_are_as_displayed(tmp_path: Path) -> None:

@@ -116,3 +116,47 @@ def test_leaving_while_a_read_is_under_way_waits_for_it_and_closes() -> None:
 
     asyncio.run(run())
     assert closed == [True]
+
+
+def test_leaving_closes_a_source_whose_read_hangs() -> None:
+    reading, closed = threading.Event(), threading.Event()
+
+    class Camera:
+        def __iter__(self) -> Camera:
+            return self
+
+        def __next__(self) -> bytes:
+            reading.set()
+            assert closed.wait(10)
+            raise StopIteration
+
+        def close(self) -> None:
+            closed.set()
+
+    asyncio.run(asyncio.wait_for(left_while_reading(Camera(), reading), 5))
+    assert closed.is_set()
+
+
+def test_a_generator_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clients.python.pictures.LEAVE_SECONDS", 0.01)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[bytes]:
+        reading.set()
+        assert go_on.wait(10)
+        yield b"a"
+
+    async def run() -> None:
+        await asyncio.wait_for(left_while_reading(frames(), reading), 5)
+        go_on.set()
+
+    asyncio.run(run())
+
+
+async def left_while_reading(frames: Any, reading: threading.Event) -> None:
+    pictures = Pictures(frames, bytes)
+    task = asyncio.ensure_future(anext(pictures))
+    await asyncio.to_thread(reading.wait, 10)
+    task.cancel()
+    await asyncio.wait([task])
+    await pictures.aclose()

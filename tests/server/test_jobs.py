@@ -25,6 +25,7 @@ from server.jobs import Jobs
 from server.progress import Video
 from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
+from server.shelf import Shelf
 from server.sinks.recorder import ARTEFACTS
 from server.store import Store, sqlite_url
 from server.worker import Worker
@@ -446,5 +447,29 @@ def test_a_key_gives_the_same_video_for_the_same_request_alone(
                 await jobs.known("k", "else")
             with pytest.raises(Conflict):
                 await upload(jobs, clip, key="k", fingerprint="same")
+
+    run(test())
+
+
+def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_server(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
+    stumbled = threading.Event()
+
+    def stumble(*given: Any, **named: Any) -> None:
+        if not stumbled.is_set():
+            stumbled.set()
+            raise OSError("the disk is gone")
+        written(*given, **named)
+
+    async def test() -> None:
+        monkeypatch.setattr(Shelf, "end", stumble)
+        async with serving(tmp_path) as jobs:
+            bad = await upload(jobs, clip)
+            assert await asyncio.to_thread(stumbled.wait, 30)
+            good = await ended(jobs, await upload(jobs, clip))
+            assert good.record.state is VideoState.SUCCEEDED
+            assert (await jobs.find(bad)).record.state is VideoState.FAILED
 
     run(test())

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,14 @@ def test_a_model_that_is_not_there_ends_the_process(tmp_path: Path) -> None:
     ended = run("--port", "0", "--model", str(missing), "--data", str(tmp_path))
     assert ended.returncode == 1 and ended.stdout == ""
     assert str(missing) in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_the_artefacts_of_a_video_can_be_chosen(
+    tmp_path: Path, make_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 2), tmp_path / "out"
+    command = ["segment", str(clip), "-o", str(out), "--engine", "fake", "--artefacts"]
+    assert main([*command, "summary.json, masks.mkv"]) == 0
+    assert {file.name for file in out.iterdir()} == {"summary.json", "masks.mkv"}
+    assert main([*command, "masks.mp4"]) == 2
+    assert "no artefact is called 'masks.mp4'" in capsys.readouterr().err

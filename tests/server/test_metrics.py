@@ -30,6 +30,7 @@ def test_everything_the_wire_page_names_is_there() -> None:
     metrics.watch_sources("live", lambda: 1)
     metrics.source_reconnected()
     metrics.watch_jobs("running", lambda: 5)
+    metrics.count_jobs()
     metrics.watch_step_age(lambda: 0.25)
     metrics.engine_restarted()
     metrics.rejected("no_capacity")

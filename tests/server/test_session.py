@@ -369,3 +369,10 @@ def test_every_frame_is_answered_exactly_once_whatever_happens(
     assert counts.offered == (counts.segmented + counts.replayed + counts.dropped + counts.failed)
     assert resets <= 1, "a stream is new once"
     assert resets == 1 or not counts.segmented + counts.replayed
+
+
+def test_latest_has_no_room_beyond_its_window() -> None:
+    session = Session(Policy.LATEST, window=1)
+    session.offer(frame(0, replay=True), 0.0)
+    session.take()
+    assert not session.has_room

@@ -124,3 +124,20 @@ def test_a_disk_nearly_full_takes_no_upload(tmp_path: Path, shelf: Shelf) -> Non
         wary.welcome(0, None)
     with pytest.raises(NoCapacity, match="disk"):
         shelf.welcome(2**62, None)
+
+
+def test_a_file_that_cannot_be_removed_waits_for_the_next_start(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = begun(shelf)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        shelf.end(video, VideoState.SUCCEEDED, 3.0, 10)
+        shelf.recover(4.0)
+    assert "upload" in files(shelf, video)
+    shelf.recover(5.0)
+    assert files(shelf, video) == {"results/masks.mkv"}

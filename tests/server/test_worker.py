@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.engine_keeper import FIRST_SECONDS
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import (
     Conflict,
-    Draining,
     EngineDead,
     EngineFault,
     NoCapacity,
@@ -550,45 +550,6 @@ def test_a_session_closed_in_a_step_that_fails_is_answered(fault: EngineFault) -
     run(scenario())
 
 
-def test_draining_delivers_what_was_offered_and_takes_nothing_new() -> None:
-    async def scenario() -> None:
-        gate = Gate()
-        async with serving(gate) as worker:
-            session, notes = opened(worker, window=3)
-            offer(worker, session, pictures(3))
-            room = asyncio.create_task(worker.room(session))
-            await gate.entered()
-            drained = asyncio.create_task(worker.drain(30))
-            await room
-            assert worker.state is WorkerState.DRAINING
-            assert not worker.ready
-            with pytest.raises(Draining):
-                offer(worker, session, pictures(1), first=3)
-            with pytest.raises(Draining):
-                opened(worker)
-            gate.open()
-            await drained
-            assert [mask.frame.seq for mask in notes.masks] == [0, 1, 2]
-
-    run(scenario())
-
-
-def test_what_is_not_drained_in_time_is_dropped() -> None:
-    async def scenario() -> None:
-        gate = Gate()
-        async with serving(gate) as worker:
-            session, notes = opened(worker)
-            offer(worker, session, pictures(2))
-            await gate.entered()
-            await worker.drain(0.0)
-            assert notes.drops == [Dropped(1, DropCause.OVERLOAD)]
-            gate.open()
-            await worker.settled(session)
-            assert notes.answered == [0, 1]
-
-    run(scenario())
-
-
 def test_stopping_leaves_a_hung_step_behind_and_answers_its_frames() -> None:
     async def scenario() -> None:
         gate = Gate()
@@ -814,5 +775,39 @@ def test_every_frame_is_answered_once_under_any_schedule(
                 assert [m.frame.seq for m in notes.masks] == sorted(
                     m.frame.seq for m in notes.masks
                 )
+
+    run(scenario())
+
+
+def test_what_waited_for_a_client_that_left_is_no_loss_of_ours() -> None:
+    async def scenario() -> None:
+        gate, metrics = Gate(), Metrics()
+        async with serving(gate, metrics=metrics) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(3))
+            await gate.entered()
+            worker.close(session)
+            gate.open()
+            await worker.settled(session)
+            assert notes.answered == [0, 1, 2]
+            text = metrics.render().decode()
+        assert 'mastream_frames_total{cause="",result="left"} 2.0' in text
+        assert "stale" not in text
+
+    run(scenario())
+
+
+def test_a_hung_step_is_noticed_soon_once_the_steps_are_known_to_be_quick() -> None:
+    async def scenario() -> None:
+        released = threading.Event()
+        async with serving(Once(2, lambda: assert_set(released))) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(1))
+            await worker.settled(session)
+            offer(worker, session, pictures(1), first=1)
+            async with asyncio.timeout(FIRST_SECONDS / 2):
+                await worker.settled(session)
+            released.set()
+            assert worker.restarts == 1 and [mask.filled for mask in notes.masks] == [0, 1]
 
     run(scenario())

@@ -12,7 +12,8 @@ import protocol
 from protocol import MaskEncoding, MaskSize, Open
 from server.engines.fake import fake_spec
 from server.frame import Frame, Mask, ResetCause, Timing
-from server.sinks.answers import Answers, areas
+from server.sinks.answers import Answers
+from server.sinks.areas import areas
 
 SPEC = fake_spec(32, 48)
 LABELS = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))

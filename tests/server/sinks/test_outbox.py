@@ -17,9 +17,11 @@ from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 T = TypeVar("T")
 
 
-def mask(seq: int) -> Mask:
+def mask(seq: int, kept: int = 0) -> Mask:
+    """One that keeps ``kept`` bytes of its picture, and 16 of its own."""
     labels = np.zeros((2, 2), np.uint8)
-    return Mask(labels, Frame(np.zeros((2, 2, 3), np.uint8), seq))
+    original = np.zeros((kept // 3, 1, 3), np.uint8) if kept else None
+    return Mask(labels, Frame(np.zeros((2, 2, 3), np.uint8), seq, original=original))
 
 
 def filled(outbox: Outbox, *seqs: int) -> Outbox:
@@ -136,3 +138,35 @@ def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
     assert (ours.code, ours.detail, ours.seq) == ("engine_fault", "the step failed", 7)
     foreign = failure(RuntimeError("password=secret"), fatal=True)
     assert foreign.code == "fault" and foreign.fatal and "secret" not in foreign.detail
+
+
+def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
+    lost: list[None] = []
+    outbox = Outbox(9, lambda: lost.append(None), max_bytes=1000)
+    for seq in range(4):
+        outbox.mask(mask(seq, kept=300))
+    assert len(lost) == 1
+    outbox.mask(mask(4, kept=3000))
+    assert len(lost) == 4
+    slow = protocol.Dropped((0, 1, 2, 3), protocol.DropCause.CLIENT_SLOW)
+    assert soon(drained(outbox)) == [slow, 4]
+
+
+def test_where_all_are_kept_space_is_waited_for() -> None:
+    async def scenario() -> None:
+        outbox = Outbox(1, max_bytes=1000)
+        outbox.keeps_all = True
+        await outbox.space()
+        for seq in range(4):
+            outbox.mask(mask(seq, kept=600))
+        waiting = asyncio.create_task(outbox.space())
+        taken = []
+        while not waiting.done():
+            item = await outbox.take()
+            assert isinstance(item, Mask)
+            outbox.sent(item)
+            taken.append(item.frame.seq)
+            await asyncio.sleep(0)
+        assert taken == [0, 1, 2]
+
+    soon(scenario())

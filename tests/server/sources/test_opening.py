@@ -138,3 +138,20 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 def test_a_url_reaches_no_file(url: str) -> None:
     with pytest.raises(SourceFault), open_video(url, max_pixels=PIXELS, timeout=1.0):
         pass
+
+
+def test_a_title_that_is_not_utf8(film: Film) -> None:
+    path = film("film.avi", codec="mpeg4")
+    titled = path.with_name("titled.avi")
+    with av.open(path) as given, av.open(titled, "w") as taken:
+        taken.metadata["title"] = "caf? noir"
+        stream = taken.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                taken.mux(packet)
+    data = titled.read_bytes()
+    assert data.count(b"caf? noir") == 1
+    titled.write_bytes(data.replace(b"caf? noir", b"caf\xe9 noir"))
+    with open_video(titled, max_pixels=PIXELS) as (_, stream):
+        assert (stream.width, stream.height) == (64, 48)

@@ -88,12 +88,6 @@ def test_damage_and_garbage_are_refused() -> None:
             decode_picture(bad, LIMIT)
 
 
-def test_another_encoding_than_declared_is_refused() -> None:
-    with pytest.raises(Undecodable, match="announced"):
-        decode_picture(png(BGR), LIMIT, "jpeg")
-    assert decode_picture(png(BGR), LIMIT, "png").shape == (20, 30, 3)
-
-
 def test_raw_rows() -> None:
     np.testing.assert_array_equal(raw_picture(RGB.tobytes(), 20, 30), RGB)
     for height, width in ((20, 31), (0, 30), (-20, -30)):

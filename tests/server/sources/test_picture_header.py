@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from server.errors import Undecodable
-from server.sources.picture_header import PictureHeader, read_header
+from server.sources.picture_header import PictureHeader, check_whole, read_header
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (37, 53, 3), np.uint8)
 
@@ -51,8 +51,10 @@ def test_jpeg_with_a_thumbnail_in_its_metadata_and_fill_bytes() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = whole[:2] + segment + b"\xff" + whole[2:]
     assert read_header(data) == PictureHeader("jpeg", 37, 53)
+    check_whole(data)
+    assert read_header(data[:-2]) == PictureHeader("jpeg", 37, 53)
     with pytest.raises(Undecodable, match="cut off"):
-        read_header(data[:-2])
+        check_whole(data[:-2])
 
 
 def test_bytes_after_the_end_are_harmless() -> None:

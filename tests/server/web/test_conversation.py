@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
+from starlette.websockets import WebSocket
 
 import protocol
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineFault
 from server.frame import Pixels
-from server.settings import Settings
+from server.metrics import Metrics
+from server.settings import Settings, StreamSettings
 from server.sinks.answers import Answers
+from server.sources.pool import PicturePool
+from server.web.conversation import Conversation, House
+from server.worker import Worker
 
 WISH = {
     "type": "open",
@@ -121,3 +128,80 @@ def test_a_client_that_leaves_frees_its_session(tmp_path: Path) -> None:
             assert mask(socket).batch == 1
             text = web.get("/metrics").text
     assert 'mastream_sessions{state="idle"} 1.0' in text
+
+
+def test_replayed_frames_are_never_lost_however_many_come_at_once(tmp_path: Path) -> None:
+    go_on = threading.Event()
+    steps: list[int] = []
+
+    def hold(frames: Sequence[Pixels]) -> None:
+        steps.extend(int(frame[0, 0, 0]) for frame in frames)
+        assert go_on.wait(30)
+
+    with service(tmp_path, hold) as web, web.websocket_connect("/v1/stream") as socket:
+        socket.send_json(WISH | {"policy": "latest"})
+        assert socket.receive_json()["type"] == "ready"
+        for seq in range(30):
+            header = {"seq": seq, "replay": True}
+            socket.send_bytes(protocol.pack(header, bytes([seq]) * (16 * 16 * 3)))
+        send(socket, 30, 30)
+        go_on.set()
+        assert mask(socket).seq == 30
+        assert 'result="dropped"' not in web.get("/metrics").text
+    assert steps == list(range(31))
+
+
+async def talking(
+    messages: Iterator[dict[str, object]],
+    sent: list[dict[str, object]],
+    meanwhile: Callable[[Conversation], Awaitable[None]],
+) -> None:
+    """A conversation over a socket that always has the next message ready, till it ends."""
+
+    async def receive() -> dict[str, object]:
+        one = next(messages, None)
+        return await asyncio.Future() if one is None else one
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    worker, pool = Worker(lambda: FakeEngine(fake_spec(16, 16))), PicturePool(1)
+    await worker.start()
+    socket = WebSocket({"type": "websocket"}, receive, send)  # type: ignore[arg-type]
+    await socket.accept()
+    conversation = Conversation(socket, House(worker, pool, Metrics(), StreamSettings()))
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(conversation.run())
+        await meanwhile(conversation)
+    await worker.stop()
+    pool.close()
+
+
+def test_one_that_is_left_before_its_first_step_ends() -> None:
+    sent: list[dict[str, object]] = []
+
+    async def leave(conversation: Conversation) -> None:
+        await asyncio.sleep(0)
+        conversation.leave()
+
+    asyncio.run(talking(iter([{"type": "websocket.connect"}]), sent, leave))
+    assert sent[-1]["code"] == 1012
+
+
+def test_a_flood_of_messages_leaves_others_their_turn() -> None:
+    def flood() -> Iterator[dict[str, object]]:
+        yield {"type": "websocket.connect"}
+        for _ in range(200):
+            yield {"type": "websocket.receive", "text": '{"type":"ping"}'}
+        flooding.append(False)
+        yield {"type": "websocket.disconnect", "code": 1000}
+
+    flooding, turns = [True], [0]
+
+    async def count(_: Conversation) -> None:
+        while flooding[-1]:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    asyncio.run(talking(flood(), [], count))
+    assert turns[0] > 100

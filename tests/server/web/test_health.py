@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from server.errors import Fault
 from server.metrics import Metrics
 from server.web.health import health_router
 
@@ -32,3 +35,27 @@ def test_metrics_are_in_the_exposition_format() -> None:
     answer = TestClient(app).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert 'mastream_frames_total{cause="",result="segmented"} 1.0' in answer.text
+
+
+def test_a_database_that_fails_or_dawdles_leaves_the_rest_of_the_metrics() -> None:
+    metrics = Metrics()
+
+    def fail() -> float:
+        raise Fault("the database failed")
+
+    def dawdle() -> float:
+        """1 on the event loop, where nothing may take its time, else 0."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return 0
+        return 1
+
+    metrics.watch_jobs("queued", fail)
+    metrics.watch_jobs("running", dawdle)
+    app = FastAPI()
+    app.include_router(health_router(list, metrics))
+    answer = TestClient(app).get("/metrics")
+    assert answer.status_code == 200
+    assert 'mastream_jobs{state="running"} 0.0' in answer.text
+    assert 'state="queued"' not in answer.text

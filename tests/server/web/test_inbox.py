@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from server.frame import DropCause, Dropped
 from server.session import Policy
 from server.sources.packets import Packet
@@ -65,3 +67,25 @@ def test_take_waits_for_a_packet() -> None:
         assert taken is not None and taken.seq == 7
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(policy: Policy) -> None:
+    async def scenario() -> None:
+        inbox = Inbox(policy)
+        for seq in range(2):
+            inbox.put(packet(seq, replay=True))
+        await asyncio.wait_for(inbox.room(3), 10)
+        waiting = asyncio.create_task(inbox.room(2))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await inbox.take()
+        await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(scenario())
+
+
+def test_a_packet_that_gives_way_needs_no_room() -> None:
+    inbox = Inbox(Policy.LATEST)
+    inbox.put(packet(0))
+    asyncio.run(asyncio.wait_for(inbox.room(1), 10))

@@ -6,11 +6,16 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 import uvicorn
+from starlette.websockets import WebSocket
 
+from server.errors import TooLarge
+from server.web.conversation import say
+from server.web.farewell import farewell
 from server.web.transport import StreamTransport
 
 HANDSHAKE = (
@@ -91,3 +96,148 @@ def test_a_close_is_not_held_up_by_a_client_that_does_not_read() -> None:
             writer.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+async def fill(send: Any) -> None:
+    """Send to a client that does not read until nothing more goes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(1_000_000)})
+
+
+def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
+    sizes: list[int] = []
+    blocked, answered = asyncio.Event(), asyncio.Event()
+
+    class Watched(StreamTransport):
+        def handle_ping(self) -> None:
+            super().handle_ping()
+            sizes.append(self.transport.get_write_buffer_size())
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await fill(send)
+        blocked.set()
+        await answered.wait()
+
+    async def scenario() -> bytes:
+        async with serving(app, Watched) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            writer.write(HANDSHAKE)
+            await blocked.wait()
+            for number in range(10_000):
+                writer.write(b"\x89\xe4" + bytes(4) + b"%0100d" % number)
+            await writer.drain()
+            told = b""
+            while not told.endswith(b"%0100d" % 9_999):
+                told = (told + await reader.read(2**20))[-1000:]
+            answered.set()
+            writer.close()
+            return told
+
+    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert told.endswith(b"\x8a\x64" + b"%0100d" % 9_999)
+    assert max(sizes) - sizes[0] < 500_000
+
+
+LAST = farewell(TooLarge("no more of this"))
+
+
+def test_a_client_that_reads_late_is_told_the_end() -> None:
+    blocked = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        web_socket = WebSocket(scope, receive, send)
+        await web_socket.accept()
+        await fill(send)
+        blocked.set()
+        await say(web_socket, LAST, 30)
+
+    async def scenario() -> bytes:
+        async with serving(app, StreamTransport) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            writer.write(HANDSHAKE)
+            await blocked.wait()
+            told = b""
+            while not told.endswith(b"too_large"):
+                told = (told + await reader.read(2**20))[-1000:]
+            writer.close()
+            return told
+
+    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert b"no more of this" in told and told.endswith(struct.pack(">H", 4413) + b"too_large")
+
+
+def test_a_client_that_never_reads_is_cut_off_without_a_farewell() -> None:
+    closed = asyncio.Event()
+
+    class Quick(StreamTransport):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.close_timeout = 0.1
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            closed.set()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        web_socket = WebSocket(scope, receive, send)
+        await web_socket.accept()
+        await fill(send)
+        await say(web_socket, LAST, 0.1)
+
+    async def scenario() -> None:
+        async with serving(app, Quick) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            writer.write(HANDSHAKE)
+            await closed.wait()
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+@pytest.mark.parametrize(
+    "parts", [(b"\x81\x82\0\0\0\0a\xff",), (b"\x01\x81\0\0\0\0a", b"\x80\x81\0\0\0\0\xff")]
+)
+def test_text_that_is_not_utf8_is_answered_by_its_word(
+    parts: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["code"] == 1007
+
+    async def scenario() -> bytes:
+        async with serving(app, StreamTransport) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"".join(parts))
+            told = await reader.read()
+            writer.close()
+            return told
+
+    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert told[2:].startswith(struct.pack(">H", 1007) + b"bad_message: ")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_server_that_ends_says_so() -> None:
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["code"] == 1012
+
+    async def scenario() -> bytes:
+        async with serving(app, StreamTransport) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+        told = await reader.read()
+        writer.close()
+        return told
+
+    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert told[2:] == struct.pack(">H", 1012) + b"going_away"

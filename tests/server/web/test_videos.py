@@ -388,6 +388,8 @@ def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) ->
     beyond = get(Range=f"bytes={size}-")
     assert beyond.status_code == 416
     assert beyond.headers["content-range"] == f"bytes */{size}"
+    refused(beyond, 416, "requested_range_not_satisfiable")
+    refused(get(Range="pages=1-2"), 400, "bad_input")
     assert get(If_None_Match=etag).status_code == 304
     assert get(If_None_Match='"other"').status_code == 200
     head = client.head(link)
