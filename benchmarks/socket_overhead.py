@@ -15,6 +15,7 @@ a thread, queueing for a step, every change of thread, both sockets and the clie
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from argparse import ArgumentParser
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ def measure(
     and answered by a mask."""
     width, height = size
     settings = {"engine__fake_width": str(width), "engine__fake_height": str(height)}
+    # The client's own collections would be counted as the server's delay.
+    gc.collect()
+    gc.freeze()
     with mastream_server("--engine", "fake", "--max-batch", str(streams), **settings) as url:
         sent, samples = asyncio.run(
             _load(url + "/v1/stream", streams, rate, seconds, _jpeg(width, height))

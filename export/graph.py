@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import onnx
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from models.artefact import RECIPE_KEY
 from models.build import Recipe
 from models.layers import fold_norms
-from models.memory import PCMA, attend
+from models.memory import PCMA, Attend, attend
 from models.segmenter import Segmenter
 from models.spec import METADATA_KEY, ModelSpec
 
@@ -30,8 +29,8 @@ def fused_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         "com.microsoft::MultiHeadAttention",
         (q, k, v),
         attributes,
-        dtype=q.dtype,
-        shape=q.shape,
+        dtype=v.dtype,
+        shape=(*q.shape[:2], v.shape[2]),
         version=1,
     )
     return fused
@@ -43,7 +42,7 @@ def portable_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.matmul(logits.float().softmax(dim=-1).to(v.dtype), v)
 
 
-ATTENTION: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+ATTENTION: dict[str, Attend] = {
     "fused": fused_attend,
     "portable": portable_attend,
 }
@@ -80,7 +79,7 @@ def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -
     arguments = example(network, spec)
     batch = torch.export.Dim("batch", min=1, max=1024)
     shapes = tuple({0: batch} for _ in arguments)
-    _attend_by(network, ATTENTION[attention])
+    _attend_by(network, ATTENTION[attention], narrow=attention == "fused")
     try:
         # The memory's tensors are one variadic argument, which a plain network does not have.
         memory = (shapes[2:],) if shapes[2:] else ()
@@ -119,10 +118,14 @@ def _export(
     return program
 
 
-def _attend_by(network: nn.Module, function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+def _attend_by(network: nn.Module, function: Attend, narrow: bool = False) -> None:
+    """``narrow`` pads keys only to the next multiple of 8: where unequal widths are no slower."""
     for module in network.modules():
         if isinstance(module, PCMA):
             module.attend = function
+            module.attended_width = module.width
+            if narrow:
+                module.attended_width = min(module.width, -(-(module.key_width + 1) // 8) * 8)
 
 
 def _keep_names(model: ModelProto, network: Segmenter) -> None:

@@ -31,7 +31,7 @@ MEMORY_VALUES = ("selected", "enhanced")
 ATTENTION_STRIDES = (1, 2, 4)
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""q (B, N, w), k (B, M, w), v (B, M, w) -> (B, N, w): softmax(q k^T) v, with no scaling."""
+"""q (B, N, w), k (B, M, w), v (B, M, s) -> (B, N, s): softmax(q k^T) v, with no scaling."""
 
 
 def _one_of(field: str, value: object, allowed: tuple[object, ...]) -> None:
@@ -120,6 +120,7 @@ class PCMA(nn.Module):
         self.key_bn = nn.BatchNorm2d(self.key_width)
         self.norm = nn.BatchNorm2d(self.width) if options.enhanced_norm else nn.Identity()
         self.attend: Attend = attend
+        self.attended_width = self.width
 
     def tokens(self, height: int, width: int) -> int:
         """Positions one entry holds for a stage's map of this size."""
@@ -157,7 +158,7 @@ class PCMA(nn.Module):
         keys = torch.where(held, fifo.key, 0.0)
         values = torch.where(held, fifo.value, 0.0).reshape(batch, frames * tokens, self.width)
         empty = torch.where(held, 0.0, EMPTY_LOGIT).to(keys.dtype).expand(-1, -1, tokens, -1)
-        keys = self._pad(keys, empty).reshape(batch, frames * tokens, self.width)
+        keys = self._pad(keys, empty).reshape(batch, frames * tokens, self.attended_width)
         asked = to_tokens(query)
         asked = self._pad(asked, torch.ones_like(asked[..., :1]))
         return from_tokens(self.attend(asked, keys, values), height, width)
@@ -188,12 +189,13 @@ class PCMA(nn.Module):
         return accepted[:, None, None, None]
 
     def _pad(self, x: Tensor, spare: Tensor) -> Tensor:
-        """Keys to the value's width: fused attention wants equal widths, and the scale is 1.
+        """Queries and keys with zeros to ``attended_width``, which changes nothing: the scale is 1.
 
-        The first spare channel carries the slot mask: 1 in the query, EMPTY_LOGIT in an empty
-        slot's key, so that no mask tensor is needed.
+        That is the value's width, since most fused attention wants equal ones. The first spare
+        channel carries the slot mask: 1 in the query, EMPTY_LOGIT in an empty slot's key, so that
+        no mask tensor is needed.
         """
-        rest = self.width - self.key_width - 1
+        rest = self.attended_width - self.key_width - 1
         return F.pad(torch.cat([x, spare], dim=-1), (0, rest))
 
 
