@@ -9,6 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol import DropCause
+
 Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, C-contiguous."""
 
@@ -23,16 +25,6 @@ class ResetCause(StrEnum):
     CLIENT = "client"
     ENGINE = "engine"
     SOURCE = "source"
-
-
-class DropCause(StrEnum):
-    """Why a frame was never segmented, or its mask never sent."""
-
-    NEWER = "newer"
-    STALE = "stale"
-    CLIENT_SLOW = "client_slow"
-    OVERLOAD = "overload"
-    UNDECODABLE = "undecodable"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,21 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 
+from protocol import DropCause, DropPolicy
 from server.engines.base import Memory
 from server.errors import Conflict, OutOfSequence
-from server.frame import DropCause, Dropped, Frame, ResetCause
+from server.frame import Dropped, Frame, ResetCause
 from server.waiting import Turn, Waiting
-
-
-class Policy(StrEnum):
-    """Who loses when frames come faster than they are segmented."""
-
-    LATEST = "latest"
-    """The frame that waited: the newest stays."""
-    EVERY = "every"
-    """Nobody, as long as the caller waits for :attr:`Session.has_room`."""
 
 
 class SessionState(Enum):
@@ -54,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        policy: Policy = Policy.LATEST,
+        policy: DropPolicy = DropPolicy.LATEST,
         *,
         window: int = 8,
         budget: float | None = None,
@@ -101,7 +93,7 @@ class Session:
     @property
     def has_room(self) -> bool:
         """Whether a frame can be offered now without loss."""
-        loses = self.policy is Policy.LATEST and self._waiting
+        loses = self.policy is DropPolicy.LATEST and self._waiting
         return not loses and self.unanswered < self.window
 
     @property
@@ -197,7 +189,7 @@ class Session:
             raise OutOfSequence(f"seq must rise: {frame.seq} came after {self.last_seq}")
 
     def _make_way(self, frame: Frame) -> list[Dropped]:
-        if self.policy is Policy.EVERY or frame.replay:
+        if self.policy is DropPolicy.EVERY or frame.replay:
             return []
         return self._drop_if(lambda turn: not turn.is_silent, DropCause.NEWER)
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from models.spec import ModelSpec
+from protocol import DropPolicy
 from server.errors import Fault
 from server.frame import Dropped, Mask, VideoInfo
-from server.session import Policy
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
 from server.sources.container import ContainerSource
@@ -63,7 +63,7 @@ async def segment_video(
 async def _feed(worker: Worker, source: ContainerSource, sink: Recording, window: int) -> int:
     """Offer each frame as soon as there is room for it; the number offered, all answered."""
     frames = 0
-    session = worker.open(sink, policy=Policy.EVERY, window=window)
+    session = worker.open(sink, policy=DropPolicy.EVERY, window=window)
     try:
         async with source:
             async for frame in source:

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from server.frame import DropCause, Dropped, Frame, ResetCause
+from protocol import DropCause
+from server.frame import Dropped, Frame, ResetCause
 
 
 @dataclass(frozen=True, slots=True, eq=False)

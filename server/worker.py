@@ -14,6 +14,7 @@ from enum import Enum
 from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
+from protocol import DropPolicy
 from server.engine_keeper import Deadline, EngineKeeper
 from server.engine_thread import Built, Died, Failed, Report, Step, Stepped
 from server.engines.base import Engine
@@ -22,7 +23,7 @@ from server.frame import Frame, ResetCause
 from server.metrics import Metrics
 from server.scheduler import Scheduler
 from server.seat import Seat
-from server.session import Policy, Session
+from server.session import Session
 from server.sinks.base import Sink
 from server.waiting import Turn
 
@@ -117,7 +118,7 @@ class Worker:
         self._return_batch(EngineDead("the service stopped"), may_retry=lambda _: False)
 
     def open(
-        self, sink: Sink, *, policy: Policy, window: int, budget: float | None = None
+        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
     ) -> Session:
         """A new stream with an empty memory. Raises NoCapacity when full or not started, Draining
         when going down."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import protocol
+from protocol import DropCause
 from server.errors import MastreamError, TooSlow
-from server.frame import DropCause, Dropped, Mask
+from server.frame import Dropped, Mask
 from server.sinks.base import Sink
 
 Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong

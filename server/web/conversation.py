@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
-from protocol import ProtocolError
+from protocol import DropCause, DropPolicy, ProtocolError
 from server.errors import MastreamError, TooLarge, TooSlow, Undecodable
-from server.frame import DropCause, Frame, Mask
+from server.frame import Frame, Mask
 from server.metrics import Metrics
-from server.session import Policy
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.packets import Packet
@@ -124,7 +123,7 @@ class Conversation:
         ``every``, while so many are unanswered."""
         await self._inbox.room(self._settings.window)
         opened = self._listener.opened
-        if opened and opened.policy is Policy.EVERY:
+        if opened and opened.policy is DropPolicy.EVERY:
             await self._outbox.room(self._settings.window)
 
     async def _receive(self) -> str | bytes:
@@ -142,7 +141,7 @@ class Conversation:
         while (packet := await self._inbox.take()) is not None:
             opened = self._listener.opened
             assert opened, "a packet came before its session"
-            if opened.policy is Policy.EVERY:
+            if opened.policy is DropPolicy.EVERY:
                 await self._outbox.space()
             frame = await self._decode(packet, opened)
             if frame is not None:
@@ -164,7 +163,7 @@ class Conversation:
     async def _offer(self, frame: Frame, opened: Opened) -> None:
         self._house.metrics.stage("wait", frame.wait)
         self._house.metrics.stage("decode", frame.decode)
-        if opened.policy is Policy.EVERY or frame.replay:
+        if opened.policy is DropPolicy.EVERY or frame.replay:
             await self._house.worker.room(opened.session)
         self._house.worker.offer(opened.session, frame)
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 
-from server.frame import DropCause, Dropped
-from server.session import Policy
+from protocol import DropCause, DropPolicy
+from server.frame import Dropped
 from server.sources.packets import Packet
 
 
@@ -20,7 +20,7 @@ class Inbox:
     so that no more than a window of those are here.
     """
 
-    def __init__(self, policy: Policy = Policy.LATEST) -> None:
+    def __init__(self, policy: DropPolicy = DropPolicy.LATEST) -> None:
         self.policy = policy
         self._waiting: deque[Packet] = deque()
         self._closed = False
@@ -33,7 +33,7 @@ class Inbox:
 
     def put(self, packet: Packet) -> list[Dropped]:
         """Take a packet; returns who loses for it."""
-        lost = [] if self.policy is Policy.EVERY or packet.replay else self._superseded()
+        lost = [] if self.policy is DropPolicy.EVERY or packet.replay else self._superseded()
         if any(one.reset for one in lost):
             packet = replace(packet, reset=True)
         self._waiting.append(packet)
@@ -60,7 +60,7 @@ class Inbox:
             await self._taken.wait()
 
     def _kept(self) -> int:
-        every = self.policy is Policy.EVERY
+        every = self.policy is DropPolicy.EVERY
         return sum(every or one.replay for one in self._waiting)
 
     def _superseded(self) -> list[Packet]:

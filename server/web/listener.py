@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import protocol
-from protocol import InputEncoding, MaskSize
+from protocol import DropCause, DropPolicy, InputEncoding, MaskSize
 from protocol.messages import ClientMessage
 from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
-from server.frame import DropCause, Dropped
+from server.frame import Dropped
 from server.metrics import Metrics
-from server.session import Policy, Session
+from server.session import Session
 from server.settings import StreamSettings
 from server.sinks.answers import Answers
 from server.sinks.outbox import Outbox
@@ -30,7 +30,7 @@ class Opened:
     """What ``open`` settled for the rest of a stream."""
 
     session: Session
-    policy: Policy
+    policy: DropPolicy
     decoder: PacketDecoder
     answers: Answers
 
@@ -142,11 +142,11 @@ class Listener:
         self.opened = None
         self.opened = self._claim(wish)
         self._inbox.policy = self.opened.policy
-        self._outbox.keeps_all = self.opened.policy is Policy.EVERY
+        self._outbox.keeps_all = self.opened.policy is DropPolicy.EVERY
         self._outbox.tell(self._ready())
 
     def _claim(self, wish: protocol.Open) -> Opened:
-        policy = Policy(wish.policy)
+        policy = wish.policy
         budget = None if wish.budget_ms is None else wish.budget_ms / 1000
         try:
             session = self._worker.open(

@@ -8,15 +8,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.frame import DropCause, Dropped, Frame
+from protocol import DropCause, DropPolicy
+from server.frame import Dropped, Frame
 from server.scheduler import Plan, Scheduler
-from server.session import Policy, Session
+from server.session import Session
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
 def opened(scheduler: Scheduler, count: int) -> list[Session]:
-    sessions = [Session(Policy.EVERY, window=1000) for _ in range(count)]
+    sessions = [Session(DropPolicy.EVERY, window=1000) for _ in range(count)]
     for session in sessions:
         scheduler.add(session)
     return sessions
@@ -92,7 +93,7 @@ def test_who_steps_alone_steps_alone() -> None:
 
 def test_frames_over_their_budget_are_dropped_when_a_step_is_planned() -> None:
     scheduler = Scheduler(max_batch=1)
-    slow, fast = Session(Policy.EVERY, budget=0.5), Session(Policy.EVERY)
+    slow, fast = Session(DropPolicy.EVERY, budget=0.5), Session(DropPolicy.EVERY)
     scheduler.add(fast)
     scheduler.add(slow)
     offer(fast, 0)

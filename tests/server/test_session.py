@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import DropCause, DropPolicy
 from server.errors import Conflict, OutOfSequence
-from server.frame import DropCause, Dropped, Frame, ResetCause
-from server.session import Policy, Session
+from server.frame import Dropped, Frame, ResetCause
+from server.session import Session
 from server.waiting import Turn
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -55,7 +56,7 @@ def test_its_state_is_named_and_told() -> None:
 
 
 def test_the_first_frame_finds_a_new_memory_and_the_next_what_was_kept() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0, 1)
     assert session.memory is None
     assert step(session, "first") == (0, ResetCause.NEW)
@@ -64,7 +65,7 @@ def test_the_first_frame_finds_a_new_memory_and_the_next_what_was_kept() -> None
 
 
 def test_latest_keeps_the_newest_and_tells_the_loss() -> None:
-    session = Session(Policy.LATEST)
+    session = Session(DropPolicy.LATEST)
     assert offer(session, 0, 1, 2) == [Dropped(0, DropCause.NEWER), Dropped(1, DropCause.NEWER)]
     assert steps(session) == [(2, ResetCause.NEW)]
     assert session.counts.offered == 3
@@ -72,7 +73,7 @@ def test_latest_keeps_the_newest_and_tells_the_loss() -> None:
 
 
 def test_latest_never_drops_what_is_in_its_step() -> None:
-    session = Session(Policy.LATEST)
+    session = Session(DropPolicy.LATEST)
     offer(session, 0)
     session.take()
     assert not session.ready
@@ -82,7 +83,7 @@ def test_latest_never_drops_what_is_in_its_step() -> None:
 
 
 def test_every_keeps_all_up_to_its_window() -> None:
-    session = Session(Policy.EVERY, window=2)
+    session = Session(DropPolicy.EVERY, window=2)
     assert offer(session, 0) == []
     assert session.has_room
     assert offer(session, 1) == []
@@ -95,7 +96,7 @@ def test_every_keeps_all_up_to_its_window() -> None:
 
 
 def test_latest_has_room_while_nothing_waits() -> None:
-    session = Session(Policy.LATEST)
+    session = Session(DropPolicy.LATEST)
     offer(session, 0)
     assert not session.has_room
     session.take()
@@ -104,7 +105,7 @@ def test_latest_has_room_while_nothing_waits() -> None:
 
 @pytest.mark.parametrize("seq", [3, 2])
 def test_a_seq_that_does_not_rise_is_refused_and_not_taken(seq: int) -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 3)
     with pytest.raises(OutOfSequence, match=f"{seq} came after 3"):
         offer(session, seq)
@@ -112,7 +113,7 @@ def test_a_seq_that_does_not_rise_is_refused_and_not_taken(seq: int) -> None:
 
 
 def test_a_frame_over_its_budget_is_stale() -> None:
-    session = Session(Policy.EVERY, budget=0.1)
+    session = Session(DropPolicy.EVERY, budget=0.1)
     for seq, arrived in enumerate([10.0, 10.05, 10.2]):
         session.offer(frame(seq, arrived=arrived), now=arrived)
     assert session.expire(now=10.1) == []
@@ -121,13 +122,13 @@ def test_a_frame_over_its_budget_is_stale() -> None:
 
 
 def test_without_a_budget_nothing_gets_stale() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0)
     assert session.expire(now=1e9) == []
 
 
 def test_a_reset_applies_to_the_next_frame_offered_not_to_those_that_wait() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0, 1)
     session.reset()
     offer(session, 2, 3)
@@ -135,14 +136,14 @@ def test_a_reset_applies_to_the_next_frame_offered_not_to_those_that_wait() -> N
 
 
 def test_a_frame_can_ask_for_the_reset_itself() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0)
     session.offer(frame(1, reset=True), now=0.0)
     assert steps(session) == [(0, ResetCause.NEW), (1, ResetCause.CLIENT)]
 
 
 def test_a_reset_has_the_cause_that_was_given() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0)
     session.reset(ResetCause.SOURCE)
     offer(session, 1)
@@ -150,7 +151,7 @@ def test_a_reset_has_the_cause_that_was_given() -> None:
 
 
 def test_the_reset_of_a_dropped_frame_goes_on_to_the_next() -> None:
-    session = Session(Policy.LATEST)
+    session = Session(DropPolicy.LATEST)
     offer(session, 0)
     steps(session)
     session.offer(frame(1, reset=True), now=0.0)
@@ -159,7 +160,7 @@ def test_the_reset_of_a_dropped_frame_goes_on_to_the_next() -> None:
 
 
 def test_the_reset_of_a_stale_frame_goes_to_the_one_behind_it() -> None:
-    session = Session(Policy.EVERY, budget=1.0)
+    session = Session(DropPolicy.EVERY, budget=1.0)
     session.offer(frame(0, arrived=0.0), now=0.0)
     session.offer(frame(1, arrived=5.0), now=5.0)
     session.expire(now=5.0)
@@ -167,7 +168,7 @@ def test_the_reset_of_a_stale_frame_goes_to_the_one_behind_it() -> None:
 
 
 def test_the_reset_of_a_frame_beyond_the_window_is_not_lost() -> None:
-    session = Session(Policy.EVERY, window=1)
+    session = Session(DropPolicy.EVERY, window=1)
     offer(session, 0)
     session.reset()
     assert offer(session, 1) == [Dropped(1, DropCause.OVERLOAD)]
@@ -177,7 +178,7 @@ def test_the_reset_of_a_frame_beyond_the_window_is_not_lost() -> None:
 
 
 def test_a_failed_frame_leaves_the_memory_and_hands_its_reset_on() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0)
     step(session, "kept")
     session.offer(frame(1, reset=True), now=0.0)
@@ -190,7 +191,7 @@ def test_a_failed_frame_leaves_the_memory_and_hands_its_reset_on() -> None:
 
 
 def test_a_retried_frame_comes_next_again_alone() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0, 1)
     session.take()
     session.retry()
@@ -202,7 +203,7 @@ def test_a_retried_frame_comes_next_again_alone() -> None:
 
 
 def test_replayed_frames_feed_the_memory_and_are_neither_displaced_nor_stale() -> None:
-    session = Session(Policy.LATEST, budget=1.0)
+    session = Session(DropPolicy.LATEST, budget=1.0)
     session.offer(frame(0, replay=True), now=0.0)
     session.offer(frame(1, replay=True), now=0.0)
     assert session.offer(frame(2, arrived=9.0), now=9.0) == []
@@ -212,7 +213,7 @@ def test_replayed_frames_feed_the_memory_and_are_neither_displaced_nor_stale() -
 
 
 def test_a_lost_memory_is_rebuilt_from_the_last_frames_before_the_next_one() -> None:
-    session = Session(Policy.EVERY, horizon=2)
+    session = Session(DropPolicy.EVERY, horizon=2)
     offer(session, 0, 1, 2)
     steps(session)
     session.lose_memory()
@@ -228,7 +229,7 @@ def test_a_lost_memory_is_rebuilt_from_the_last_frames_before_the_next_one() -> 
 
 
 def test_only_frames_since_the_last_reset_are_rebuilt() -> None:
-    session = Session(Policy.EVERY, horizon=3)
+    session = Session(DropPolicy.EVERY, horizon=3)
     offer(session, 0, 1)
     session.reset()
     offer(session, 2)
@@ -239,7 +240,7 @@ def test_only_frames_since_the_last_reset_are_rebuilt() -> None:
 
 
 def test_a_memory_lost_while_it_is_rebuilt_is_rebuilt_from_the_start() -> None:
-    session = Session(Policy.EVERY, horizon=3)
+    session = Session(DropPolicy.EVERY, horizon=3)
     offer(session, 0, 1, 2)
     steps(session)
     session.lose_memory()
@@ -257,7 +258,7 @@ def test_a_memory_lost_while_it_is_rebuilt_is_rebuilt_from_the_start() -> None:
 
 
 def test_a_memory_that_cannot_be_rebuilt_is_told_to_the_next_frame() -> None:
-    session = Session(Policy.EVERY, horizon=None)
+    session = Session(DropPolicy.EVERY, horizon=None)
     offer(session, 0, 1)
     step(session)
     session.lose_memory()
@@ -269,11 +270,11 @@ def test_a_memory_that_cannot_be_rebuilt_is_told_to_the_next_frame() -> None:
 
 def test_a_stream_without_memory_loses_none() -> None:
     for horizon in (0, 2, None):
-        session = Session(Policy.EVERY, horizon=horizon)
+        session = Session(DropPolicy.EVERY, horizon=horizon)
         session.lose_memory()
         offer(session, 0)
         assert step(session) == (0, ResetCause.NEW)
-    session = Session(Policy.EVERY, horizon=0)
+    session = Session(DropPolicy.EVERY, horizon=0)
     offer(session, 0, 1)
     step(session)
     session.lose_memory()
@@ -281,7 +282,7 @@ def test_a_stream_without_memory_loses_none() -> None:
 
 
 def test_when_rebuilding_fails_the_stream_goes_on_empty_and_says_so() -> None:
-    session = Session(Policy.EVERY, horizon=2)
+    session = Session(DropPolicy.EVERY, horizon=2)
     offer(session, 0, 1)
     steps(session)
     session.lose_memory()
@@ -293,7 +294,7 @@ def test_when_rebuilding_fails_the_stream_goes_on_empty_and_says_so() -> None:
 
 
 def test_past_frames_pin_no_originals() -> None:
-    session = Session(Policy.EVERY, horizon=1)
+    session = Session(DropPolicy.EVERY, horizon=1)
     session.offer(Frame(PIXELS, 0, original=np.zeros((9, 9, 3), np.uint8)), now=0.0)
     steps(session)
     session.lose_memory()
@@ -302,7 +303,7 @@ def test_past_frames_pin_no_originals() -> None:
 
 
 def test_closing_drops_what_waits_and_lets_the_step_end() -> None:
-    session = Session(Policy.EVERY)
+    session = Session(DropPolicy.EVERY)
     offer(session, 0, 1, 2)
     session.take()
     assert session.close() == [Dropped(1, DropCause.STALE), Dropped(2, DropCause.STALE)]
@@ -334,13 +335,13 @@ ACTIONS: dict[str, Callable[[Session], object]] = {
 
 @settings(deadline=None)
 @given(
-    policy=st.sampled_from(Policy),
+    policy=st.sampled_from(DropPolicy),
     horizon=st.sampled_from([0, 2, None]),
     window=st.integers(1, 3),
     actions=st.lists(st.sampled_from(["offer", "replay", "expire", *ACTIONS]), max_size=40),
 )
 def test_every_frame_is_answered_exactly_once_whatever_happens(
-    policy: Policy, horizon: int | None, window: int, actions: list[str]
+    policy: DropPolicy, horizon: int | None, window: int, actions: list[str]
 ) -> None:
     session = Session(policy, window=window, budget=5.0, horizon=horizon)
     answered: list[int] = []
@@ -372,7 +373,7 @@ def test_every_frame_is_answered_exactly_once_whatever_happens(
 
 
 def test_latest_has_no_room_beyond_its_window() -> None:
-    session = Session(Policy.LATEST, window=1)
+    session = Session(DropPolicy.LATEST, window=1)
     session.offer(frame(0, replay=True), 0.0)
     session.take()
     assert not session.has_room

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.frame import DropCause, Dropped, Frame, ResetCause
+from protocol import DropCause
+from server.frame import Dropped, Frame, ResetCause
 from server.waiting import Waiting
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import DropCause, DropPolicy
 from server.engine_keeper import FIRST_SECONDS
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import (
@@ -24,9 +25,9 @@ from server.errors import (
     NotFound,
     OutOfSequence,
 )
-from server.frame import DropCause, Dropped, Frame, Labels, Mask, Pixels, ResetCause
+from server.frame import Dropped, Frame, Labels, Mask, Pixels, ResetCause
 from server.metrics import Metrics
-from server.session import Policy, Session
+from server.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
 
@@ -102,7 +103,9 @@ async def serving(
         await worker.stop()
 
 
-def opened(worker: Worker, policy: Policy = Policy.EVERY, **options: Any) -> tuple[Session, Notes]:
+def opened(
+    worker: Worker, policy: DropPolicy = DropPolicy.EVERY, **options: Any
+) -> tuple[Session, Notes]:
     notes = Notes()
     return worker.open(notes, policy=policy, **{"window": 100, **options}), notes
 
@@ -162,7 +165,7 @@ def test_latest_loses_what_waited_behind_the_step() -> None:
     async def scenario() -> None:
         gate = Gate()
         async with serving(gate) as worker:
-            session, notes = opened(worker, Policy.LATEST)
+            session, notes = opened(worker, DropPolicy.LATEST)
             frames = pictures(4)
             offer(worker, session, frames[:1])
             await gate.entered()
@@ -229,7 +232,7 @@ def test_a_client_reset_empties_the_memory_before_the_next_frame_offered() -> No
 def test_replayed_frames_give_no_mask_and_bring_the_memory_back() -> None:
     async def scenario() -> None:
         async with serving() as worker:
-            session, notes = opened(worker, Policy.LATEST)
+            session, notes = opened(worker, DropPolicy.LATEST)
             frames = pictures(5)
             for seq in (1, 2):
                 worker.offer(session, Frame(frames[seq], seq, replay=True))
@@ -593,7 +596,7 @@ def test_a_sink_that_raises_harms_nobody() -> None:
     async def scenario() -> None:
         async with serving() as worker:
             broken = Broken()
-            ill = worker.open(broken, policy=Policy.EVERY, window=9)
+            ill = worker.open(broken, policy=DropPolicy.EVERY, window=9)
             session, notes = opened(worker)
             offer(worker, ill, pictures(3))
             offer(worker, session, pictures(3))
@@ -617,7 +620,7 @@ def test_a_sink_may_close_sessions_while_answers_are_handed_on() -> None:
                         worker.close(session)
 
             sinks = (Closing(), Closing())
-            streams += [(worker.open(s, policy=Policy.EVERY, window=9), s) for s in sinks]
+            streams += [(worker.open(s, policy=DropPolicy.EVERY, window=9), s) for s in sinks]
             for session, _ in streams:
                 offer(worker, session, pictures(3))
             for session, _ in streams:
@@ -677,7 +680,7 @@ def test_sixteen_streams_are_served_in_turn() -> None:
 
         async with serving(gate, max_batch=4) as worker:
             sinks = [Ordered(number) for number in range(16)]
-            sessions = [worker.open(sink, policy=Policy.EVERY, window=9) for sink in sinks]
+            sessions = [worker.open(sink, policy=DropPolicy.EVERY, window=9) for sink in sinks]
             for seed, session in enumerate(sessions):
                 offer(worker, session, pictures(5, seed))
             gate.open()
@@ -732,7 +735,7 @@ def test_what_happens_is_measured() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    policy=st.sampled_from(Policy),
+    policy=st.sampled_from(DropPolicy),
     actions=st.lists(
         st.tuples(
             st.integers(0, 2), st.sampled_from(["offer", "offer", "reset", "poison", "pause"])
@@ -742,7 +745,7 @@ def test_what_happens_is_measured() -> None:
     faults=st.dictionaries(st.integers(1, 20), st.sampled_from([die, break_down]), max_size=2),
 )
 def test_every_frame_is_answered_once_under_any_schedule(
-    policy: Policy,
+    policy: DropPolicy,
     actions: list[tuple[int, str]],
     faults: dict[int, Callable[[], None]],
 ) -> None:

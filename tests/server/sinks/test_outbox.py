@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import protocol
+from protocol import DropCause
 from server.errors import EngineFault, TooSlow
-from server.frame import DropCause, Dropped, Frame, Mask
+from server.frame import Dropped, Frame, Mask
 from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from server.frame import DropCause, Dropped
-from server.session import Policy
+from protocol import DropCause, DropPolicy
+from server.frame import Dropped
 from server.sources.packets import Packet
 from server.web.inbox import Inbox
 
@@ -28,27 +28,27 @@ def left(inbox: Inbox) -> list[Packet]:
 
 
 def test_latest_keeps_the_newest() -> None:
-    inbox = Inbox(Policy.LATEST)
+    inbox = Inbox(DropPolicy.LATEST)
     assert inbox.put(packet(1)) == []
     assert inbox.put(packet(2)) == [Dropped(1, DropCause.NEWER)]
     assert [one.seq for one in left(inbox)] == [2]
 
 
 def test_every_keeps_all_in_order() -> None:
-    inbox = Inbox(Policy.EVERY)
+    inbox = Inbox(DropPolicy.EVERY)
     assert [inbox.put(packet(seq)) for seq in range(3)] == [[], [], []]
     assert [one.seq for one in left(inbox)] == [0, 1, 2]
 
 
 def test_a_reset_goes_on_to_the_packet_that_takes_its_place() -> None:
-    inbox = Inbox(Policy.LATEST)
+    inbox = Inbox(DropPolicy.LATEST)
     inbox.put(packet(1, reset=True))
     inbox.put(packet(2))
     assert [(one.seq, one.reset) for one in left(inbox)] == [(2, True)]
 
 
 def test_replayed_packets_are_never_lost() -> None:
-    inbox = Inbox(Policy.LATEST)
+    inbox = Inbox(DropPolicy.LATEST)
     inbox.put(packet(1, replay=True))
     inbox.put(packet(2, replay=True))
     assert inbox.put(packet(3)) == []
@@ -69,8 +69,8 @@ def test_take_waits_for_a_packet() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("policy", Policy)
-def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(policy: Policy) -> None:
+@pytest.mark.parametrize("policy", DropPolicy)
+def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(policy: DropPolicy) -> None:
     async def scenario() -> None:
         inbox = Inbox(policy)
         for seq in range(2):
@@ -86,6 +86,6 @@ def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(policy: Po
 
 
 def test_a_packet_that_gives_way_needs_no_room() -> None:
-    inbox = Inbox(Policy.LATEST)
+    inbox = Inbox(DropPolicy.LATEST)
     inbox.put(packet(0))
     asyncio.run(asyncio.wait_for(inbox.room(1), 10))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 import protocol
-from protocol import ProtocolError
+from protocol import DropPolicy, ProtocolError
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadMessage, NoCapacity, TooLarge, Undecodable
 from server.metrics import Metrics
-from server.session import Policy
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.packets import Packet
@@ -77,7 +76,9 @@ def test_open_claims_a_session_as_asked_and_is_answered() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every","budget_ms":250}', 0.0)
         opened = desk.listener.opened
-        assert opened and opened.policy is Policy.EVERY and desk.inbox.policy is Policy.EVERY
+        assert (
+            opened and opened.policy is DropPolicy.EVERY and desk.inbox.policy is DropPolicy.EVERY
+        )
         assert opened.session.budget == 0.25
         (ready,) = await desk.told()
         assert isinstance(ready, protocol.Ready)
@@ -181,7 +182,7 @@ def test_ping_end_and_nonsense() -> None:
 
 def test_a_full_worker_is_told_and_counted() -> None:
     async def scene(desk: Desk) -> None:
-        desk.worker.open(Outbox(1), policy=Policy.LATEST, window=1)
+        desk.worker.open(Outbox(1), policy=DropPolicy.LATEST, window=1)
         with pytest.raises(NoCapacity):
             desk.listener.assume()
         assert b'mastream_rejected_total{reason="no_capacity"} 1.0' in desk.metrics.render()
