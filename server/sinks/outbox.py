@@ -79,7 +79,7 @@ class Outbox(Sink):
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
-            self._tell_lost(tuple(drop.seq for drop in group), protocol.DropCause(cause))
+            self._tell_lost(tuple(drop.seq for drop in group), cause)
 
     def failed(self, seq: int, error: Exception) -> None:
         self.tell(failure(error, seq))
