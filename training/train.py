@@ -28,6 +28,18 @@ from training.datasets import Clip, DataError, camvid, class_shares
 from training.learner import Learner
 from training.settings import RECIPES, TrainSettings, recipe_settings
 
+OVERRIDES: dict[str, type] = {
+    "iterations": int,
+    "batch": int,
+    "clip_length": int,
+    "seed": int,
+    "memory_stride": int,
+    "rate": float,
+    "frozen_stages": int,
+    "still": float,
+}
+"""Fields of a recipe that a flag of the same name replaces."""
+
 
 def train(learner: Learner, clips: list[Clip]) -> Iterator[tuple[int, float]]:
     """Go on from the learner's iteration; yields (iteration, loss) at each batch's end.
@@ -169,17 +181,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recipe", default="default", choices=tuple(RECIPES))
     parser.add_argument("--every", type=int, default=100, help="iterations between checkpoints")
     parser.add_argument("--threads", type=int, help="CPU threads")
-    for name, kind in (
-        ("iterations", int),
-        ("batch", int),
-        ("clip-length", int),
-        ("seed", int),
-        ("memory-stride", int),
-        ("rate", float),
-        ("frozen-stages", int),
-        ("still", float),
-    ):
-        parser.add_argument(f"--{name}", type=kind)
+    for name, kind in OVERRIDES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--crop", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     return parser.parse_args(arguments)
 
@@ -188,17 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    names = (
-        "iterations",
-        "batch",
-        "clip_length",
-        "seed",
-        "memory_stride",
-        "rate",
-        "frozen_stages",
-        "still",
-    )
-    changes = {name: getattr(given, name) for name in names}
+    changes = {name: getattr(given, name) for name in OVERRIDES}
     crop = tuple(given.crop) if given.crop else None
     try:
         head, encoder = parse_name(given.model)
