@@ -1,8 +1,10 @@
-"""Evaluate a checkpoint or an ONNX artefact on a CamVid split.
+"""Evaluate a checkpoint or an exported file on a split of a dataset.
 
 ``python -m training.evaluate --data DIR --split test --model FILE`` runs every clip in order, its
-memory fed back and emptied where a clip begins, and prints dataset-level mIoU (eq. 6), each
-class's IoU and the accuracy; beside it the same with memory off.
+memory empty where a clip begins, once for each mode of memory: ``with``, ``off``, ``reset`` before
+each frame, or holding only the frame ``itself``. It prints dataset-level mIoU (eq. 6) and each
+class's IoU, the mean of every image's own mIoU, accuracy, video consistency (VC8, VC16) on dense
+clips, and the judge's statistic (eq. 4) where PyTorch runs the network.
 """
 
 from __future__ import annotations
@@ -10,151 +12,137 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from models import artefact, checkpoint
-from models.classes import CAMVID_CLASSES
-from models.spec import ModelSpec
-from server.engines.onnx_rt import OnnxEngine
+from models.spec import ClassLabel
 from server.errors import MastreamError
-from training.datasets import CAMVID_SPLITS, Clip, camvid, read_image, read_label
-from training.metrics import Matrix, accuracy, confusion, iou, mean_iou
-
-Labels = NDArray[np.uint8]
-Step = Callable[[Labels, Any], tuple[Labels, Any]]
-"""(frame (H, W, 3), memory or None) -> labels (H, W) and the memory to keep."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """Something that segments frames of one size with a memory that it hands out."""
-
-    name: str
-    height: int
-    width: int
-    step: Step
+from training import pictures
+from training.changes import Extremes, compare
+from training.datasets import FINDERS, SPLITS, Dataset, open_dataset
+from training.labels import DataError
+from training.passes import Mode, Shot, run
+from training.report import Report, summarise, table
+from training.steppers import RUNTIMES, Stepper, open_model
+from training.tally import Tally, add
 
 
-def open_model(path: Path, size: tuple[int, int], threads: int | None = None) -> Model:
-    """An ``.onnx`` by ONNX Runtime, a ``.pt`` by PyTorch at ``size`` (height, width)."""
-    if path.suffix == ".onnx":
-        engine = OnnxEngine(path, max_batch=1, threads=threads)
-        return Model(path.name, engine.spec.height, engine.spec.width, _onnx_step(engine))
-    network, _, _ = checkpoint.load(path)
-    return Model(path.name, *size, _torch_step(network, size))
+def evaluate(
+    shots: Iterable[Shot], modes: Sequence[Mode], classes: int, kept: int = 0
+) -> tuple[dict[Mode, Tally], Extremes]:
+    """Count every mode's answers; keep the ``kept`` frames that memory helped most, and hurt."""
+    tallies = {mode: Tally.empty(classes) for mode in modes}
+    extremes = Extremes()
+    for shot in shots:
+        tallies = {mode: add(tally, shot, mode) for mode, tally in tallies.items()}
+        if kept:
+            extremes = extremes.with_one_more(compare(shot), kept)
+    return tallies, extremes
 
 
-def _onnx_step(engine: OnnxEngine) -> Step:
-    def step(frame: Labels, memory: Any) -> tuple[Labels, Any]:
-        held = engine.blank() if memory is None else memory
-        masks, memories = engine.step([frame], [held])
-        return masks[0], memories[0]
+def choose_modes(asked: Sequence[Mode] | None, stepper: Stepper, compared: bool) -> list[Mode]:
+    """The modes to run: by default with memory and with memory off, where there is any.
 
-    return step
-
-
-def _torch_step(network: Any, size: tuple[int, int]) -> Step:
-    @torch.no_grad()
-    def step(frame: Labels, memory: Any) -> tuple[Labels, Any]:
-        held = network.encoder.blank(1, *size, torch.zeros(())) if memory is None else memory
-        mask, kept = network.step(torch.from_numpy(frame[None]), held)
-        return mask[0].numpy(), kept
-
-    return step
+    Raises DataError where the model or ``compared``, a wish for pictures, does not allow them.
+    """
+    modes = list(asked or ([Mode.WITH, Mode.OFF] if stepper.frames else [Mode.OFF]))
+    if not stepper.frames and modes != [Mode.OFF]:
+        raise DataError(f"{stepper.name} has no memory: --memory off is all it can do")
+    if compared and not {Mode.WITH, Mode.OFF} <= set(modes):
+        raise DataError("pictures compare --memory with,off: ask for both")
+    return modes
 
 
-def evaluate(model: Model, clips: Sequence[Clip], classes: int, with_memory: bool) -> Matrix:
-    """The confusion matrix (classes, classes) over all clips, at the labels' own size."""
-    matrix = np.zeros((classes, classes), np.int64)
-    samples = sum(len(clip) for clip in clips)
-    label = "with memory" if with_memory else "memory off"
-    bar = iter(track(range(samples), label, disable=not sys.stderr.isatty()))
-    for clip in clips:
-        memory = None
-        for sample in clip.samples:
-            next(bar, None)
-            truth = read_label(sample)
-            frame = cv2.resize(
-                read_image(sample), (model.width, model.height), interpolation=cv2.INTER_AREA
-            )
-            guess, memory = model.step(frame.astype(np.uint8), memory if with_memory else None)
-            guess = cv2.resize(guess, truth.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(
-                np.uint8
-            )
-            matrix += confusion(truth, guess, classes)
-    return matrix
+def check_classes(known: Sequence[ClassLabel], dataset: Dataset) -> None:
+    """Raises DataError where a model's classes are not the dataset's."""
+    if [c.name for c in known] != [c.name for c in dataset.classes]:
+        raise DataError(
+            f"the model knows {len(known)} classes, {known[0].name} and so on; {dataset.name} has "
+            f"{len(dataset.classes)}, {dataset.classes[0].name} and so on: give another --dataset"
+        )
 
 
-def report(matrices: dict[str, Matrix], names: Sequence[str]) -> dict[str, Any]:
-    """Percentages of each setting, ready for JSON."""
-    return {
-        setting: {
-            "miou": round(100 * mean_iou(matrix), 2),
-            "accuracy": round(100 * accuracy(matrix), 2),
-            "iou": {n: round(100 * v, 2) for n, v in zip(names, iou(matrix), strict=True)},
-        }
-        for setting, matrix in matrices.items()
-    }
-
-
-def show(results: dict[str, Any], title: str) -> None:
-    """The report as a table on the screen."""
-    table = Table("", *results, title=title)
-    for row in ("miou", "accuracy"):
-        table.add_row(row, *(f"{r[row]:.2f}" for r in results.values()), end_section=row != "miou")
-    for name in next(iter(results.values()))["iou"]:
-        table.add_row(name, *(f"{r['iou'][name]:.2f}" for r in results.values()))
-    Console().print(table)
-
-
-def has_memory(path: Path) -> bool:
-    """Does the model remember anything?"""
-    if path.suffix == ".onnx":
-        spec: ModelSpec = artefact.read_spec(artefact.read(path))
-        return bool(spec.memory)
-    return checkpoint.load(path)[1].options is not None
+def carry_out(given: argparse.Namespace) -> None:
+    """Evaluate, then publish. Raises ValueError, OSError or MastreamError, in one sentence."""
+    dataset = open_dataset(given.dataset, given.data)
+    clips = dataset.clips(given.split)
+    size = (given.size[0], given.size[1]) if given.size else None
+    stepper, classes = open_model(given.model, size, given.runtime, given.threads)
+    check_classes(classes, dataset)
+    modes = choose_modes(given.memory, stepper, given.pictures is not None)
+    shots = shown(run(stepper, clips, modes), sum(map(len, clips)))
+    kept = given.frames if given.pictures else 0
+    tallies, extremes = evaluate(shots, modes, len(classes), kept)
+    data = f"{dataset.name} {given.split}"
+    publish(summarise(stepper, data, clips, classes, tallies), given.json)
+    if given.pictures:
+        lines = pictures.save(extremes, given.pictures, classes, not given.no_image)
+        print("\n".join(lines))
 
 
 def main(arguments: list[str] | None = None) -> int:
+    try:
+        carry_out(parse(arguments))
+    except (ValueError, OSError, MastreamError) as error:
+        print(f"training.evaluate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def publish(report: Report, path: Path | None) -> None:
+    """The table on the screen, and the same as JSON in a file."""
+    Console().print(table(report))
+    for reason in report.left_out:
+        print(f"left out: {reason}")
+    if path:
+        path.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+
+
+def shown(shots: Iterator[Shot], frames: int) -> Iterator[Shot]:
+    """With a bar on a terminal."""
+    yield from track(shots, "evaluating", total=frames, disable=not sys.stderr.isatty())
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m training.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="CamVid in the SegNet layout")
-    parser.add_argument("--split", default="test", choices=CAMVID_SPLITS)
+    parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--dataset", default="camvid", choices=tuple(FINDERS))
+    parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--model", type=Path, required=True, help="a .pt or an .onnx of ours")
-    parser.add_argument("--size", type=int, nargs=2, default=(352, 480), metavar=("H", "W"))
+    parser.add_argument(
+        "--memory", type=_modes, metavar="MODE,...", help=f"of {', '.join(Mode)}; default with,off"
+    )
+    parser.add_argument(
+        "--runtime", choices=RUNTIMES, help="default: onnx for an .onnx, torch for a .pt"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="in PyTorch; default the model's own"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
-    given = parser.parse_args(arguments)
-    names = [c.name for c in CAMVID_CLASSES]
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw frames there")
+    parser.add_argument(
+        "--frames", type=int, default=3, help="how many that memory helped most, and hurt most"
+    )
+    parser.add_argument(
+        "--no-image", action="store_true", help="draw labels only, none of the dataset's pictures"
+    )
+    return parser.parse_args(arguments)
+
+
+def _modes(text: str) -> list[Mode]:
     try:
-        clips = camvid(given.data, given.split)
-        model = open_model(given.model, tuple(given.size), given.threads)
-        settings = {"memory off": False} | (
-            {"with memory": True} if has_memory(given.model) else {}
-        )
-        matrices = {s: evaluate(model, clips, len(names), on) for s, on in settings.items()}
-    except (ValueError, OSError, MastreamError) as error:
-        print(f"training.evaluate: {error}", file=sys.stderr)
-        return 1
-    results = report(matrices, names)
-    show(results, f"{model.name} on CamVid {given.split}, {sum(map(len, clips))} frames")
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=1) + "\n")
-    return 0
+        return [Mode(word) for word in dict.fromkeys(text.split(","))]
+    except ValueError as error:
+        choices = ", ".join(Mode)
+        raise argparse.ArgumentTypeError(f"{text}: the modes are {choices}") from error
 
 
 if __name__ == "__main__":

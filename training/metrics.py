@@ -1,4 +1,4 @@
-"""Dataset-level metrics from one confusion matrix (the paper's eq. 6)."""
+"""Metrics from confusion matrices: dataset-level (the paper's eq. 6) and image by image."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ def iou(matrix: Matrix) -> NDArray[np.float64]:
 
 
 def mean_iou(matrix: Matrix) -> float:
-    """Mean over the classes that occur."""
-    return float(np.nanmean(iou(matrix)))
+    """Mean over the classes that occur; NaN where nothing is labelled.
+
+    Of one image's matrix: what the release averages over images.
+    """
+    shares = iou(matrix)
+    return float(shares[~np.isnan(shares)].mean()) if not np.isnan(shares).all() else float("nan")
 
 
 def accuracy(matrix: Matrix) -> float:
