@@ -12,10 +12,10 @@ import torch
 from onnx import ModelProto, numpy_helper
 from torch import Tensor, nn
 
-from models.artefact import RECIPE_KEY
+from models.artefact import RECIPE_KEY, is_served
 from models.build import Recipe
 from models.layers import fold_norms
-from models.memory import PCMA, Attend, attend
+from models.memory import PCMA, Attend, Attends, attend
 from models.segmenter import Segmenter
 from models.spec import METADATA_KEY, ModelSpec
 
@@ -121,8 +121,9 @@ def _export(
 def _attend_by(network: nn.Module, function: Attend, narrow: bool = False) -> None:
     """``narrow`` pads keys only to the next multiple of 8: where unequal widths are no slower."""
     for module in network.modules():
-        if isinstance(module, PCMA):
+        if isinstance(module, Attends):
             module.attend = function
+        if isinstance(module, PCMA):
             module.attended_width = module.width
             if narrow:
                 module.attended_width = min(module.width, -(-(module.key_width + 1) // 8) * 8)
@@ -133,7 +134,7 @@ def _keep_names(model: ModelProto, network: Segmenter) -> None:
     artefact is also a source."""
     held = {initialiser.name for initialiser in model.graph.initializer}
     for name, tensor in network.state_dict().items():
-        if name not in held and not name.endswith("num_batches_tracked"):
+        if name not in held and is_served(name):
             model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
 
 

@@ -16,6 +16,7 @@ from onnx import ModelProto, numpy_helper
 from torch import Tensor
 
 from models.build import Recipe, build
+from models.heads.base import TRAINING_ONLY
 from models.layers import fold_norms
 from models.segmenter import Segmenter
 from models.spec import METADATA_KEY, ModelSpec, SpecError
@@ -68,11 +69,14 @@ def read(path: Path) -> ModelProto:
 
 
 def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
-    """Every parameter and buffer of ``network`` out of the file, in float32."""
+    """Every parameter and buffer of ``network`` out of the file, in float32.
+
+    What only training needs is not in it and stays as ``network`` has it.
+    """
     held = {i.name: i for i in model.graph.initializer}
     weights = {}
     for name, wanted in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):
+        if not is_served(name):
             weights[name] = wanted
         elif f"{name}.int8" in held:
             scale = _tensor(held[f"{name}.scale"])
@@ -80,6 +84,11 @@ def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
         else:
             weights[name] = _tensor(held[f"{name}.fp16" if f"{name}.fp16" in held else name])
     return weights
+
+
+def is_served(name: str) -> bool:
+    """Does a file hold the weight ``name``? Not a norm's counter, not an auxiliary head."""
+    return not name.endswith("num_batches_tracked") and not name.startswith(TRAINING_ONLY)
 
 
 def _tensor(initialiser: onnx.TensorProto) -> Tensor:

@@ -13,6 +13,10 @@ from models.segmenter import MaResNet50, Segmenter
 
 HEADS = {
     "deeplabv3plus": "models.heads.deeplabv3plus:DeepLabV3Plus",
+    "pspnet": "models.heads.pspnet:PSPNet",
+    "pspnet1024": "models.heads.pspnet:PSPNet1024",
+    "sfnet": "models.heads.sfnet:SFNet",
+    "dnlnet": "models.heads.dnlnet:DNLNet",
 }
 ENCODERS = ("resnet50", "resnet50_vd", "ma-resnet50", "ma-resnet50_vd")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -40,12 +42,62 @@ class SeparableConv(nn.Sequential):
         super().__init__(OrderedDict(depthwise=depthwise, pointwise=ConvBN(c_in, c_out, 1)))
 
 
-def resize(x: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
-    """Bilinear, half-pixel centres, to the height and width of ``like``."""
+class PyramidPooling(nn.Module):
+    """Means over 1, 4, 9 and 36 parts of the map, beside the map itself, fused by a 3x3
+    convolution (Zhao et al. 2017): (B, c_in, h, w) -> (B, c_out, h, w)."""
+
+    BINS = (1, 2, 3, 6)
+
+    def __init__(self, c_in: int, c_out: int, align_corners: bool = False) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        reduced = c_in // len(self.BINS)
+        self.branches = nn.ModuleList([ConvBN(c_in, reduced, 1) for _ in self.BINS])
+        self.fuse = ConvBN(c_in + reduced * len(self.BINS), c_out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = zip(self.branches, pool(x, self.BINS), strict=True)
+        parts = [resize(branch(part), x, self.align_corners) for branch, part in pooled]
+        fused: Tensor = self.fuse(torch.cat([x, *reversed(parts)], dim=1))
+        return fused
+
+
+def pool(x: Tensor, bins: Sequence[int]) -> list[Tensor]:
+    """Adaptive average pooling (B, c, h, w) -> (B, c, b, b) for each b of ``bins``, in float32.
+
+    It is P_h X P_w^T with two constant matrices: exact at every size, where exporters of
+    adaptive pooling are wrong off the traced one.
+    """
+    height, width = x.shape[2:]
+    columns = torch.cat([pooling_matrix(width, b, x.device) for b in bins])
+    with exactly(x):
+        means = torch.split(x.float() @ columns.T, list(bins), dim=3)
+        rows = [pooling_matrix(height, b, x.device) for b in bins]
+        return [(p @ mean).to(x.dtype) for p, mean in zip(rows, means, strict=True)]
+
+
+def pooling_matrix(length: int, bins: int, device: torch.device) -> Tensor:
+    """P (bins, length): row i takes the mean of all cells that touch the i-th part of the line."""
+    cell = torch.arange(length, device=device)
+    part = torch.arange(bins, device=device)[:, None]
+    touches = ((cell + 1) * bins > part * length) & (cell * bins < (part + 1) * length)
+    return touches.float() / touches.sum(dim=1, keepdim=True)
+
+
+def exactly(x: Tensor) -> AbstractContextManager[object]:
+    """Autocast off on ``x``'s device, where it was on: float32 stays float32."""
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
+def resize(x: Tensor, like: Tensor | tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear, half-pixel centres unless corners are aligned, to ``like``'s height and width."""
     size = like if isinstance(like, tuple) else (like.shape[2], like.shape[3])
     if (x.shape[2], x.shape[3]) == size:
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
 
 
 def norm_after(name: str, modules: Mapping[str, nn.Module]) -> nn.BatchNorm2d | None:

@@ -106,7 +106,15 @@ class Enhanced(NamedTuple):
     judge: Tensor
 
 
-class PCMA(nn.Module):
+class Attends(nn.Module):
+    """A module with attention in it, whose kernel the export chooses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend: Attend = attend
+
+
+class PCMA(Attends):
     """One stage's attention to its memory: feature (B, c, h, w) -> the same shape, enhanced."""
 
     def __init__(self, channels: int, options: MemoryOptions) -> None:
@@ -119,7 +127,6 @@ class PCMA(nn.Module):
         self.key_conv = nn.Conv2d(self.width, self.key_width, 3, stride, 1, bias=False)
         self.key_bn = nn.BatchNorm2d(self.key_width)
         self.norm = nn.BatchNorm2d(self.width) if options.enhanced_norm else nn.Identity()
-        self.attend: Attend = attend
         self.attended_width = self.width
 
     def tokens(self, height: int, width: int) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.heads.base import ReleasePath
 from models.layers import norm_after
 from models.segmenter import Segmenter
 
@@ -43,9 +44,10 @@ class ReleaseError(ValueError):
 
 @dataclass(frozen=True)
 class Pair:
-    """A convolution and the batch norm behind it: the release's path, and our two modules."""
+    """A convolution and the batch norm behind it: the release's paths, and our two modules."""
 
-    path: str
+    conv_path: str
+    norm_path: str
     conv: nn.Conv2d
     norm: nn.BatchNorm2d
     biased: bool
@@ -71,14 +73,11 @@ def walk(network: Segmenter) -> Iterator[Pair | Alone]:
             continue
         norm = norm_after(name, modules)
         if norm is None:
-            yield Alone(_head_path(network, name)[0], module)
+            yield Alone(_release_path(network, name).theirs, module)
             continue
         paired.add(id(norm))
-        path = next((to(m) for at, to in PAIR_PATHS if (m := re.fullmatch(at, name))), None)
-        biased = False
-        if path is None:
-            path, biased = _head_path(network, name)
-        yield Pair(path, module, norm, biased)
+        path = _release_path(network, name)
+        yield Pair(path.theirs + path.conv, path.theirs + path.norm, module, norm, path.biased)
     for name, module in modules.items():
         if isinstance(module, nn.BatchNorm2d) and id(module) not in paired:
             found = re.fullmatch(r"encoder\.pcma\.(\d)\.norm", name)
@@ -87,11 +86,14 @@ def walk(network: Segmenter) -> Iterator[Pair | Alone]:
             yield Alone(f"backbone.{MEMORY_NAMES[int(found[1])]}.bn_relu.0", module)
 
 
-def _head_path(network: Segmenter, name: str) -> tuple[str, bool]:
-    """The release's path of a head's convolution, and whether it has a bias there."""
-    for at, path, biased in network.head.release_paths:
-        if found := re.fullmatch(at, name.removeprefix("head.")):
-            return "head." + found.expand(path), biased
+def _release_path(network: Segmenter, name: str) -> ReleasePath:
+    """Where the release keeps our convolution ``name``."""
+    for at, to in PAIR_PATHS:
+        if found := re.fullmatch(at, name):
+            return ReleasePath(name, to(found))
+    for path in network.head.release_paths:
+        if found := re.fullmatch(f"head\\.{path.ours}", name):
+            return path._replace(theirs="head." + found.expand(path.theirs))
     raise ReleaseError(f"the release has no counterpart of {name}")
 
 
@@ -100,10 +102,10 @@ def release_shapes(network: Segmenter) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for item in walk(network):
         if isinstance(item, Pair):
-            shapes[f"{item.path}._conv.weight"] = tuple(item.conv.weight.shape)
+            shapes[f"{item.conv_path}.weight"] = tuple(item.conv.weight.shape)
             if item.biased:
-                shapes[f"{item.path}._conv.bias"] = (item.conv.out_channels,)
-            shapes |= _norm_shapes(f"{item.path}._batch_norm", item.norm)
+                shapes[f"{item.conv_path}.bias"] = (item.conv.out_channels,)
+            shapes |= _norm_shapes(item.norm_path, item.norm)
         elif isinstance(item.module, nn.Conv2d):
             shapes[f"{item.path}.weight"] = tuple(item.module.weight.shape)
             if item.module.bias is not None:
@@ -126,11 +128,11 @@ def load_release(network: Segmenter, state: Mapping[str, Tensor]) -> None:
     _check(release_shapes(network), state)
     for item in walk(network):
         if isinstance(item, Pair):
-            item.conv.weight.copy_(state[f"{item.path}._conv.weight"])
-            _load_norm(item.norm, f"{item.path}._batch_norm", state)
+            item.conv.weight.copy_(state[f"{item.conv_path}.weight"])
+            _load_norm(item.norm, item.norm_path, state)
             if item.biased:
                 assert item.norm.running_mean is not None
-                item.norm.running_mean -= state[f"{item.path}._conv.bias"]
+                item.norm.running_mean -= state[f"{item.conv_path}.bias"]
         elif isinstance(item.module, nn.Conv2d):
             item.module.weight.copy_(state[f"{item.path}.weight"])
             if item.module.bias is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.heads.base import Head
+from models.heads.base import Head, ReleasePath
 from models.layers import ConvBN, SeparableConv, resize
 
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
@@ -18,17 +18,21 @@ class DeepLabV3Plus(Head):
 
     stages = (1, 4)
     release_paths = (
-        (r"aspp\.branches\.0\.conv", r"aspp.aspp_blocks.0", True),
-        (r"aspp\.branches\.(\d)\.depthwise\.conv", r"aspp.aspp_blocks.\1.depthwise_conv", True),
-        (r"aspp\.branches\.(\d)\.pointwise\.conv", r"aspp.aspp_blocks.\1.piontwise_conv", True),
-        (r"aspp\.image\.conv", r"aspp.global_avg_pool.1", False),
-        (r"aspp\.project\.conv", r"aspp.conv_bn_relu", True),
-        (r"low_level\.conv", r"decoder.conv_bn_relu1", True),
-        (r"fuse1\.depthwise\.conv", r"decoder.conv_bn_relu2.depthwise_conv", True),
-        (r"fuse1\.pointwise\.conv", r"decoder.conv_bn_relu2.piontwise_conv", True),
-        (r"fuse2\.depthwise\.conv", r"decoder.conv_bn_relu3.depthwise_conv", True),
-        (r"fuse2\.pointwise\.conv", r"decoder.conv_bn_relu3.piontwise_conv", True),
-        (r"classify", r"decoder.conv", True),
+        ReleasePath(r"aspp\.branches\.0\.conv", r"aspp.aspp_blocks.0", True),
+        ReleasePath(
+            r"aspp\.branches\.(\d)\.depthwise\.conv", r"aspp.aspp_blocks.\1.depthwise_conv", True
+        ),
+        ReleasePath(
+            r"aspp\.branches\.(\d)\.pointwise\.conv", r"aspp.aspp_blocks.\1.piontwise_conv", True
+        ),
+        ReleasePath(r"aspp\.image\.conv", r"aspp.global_avg_pool.1"),
+        ReleasePath(r"aspp\.project\.conv", r"aspp.conv_bn_relu", True),
+        ReleasePath(r"low_level\.conv", r"decoder.conv_bn_relu1", True),
+        ReleasePath(r"fuse1\.depthwise\.conv", r"decoder.conv_bn_relu2.depthwise_conv", True),
+        ReleasePath(r"fuse1\.pointwise\.conv", r"decoder.conv_bn_relu2.piontwise_conv", True),
+        ReleasePath(r"fuse2\.depthwise\.conv", r"decoder.conv_bn_relu3.depthwise_conv", True),
+        ReleasePath(r"fuse2\.pointwise\.conv", r"decoder.conv_bn_relu3.piontwise_conv", True),
+        ReleasePath(r"classify", r"decoder.conv", True),
     )
 
     def __init__(self, channels: Sequence[int], classes: int, output_stride: int) -> None:

@@ -1,0 +1,45 @@
+"""PSPNet (Zhao et al. 2017) in the layer list of PaddleSeg: pyramid pooling on C4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from models.heads.base import ReleasePath, SupervisedHead
+from models.layers import PyramidPooling
+
+
+class PSPNet(SupervisedHead):
+    """Reads C4, and C3 while training; logits (B, classes, h4, w4) at C4's size.
+
+    ``width`` channels leave the pyramid: 512 as in the authors' code and most others.
+    """
+
+    width: ClassVar[int] = 512
+    release_paths = (
+        ReleasePath(r"pyramid\.branches\.(\d)\.conv", r"psp_module.stages.\1.1", True),
+        ReleasePath(r"pyramid\.fuse\.conv", r"psp_module.conv_bn_relu2", True),
+        ReleasePath(r"classify", r"conv"),
+        ReleasePath(r"supervision\.reduce\.conv", r"auxlayer.conv_bn_relu", True),
+        ReleasePath(r"supervision\.classify", r"auxlayer.conv"),
+    )
+
+    def __init__(self, channels: Sequence[int], classes: int, output_stride: int) -> None:
+        del output_stride
+        super().__init__(channels, classes)
+        self.pyramid = PyramidPooling(channels[3], self.width)
+        self.dropout = nn.Dropout2d(0.1)
+        self.classify = nn.Conv2d(self.width, classes, 1)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """C1..C4 -> logits at C4's size."""
+        logits: Tensor = self.classify(self.dropout(self.pyramid(features[3])))
+        return logits
+
+
+class PSPNet1024(PSPNet):
+    """PSPNet in PaddleSeg's own width: for its checkpoints."""
+
+    width = 1024
