@@ -1,0 +1,147 @@
+"""What the network costs, counted from its own modules on meta tensors: nothing is computed.
+
+The unit is G of multiply-accumulates (MACs). Table 4 of the paper counts differently: the key
+convolution at full resolution and twice (for query and memory alike), and only the attention's two
+products at the half resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import memory
+from models.backbone import ResNet50
+from models.build import HEADS, Recipe, build
+from models.memory import PCMA, MemoryOptions, StageFifo, attend
+
+SIZE = 640
+OUTPUT_STRIDE = 8
+CLASSES = 11
+FRAMES = (1, 2, 3)
+RATIOS = (0.125, 0.25, 0.5)
+KEY_CONV_G = 45.2985
+"""Of the key convolution at full resolution, over r squared."""
+ATTENTION_G = 21.62688
+"""Of the attention, over r T."""
+
+
+@dataclass(frozen=True)
+class MemoryCost:
+    """What the memory of stages 1-3 adds to one frame at 640x640, output stride 8, in G.
+
+    ``counted`` as the paper counts; the others are true MACs: ``full`` convolves at full
+    resolution as the release does, ``strided`` with our strided convolution, ``ours`` is a whole
+    step of ours, its keys padded to the values' width.
+    """
+
+    frames: int
+    ratio: float
+    counted: float
+    full: float
+    strided: float
+    ours: float
+
+    @property
+    def printed(self) -> float:
+        """The paper's Table 4, by the closed form that fits its nine cells within 0.015."""
+        return 2 * KEY_CONV_G * self.ratio**2 + ATTENTION_G * self.ratio * self.frames
+
+
+@dataclass(frozen=True)
+class HeadCost:
+    """Parameters and G of one head at 640x640, output stride 8, 11 classes, as it is served: what
+    serves only an auxiliary loss is left out."""
+
+    head: str
+    parameters: int
+    cost: float
+
+
+def macs(compute: Callable[[], object]) -> float:
+    """G of multiply-accumulates of every product and convolution that ``compute`` would do."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        compute()
+    return float(counter.get_total_flops()) / 2 / 1e9
+
+
+@cache
+@torch.no_grad()
+def trunk_maps() -> tuple[float, tuple[Tensor, ...]]:
+    """G of ResNet50-vd's convolutions, and its maps C1..C4 as meta tensors."""
+    with torch.device("meta"):
+        trunk = ResNet50(OUTPUT_STRIDE, vd=True).eval()
+        image = torch.empty(1, 3, SIZE, SIZE)
+        return macs(lambda: trunk(image)), trunk(image)
+
+
+def memory_cost(frames: int, ratio: float) -> MemoryCost:
+    """The cost of a full memory of ``frames`` frames over ``ratio`` of the channels."""
+    options = memory.options("release", frames=frames, ratio=ratio)
+    assert options.stages, "the release names its stages"
+    features = {stage: trunk_maps()[1][stage - 1] for stage in options.stages}
+    with torch.device("meta"):
+        full, strided, attention, ours = (
+            sum(cost(feature, options) for feature in features.values())
+            for cost in (_full_key, _strided_key, _attention, _whole)
+        )
+    return MemoryCost(
+        frames, ratio, 2 * full + attention, full + attention, strided + attention, ours
+    )
+
+
+def _full_key(feature: Tensor, options: MemoryOptions) -> float:
+    module = PCMA(feature.shape[1], options)
+    module.key_conv.stride = (1, 1)
+    return macs(lambda: module.key_conv(feature[:, -module.width :]))
+
+
+def _strided_key(feature: Tensor, options: MemoryOptions) -> float:
+    module = PCMA(feature.shape[1], options)
+    return macs(lambda: module.key_conv(feature[:, -module.width :]))
+
+
+def _attention(feature: Tensor, options: MemoryOptions) -> float:
+    """Both products, keys as narrow as they are."""
+    module = PCMA(feature.shape[1], options)
+    fifo = _fifo(module, feature)
+    keys, values = (entries.flatten(1, 2) for entries in fifo)
+    return macs(lambda: attend(fifo.key[:, 0], keys, values))
+
+
+def _whole(feature: Tensor, options: MemoryOptions) -> float:
+    module = PCMA(feature.shape[1], options).eval()
+    count = torch.full((1,), options.frames)
+    return macs(lambda: module(feature, _fifo(module, feature), count))
+
+
+def _fifo(module: PCMA, feature: Tensor) -> StageFifo:
+    slots = (1, module.options.frames, module.tokens(*feature.shape[2:]))
+    return StageFifo(torch.empty(*slots, module.key_width), torch.empty(*slots, module.width))
+
+
+def head_costs() -> Iterator[HeadCost]:
+    """Every head of models.build, in its order."""
+    return map(head_cost, HEADS)
+
+
+def head_cost(name: str) -> HeadCost:
+    maps = trunk_maps()[1]
+    head = build(Recipe(name, "resnet50", CLASSES, OUTPUT_STRIDE)).head.to("meta").eval()
+    called: set[nn.Module] = set()
+    for module in head.modules():
+        module.register_forward_pre_hook(lambda module, _: called.add(module))
+    cost = macs(lambda: head(maps))
+    parameters = sum(p.numel() for m in called for p in m.parameters(recurse=False))
+    return HeadCost(name, parameters, cost)
+
+
+def trunk_parameters() -> int:
+    """Of ResNet50-vd, its classifier left out."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in ResNet50(OUTPUT_STRIDE, vd=True).parameters())

@@ -1,0 +1,51 @@
+"""A table of text, on the screen or in Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+UNKNOWN = "-"
+"""What stands where there is no number."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows are as long as ``columns``; ``notes`` are sentences that stand below."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            assert len(row) == len(self.columns), f"{row} does not fit {self.columns}"
+
+
+def on_screen(sheet: Sheet) -> RenderableType:
+    table = Table(title=escape(sheet.title), title_justify="left", box=SIMPLE_HEAD)
+    for column in sheet.columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*map(escape, row))
+    return Group(table, *map(escape, sheet.notes), "")
+
+
+def in_markdown(sheet: Sheet) -> str:
+    """A heading, a table and a list of notes, as GitHub reads them."""
+    lines = [sheet.columns, ("---",) * len(sheet.columns), *sheet.rows]
+    parts = [
+        f"### {sheet.title}",
+        "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines),
+        "\n".join(f"- {note}" for note in sheet.notes),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
