@@ -135,7 +135,21 @@ class PCMA(Attends):
         return -(-height // stride) * -(-width // stride)
 
     def forward(self, feature: Tensor, fifo: StageFifo, count: Tensor) -> Enhanced:
-        """``count`` (B,) int64: entries of ``fifo`` that are filled. Slots beyond never matter."""
+        """``count`` (B,) int64: entries of ``fifo`` that are filled. Slots beyond never matter.
+
+        Under autocast it computes in float32 all the same, since bf16 keys put logits off by 3e-2:
+        entries and ``judge`` are float32 then, the map has the feature's own type.
+        """
+        device = feature.device.type
+        if not autocasts(device):
+            return self.enhance(feature, fifo, count)
+        with torch.autocast(device, enabled=False):
+            exact = StageFifo(fifo.key.float(), fifo.value.float())
+            enhanced = self.enhance(feature.float(), exact, count)
+        return enhanced._replace(feature=enhanced.feature.to(feature.dtype))
+
+    def enhance(self, feature: Tensor, fifo: StageFifo, count: Tensor) -> Enhanced:
+        """:meth:`forward` in the types of what is given."""
         passed, sel = torch.split(feature, [feature.shape[1] - self.width, self.width], dim=1)
         key = self.encode_key(sel)
         recalled = self.norm_recalled(self.recall(key, fifo, count), feature, count)
@@ -204,6 +218,11 @@ class PCMA(Attends):
         """
         rest = self.attended_width - self.key_width - 1
         return F.pad(torch.cat([x, spare], dim=-1), (0, rest))
+
+
+def autocasts(device: str) -> bool:
+    """Is autocast on for this type of device? Some types, meta among them, know none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

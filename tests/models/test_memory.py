@@ -226,3 +226,42 @@ def test_presets_are_the_tables_columns() -> None:
     with pytest.raises(ValueError, match="default, paper, release"):
         options("papers")
     assert memory.MemoryOptions().selected(256) == 64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("changes", [{}, {"key_norm": "none", "memory_value": "enhanced"}])
+@torch.no_grad()
+def test_under_autocast_memory_computes_in_float32(
+    dtype: torch.dtype, changes: dict[str, object]
+) -> None:
+    module, x = make(**changes), feature().to(dtype)
+    held = fifo(module, 1)
+    exact = module(x.float(), held, torch.tensor([2]))
+    with torch.autocast("cpu", dtype):
+        ours = module(x, held, torch.tensor([2]))
+    for name in ("key", "value", "judge"):
+        assert torch.equal(getattr(ours, name), getattr(exact, name)), name
+    assert ours.feature.dtype == dtype
+    assert torch.equal(ours.feature, exact.feature.to(dtype))
+
+
+def test_under_autocast_gradients_reach_the_key_in_float32() -> None:
+    module, x = make().train(), feature().to(torch.bfloat16)
+    held = fifo(module, 1)
+    module(x.float(), held, torch.tensor([2])).feature.sum().backward()
+    exact = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        enhanced = module(x, held, torch.tensor([2]))
+    enhanced.feature.float().sum().backward()
+    ours = [p.grad for p in module.parameters() if p.grad is not None]
+    assert len(ours) == len(exact) == 5
+    for one, other in zip(ours, exact, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_devices_without_autocast_are_served_too() -> None:
+    module = make().to("meta")
+    held = StageFifo(*(t.to("meta") for t in fifo(module, 1)))
+    shape = module(feature().to("meta"), held, torch.tensor([1], device="meta")).feature.shape
+    assert shape == (1, CHANNELS, HEIGHT, WIDTH)
