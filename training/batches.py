@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.augment import AugmentOptions, Image, apply, draw, drifted
-from training.datasets import Clip, Sample, read_image, read_label
+from training.datasets import Clip, DataError, Sample, read_image, read_label
+from training.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,29 @@ class Step:
     frames: Tensor
     labels: Tensor
     reset: Tensor
+
+    def pinned(self) -> Step:
+        """The same in page-locked memory, from which a GPU takes it without waiting."""
+        return Step(*(t.pin_memory() for t in (self.frames, self.labels, self.reset)))
+
+    def to(self, device: torch.device) -> Step:
+        """The same on ``device``; returns before the copy is done where it is pinned."""
+        return Step(
+            *(t.to(device, non_blocking=True) for t in (self.frames, self.labels, self.reset))
+        )
+
+
+def plan_run(clips: Sequence[Clip], settings: TrainSettings) -> Iterator[list[Window]]:
+    """All batches of a run in order, epoch after epoch, without end.
+
+    Raises DataError where an epoch has not one full batch.
+    """
+    length, stride = settings.clip_length, settings.memory_stride
+    for epoch in count():
+        batches = plan_epoch(clips, length, stride, settings.batch, settings.seed, epoch)
+        if not batches:
+            raise DataError("not one full batch of clips: lower --batch or --clip-length")
+        yield from batches
 
 
 def plan_epoch(

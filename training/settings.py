@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+PRECISIONS = ("fp32", "bf16", "fp16")
+OPTIMISERS = ("adamw", "sgd")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
     """Everything beside the architecture that decides a run's result.
 
-    Learning rates are those of the head and memory; the trunk's is ``trunk_rate`` times as large.
-    ``still`` is the share of clips that are made of one drifting picture. ``frozen_stages`` counts
-    trunk stages (with the stem) that keep their weights.
+    Learning rates are the head's; the trunk's is ``trunk_rate`` times as large, the memory's
+    ``memory_rate`` times. ``still`` is the share of clips that are made of one drifting picture.
+    ``frozen_stages`` counts trunk stages (with the stem) that keep their weights. ``precision`` is
+    autocast's; weights, memory and loss are float32 in all of them.
     """
 
     iterations: int = 1200
@@ -26,23 +30,43 @@ class TrainSettings:
     rate: float = 5e-4
     final_rate: float = 0.0
     trunk_rate: float = 0.3
+    memory_rate: float = 1.0
     weight_decay: float = 0.02
     warm_up: int = 40
     class_balance: float = 0.5
     frozen_stages: int = 1
     frozen_norm: bool = True
     average: float = 0.995
+    precision: str = "fp32"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch", "clip_length", "memory_stride"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+        for name, allowed in (("precision", PRECISIONS), ("optimiser", OPTIMISERS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)}"
+                )
+        if not 0 <= self.frozen_stages <= 4:
+            raise ValueError(f"frozen_stages is 0 to 4, not {self.frozen_stages}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average is a decay below 1, not {self.average}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> TrainSettings:
+        """What :meth:`to_dict` made, by an older version too: fields it lacks get defaults."""
         pairs: dict[str, Any] = {
             key: tuple(given[key]) for key in ("crop", "scale") if key in given
         }
-        return cls(**{**given, **pairs})
+        try:
+            return cls(**{**given, **pairs})
+        except TypeError as error:
+            raise ValueError(f"settings of another version of mastream: {error}") from error
 
 
 RECIPES = {
@@ -64,6 +88,9 @@ RECIPES = {
     ),
 }
 
+FREEZES = {"trunk": {"frozen_stages": 4, "frozen_norm": True}}
+"""By name: what keeps its weights and statistics, as changes of a recipe."""
+
 
 def recipe_settings(name: str, **changes: Any) -> TrainSettings:
     """A named recipe with the fields that are not None changed."""
@@ -79,3 +106,8 @@ def learning_rate(settings: TrainSettings, iteration: int) -> float:
     done = (iteration - settings.warm_up) / max(1, settings.iterations - settings.warm_up)
     fall = (1 - min(done, 1.0)) ** 0.9
     return float(settings.final_rate + (settings.rate - settings.final_rate) * fall)
+
+
+def rate_shares(settings: TrainSettings) -> dict[str, float]:
+    """What part of the network learns at how much of :func:`learning_rate`."""
+    return {"head": 1.0, "trunk": settings.trunk_rate, "memory": settings.memory_rate}
