@@ -65,10 +65,10 @@ class Keeper:
     def keep_better(self, learner: Learner, found: Best, best: Best) -> Best:
         """Write ``best.pt`` (the averaged weights, nothing to go on from) where ``found`` is
         better than ``best``; returns the better one."""
-        if found.miou <= best.miou:
-            return best
-        self._write(self.best, learner, found, training={"iteration": found.iteration})
-        return found
+        if found.miou > best.miou:  # NaN, where nothing is labelled, is not
+            self._write(self.best, learner, found, training={"iteration": found.iteration})
+            return found
+        return best
 
     def _write(self, path: Path, learner: Learner, best: Best, training: dict[str, Any]) -> None:
         checkpoint.save(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from models.build import Recipe, build
+from models.segmenter import Memory
 from training.batches import Step
-from training.learner import Learner
+from training.datasets import VOID
+from training.learner import Learner, part_of
 from training.settings import TrainSettings
 
 SETTINGS = replace(TrainSettings(), iterations=10, warm_up=1, frozen_stages=1)
@@ -31,8 +34,8 @@ def taught() -> tuple[Learner, dict[str, torch.Tensor], list[list[int]]]:
     before = {name: t.clone() for name, t in learner.network.state_dict().items()}
     memory, counts = learner.network.encoder.blank(2, *SIZE, torch.ones(())), []
     for step in (make_step(True, True), make_step(False, True)):
-        loss, memory = learner.learn(step, memory)
-        assert loss > 0
+        learned, memory = learner.learn(step, memory)
+        assert learned.loss > 0
         counts.append(memory.count.tolist())
     return learner, before, counts
 
@@ -67,3 +70,94 @@ def test_the_average_lies_between_what_was_and_what_is(
     average = learner.average[name]
     assert (average - now).abs().max() < (before[name] - now).abs().max()
     assert not torch.equal(average, now)
+
+
+NAME = "head.classify.weight"
+
+
+def classifier(learner: Learner) -> torch.Tensor:
+    return learner.network.state_dict()[NAME]
+
+
+def small(**changes: Any) -> Learner:
+    """A learner whose trunk is frozen, so that tests are quick."""
+    torch.manual_seed(0)
+    settings = replace(SETTINGS, **{"batch": 2, "crop": SIZE, "frozen_stages": 4} | changes)
+    return Learner(build(Recipe(output_stride=32)), settings, torch.ones(11))
+
+
+def taught_twice(learner: Learner) -> tuple[list[float], Memory]:
+    torch.manual_seed(1)
+    memory, losses = learner.blank(), []
+    for step in (make_step(True, True), make_step(False, False)):
+        learned, memory = learner.learn(step, memory)
+        losses.append(float(learned.loss))
+    return losses, memory
+
+
+def test_half_precision_learns_what_single_does_and_remembers_in_float32() -> None:
+    exact, _ = taught_twice(small())
+    for precision in ("bf16", "fp16"):
+        learner = small(precision=precision)
+        losses, memory = taught_twice(learner)
+        assert losses == pytest.approx(exact, rel=0.03), precision
+        assert {t.dtype for fifo in memory.fifos for t in fifo} == {torch.float32}
+        assert {p.dtype for p in learner.network.parameters()} == {torch.float32}
+
+
+def test_overflowing_gradients_change_no_weight_and_halve_the_scale() -> None:
+    learner = small(precision="fp16")
+    learner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = classifier(learner).clone()
+    learner.learn(make_step(True, True), learner.blank())
+    assert torch.equal(classifier(learner), before)
+    assert learner.scaler.get_scale() == 2.0**119
+    again = small(precision="fp16")
+    again.restore(learner.average, learner.state())
+    assert again.scaler.get_scale() == 2.0**119
+    assert again.iteration == 1
+
+
+def test_what_an_instant_tells() -> None:
+    learner = small()
+    memory = learner.blank()
+    first, memory = learner.learn(make_step(True, True), memory)
+    second, _ = learner.learn(make_step(False, True), memory)
+    assert first.held.tolist() == [0, 0]
+    assert second.held.tolist() == [1, 0]
+    assert second.judge.keys() == {1, 4}
+    assert all(a.shape == (2,) and 0 <= a.min() <= a.max() <= 1 for a in second.judge.values())
+
+
+def test_an_instant_without_labels_teaches_nothing() -> None:
+    learner = small(weight_decay=0.0)
+    before = classifier(learner).clone()
+    step = make_step(True, True)
+    void = replace(step, labels=torch.full_like(step.labels, VOID))
+    learned, _ = learner.learn(void, learner.blank())
+    assert learned.loss == 0
+    assert torch.equal(classifier(learner), before)
+
+
+def test_each_part_learns_at_its_own_rate() -> None:
+    learner = small(frozen_stages=1, rate=0.1, trunk_rate=0.5, memory_rate=2.0)
+    taught_twice(learner)
+    rates = {
+        part_of(name): group["lr"]
+        for name, parameter in learner.network.named_parameters()
+        for group in learner.optimiser.param_groups
+        if any(parameter is p for p in group["params"])
+    }
+    assert rates["trunk"] == pytest.approx(0.5 * rates["head"])
+    assert rates["memory"] == pytest.approx(2.0 * rates["head"])
+
+
+def test_the_averaged_network_is_one_of_its_own() -> None:
+    learner = small()
+    taught_twice(learner)
+    network = learner.averaged()
+    assert not network.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, learner.average[name]), name
+        assert tensor.data_ptr() != learner.average[name].data_ptr()
+    assert not torch.equal(network.state_dict()[NAME], learner.network.state_dict()[NAME])

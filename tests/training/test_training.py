@@ -1,4 +1,4 @@
-"""Clips, batches, augmentation, metrics, and a run that survives a kill."""
+"""Clips, batches, augmentation, metrics, learning rates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from models import checkpoint
-from models.build import Recipe
-from training import train
 from training.augment import AugmentOptions, apply, draw
 from training.batches import plan_epoch, steps
 from training.datasets import (
@@ -30,28 +27,9 @@ from training.datasets import (
 from training.metrics import accuracy, confusion, iou, mean_iou
 from training.settings import TrainSettings, learning_rate, recipe_settings
 
-HEIGHT, WIDTH = 48, 64
-
-LIGHT = replace(TrainSettings(), batch=2, clip_length=2, crop=(32, 32), warm_up=1, frozen_stages=4)
-"""Only memory and head learn, so that checkpoints are small enough for a test."""
-
 
 def samples(sequence: str, numbers: Sequence[int]) -> list[Sample]:
     return [Sample(Path(f"{n}.jpg"), Path(f"{n}.png"), sequence, n) for n in numbers]
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """A CamVid of two sequences with five small pictures each."""
-    rng = np.random.default_rng(0)
-    for kind in ("train", "trainannot"):
-        (tmp_path / kind).mkdir()
-    for name in [f"{s}{30 * i:05d}" for s in ("0001TP_", "0006R0_f") for i in range(5)]:
-        picture = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-        label = rng.integers(0, 12, (HEIGHT, WIDTH), dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / "train" / f"{name}.png"), picture)
-        cv2.imwrite(str(tmp_path / "trainannot" / f"{name}.png"), label)
-    return tmp_path
 
 
 def test_clips_end_where_the_sequence_changes_or_the_spacing_jumps() -> None:
@@ -171,49 +149,3 @@ def test_class_shares_leave_void_out(tiny: Path) -> None:
     shares = class_shares(camvid(tiny, "train"), 11)
     assert shares.sum() == pytest.approx(1)
     assert shares.shape == (11,)
-
-
-def test_a_killed_run_ends_as_an_unbroken_one(tiny: Path, tmp_path: Path) -> None:
-    """Same command, killed after its second batch of clips: the same weights, bit for bit."""
-    recipe = Recipe(output_stride=32)
-    settings = replace(LIGHT, iterations=6)
-    unbroken = train.run(recipe, settings, tiny, None, tmp_path / "unbroken", every=100)
-
-    kept = 0
-
-    class Killed(BaseException):
-        pass
-
-    def killer(*args: object, **kwargs: object) -> None:
-        nonlocal kept
-        original(*args, **kwargs)  # type: ignore[arg-type]
-        kept += 1
-        if kept == 2:
-            raise Killed
-
-    original = checkpoint.save
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save", killer)
-        with pytest.raises(Killed):
-            train.run(recipe, settings, tiny, None, tmp_path / "broken", every=2)
-    assert checkpoint.read(tmp_path / "broken" / "last.pt")["training"]["iteration"] == 4
-    broken = train.run(recipe, settings, tiny, None, tmp_path / "broken", every=2)
-    ours, theirs = (checkpoint.read(p)["weights"] for p in (broken, unbroken))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_a_run_with_other_settings_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
-    recipe = Recipe(output_stride=32)
-    settings = replace(LIGHT, iterations=2)
-    train.run(recipe, settings, tiny, None, tmp_path / "run", every=100)
-    with pytest.raises(DataError, match="other settings"):
-        train.run(recipe, replace(settings, seed=1), tiny, None, tmp_path / "run", every=100)
-
-
-def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--data", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]
-    assert train.main(asked) == 1
-    assert train.main([*asked, "--model", "unet-resnet50"]) == 1
-    told = capsys.readouterr().err
-    assert "missing" in told and "no head 'unet'" in told
