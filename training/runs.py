@@ -115,7 +115,9 @@ def trials(runs: Iterable[Run]) -> list[Trial]:
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
-        alike = run.model_dump(include={"series", "dataset", "model", "iterations", "start"})
+        alike = run.model_dump(
+            include={"series", "dataset", "model", "name", "iterations", "start"}
+        )
         key = json.dumps([alike, run.options], sort_keys=True)
         found.setdefault(key, []).append(run)
     for same in found.values():

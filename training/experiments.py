@@ -1,0 +1,50 @@
+"""The rows of a series: what differs from one run to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.build import Recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row. ``memory`` holds the options that differ from the default's; None: no memory.
+
+    ``changes`` are fields of the training settings that differ from the series'.
+    """
+
+    name: str
+    head: str = "deeplabv3plus"
+    memory: dict[str, Any] | None = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self, classes: int, output_stride: int) -> Recipe:
+        encoder = "resnet50" if self.memory is None else "ma-resnet50"
+        return Recipe(self.head, encoder, classes, output_stride, memory=self.memory or {})
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file's."""
+        words = f"{self.head}-{self.name}".lower().replace("/", "_")
+        return "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
+
+
+EXPERIMENTS = (
+    Experiment("baseline", memory=None),
+    Experiment("default"),
+    Experiment("T=1", memory={"frames": 1}),
+    Experiment("T=3", memory={"frames": 3}),
+    Experiment("r=1/8", memory={"ratio": 0.125}),
+    Experiment("r=1/2", memory={"ratio": 0.5}),
+    Experiment("judge", memory={"judge": True}),
+    Experiment("value enhanced", memory={"memory_value": "enhanced"}),
+    Experiment("raw keys", memory={"key_norm": "none"}),
+    Experiment("stage 1", memory={"stages": [1]}),
+    Experiment("stage 4", memory={"stages": [4]}),
+    Experiment("no still clips", changes={"still": 0.0}),
+    Experiment("memory rate 5", changes={"memory_rate": 5.0}),
+    Experiment("baseline", head="pspnet", memory=None),
+    Experiment("default", head="pspnet"),
+)

@@ -1,0 +1,216 @@
+"""The experiments behind the README's tables, one after another: what does memory change?
+
+``python -m training.series --data CAMVID --start CHECKPOINT --out RUNS`` trains every row of
+training/experiments.py for every seed and writes one JSON file a run into RUNS, which
+``training.tables`` reads. A run whose file is there is left out: a killed series goes on where it
+was, and two processes with different ``--only`` share the work.
+
+On a CPU a series shares one frozen trunk, that of CHECKPOINT (a ``.pt``): its maps of every
+augmented picture are computed once (training/memo.py), head and memory learn on them. ``--whole``
+trains the trunk too, from ImageNet weights (CHECKPOINT a ``.safetensors``): for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from models import checkpoint
+from models.segmenter import Segmenter
+from server.errors import MastreamError
+from training import beginning, evaluate, frozen, running
+from training.datasets import Dataset, open_dataset
+from training.experiments import EXPERIMENTS, Experiment
+from training.learner import Learner
+from training.memo import memoise
+from training.passes import Mode, run
+from training.report import Score as Scored
+from training.report import score
+from training.runs import Memory, Run, Score
+from training.settings import TrainSettings, recipe_settings
+from training.steppers import NetworkStepper
+
+SPLITS = ("test", "val")
+SERIES = {False: "frozen", True: "whole"}
+SETTING = {
+    False: "trunk trained as a per-frame network, then frozen; head and memory go on from there",
+    True: "trunk, head and memory trained together from ImageNet weights",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """What all runs share. ``size`` (height, width) is what is evaluated; ``out`` gets the results,
+    ``work`` checkpoints and maps."""
+
+    dataset: Dataset
+    start: Path
+    out: Path
+    work: Path
+    settings: TrainSettings
+    whole: bool
+    output_stride: int
+    size: tuple[int, int]
+    device: torch.device
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.name}-{SERIES[self.whole]}-os{self.output_stride}"
+
+    def path(self, experiment: Experiment, seed: int) -> Path:
+        return self.out / f"{self.name}-{experiment.slug}-{seed}.json"
+
+
+def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence[int]) -> None:
+    """All seeds of a row before the next row; what is there already stays."""
+    for seed in seeds:
+        for experiment in experiments:
+            path = series.path(experiment, seed)
+            if not path.exists():
+                print(f"{path.stem}", flush=True)
+                found = attempt(series, experiment, seed)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(found.model_dump_json(indent=1) + "\n")
+
+
+def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
+    """Train and evaluate one row with one seed."""
+    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    changes = {"iterations": series.settings.iterations, "still": series.settings.still}
+    settings = recipe_settings("default", **changes | experiment.changes | {"seed": seed})
+    train = _train_whole if series.whole else _train_frozen
+    network = train(series, experiment, settings)
+    return Run(
+        model=recipe.name,
+        dataset=series.dataset.name,
+        series=series.name,
+        name=experiment.name,
+        setting=SETTING[series.whole],
+        start=series.start.stem,
+        seed=seed,
+        iterations=settings.iterations,
+        options=experiment.memory or {},
+        results={split: _scores(series, network, split) for split in SPLITS},
+    )
+
+
+def _train_frozen(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
+    clips = series.dataset.clips("train")
+    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    network = frozen.begin(recipe, series.start, settings.seed)
+    trunk = memoise(network, network.head.stages, series.work / "maps")
+    learner = Learner(
+        network, replace(settings, frozen_stages=0), beginning.balance(clips, recipe, settings)
+    )
+    for lesson in frozen.train(learner, clips):
+        if lesson.passes(40):
+            print(f"  iteration {lesson.iteration} loss {lesson.loss:.3f}", flush=True)
+    network.load_state_dict(learner.average)
+    whole = learner.averaged()
+    whole.encoder.trunk = trunk
+    name = series.path(experiment, settings.seed).stem
+    checkpoint.save(
+        series.work / f"{name}.pt",
+        recipe,
+        whole.state_dict(),
+        dataset=series.dataset.name,
+        settings=settings.to_dict(),
+    )
+    return network.eval()
+
+
+def _train_whole(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
+    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    out = series.work / series.path(experiment, settings.seed).stem
+    options = running.RunOptions(str(series.device))
+    last = running.run(recipe, settings, series.dataset.root, series.start, out, options)
+    return checkpoint.load(last)[0].to(series.device)
+
+
+def _scores(series: Series, network: Segmenter, split: str) -> dict[Memory, Score]:
+    """With memory and with memory off; off alone for a network without."""
+    modes = [Mode.WITH, Mode.OFF] if network.encoder.options else [Mode.OFF]
+    stepper = NetworkStepper(split, network, series.size)
+    classes = series.dataset.classes
+    shots = run(stepper, series.dataset.clips(split), modes)
+    tallies, _ = evaluate.evaluate(shots, modes, len(classes))
+    names = [label.name for label in classes]
+    found: dict[Memory, Score] = {}
+    for mode, tally in tallies.items():
+        word: Memory = "with" if mode is Mode.WITH else "off"
+        found[word] = _told(score(tally, names))
+        print(f"  {split} {word}: {found[word]}", flush=True)
+    return found
+
+
+def _told(scored: Scored) -> Score:
+    assert scored.miou is not None, "a split with labels has an mIoU"
+    return Score(miou=scored.miou, accuracy=scored.accuracy, vc8=scored.vc8)
+
+
+def choose(only: Sequence[str] | None) -> list[Experiment]:
+    """Rows by slug, such as ``deeplabv3plus-baseline``; all where none is named. Raises ValueError
+    with the choices."""
+    known = {experiment.slug: experiment for experiment in EXPERIMENTS}
+    if unknown := [word for word in only or [] if word not in known]:
+        raise ValueError(f"no experiment {unknown[0]!r}; there are {', '.join(known)}")
+    return [known[word] for word in only or known]
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m training.series",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--dataset", default="camvid")
+    parser.add_argument("--start", type=Path, required=True, help="a .pt, or a .safetensors")
+    parser.add_argument("--out", type=Path, default=Path("training/results"), help="results")
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="checkpoints and maps")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, such as pspnet-baseline")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--iterations", type=int, default=480)
+    parser.add_argument("--still", type=float, default=0.5, help="share of drifting pictures")
+    parser.add_argument("--whole", action="store_true", help="train the trunk too")
+    parser.add_argument("--output-stride", type=int, default=16, choices=(8, 16, 32))
+    parser.add_argument("--size", type=int, nargs=2, default=(352, 480), metavar=("H", "W"))
+    parser.add_argument("--device", default="auto", help="of --whole: auto, cpu, cuda, cuda:N")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    return parser.parse_args(arguments)
+
+
+def series_of(given: argparse.Namespace) -> Series:
+    """Raises DataError or ValueError for what is not there."""
+    return Series(
+        dataset=open_dataset(given.dataset, given.data),
+        start=given.start,
+        out=given.out,
+        work=given.work,
+        settings=recipe_settings("default", iterations=given.iterations, still=given.still),
+        whole=given.whole,
+        output_stride=given.output_stride,
+        size=(given.size[0], given.size[1]),
+        device=beginning.open_device(given.device),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = parse(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        carry_out(series_of(given), choose(given.only), given.seeds)
+    except (ValueError, OSError, MastreamError) as error:
+        print(f"training.series: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
