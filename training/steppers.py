@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from models import source
 from models.segmenter import Memory, Segmenter
 from models.spec import ClassLabel
 from server.engines.host_memory import HostMemory
-from server.engines.onnx_rt import OnnxEngine
+from server.engines.onnx_rt import OnnxEngine, read_spec
 from training.labels import DataError, Labels
 
 Pixels = NDArray[np.uint8]
@@ -108,6 +108,43 @@ class ArtefactStepper:
         return Stepped(mask, kept, {})
 
 
+@dataclass(frozen=True, slots=True)
+class FakeMemory:
+    """``slots`` holds a mark of each frame, newest first, of which the first ``count`` matter."""
+
+    count: int = 0
+    slots: tuple[int, ...] = ()
+
+
+class FakeStepper:
+    """Says what it was told to: the mask ``answers[count]`` where it remembers ``count`` frames.
+
+    ``given`` lists the memories it was handed; a frame's mark is its first value.
+    """
+
+    name = "fake"
+    judges = True
+
+    def __init__(self, answers: Sequence[Labels]) -> None:
+        self.answers = answers
+        self.height, self.width = answers[0].shape
+        self.frames = len(answers) - 1
+        self.given: list[FakeMemory] = []
+
+    def blank(self) -> FakeMemory:
+        return FakeMemory()
+
+    def forget(self, memory: FakeMemory) -> FakeMemory:
+        return replace(memory, count=0)
+
+    def step(self, frame: Pixels, memory: FakeMemory) -> Stepped:
+        self.given.append(memory)
+        slots = (int(frame.flat[0]), *memory.slots)[: self.frames]
+        kept = FakeMemory(min(memory.count + 1, self.frames), slots)
+        judge = {1: 0.25 * memory.count} if memory.count else {}
+        return Stepped(self.answers[memory.count], kept, judge)
+
+
 def open_model(
     path: Path,
     size: tuple[int, int] | None = None,
@@ -133,11 +170,11 @@ def open_model(
 def _open_artefact(
     path: Path, size: tuple[int, int] | None, threads: int | None
 ) -> tuple[Stepper, tuple[ClassLabel, ...]]:
-    engine = OnnxEngine(path, max_batch=1, threads=threads)
-    stepper = ArtefactStepper(path.name, engine)
-    if size and size != (stepper.height, stepper.width):
+    spec = read_spec(path)
+    if size and size != (spec.height, spec.width):
         raise DataError(
-            f"{path.name} runs at {stepper.width}x{stepper.height} only: leave --size away, or "
-            "rebuild its network with --runtime torch"
+            f"{path.name} runs at {spec.width}x{spec.height} only: leave --size away, or rebuild "
+            "its network with --runtime torch"
         )
-    return stepper, engine.spec.classes
+    engine = OnnxEngine(path, max_batch=1, threads=threads)
+    return ArtefactStepper(path.name, engine), spec.classes
