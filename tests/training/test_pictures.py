@@ -49,13 +49,8 @@ def test_panels_show_image_truth_mask_and_change(change: Change) -> None:
     assert (image == IMAGE_COLOUR).all()
     assert np.array_equal(truth, coloured(change.shot.truth, CLASSES))
     assert np.array_equal(mask, coloured(change.shot.answers[Mode.WITH].mask, CLASSES))
-    assert [tuple(changed[5, 4 + 8 * n]) for n in range(5)] == [
-        (0,) * 3,
-        GREEN,
-        RED,
-        GREY,
-        (0,) * 3,
-    ]
+    black = (0, 0, 0)
+    assert [tuple(changed[5, 4 + 8 * n]) for n in range(5)] == [black, GREEN, RED, GREY, black]
     assert (truth[:, -1] == 0).all() and tuple(truth[0, 0]) == CLASSES[0].colour
 
 
