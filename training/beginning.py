@@ -15,21 +15,14 @@ from models import checkpoint
 from models.backbone import load_imagenet
 from models.build import Recipe, build
 from models.segmenter import Segmenter
-from training.datasets import Clip, DataError, camvid, class_shares
+from training.datasets import Clip, DataError, class_shares
 from training.settings import TrainSettings
-
-DATASET = "camvid"
-
-
-def open_clips(data: Path, split: str) -> list[Clip]:
-    """The clips of a split. Raises DataError."""
-    return camvid(data, split)
 
 
 def open_device(name: str) -> torch.device:
     """``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Raises ValueError where that is not here.
+    On a GPU cuDNN is told to time its kernels once. Raises ValueError where that is not here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -41,6 +34,7 @@ def open_device(name: str) -> torch.device:
         raise ValueError(f"training runs on cpu or cuda, not on {name}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"{name} is not here: torch sees {torch.cuda.device_count()} CUDA devices")
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # all sizes of a run are fixed
     return device
 
 

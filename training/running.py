@@ -20,8 +20,8 @@ import torch
 from models.build import Recipe
 from training.augment import AugmentOptions
 from training.batches import plan_run
-from training.beginning import DATASET, balance, begin, device_name, open_clips, open_device
-from training.datasets import Clip
+from training.beginning import balance, begin, device_name, open_device
+from training.datasets import Clip, Dataset
 from training.keeping import Best, Keeper, versions
 from training.learner import Learner
 from training.lesson import Lesson, lesson
@@ -55,7 +55,7 @@ class RunOptions:
 def run(
     recipe: Recipe,
     settings: TrainSettings,
-    data: Path,
+    dataset: Dataset,
     start: Path | None,
     out: Path,
     options: RunOptions | None = None,
@@ -67,11 +67,11 @@ def run(
     """
     options = options or RunOptions()
     device = open_device(options.device)
-    clips = open_clips(data, "train")
-    look = validator(options.validation, data, recipe.classes)
+    clips = dataset.clips("train")
+    look = validator(options.validation, dataset)
     torch.manual_seed(settings.seed)
     learner = Learner(begin(recipe, start), settings, balance(clips, recipe, settings), device)
-    keeper = Keeper(out, recipe, settings, origin(options, device))
+    keeper = Keeper(out, recipe, settings, origin(dataset, options, device))
     best = keeper.resume(learner)
     with closing(train(learner, clips, options.workers)) as lessons:
         _keep_all(learner, lessons, keeper, best, look, options)
@@ -103,10 +103,10 @@ def _keep_all(
                 keeper.keep_last(learner, best)
 
 
-def origin(options: RunOptions, device: torch.device) -> dict[str, Any]:
+def origin(dataset: Dataset, options: RunOptions, device: torch.device) -> dict[str, Any]:
     """What a checkpoint keeps of where it comes from, beside recipe and settings."""
     return {
-        "dataset": DATASET,
+        "dataset": dataset.name,
         "options": asdict(options),
         "device": device_name(device),
         "versions": versions(),

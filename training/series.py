@@ -128,7 +128,7 @@ def _train_whole(series: Series, experiment: Experiment, settings: TrainSettings
     recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
     out = series.work / series.path(experiment, settings.seed).stem
     options = running.RunOptions(str(series.device))
-    last = running.run(recipe, settings, series.dataset.root, series.start, out, options)
+    last = running.run(recipe, settings, series.dataset, series.start, out, options)
     return checkpoint.load(last)[0].to(series.device)
 
 

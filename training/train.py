@@ -1,4 +1,4 @@
-"""Train a network on CamVid: ``python -m training.train --data DIR --out RUN``.
+"""Train a network on a dataset: ``python -m training.train --data DIR --out RUN``.
 
 A run is a pure function of its settings on CPU: killed at any moment and started again with the
 same command, it goes on from its last checkpoint to the same result.
@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from models.build import Recipe, parse_name
-from models.classes import CAMVID_CLASSES
 from models.memory import PRESETS
-from training.datasets import CAMVID_SPLITS
+from training.datasets import FINDERS, SPLITS, open_dataset
 from training.flags import MEMORY_FLAGS, SETTINGS_FLAGS, add_flags, changes
 from training.running import RunOptions, run
 from training.settings import FREEZES, RECIPES, TrainSettings, recipe_settings
@@ -24,7 +23,8 @@ from training.validation import ValidationOptions
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m training.train", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="CamVid in the SegNet layout")
+    parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--dataset", default="camvid", choices=tuple(FINDERS))
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--model", default="deeplabv3plus-ma-resnet50")
     parser.add_argument("--output-stride", type=int, default=16, choices=(8, 16, 32))
@@ -50,16 +50,16 @@ def _add_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--validate", type=int, default=0, help="iterations between validations; 0: none"
     )
-    group.add_argument("--validate-split", default="val", choices=CAMVID_SPLITS)
+    group.add_argument("--validate-split", default="val", choices=SPLITS)
     group.add_argument("--validate-frames", type=int, default=0, help="how many; 0: all")
     group.add_argument("--validate-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
 
 
-def recipe_of(given: argparse.Namespace) -> Recipe:
+def recipe_of(given: argparse.Namespace, classes: int) -> Recipe:
     """The network's recipe. Raises ValueError with the choices."""
     head, encoder = parse_name(given.model)
     memory = changes(given, MEMORY_FLAGS)
-    recipe = Recipe(head, encoder, len(CAMVID_CLASSES), given.output_stride, given.preset, memory)
+    recipe = Recipe(head, encoder, classes, given.output_stride, given.preset, memory)
     if memory and recipe.options is None:
         raise ValueError(f"{given.model} has no memory: leave out what sets {', '.join(memory)}")
     return recipe
@@ -84,8 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
-        recipe, settings, options = recipe_of(given), settings_of(given), options_of(given)
-        path = run(recipe, settings, given.data, given.start, given.out, options)
+        dataset = open_dataset(given.dataset, given.data)
+        recipe, settings = recipe_of(given, len(dataset.classes)), settings_of(given)
+        path = run(recipe, settings, dataset, given.start, given.out, options_of(given))
     except (ValueError, OSError) as error:
         print(f"training.train: {error}", file=sys.stderr)
         return 1

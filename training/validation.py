@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from models.segmenter import Segmenter
-from training import evaluate
-from training.beginning import open_clips
-from training.datasets import Clip, read_label
-from training.metrics import mean_iou
+from training.datasets import Clip, Dataset, read_label
+from training.passes import validate
 
-Labels = NDArray[np.uint8]
 Size = tuple[int, int]
 
 GRANULE = 32
@@ -40,31 +31,14 @@ Validator = Callable[[Segmenter], float]
 """A network in eval mode -> its mean IoU, a share."""
 
 
-def validator(options: ValidationOptions, data: Path, classes: int) -> Validator | None:
+def validator(options: ValidationOptions, dataset: Dataset) -> Validator | None:
     """What to ask every now and then; None where it is never. Raises DataError at once."""
     if not options.every:
         return None
-    clips = open_clips(data, options.split)
+    clips = dataset.clips(options.split)
     size = options.size or own_size(clips)
-    return partial(validate, clips=shorten(clips, options.frames), classes=classes, size=size)
-
-
-def validate(network: Segmenter, clips: Sequence[Clip], classes: int, size: Size) -> float:
-    """Dataset-level mean IoU (eq. 6), a share, with memory; the network in eval mode, float32."""
-    model = evaluate.Model("validation", *size, _stepper(network, size))
-    return mean_iou(evaluate.evaluate(model, clips, classes, with_memory=True))
-
-
-def _stepper(network: Segmenter, size: Size) -> evaluate.Step:
-    device = network.mean.device
-
-    @torch.inference_mode()
-    def step(frame: Labels, memory: Any) -> tuple[Labels, Any]:
-        held = memory or network.encoder.blank(1, *size, network.mean)
-        mask, kept = network.step(torch.from_numpy(frame[None]).to(device), held)
-        return mask[0].cpu().numpy(), kept
-
-    return step
+    some, classes = shorten(clips, options.frames), len(dataset.classes)
+    return partial(validate, clips=some, classes=classes, size=size)
 
 
 def shorten(clips: Sequence[Clip], frames: int) -> list[Clip]:

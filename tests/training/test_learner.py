@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from models.build import Recipe, build
+from models.memory import PCMA
 from models.segmenter import Memory
 from training.batches import Step
 from training.datasets import VOID
@@ -161,3 +163,22 @@ def test_the_averaged_network_is_one_of_its_own() -> None:
         assert torch.equal(tensor, learner.average[name]), name
         assert tensor.data_ptr() != learner.average[name].data_ptr()
     assert not torch.equal(network.state_dict()[NAME], learner.network.state_dict()[NAME])
+
+
+def test_all_of_an_iteration_happens_on_the_learners_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Shown without a GPU: tensors on meta cannot be mixed with any on the CPU."""
+    meta = torch.device("meta")
+    # What looks at values cannot run there, and there is no autocast.
+    monkeypatch.setattr(PCMA, "_norm_held", lambda self, recalled, _: self.norm(recalled))
+    monkeypatch.setattr(Learner, "_autocast", lambda _: nullcontext())
+    network = build(Recipe(output_stride=32)).to(meta)
+    settings = replace(SETTINGS, batch=2, crop=SIZE)
+    learner = Learner(network, settings, torch.ones(11), meta)
+    memory, step = learner.blank(), make_step(True, False).to(meta)
+    for _ in range(2):
+        learned, memory = learner.learn(step, memory)
+    seen = (learned.loss, learned.held, *learned.judge.values(), memory.count, memory.fifos[0].key)
+    assert {tensor.device for tensor in seen} == {meta}
+    assert {tensor.device for tensor in learner.averaged().state_dict().values()} == {meta}

@@ -22,8 +22,7 @@ from models import checkpoint
 from models.build import Recipe, build
 from training.augment import AugmentOptions
 from training.batches import plan_run
-from training.beginning import open_clips
-from training.datasets import DataError
+from training.datasets import DataError, camvid, open_dataset
 from training.learner import Learner
 from training.loading import Batch, load
 from training.running import RunOptions, TrainingError, run, teach
@@ -146,7 +145,14 @@ def test_a_run_leaves_what_it_was_told_and_what_it_saw(tiny: Path, tmp_path: Pat
     recipe = replace(RECIPE, memory={"stages": (4,), "frames": 1})
     settings = replace(LIGHT, iterations=4, seed=3)
     watched = ValidationOptions(every=4, split="val", frames=4)
-    path = run(recipe, settings, tiny, None, tmp_path / "run", replace(ON_CPU, validation=watched))
+    path = run(
+        recipe,
+        settings,
+        open_dataset("camvid", tiny),
+        None,
+        tmp_path / "run",
+        replace(ON_CPU, validation=watched),
+    )
 
     kept = checkpoint.read(path)
     assert TrainSettings.from_dict(kept["settings"]) == settings
@@ -167,13 +173,13 @@ def test_a_run_leaves_what_it_was_told_and_what_it_saw(tiny: Path, tmp_path: Pat
 
 def test_a_run_with_other_settings_is_not_resumed(tiny: Path, tmp_path: Path) -> None:
     settings = replace(LIGHT, iterations=2)
-    run(RECIPE, settings, tiny, None, tmp_path / "run", ON_CPU)
+    run(RECIPE, settings, open_dataset("camvid", tiny), None, tmp_path / "run", ON_CPU)
     for recipe, changed in (
         (RECIPE, replace(settings, seed=1)),
         (replace(RECIPE, memory={"judge": True}), settings),
     ):
         with pytest.raises(DataError, match="other settings"):
-            run(recipe, changed, tiny, None, tmp_path / "run", ON_CPU)
+            run(recipe, changed, open_dataset("camvid", tiny), None, tmp_path / "run", ON_CPU)
 
 
 def learner(tiny: Path, **changes: Any) -> tuple[Learner, list[Batch]]:
@@ -181,7 +187,7 @@ def learner(tiny: Path, **changes: Any) -> tuple[Learner, list[Batch]]:
     settings = replace(LIGHT, **changes)
     torch.manual_seed(0)
     taught = Learner(build(RECIPE), settings, torch.ones(11))
-    plan = islice(plan_run(open_clips(tiny, "train"), settings), 2)
+    plan = islice(plan_run(camvid(tiny, "train"), settings), 2)
     return taught, list(load(plan, AugmentOptions(settings.crop), workers=0, pinned=False))
 
 
@@ -206,7 +212,14 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny: Path) -> None:
 
 def test_a_plain_network_trains_too(tiny: Path, tmp_path: Path) -> None:
     settings = replace(LIGHT, iterations=2)
-    run(Recipe(encoder="resnet50", output_stride=32), settings, tiny, None, tmp_path, ON_CPU)
+    run(
+        Recipe(encoder="resnet50", output_stride=32),
+        settings,
+        open_dataset("camvid", tiny),
+        None,
+        tmp_path,
+        ON_CPU,
+    )
     assert "judge/stage4" not in curves(tmp_path / "events")
 
 
@@ -217,7 +230,7 @@ def test_a_run_on_cuda(tiny: Path, tmp_path: Path, precision: str) -> None:
     """Losses are finite (teach sees to that) and near the CPU's; the file serves on CPU."""
     settings = replace(LIGHT, iterations=6, precision=precision)
     options = RunOptions("cuda", every=2, validation=ValidationOptions(every=6, frames=4))
-    path = run(RECIPE, settings, tiny, None, tmp_path / "cuda", options)
+    path = run(RECIPE, settings, open_dataset("camvid", tiny), None, tmp_path / "cuda", options)
     kept = checkpoint.read(path)
     assert kept["training"]["iteration"] == 6
     assert kept["device"] == torch.cuda.get_device_name()
@@ -225,7 +238,7 @@ def test_a_run_on_cuda(tiny: Path, tmp_path: Path, precision: str) -> None:
     assert (kept["training"]["scaler"] != {}) == (precision == "fp16")
 
     plain = replace(settings, precision="fp32")
-    run(RECIPE, plain, tiny, None, tmp_path / "cpu", ON_CPU)
+    run(RECIPE, plain, open_dataset("camvid", tiny), None, tmp_path / "cpu", ON_CPU)
     ours, theirs = (curves(tmp_path / d / "events")["train/loss"][0][1] for d in ("cuda", "cpu"))
     assert ours == pytest.approx(theirs, rel=0.05)
     checkpoint.load(path)

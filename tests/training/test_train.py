@@ -18,7 +18,7 @@ def test_a_recipe_is_taken_as_it_is() -> None:
     for name, settings in RECIPES.items():
         given = train.parse([*NEEDED, "--recipe", name])
         assert train.settings_of(given) == settings
-        assert train.recipe_of(given).memory == {}
+        assert train.recipe_of(given, 11).memory == {}
         assert train.options_of(given) == RunOptions()
 
 
@@ -31,7 +31,7 @@ def test_a_single_flag_has_the_last_word() -> None:
 
 def test_memory_flags_change_the_preset() -> None:
     given = train.parse([*NEEDED, "--preset", "paper", "--memory-frames", "3", "--no-judge"])
-    options = train.recipe_of(given).options
+    options = train.recipe_of(given, 11).options
     assert options is not None
     assert (options.frames, options.judge, options.key_norm) == (3, False, "none")
 
@@ -61,7 +61,18 @@ def test_how_it_is_carried_out() -> None:
 def test_wrong_input_ends_in_one_sentence(
     asked: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = ["--data", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]
+    where = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
     assert train.main([*where, *asked.split()]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("training.train: ") and told in line
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "run", interrupted)
+    assert train.main([*NEEDED]) == 130
+    assert "the same command goes on" in capsys.readouterr().err

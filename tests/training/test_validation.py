@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from models.build import Recipe, build
-from models.segmenter import Memory, Segmenter
-from training.datasets import Clip, DataError, Sample, camvid
-from training.validation import ValidationOptions, own_size, shorten, validate, validator
+from models.segmenter import Features, Memory, Segmenter
+from training.datasets import Clip, DataError, Sample, camvid, open_dataset
+from training.passes import validate
+from training.validation import ValidationOptions, own_size, shorten, validator
 
 
 def clip(frames: int) -> Clip:
@@ -36,25 +37,27 @@ def test_camvids_size(data: Path) -> None:
 
 
 def test_nothing_is_opened_where_it_never_validates(tiny: Path) -> None:
-    assert validator(ValidationOptions(), tiny / "absent", 11) is None
+    assert validator(ValidationOptions(), open_dataset("camvid", tiny)) is None
     with pytest.raises(DataError, match="missing"):
-        validator(ValidationOptions(every=1, split="test"), tiny, 11)
+        validator(ValidationOptions(every=1, split="test"), open_dataset("camvid", tiny))
 
 
 def test_memory_is_handed_on_within_a_clip(tiny: Path) -> None:
     torch.manual_seed(0)
     network = build(Recipe(output_stride=32)).eval()
     held: list[int] = []
-    step = network.step
+    logits = network.logits
 
-    def spy(frame: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, Memory]:
-        assert frame.shape == (1, 64, 64, 3)
+    def spy(image: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, Features]:
+        assert image.shape == (1, 3, 64, 64)
         held.append(int(memory.count))
-        return step(frame, memory)
+        return logits(image, memory)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Segmenter, "step", lambda _, frame, memory: spy(frame, memory))
-        look = validator(ValidationOptions(every=1, frames=6, size=(64, 64)), tiny, 11)
+        patch.setattr(Segmenter, "logits", lambda _, image, memory: spy(image, memory))
+        look = validator(
+            ValidationOptions(every=1, frames=6, size=(64, 64)), open_dataset("camvid", tiny)
+        )
         assert look is not None
         miou = look(network)
     assert held == [0, 1, 2, 0, 1, 2]
