@@ -7,6 +7,7 @@ are then most of the work. They lie in a folder in float16, one safetensors file
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class MemoTrunk(nn.Module):
             for stage, feature in enumerate(self._trunk[0].stages(image), start=1)
             if stage in self._kept
         }
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")  # two processes may share a folder
         save_file(held, partial)
         partial.replace(path)
 

@@ -68,11 +68,11 @@ def test_wrong_input_ends_in_one_sentence(
 
 
 def test_an_interrupted_run_says_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "run", interrupted)
-    assert train.main([*NEEDED]) == 130
+    assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
     assert "the same command goes on" in capsys.readouterr().err
