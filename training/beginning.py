@@ -44,16 +44,28 @@ def device_name(device: torch.device) -> str:
 
 
 def begin(recipe: Recipe, start: Path | None) -> Segmenter:
-    """The network with fresh weights, ImageNet's in its trunk, or all of a checkpoint's."""
+    """The network with fresh weights, ImageNet's in its trunk, or a checkpoint's.
+
+    Memory that the checkpoint's network lacks starts afresh. Raises DataError, CheckpointError.
+    """
     network = build(recipe)
     if start is None:
         return network
     if start.suffix == ".pt":
-        return checkpoint.rebuild(checkpoint.load(start)[0], recipe)
+        return _take_over(network, start)
     try:
         load_imagenet(network.encoder.trunk, load_file(start))
     except SafetensorError as error:
         raise DataError(f"{start} is neither a .safetensors file nor a .pt: {error}") from error
+    return network
+
+
+def _take_over(network: Segmenter, start: Path) -> Segmenter:
+    fresh = {n: v for n, v in network.state_dict().items() if n.startswith("encoder.pcma.")}
+    try:
+        network.load_state_dict(fresh | checkpoint.load(start)[0].state_dict())
+    except RuntimeError as error:
+        raise checkpoint.CheckpointError(f"{start} does not fit this network: {error}") from error
     return network
 
 

@@ -40,10 +40,10 @@ PATIENCE = 240.0
 
 
 def command(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    """The real command: eight iterations, validated after four and eight, kept every two."""
+    """The real command: six iterations, validated after four and six, kept every two."""
     asked = (
         "--model deeplabv3plus-ma-resnet50 --output-stride 32 --freeze trunk --device cpu "
-        "--batch 2 --clip-length 2 --crop 64 64 --warm-up 1 --iterations 8 --every 2 "
+        "--batch 2 --clip-length 2 --crop 64 64 --warm-up 1 --iterations 6 --every 2 "
         "--validate 4 --validate-frames 4"
     )
     return subprocess.Popen(
@@ -132,7 +132,7 @@ def test_a_run_killed_at_any_moment_ends_as_an_unbroken_one(tiny: Path, tmp_path
     assert killed_when(command(tiny, broken), lambda: writing(after=False))
     assert not (broken / "last.pt").exists()
     assert killed_when(command(tiny, broken, "--workers", "2"), lambda: writing(after=True))
-    assert 2 <= checkpoint.read(broken / "last.pt")["training"]["iteration"] < 8
+    assert 2 <= checkpoint.read(broken / "last.pt")["training"]["iteration"] < 6
     told = finished(command(tiny, broken, "--workers", "2"))
     assert f"trained: {broken / 'last.pt'}" in told
 
