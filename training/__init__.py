@@ -1,1 +1,1 @@
-"""Training and evaluation on CamVid: clips, recipes, metrics."""
+"""Training and evaluation on CamVid and VSPW: clips, recipes, metrics."""

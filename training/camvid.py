@@ -121,7 +121,13 @@ def standard_split(sequence: str, number: int) -> str:
 
 def _of_split(root: Path, split: str) -> list[Path]:
     """The pictures of a split out of the folder that holds them all."""
-    everything = {path.stem: path for path in picture_files(root / "701_StillsRaw_full")}
+    folder = root / "701_StillsRaw_full"
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is missing: CamVid as published is wanted here, or its {split} and "
+            f"{split}_labels"
+        )
+    everything = {path.stem: path for path in picture_files(folder)}
     if not any((root / f"{other}.txt").is_file() for other in SPLITS):
         return [p for stem, p in everything.items() if standard_split(*_place(stem)) == split]
     listed = _listed(root / f"{split}.txt")

@@ -80,7 +80,7 @@ def carry_out(given: argparse.Namespace) -> None:
     publish(summarise(stepper, data, clips, classes, tallies), given.json)
     if given.pictures:
         lines = pictures.save(extremes, given.pictures, classes, not given.no_image)
-        print("\n".join(lines))
+        print("\n".join(lines) or "no pictures: memory made no frame better or worse")
 
 
 def main(arguments: list[str] | None = None) -> int:
