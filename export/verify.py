@@ -67,6 +67,7 @@ class Runner:
     def __init__(self, path: Path, spec: ModelSpec) -> None:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.log_severity_level = 3  # a weight kept for its name alone is no news
         self.session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )

@@ -1,0 +1,52 @@
+"""Every head as a file: both attentions, both precisions, odd sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from export import to_onnx
+from export.verify import verify
+from models import artefact, checkpoint
+from models.build import Recipe, build
+
+HEADS = ("pspnet", "sfnet", "dnlnet")
+ODD, EVEN = (45, 75), (64, 96)
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with norms that are not the identity."""
+    torch.manual_seed(0)
+    recipe = Recipe(request.param, output_stride=32)
+    network = build(recipe)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    path = tmp_path_factory.mktemp(request.param) / "trained.pt"
+    checkpoint.save(path, recipe, network.state_dict(), dataset="camvid")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "attention", "precision"),
+    [(ODD, "fused", "fp32"), (EVEN, "portable", "fp16")],
+)
+def test_a_head_exports_and_its_file_verifies(
+    trained: Path, tmp_path: Path, size: tuple[int, int], attention: str, precision: str
+) -> None:
+    out = tmp_path / "head.onnx"
+    spec = to_onnx.export(trained, out, size, attention=attention, precision=precision)
+    model = artefact.read(out)
+    kinds = [node.op_type for node in model.graph.node]
+    assert not {"If", "Loop", "Scan"} & set(kinds)
+    assert {opset.version for opset in model.opset_import if not opset.domain} == {20}
+    assert kinds.count("GridSample") == (3 if spec.head == "sfnet" else 0)
+    assert ("MultiHeadAttention" in kinds) == (attention == "fused")
+    assert not any("supervision" in held.name for held in model.graph.initializer)
+    checks = verify(out, trained, None, 3)
+    assert len(checks) == 4 and all(check.held for check in checks), checks
