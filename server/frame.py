@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from math import prod
+from threading import Lock
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from protocol import DropCause
 
@@ -16,6 +19,69 @@ Pixels = NDArray[np.uint8]
 
 Labels = NDArray[np.uint8]
 """(height, width), one class index a pixel, C-contiguous."""
+
+HOST = -1
+"""The ordinal of no GPU: the host's own memory, where fakes keep what a device would."""
+
+
+class HostCopies:
+    """Counts pictures that were copied from a device to the host. One for the process."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def add(self) -> None:
+        with self._lock:
+            self._count += 1
+
+
+HOST_COPIES = HostCopies()
+"""What ``mastream_host_copies_total`` tells."""
+
+
+class DeviceBuffer(Protocol):
+    """Memory on a device that lives as long as this object; an OrtValue is one."""
+
+    def numpy(self) -> NDArray[Any]:
+        """A copy on the host."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DevicePixels:
+    """A picture that is on a GPU: ``shape`` (height, width, 3), RGB uint8, C-contiguous.
+
+    ``pointer`` is its address on the CUDA device of that ordinal (HOST: in the host's memory),
+    good as long as ``owner`` lives; what wrote it is done, so any stream may read it. Where a
+    host array is wanted, ``np.asarray`` copies it, and HOST_COPIES counts that.
+    """
+
+    shape: tuple[int, int, int]
+    device: int
+    pointer: int
+    owner: DeviceBuffer
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        return np.dtype(np.uint8)
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape)
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a picture on a device is no host array without a copy")
+        HOST_COPIES.add()
+        return np.asarray(self.owner.numpy(), dtype=dtype).reshape(self.shape)
+
+
+AnyPixels = Pixels | DevicePixels
+"""A picture on the host or on a device: same shape, same bytes."""
 
 
 class ResetCause(StrEnum):
@@ -34,10 +100,11 @@ class Frame:
     ``size`` is the (height, width) of the picture it came from, as displayed. ``original`` is
     that picture itself, kept only where an overlay will be drawn on it. ``pts`` is the
     presentation time in seconds, exact. ``arrived`` is time.monotonic() when the bytes came in,
-    ``decode`` the seconds that decoding and scaling took.
+    ``decode`` the seconds that decoding and scaling took, ``decoder`` what did it: "cpu",
+    "nvdec", or "" where nothing had to be decoded.
     """
 
-    pixels: Pixels
+    pixels: AnyPixels
     seq: int
     pts: Fraction | None = None
     size: tuple[int, int] = (0, 0)
@@ -47,6 +114,7 @@ class Frame:
     arrived: float = 0.0
     wait: float = 0.0
     decode: float = 0.0
+    decoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
