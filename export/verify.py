@@ -30,6 +30,7 @@ from models import artefact, checkpoint, source
 from models.memory import StageFifo
 from models.segmenter import Memory, Segmenter
 from models.spec import ModelSpec
+from server.frame import host_pixels
 from server.sources.container import ContainerSource
 from server.sources.synthetic import SyntheticSource
 
@@ -214,7 +215,7 @@ async def read_frames(spec: ModelSpec, video: Path | None, count: int) -> list[N
     frames = []
     async with footage:
         async for frame in footage:
-            frames.append(frame.pixels)
+            frames.append(host_pixels(frame.pixels))
             if len(frames) == count:
                 break
     return frames

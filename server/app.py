@@ -20,6 +20,7 @@ from server.jobs import Jobs
 from server.metrics import Metrics
 from server.records import VideoState
 from server.settings import Settings
+from server.sources import open_hardware
 from server.sources.pool import PicturePool
 from server.store import Store, sqlite_url
 from server.web import problems, videos
@@ -170,7 +171,13 @@ class Service:
         self._store = await asyncio.to_thread(self._open_store)
         for state in VideoState:
             self.metrics.watch_jobs(state, partial(self._store.count, state))
-        jobs = Jobs(self.worker, self._store, self.settings.folder / "videos", self.settings.videos)
+        jobs = Jobs(
+            self.worker,
+            self._store,
+            self.settings.folder / "videos",
+            self.settings.videos,
+            hardware=await asyncio.to_thread(open_hardware, self.settings.decode),
+        )
         await jobs.start()
         self._jobs = jobs
 

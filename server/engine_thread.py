@@ -12,14 +12,14 @@ from threading import Thread
 from models.spec import ModelSpec
 from server.engines.base import Engine, Memory
 from server.errors import EngineDead, EngineFault
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, Labels
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the engine is to do: one frame of each stream; a memory of None is the blank one."""
 
-    frames: list[Pixels]
+    frames: list[AnyPixels]
     memories: list[Memory | None]
     submitted: float
 

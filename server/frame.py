@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -73,7 +74,7 @@ class DevicePixels:
     def nbytes(self) -> int:
         return prod(self.shape)
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a picture on a device is no host array without a copy")
         HOST_COPIES.add()
@@ -82,6 +83,15 @@ class DevicePixels:
 
 AnyPixels = Pixels | DevicePixels
 """A picture on the host or on a device: same shape, same bytes."""
+
+
+def host_pixels(picture: AnyPixels) -> Pixels:
+    """The picture as an array: itself or a view of it where it is in the host's memory, good as
+    long as ``picture`` lives; else a copy, which is counted."""
+    if isinstance(picture, DevicePixels) and picture.device == HOST:
+        memory = (ctypes.c_uint8 * picture.nbytes).from_address(picture.pointer)
+        return np.ctypeslib.as_array(memory).reshape(picture.shape)
+    return np.asarray(picture, dtype=np.uint8)
 
 
 class ResetCause(StrEnum):

@@ -18,6 +18,7 @@ from server.records import VideoRecord, VideoState, new_id
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sources.container import VideoLimits, probe
+from server.sources.hardware import Hardware
 from server.store import Store
 from server.worker import Worker
 
@@ -38,6 +39,7 @@ class Jobs:
         folder: Path,
         settings: VideoSettings,
         *,
+        hardware: Hardware | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
@@ -48,7 +50,13 @@ class Jobs:
         self._desk = Desk("videos")
         self._probes = Desk("probe", threads=2)
         self._lanes = Lanes(
-            worker, self._shelf, self._desk, settings, clock=clock, changed=self._ring
+            worker,
+            self._shelf,
+            self._desk,
+            settings,
+            hardware=hardware,
+            clock=clock,
+            changed=self._ring,
         )
 
     def __repr__(self) -> str:

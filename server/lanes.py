@@ -13,6 +13,7 @@ from server.errors import Fault, MastreamError, NoCapacity
 from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
 from server.shelf import Shelf
+from server.sources.hardware import Hardware
 from server.video import segment_video
 from server.worker import Worker
 
@@ -43,6 +44,7 @@ class Lanes:
         desk: Desk,
         settings: VideoSettings,
         *,
+        hardware: Hardware | None,
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
@@ -50,6 +52,7 @@ class Lanes:
         self._shelf = shelf
         self._desk = desk
         self._settings = settings
+        self._hardware = hardware
         self._clock = clock
         self._changed = changed
         self._waiting = asyncio.Semaphore(0)
@@ -131,6 +134,7 @@ class Lanes:
             record.info,
             record.artefacts,
             max_pixels=self._settings.max_pixels,
+            hardware=self._hardware,
             tell=tell,
         )
         running = self._running[record.id] = _Running(asyncio.create_task(work))

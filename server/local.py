@@ -19,6 +19,7 @@ from server.errors import Fault, MastreamError, NotFound
 from server.frame import VideoInfo
 from server.settings import Settings
 from server.sinks.recorder import ARTEFACTS
+from server.sources import open_hardware
 from server.sources.container import VideoLimits, probe
 from server.video import segment_video
 from server.worker import Worker
@@ -67,6 +68,7 @@ async def _segment(
             info,
             artefacts,
             max_pixels=settings.videos.max_pixels,
+            hardware=await asyncio.to_thread(open_hardware, settings.decode),
             tell=lambda done: tell(done, info.frames),
         )
     finally:

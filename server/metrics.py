@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Literal, get_args
 
@@ -14,8 +14,11 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from server.errors import MastreamError
+from server.frame import HOST_COPIES
 from server.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -48,6 +51,10 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._decoded = Counter(
+            "mastream_decoded_frames", "Frames segmented", ["decoder"], registry=registry
+        )
+        registry.register(_HostCopies())
         self._stages = {name: stages.labels(name) for name in get_args(Stage)}
         self._batch = Histogram(
             "mastream_batch_size", "Frames in a step", buckets=BATCHES, registry=registry
@@ -78,6 +85,10 @@ class Metrics:
     def frame(self, result: Result, cause: str = "", count: int = 1) -> None:
         """``count`` frames were answered; ``cause`` is why they were dropped or failed."""
         self._frames.labels(result, cause).inc(count)
+
+    def decoded(self, decoder: str) -> None:
+        """A segmented frame was decoded by this ("" where it came raw)."""
+        self._decoded.labels(decoder).inc()
 
     def stage(self, name: Stage, seconds: float) -> None:
         self._stages[name].observe(seconds)
@@ -129,6 +140,17 @@ class Metrics:
     def render(self) -> bytes:
         """The exposition text; its content type is CONTENT_TYPE."""
         return generate_latest(self._registry)
+
+
+class _HostCopies(Collector):
+    """The process's own count, read at every scrape."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "mastream_host_copies",
+            "Pictures copied from a device to the host",
+            value=HOST_COPIES.count,
+        )
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:

@@ -38,6 +38,7 @@ class Seat:
             self.wake()
             return
         self._metrics.frame("segmented")
+        self._metrics.decoded(turn.frame.decoder)
         timing = Timing(turn.frame.wait, turn.frame.decode, queue, stepped.ended - stepped.began)
         mask = Mask(
             stepped.labels[slot],

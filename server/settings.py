@@ -73,6 +73,18 @@ class VideoSettings(BaseModel):
     )
 
 
+class DecodeSettings(BaseModel):
+    """Where videos are decoded. What really decoded a frame is in the metrics and the summary."""
+
+    model_config = ConfigDict(frozen=True)
+
+    device: Literal["auto", "gpu", "cpu"] = Field(
+        "auto",
+        description="auto: on the GPU where one can, else on the CPU; gpu: refuse what it cannot",
+    )
+    ordinal: NonNegativeInt = Field(0, description="CUDA's number of the GPU that decodes")
+
+
 class Settings(BaseSettings):
     """Everything the service can be told."""
 
@@ -88,3 +100,4 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     streams: StreamSettings = StreamSettings()
     videos: VideoSettings = VideoSettings()
+    decode: DecodeSettings = DecodeSettings()

@@ -17,6 +17,7 @@ from server.frame import Dropped, Mask, VideoInfo
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
 from server.sources.container import ContainerSource
+from server.sources.hardware import Hardware
 from server.worker import Worker
 
 OVERLAY = "overlay.mp4"
@@ -34,13 +35,15 @@ async def segment_video(
     artefacts: Collection[str],
     *,
     max_pixels: int,
+    hardware: Hardware | None = None,
     tell: Tell = lambda _: None,
     window: int = 4,
 ) -> int:
     """Segment every frame of a video and write its artefacts into ``folder``, which is made.
 
     Returns the number of frames, which is the number of masks. At most ``window`` frames are
-    between decoder and recorder, so memory does not grow with the video. Raises BadVideo or
+    between decoder and recorder, so memory does not grow with the video. ``hardware`` decodes what
+    it can; then pictures come to the host only where an overlay is drawn. Raises BadVideo or
     SourceFault where decoding breaks, Fault where a frame got no mask or the disk is full,
     NoCapacity where the worker takes no session; then, or when cancelled, no artefact is left.
     """
@@ -52,6 +55,7 @@ async def segment_video(
         keep_original=OVERLAY in artefacts,
         total=info.frames,
         max_pixels=max_pixels,
+        hardware=hardware,
     )
     make = partial(_recorder, folder, spec, info, artefacts)
     async with Recording(make, window, tell) as sink:

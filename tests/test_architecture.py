@@ -23,8 +23,8 @@ def test_every_module_that_a_newcomer_meets_is_named(folder: str) -> None:
     supporting = {
         "server/engines": {"host_memory"},
         "server/sources": {
-            "decoding", "handover", "opening", "orientation", "picture", "picture_header", "pool",
-            "probing", "timeline",
+            "cuda_driver", "decoding", "handover", "opening", "orientation", "picture",
+            "picture_header", "pool", "probing", "rendering", "surface", "timeline",
         },
         "server/sinks": {"answers", "archive", "areas", "artefacts", "encoding", "summary"},
     }.get(folder, set())  # fmt: skip

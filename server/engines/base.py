@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, Labels
 
 Memory = Any
 """What is remembered of one stream. Opaque to all but the engine that made it."""
@@ -37,13 +37,14 @@ class Engine(ABC):
 
     @abstractmethod
     def step(
-        self, frames: Sequence[Pixels], memories: Sequence[Memory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[Memory]
     ) -> tuple[list[Labels], list[Memory]]:
         """Segment one frame of each of 1..max_batch streams.
 
         ``frames[i]`` is (height, width, 3) uint8 of the spec's size and belongs to
-        ``memories[i]``. Returns labels (height, width) uint8 and the memories to keep.
-        Raises EngineFault when this step failed, EngineDead when all later ones would too.
+        ``memories[i]``; it may be on a device (DevicePixels). Returns labels (height, width)
+        uint8 and the memories to keep. Raises EngineFault when this step failed, EngineDead when
+        all later ones would too.
         """
 
     @abstractmethod
@@ -63,7 +64,7 @@ class Engine(ABC):
         """Free the device. Twice is harmless."""
 
 
-def check_batch(spec: ModelSpec, frames: Sequence[Pixels], memories: Sequence[Memory]) -> None:
+def check_batch(spec: ModelSpec, frames: Sequence[AnyPixels], memories: Sequence[Memory]) -> None:
     """Assert what a caller owes :meth:`Engine.step`; a breach is our own mistake."""
     assert len(frames) == len(memories) > 0, "a step takes one memory for each frame"
     for frame in frames:

@@ -18,7 +18,7 @@ from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import HostMemory
 from server.errors import EngineDead
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, Labels, Pixels, host_pixels
 from server.settings import EngineSettings
 
 BLOCK = 16
@@ -76,7 +76,7 @@ class FakeEngine(Engine):
         *,
         max_batch: int = 4,
         step_seconds: float = 0.0,
-        on_step: Callable[[Sequence[Pixels]], None] | None = None,
+        on_step: Callable[[Sequence[AnyPixels]], None] | None = None,
     ) -> None:
         self.spec = spec or fake_spec()
         self.max_batch = max_batch
@@ -94,7 +94,7 @@ class FakeEngine(Engine):
         return self._blank
 
     def step(
-        self, frames: Sequence[Pixels], memories: Sequence[HostMemory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[HostMemory]
     ) -> tuple[list[Labels], list[HostMemory]]:
         check_batch(self.spec, frames, memories)
         if self._closed:
@@ -103,7 +103,7 @@ class FakeEngine(Engine):
             self._on_step(frames)
         if self._step_seconds:
             time.sleep(self._step_seconds)
-        results = [self._segment(f, m) for f, m in zip(frames, memories, strict=True)]
+        results = [self._segment(host_pixels(f), m) for f, m in zip(frames, memories, strict=True)]
         return [labels for labels, _ in results], [memory for _, memory in results]
 
     def filled(self, memory: HostMemory) -> int:

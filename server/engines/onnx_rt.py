@@ -16,7 +16,7 @@ from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import HostMemory, tensor_shapes
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings
 
 PROVIDER = "CPUExecutionProvider"
@@ -59,7 +59,7 @@ class OnnxEngine(Engine):
         return self._blank
 
     def step(
-        self, frames: Sequence[Pixels], memories: Sequence[HostMemory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[HostMemory]
     ) -> tuple[list[Labels], list[HostMemory]]:
         check_batch(self.spec, frames, memories)
         if self._session is None:
@@ -83,11 +83,11 @@ class OnnxEngine(Engine):
         self._session = None
 
     def _gather(
-        self, frames: Sequence[Pixels], memories: Sequence[HostMemory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[HostMemory]
     ) -> dict[str, NDArray[Any]]:
         tensors = zip(*(memory.tensors for memory in memories), strict=True)
         return {
-            "frame": _batched(frames),
+            "frame": _batched([host_pixels(frame) for frame in frames]),
             "count": np.array([memory.count for memory in memories], np.int64),
             **{name: _batched(held) for name, held in zip(self._names, tensors, strict=True)},
         }

@@ -22,7 +22,7 @@ from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import tensor_shapes
 from server.engines.onnx_rt import shipped_model
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings
 
 
@@ -65,7 +65,7 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def step(
-        self, frames: Sequence[Pixels], memories: Sequence[TorchMemory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[TorchMemory]
     ) -> tuple[list[Labels], list[TorchMemory]]:
         check_batch(self.spec, frames, memories)
         if self._network is None:
@@ -94,8 +94,8 @@ class TorchEngine(Engine):
     def close(self) -> None:
         self._network = None
 
-    def _upload(self, frames: Sequence[Pixels]) -> Tensor:
-        return torch.from_numpy(np.stack(frames)).to(self.device)
+    def _upload(self, frames: Sequence[AnyPixels]) -> Tensor:
+        return torch.from_numpy(np.stack([host_pixels(frame) for frame in frames])).to(self.device)
 
     def _gather(self, memories: Sequence[TorchMemory]) -> Memory:
         counts = torch.tensor([m.count for m in memories], device=self.device)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import protocol
 from models.spec import ModelSpec
 from protocol import MaskEncoding, MaskSize
-from server.frame import Labels, Mask, Pixels
+from server.frame import Labels, Mask, Pixels, host_pixels
 from server.sinks.areas import areas
 from server.sinks.overlay import encode_jpeg, overlay, palette, resize_labels
 
@@ -68,7 +68,9 @@ class Answers:
 
     def _picture(self, mask: Mask) -> Pixels:
         whole = mask.frame.original
-        return mask.frame.pixels if whole is None or self._wish.size is MaskSize.MODEL else whole
+        if whole is None or self._wish.size is MaskSize.MODEL:
+            return host_pixels(mask.frame.pixels)
+        return whole
 
 
 def _milliseconds(mask: Mask, encode: float) -> protocol.StageTimes:

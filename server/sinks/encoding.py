@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from models.spec import ModelSpec
-from server.frame import Pixels, VideoInfo
+from server.frame import Pixels, VideoInfo, host_pixels
 from server.sinks.artefacts import Artefact, Segmented
 from server.sinks.overlay import overlay, palette
 
@@ -130,7 +130,7 @@ class OverlayVideo(Artefact):
 
     def _picture(self, segmented: Segmented) -> Pixels:
         frame = segmented.mask.frame
-        picture = frame.pixels if frame.original is None else frame.original
+        picture = host_pixels(frame.pixels) if frame.original is None else frame.original
         height, width = self._size
         if picture.shape[:2] == (height, width):
             return picture

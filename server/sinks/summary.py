@@ -21,8 +21,8 @@ class Summary(Artefact):
     ``model``, ``video`` and ``classes`` say what it is about. ``frames`` holds for each one its
     number, ``pts`` (exact seconds, a fraction as text), ``time`` (seconds), how many frames the
     memory held, and ``areas`` (class: share of the model's mask). ``totals`` holds the count,
-    mean areas and in how many frames each class was seen; ``resets`` where the memory was
-    emptied and why; ``timing`` the mean and largest milliseconds of each stage.
+    mean areas, in how many frames each class was seen and what decoded how many; ``resets`` where
+    the memory was emptied and why; ``timing`` the mean and largest milliseconds of each stage.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
@@ -62,6 +62,7 @@ class Totals:
         self.frames = 0
         self._areas: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
+        self._decoders: Counter[str] = Counter()
         self._resets: list[dict[str, Any]] = []
         self._sums: Counter[str] = Counter()
         self._largest: dict[str, float] = {}
@@ -71,6 +72,7 @@ class Totals:
         self.frames += 1
         self._areas.update(shares)
         self._seen.update(shares.keys())
+        self._decoders[mask.frame.decoder] += 1
         if mask.reset is not None:
             self._resets.append({"frame": mask.frame.seq, "cause": mask.reset.value})
         self._time(mask.timing)
@@ -82,6 +84,7 @@ class Totals:
                 "frames": self.frames,
                 "areas": {name: round(area / count, 6) for name, area in self._areas.items()},
                 "seen": dict(self._seen),
+                "decoders": dict(self._decoders),
             },
             "resets": self._resets,
             "timing": {

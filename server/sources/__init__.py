@@ -5,9 +5,16 @@ A new source is one file and one line here; the contract tests run over every ro
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
+from server.errors import Fault
+from server.settings import DecodeSettings
 from server.sources.base import Source
+from server.sources.cuda_driver import driver_installed
+from server.sources.hardware import Hardware
+
+_log = logging.getLogger(__name__)
 
 SOURCES = {
     "container": "server.sources.container:ContainerSource",
@@ -21,3 +28,24 @@ def source_class(name: str) -> type[Source]:
     found = getattr(import_module(module), attribute)
     assert isinstance(found, type) and issubclass(found, Source)
     return found
+
+
+def open_hardware(settings: DecodeSettings) -> Hardware | None:
+    """The GPU that is to decode videos; None where the CPU is.
+
+    Under ``auto`` the CPU is where no GPU can, and the log says why if there seems to be one.
+    Raises Fault where a GPU was asked for and cannot decode.
+    """
+    required = settings.device == "gpu"
+    if settings.device == "cpu" or not (required or driver_installed()):
+        return None
+    try:
+        nvdec = import_module("server.sources.nvdec")
+        hardware = nvdec.open_nvdec(settings.ordinal, required=required)
+    except Fault as fault:
+        if required:
+            raise
+        _log.warning("videos are decoded on the CPU: %s", fault)
+        return None
+    assert isinstance(hardware, Hardware)
+    return hardware

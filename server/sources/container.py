@@ -14,6 +14,7 @@ from server.frame import Frame
 from server.sources.base import Source
 from server.sources.decoding import Reading, read_frames
 from server.sources.handover import Handover
+from server.sources.hardware import Hardware
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
 
 __all__ = ["ContainerSource", "VideoLimits", "probe"]
@@ -35,7 +36,8 @@ class ContainerSource(Source):
     A str ``location`` is a URL, a Path a file. ``live``: the newest ``capacity`` frames wait,
     older ones are lost and counted in ``lost`` (their seq is missing); URLs must answer and go
     on sending within ``timeout`` seconds. A file loses nothing and waits.
-    ``start`` skips what is shown before that many seconds, seeking where the file allows.
+    ``start`` skips what is shown before that many seconds, seeking where the file allows. With
+    ``hardware`` frames are decoded and stay on its device where it can; each one says so.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ContainerSource(Source):
         timeout: float = 10.0,
         threads: int = 1,
         capacity: int = 4,
+        hardware: Hardware | None = None,
     ) -> None:
         self.live = live
         self.total = total
@@ -65,6 +68,7 @@ class ContainerSource(Source):
             max_pixels=max_pixels,
             timeout=timeout if isinstance(location, str) else None,
             threads=threads,
+            hardware=hardware,
         )
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
-from av.buffer import Buffer
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.packet import Packet
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from server.errors import BadVideo
-from server.frame import Frame, Pixels
+from server.frame import Frame
+from server.sources.hardware import Hardware
 from server.sources.opening import broken, check_pixels, open_video
-from server.sources.orientation import UPRIGHT, Orientation
-from server.sources.picture import fit
+from server.sources.rendering import Renderer
 from server.sources.timeline import Timeline
 
 DEFAULT_RATE = Fraction(25)
@@ -33,7 +29,8 @@ DEFAULT_RATE = Fraction(25)
 class Reading:
     """What is read and how: ``height`` x ``width`` is the model's size.
 
-    ``start`` skips all pictures shown before that many seconds.
+    ``start`` skips all pictures shown before that many seconds. With ``hardware`` what it can
+    decode is decoded there and stays there.
     """
 
     location: Path | str
@@ -44,6 +41,7 @@ class Reading:
     max_pixels: int
     timeout: float | None
     threads: int
+    hardware: Hardware | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +65,7 @@ def read_frames(reading: Reading) -> Generator[Frame, None, None]:
         max_pixels=reading.max_pixels,
         timeout=reading.timeout,
         threads=reading.threads,
+        acceleration=reading.hardware.decoder.acceleration() if reading.hardware else None,
     ) as (container, stream):
         try:
             for frame in _frames(reading, container, stream):
@@ -80,14 +79,19 @@ def read_frames(reading: Reading) -> Generator[Frame, None, None]:
 
 def _frames(reading: Reading, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
     timeline = Timeline(frame_rate(stream), tick(stream))
-    reformatter = VideoReformatter()
+    renderer = Renderer(
+        reading.height,
+        reading.width,
+        keep_original=reading.keep_original,
+        hardware=reading.hardware,
+    )
     _seek(container, stream, reading.start)
     seq = 0
     for picture in decode(container, stream):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
         pts = timeline.stamp(presentation_time(picture.frame, stream))
         if reading.start is None or pts >= reading.start:
-            yield _frame(reading, picture, reformatter, seq, pts)
+            yield _frame(renderer, picture, seq, pts)
             seq += 1
 
 
@@ -132,38 +136,19 @@ def frame_rate(stream: VideoStream) -> Fraction:
     return stream.average_rate or stream.guessed_rate or DEFAULT_RATE
 
 
-def orientation(frame: VideoFrame) -> Orientation:
-    """How this picture is turned to be displayed."""
-    side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
-    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
-    return UPRIGHT if matrix is None else Orientation.from_matrix(bytes(matrix))
-
-
-def _frame(
-    reading: Reading, picture: Picture, reformatter: VideoReformatter, seq: int, pts: Fraction
-) -> Frame:
+def _frame(renderer: Renderer, picture: Picture, seq: int, pts: Fraction) -> Frame:
     began = time.monotonic()
-    original = displayed(picture.frame, reformatter)
+    rendered = renderer.render(picture.frame)
     return Frame(
-        pixels=fit(original, reading.height, reading.width),
+        pixels=rendered.pixels,
         seq=seq,
         pts=pts,
-        size=original.shape[:2],
-        original=original if reading.keep_original else None,
+        size=rendered.size,
+        original=rendered.original,
         arrived=picture.arrived,
         decode=picture.seconds + time.monotonic() - began,
+        decoder=rendered.decoder,
     )
-
-
-def displayed(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
-    """The whole picture as RGB, turned as it is displayed.
-
-    The matrix (BT.601, BT.709, BT.2020) and range are the stream's own; BT.601 where it names
-    none. Converting first and scaling after gives a model the same picture that a client would
-    push, and swscale's unscaled path is the fast one (0.3 ms at 960x540).
-    """
-    rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-    return orientation(frame).apply(cast(Pixels, rgb))
 
 
 def _seek(container: InputContainer, stream: VideoStream, start: Fraction | None) -> None:

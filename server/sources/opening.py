@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.stream import Disposition
@@ -41,18 +42,24 @@ _MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, 
 
 @contextmanager
 def open_video(
-    location: Path | str, *, max_pixels: int, timeout: float | None = None, threads: int = 1
+    location: Path | str,
+    *,
+    max_pixels: int,
+    timeout: float | None = None,
+    threads: int = 1,
+    acceleration: HWAccel | None = None,
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first moving-picture stream, ready to be decoded.
 
     A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures
-    far above ``max_pixels`` fail to decode instead of being allocated. Raises UnsupportedMedia,
+    far above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the
+    hardware that decodes what it can. Raises UnsupportedMedia,
     BadVideo (damaged, no video stream, no decoder, too large a picture) or SourceFault (it
     cannot be reached).
     """
     live = isinstance(location, str)
     try:
-        container = _open(location, max_pixels, timeout)
+        container = _open(location, max_pixels, timeout, acceleration)
     except FFmpegError as error:
         # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
         raise _refusal(location, error) from (None if live else error)
@@ -83,7 +90,9 @@ def broken(live: bool, error: FFmpegError, timeout: float | None) -> MastreamErr
     return BadVideo(f"The video cannot be decoded: {error.strerror}.")
 
 
-def _open(location: Path | str, max_pixels: int, timeout: float | None) -> InputContainer:
+def _open(
+    location: Path | str, max_pixels: int, timeout: float | None, acceleration: HWAccel | None
+) -> InputContainer:
     live = isinstance(location, str)
     return av.open(
         location if live else f"file:{location}",
@@ -96,6 +105,7 @@ def _open(location: Path | str, max_pixels: int, timeout: float | None) -> Input
         },
         timeout=timeout,
         metadata_errors="replace",
+        hwaccel=acceleration,
     )
 
 

@@ -74,6 +74,7 @@ class PacketDecoder:
             arrived=packet.arrived,
             wait=began - packet.arrived,
             decode=clock() - began,
+            decoder="cpu" if self.raw is None else "",
         )
 
     def _picture(self, data: bytes) -> Pixels:

@@ -62,9 +62,14 @@ def fit(picture: Pixels, height: int, width: int) -> Pixels:
     """
     if picture.shape == (height, width, 3):
         return np.ascontiguousarray(picture)
-    shrinks = height <= picture.shape[0] and width <= picture.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    how = interpolation((picture.shape[0], picture.shape[1]), (height, width))
     return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How OpenCV is to scale (height, width) pixels to others."""
+    shrinks = wanted[0] <= size[0] and wanted[1] <= size[1]
+    return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
 
 
 def check_pixels(height: int, width: int, limit_pixels: int) -> None:

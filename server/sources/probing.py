@@ -13,8 +13,9 @@ from av.video.stream import VideoStream
 
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
-from server.sources.decoding import decode_packet, frame_rate, orientation, packets, tick
+from server.sources.decoding import decode_packet, frame_rate, packets, tick
 from server.sources.opening import broken, open_video
+from server.sources.rendering import orientation
 
 PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
 """Codecs in which a packet may show nothing (VP8's hidden frames, MPEG-4's packed B-frames)."""

@@ -193,7 +193,7 @@ def test_an_unknown_failure_reaches_the_reader(film: Film, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("server.sources.decoding.fit", fail)
+    monkeypatch.setattr("server.sources.rendering.fit", fail)
     with pytest.raises(SourceFault) as caught:
         asyncio.run(collect(ContainerSource(film(), 24, 32)))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -1,0 +1,91 @@
+"""The graphs by which the server turns a decoder's surface into RGB on the device.
+
+    python -m export.pixel_graphs      # writes server/sources/nv12_to_rgb*.onnx again
+
+Inputs: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole rows with their padding; the
+weights of :class:`server.sources.surface.Resampling`; ``colours`` (3, 3) and ``offset`` (3,).
+Output: ``rgb`` (height, width, 3) uint8. Matrix products and no more, so that every execution
+provider computes the same; the server needs no ``onnx`` to use them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper
+from onnx.helper import make_node, make_tensor_value_info
+
+from server.sources.converter import graph_file
+
+OPSET = 17
+
+
+def pixel_graph(turned: bool) -> ModelProto:
+    """The graph; ``turned`` gives a picture that is displayed a quarter-turn from how it is
+    stored."""
+    nodes = [
+        *_plane("luma"),
+        *_plane("chroma"),
+        make_node("Concat", ["luma_scaled", "chroma_scaled"], ["yuv"], axis=0),
+        make_node("Transpose", ["yuv"], ["pixels"], perm=[2, 1, 0] if turned else [1, 2, 0]),
+        make_node("MatMul", ["pixels", "colours"], ["coloured"]),
+        make_node("Add", ["coloured", "offset"], ["shifted"]),
+        # Casting cuts off: with the half that it is shifted by, that rounds.
+        make_node("Add", ["shifted", "half"], ["rounded"]),
+        make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
+        make_node("Cast", ["clipped"], ["rgb"], to=TensorProto.UINT8),
+    ]
+    constants = {"half": 0.5, "black": 0.0, "white": 255.0}
+    graph = helper.make_graph(
+        nodes,
+        "nv12_to_rgb",
+        inputs=_inputs(),
+        outputs=[make_tensor_value_info("rgb", TensorProto.UINT8, ["height", "width", 3])],
+        initializer=[
+            helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+            for name, value in constants.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    model.producer_name = "mastream"
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def _plane(name: str) -> list[NodeProto]:
+    """Scaled to (channels, a, b). Rows first: the smaller product where a picture shrinks."""
+    return [
+        make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
+        make_node("MatMul", [f"{name}_rows", f"{name}_float"], [f"{name}_rowed"]),
+        make_node("MatMul", [f"{name}_rowed", f"{name}_columns"], [f"{name}_scaled"]),
+    ]
+
+
+def _inputs() -> list[ValueInfoProto]:
+    byte, real = TensorProto.UINT8, TensorProto.FLOAT
+    return [
+        make_tensor_value_info("luma", byte, ["rows", "pitch"]),
+        make_tensor_value_info("chroma", byte, ["chroma_rows_stored", "chroma_pitch"]),
+        make_tensor_value_info("luma_rows", real, ["a", "rows"]),
+        make_tensor_value_info("luma_columns", real, [1, "pitch", "b"]),
+        make_tensor_value_info("chroma_rows", real, ["a", "chroma_rows_stored"]),
+        make_tensor_value_info("chroma_columns", real, [2, "chroma_pitch", "b"]),
+        make_tensor_value_info("colours", real, [3, 3]),
+        make_tensor_value_info("offset", real, [3]),
+    ]
+
+
+def write(folder: Path | None = None) -> list[Path]:
+    """Write both graphs, into ``folder`` or where the server looks for them."""
+    files = []
+    for turned in (False, True):
+        file = graph_file(turned)
+        file = file if folder is None else folder / file.name
+        file.write_bytes(pixel_graph(turned).SerializeToString(deterministic=True))
+        files.append(file)
+    return files
+
+
+if __name__ == "__main__":
+    for file in write():
+        print(file)

@@ -1,0 +1,93 @@
+"""NVIDIA's video decoder, by PyAV: frames that stay on the device. And a fake beside it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from av.codec import Codec
+from av.codec.hwaccel import HWAccel
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+
+from server.errors import Fault
+from server.frame import HOST
+from server.sources.converter import Converter
+from server.sources.cuda_driver import driver
+from server.sources.hardware import Hardware, HardwareDecoder
+from server.sources.surface import Plane, Surface
+
+_SAMPLE_BYTES = {"nv12": 1, "p010le": 2}
+
+
+class Nvdec(HardwareDecoder):
+    """NVIDIA's video decoder, by PyAV. Raises Fault where FFmpeg cannot use the device."""
+
+    name = "nvdec"
+
+    def __init__(self, device: int) -> None:
+        self.device = device
+        self._driver = driver(device)
+        try:
+            self.acceleration().create(Codec("h264", "r"))
+        except (FFmpegError, NotImplementedError) as error:
+            raise Fault(f"FFmpeg cannot decode on CUDA device {device}: {error}.") from error
+
+    def acceleration(self) -> HWAccel:
+        # Whether software may step in is decided frame by frame, where it can be told.
+        return HWAccel("cuda", device=self.device, allow_software_fallback=True, is_hw_owned=True)
+
+    def surface(self, frame: VideoFrame) -> Surface | None:
+        if frame.format.name != "cuda" or frame.sw_format is None:
+            return None
+        if frame.sw_format.name not in _SAMPLE_BYTES:
+            return None
+        self._driver.wait()
+        return _describe(frame, frame.sw_format.name, self.device)
+
+
+class FakeNvdec(HardwareDecoder):
+    """A decoder that needs no GPU: software's 4:2:0 pictures as surfaces in the host's memory.
+
+    Other formats are not decoded "in hardware", as those of 4:4:4 are not by a real one.
+    """
+
+    name = "fake"
+    device = HOST
+
+    _FORMATS: ClassVar = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
+
+    def acceleration(self) -> None:
+        return None
+
+    def surface(self, frame: VideoFrame) -> Surface | None:
+        wanted = self._FORMATS.get(frame.format.name)
+        if wanted is None:
+            return None
+        return _describe(frame.reformat(format=wanted, threads=1), wanted, HOST)
+
+
+def open_nvdec(device: int, *, required: bool = False) -> Hardware:
+    """Decoding and converting on a CUDA device. Raises Fault where either cannot be done."""
+    return Hardware(Nvdec(device), Converter(device).convert, required)
+
+
+def open_fake(*, required: bool = False) -> Hardware:
+    """The same path without a GPU."""
+    return Hardware(FakeNvdec(), Converter(HOST).convert, required)
+
+
+def _describe(frame: VideoFrame, layout: str, device: int) -> Surface:
+    """A frame of ``layout`` ("nv12" or "p010le") as a Surface that keeps it."""
+    luma, chroma = frame.planes
+    return Surface(
+        luma=Plane(luma.buffer_ptr, frame.height, luma.line_size),
+        chroma=Plane(chroma.buffer_ptr, (frame.height + 1) // 2, chroma.line_size),
+        height=frame.height,
+        width=frame.width,
+        sample_bytes=_SAMPLE_BYTES[layout],
+        matrix=frame.colorspace,
+        full=frame.color_range == ColorRange.JPEG,
+        device=device,
+        owner=frame,
+    )
