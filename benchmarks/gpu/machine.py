@@ -1,0 +1,87 @@
+"""What the machine can do at best, measured in the same run: the floor that steps are held to."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.gpu.timing import measure
+from models.build import Recipe, build
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``flops`` floating-point operations a second of matrix products in ``dtype``, ``bandwidth``
+    bytes a second read plus written by a copy on the device."""
+
+    name: str
+    torch: str
+    dtype: str
+    flops: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One frame's least work: operations, and bytes that must move whatever the kernels (memory
+    in and out, frame, mask); ``weights`` bytes move once a step."""
+
+    operations: float
+    moved: float
+    weights: float
+
+    def floor(self, machine: Machine, batch: int) -> float:
+        """Seconds below which this machine cannot make a step of ``batch`` frames."""
+        moved = self.weights + batch * self.moved
+        return max(batch * self.operations / machine.flops, moved / machine.bandwidth)
+
+
+def survey(device: torch.device, dtype: torch.dtype, seconds: float, tiny: bool) -> Machine:
+    """Measure the device: a square product and a copy, both far larger than its caches."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    side, megabytes = (256, 4) if tiny else (8192, 1024)
+    return Machine(
+        name or platform.machine(),
+        torch.__version__,
+        str(dtype).removeprefix("torch."),
+        _matrix_rate(device, dtype, side, seconds),
+        _copy_rate(device, megabytes * 2**20, seconds),
+    )
+
+
+def work(recipe: Recipe, size: tuple[int, int], dtype: torch.dtype) -> Work:
+    """Counted on the meta device, where nothing is computed."""
+    height, width = size
+    with torch.device("meta"), torch.inference_mode():
+        network = build(recipe).eval()
+        frame = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+        memory = network.encoder.blank(1, height, width, torch.zeros(1))
+        keys, values = [f.key for f in memory.fifos], [f.value for f in memory.fifos]
+        with FlopCounterMode(display=False) as counter:
+            network(frame, memory.count, *keys, *values)
+    held = sum(tensor.numel() for tensor in keys + values) * dtype.itemsize
+    weights = sum(p.numel() for p in network.parameters()) * dtype.itemsize
+    return Work(counter.get_total_flops(), 2 * held + frame.numel() + height * width, weights)
+
+
+def _matrix_rate(device: torch.device, dtype: torch.dtype, side: int, seconds: float) -> float:
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def multiply() -> None:
+        torch.matmul(a, b, out=out)
+
+    return 2 * side**3 * measure(multiply, device, 1, seconds).fps
+
+
+def _copy_rate(device: torch.device, size: int, seconds: float) -> float:
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+
+    return 2 * size * measure(copy, device, 1, seconds).fps
