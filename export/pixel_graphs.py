@@ -1,11 +1,14 @@
 """The graphs by which the server turns a decoder's surface into RGB on the device.
 
-    python -m export.pixel_graphs      # writes server/sources/nv12_to_rgb*.onnx again
+    python -m export.pixel_graphs      # writes server/sources/*.onnx again
 
-Inputs: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole rows with their padding; the
-weights of :class:`server.sources.surface.Resampling`; ``colours`` (3, 3) and ``offset`` (3,).
-Output: ``rgb`` (height, width, 3) uint8. Matrix products and no more, so that every execution
+nv12_to_rgb.onnx and, for pictures displayed a quarter-turn from how they are stored,
+nv12_to_rgb_turned.onnx. Inputs: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole
+rows with their padding; the weights of :class:`server.sources.surface.Resampling`; ``colours``
+(3, 3) and ``offset`` (3,). Output: ``rgb`` (height, width, 3) uint8. Matrix products and no more, so that every execution
 provider computes the same; the server needs no ``onnx`` to use them.
+
+rgb_to_size.onnx scales: ``picture`` (H, 3 W) uint8, ``rows`` (height, H), ``columns`` (W, width).
 """
 
 from __future__ import annotations
@@ -15,41 +18,76 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper
 from onnx.helper import make_node, make_tensor_value_info
 
-from server.sources.converter import graph_file
+from server.sources.converter import SCALE_GRAPH, graph_file
 
 OPSET = 17
 
 
 def pixel_graph(turned: bool) -> ModelProto:
-    """The graph; ``turned`` gives a picture that is displayed a quarter-turn from how it is
-    stored."""
+    """From a surface to RGB."""
     nodes = [
         *_plane("luma"),
         *_plane("chroma"),
         make_node("Concat", ["luma_scaled", "chroma_scaled"], ["yuv"], axis=0),
         make_node("Transpose", ["yuv"], ["pixels"], perm=[2, 1, 0] if turned else [1, 2, 0]),
         make_node("MatMul", ["pixels", "colours"], ["coloured"]),
-        make_node("Add", ["coloured", "offset"], ["shifted"]),
-        # Casting cuts off: with the half that it is shifted by, that rounds.
-        make_node("Add", ["shifted", "half"], ["rounded"]),
-        make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
-        make_node("Cast", ["clipped"], ["rgb"], to=TensorProto.UINT8),
+        make_node("Add", ["coloured", "offset"], ["exact"]),
+        *_bytes("exact"),
     ]
-    constants = {"half": 0.5, "black": 0.0, "white": 255.0}
+    return _model("nv12_to_rgb", nodes, _inputs(), [])
+
+
+def scale_graph() -> ModelProto:
+    """From RGB to RGB of another size."""
+    nodes = [
+        make_node("Cast", ["picture"], ["float"], to=TensorProto.FLOAT),
+        make_node("MatMul", ["rows", "float"], ["rowed"]),
+        make_node("Reshape", ["rowed", "pixels"], ["split"]),
+        make_node("Transpose", ["split"], ["planar"], perm=[0, 2, 1]),
+        make_node("MatMul", ["planar", "columns"], ["scaled"]),
+        make_node("Transpose", ["scaled"], ["exact"], perm=[0, 2, 1]),
+        *_bytes("exact"),
+    ]
+    inputs = [
+        make_tensor_value_info("picture", TensorProto.UINT8, ["H", "W3"]),
+        make_tensor_value_info("rows", TensorProto.FLOAT, ["height", "H"]),
+        make_tensor_value_info("columns", TensorProto.FLOAT, ["W", "width"]),
+    ]
+    pixels = helper.make_tensor("pixels", TensorProto.INT64, [3], [0, -1, 3])
+    return _model("rgb_to_size", nodes, inputs, [pixels])
+
+
+def _model(
+    name: str,
+    nodes: list[NodeProto],
+    inputs: list[ValueInfoProto],
+    constants: list[TensorProto],
+) -> ModelProto:
+    limits = {"half": 0.5, "black": 0.0, "white": 255.0}
     graph = helper.make_graph(
         nodes,
-        "nv12_to_rgb",
-        inputs=_inputs(),
+        name,
+        inputs=inputs,
         outputs=[make_tensor_value_info("rgb", TensorProto.UINT8, ["height", "width", 3])],
         initializer=[
-            helper.make_tensor(name, TensorProto.FLOAT, [], [value])
-            for name, value in constants.items()
+            *(helper.make_tensor(key, TensorProto.FLOAT, [], [v]) for key, v in limits.items()),
+            *constants,
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     model.producer_name = "mastream"
     checker.check_model(model, full_check=True)
     return model
+
+
+def _bytes(name: str) -> list[NodeProto]:
+    """Rounded and clipped to ``rgb``."""
+    return [
+        # Casting cuts off: with the half that it is shifted by, that rounds.
+        make_node("Add", [name, "half"], ["rounded"]),
+        make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
+        make_node("Cast", ["clipped"], ["rgb"], to=TensorProto.UINT8),
+    ]
 
 
 def _plane(name: str) -> list[NodeProto]:
@@ -75,15 +113,20 @@ def _inputs() -> list[ValueInfoProto]:
     ]
 
 
+def graphs() -> dict[Path, ModelProto]:
+    """Every graph, by the file that the server looks for."""
+    turns = {graph_file(turned): pixel_graph(turned) for turned in (False, True)}
+    return turns | {SCALE_GRAPH: scale_graph()}
+
+
 def write(folder: Path | None = None) -> list[Path]:
-    """Write both graphs, into ``folder`` or where the server looks for them."""
-    files = []
-    for turned in (False, True):
-        file = graph_file(turned)
-        file = file if folder is None else folder / file.name
-        file.write_bytes(pixel_graph(turned).SerializeToString(deterministic=True))
-        files.append(file)
-    return files
+    """Write all graphs, into ``folder`` or where the server looks for them."""
+    written = []
+    for place, graph in graphs().items():
+        file = place if folder is None else folder / place.name
+        file.write_bytes(graph.SerializeToString(deterministic=True))
+        written.append(file)
+    return written
 
 
 if __name__ == "__main__":

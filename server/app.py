@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.records import VideoState
 from server.settings import Settings
 from server.sources import open_hardware
+from server.sources.hardware import Hardware
 from server.sources.pool import PicturePool
 from server.store import Store, sqlite_url
 from server.web import problems, videos
@@ -90,8 +91,8 @@ def _provide_jobs(request: Request) -> None:
 class Service:
     """Every part that runs, in the order it begins and ends.
 
-    Mutable state: the queue of videos and its store, once the model is loaded; the task that
-    loads it; and whether the service is about to stop.
+    Mutable state: the GPU that decodes, if any, the queue of videos and its store, once the model
+    is loaded; the task that loads it; and whether the service is about to stop.
     """
 
     def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
@@ -104,7 +105,10 @@ class Service:
             metrics=self.metrics,
         )
         self.pool = PicturePool(os.cpu_count() or 1)
-        self.streams = Streams(House(self.worker, self.pool, self.metrics, settings.streams))
+        self.streams = Streams(
+            House(self.worker, self.pool, self.metrics, settings.streams, lambda: self._hardware)
+        )
+        self._hardware: Hardware | None = None
         self.draining = False
         self._jobs: Jobs | None = None
         self._store: Store | None = None
@@ -167,6 +171,7 @@ class Service:
             self._store.close()
 
     async def _load(self) -> None:
+        self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
         await self.worker.start()
         self._store = await asyncio.to_thread(self._open_store)
         for state in VideoState:
@@ -176,7 +181,7 @@ class Service:
             self._store,
             self.settings.folder / "videos",
             self.settings.videos,
-            hardware=await asyncio.to_thread(open_hardware, self.settings.decode),
+            hardware=self._hardware,
         )
         await jobs.start()
         self._jobs = jobs

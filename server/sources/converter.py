@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from server.errors import Fault
 from server.frame import HOST, DevicePixels
 from server.sources.orientation import Orientation
-from server.sources.surface import Layout, Plane, Surface, colours, resampling
+from server.sources.surface import Layout, Plane, Surface, colours, resampling, scaling
 
 GEOMETRIES = 8
 """Of which weights are kept: for 1920x1080 to 960x720 they are 35 MB."""
@@ -36,7 +36,9 @@ class Converter:
         self.device = device
         self._place = ("cpu", 0) if device == HOST else ("cuda", device)
         self._sessions = [_open(graph_file(turned), device) for turned in (False, True)]
+        self._scaler = _open(SCALE_GRAPH, device)
         self._weights = lru_cache(GEOMETRIES)(self._load_weights)
+        self._scaling = lru_cache(GEOMETRIES)(self._load_scaling)
         self._colours = lru_cache()(self._load_colours)
 
     def __repr__(self) -> str:
@@ -57,6 +59,19 @@ class Converter:
         self._bind_plane(binding, "chroma", surface.chroma)
         for name, held in (weights | self._colours(surface.matrix, surface.full)).items():
             binding.bind_ortvalue_input(name, held)
+        return self._run(session, binding, height, width)
+
+    def scale(self, picture: DevicePixels, height: int, width: int) -> DevicePixels:
+        """The picture at (height, width), as ``fit`` scales; the other may go when this returns."""
+        assert picture.device == self.device, f"{picture.device} is not {self.device}"
+        rows, columns, _ = picture.shape
+        binding = self._scaler.io_binding()
+        self._bind_plane(binding, "picture", Plane(picture.pointer, rows, columns * 3))
+        for name, held in self._scaling((rows, columns), (height, width)).items():
+            binding.bind_ortvalue_input(name, held)
+        return self._run(self._scaler, binding, height, width)
+
+    def _run(self, session: Any, binding: Any, height: int, width: int) -> DevicePixels:
         binding.bind_output("rgb", *self._place)
         session.run_with_iobinding(binding)
         binding.synchronize_outputs()
@@ -74,12 +89,20 @@ class Converter:
         names = ("luma_rows", "luma_columns", "chroma_rows", "chroma_columns")
         return found.turned, {name: self._hold(getattr(found, name)) for name in names}
 
+    def _load_scaling(self, size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, Any]:
+        down, across = scaling(size, wanted)
+        return {"rows": self._hold(down), "columns": self._hold(np.ascontiguousarray(across.T))}
+
     def _load_colours(self, matrix: int, full: bool) -> dict[str, Any]:
         weights, offset = colours(matrix, full)
         return {"colours": self._hold(weights), "offset": self._hold(offset)}
 
     def _hold(self, values: NDArray[np.float32]) -> Any:
         return ort.OrtValue.ortvalue_from_numpy(values, *self._place)
+
+
+SCALE_GRAPH = Path(__file__).with_name("rgb_to_size.onnx")
+"""As :func:`graph_file`, from RGB to RGB."""
 
 
 def graph_file(turned: bool) -> Path:

@@ -10,6 +10,7 @@ from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
 from server.frame import DevicePixels
+from server.sources.nvjpeg import DevicePictures
 from server.sources.orientation import Orientation
 from server.sources.surface import Surface
 
@@ -34,9 +35,10 @@ class HardwareDecoder(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """One GPU for all videos; any thread may use it. ``required``: what it cannot decode is
-    refused."""
+    """One GPU for all streams; any thread may use it. ``required``: a video that it cannot decode
+    is refused. ``pictures`` decodes pushed JPEGs, where it can."""
 
     decoder: HardwareDecoder
     convert: Convert
     required: bool = False
+    pictures: DevicePictures | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar
 
 from av.codec import Codec
@@ -15,8 +16,10 @@ from server.frame import HOST
 from server.sources.converter import Converter
 from server.sources.cuda_driver import driver
 from server.sources.hardware import Hardware, HardwareDecoder
+from server.sources.nvjpeg import DevicePictures, FakeJpeg, NvJpeg
 from server.sources.surface import Plane, Surface
 
+_log = logging.getLogger(__name__)
 _SAMPLE_BYTES = {"nv12": 1, "p010le": 2}
 
 
@@ -68,13 +71,27 @@ class FakeNvdec(HardwareDecoder):
 
 
 def open_nvdec(device: int, *, required: bool = False) -> Hardware:
-    """Decoding and converting on a CUDA device. Raises Fault where either cannot be done."""
-    return Hardware(Nvdec(device), Converter(device).convert, required)
+    """Decoding and converting on a CUDA device. Raises Fault where either cannot be done.
+
+    Pushed JPEGs are decoded there too where nvImageCodec is installed; else the log says so.
+    """
+    converter = Converter(device)
+    return Hardware(Nvdec(device), converter.convert, required, _pictures(device, converter))
 
 
 def open_fake(*, required: bool = False) -> Hardware:
     """The same path without a GPU."""
-    return Hardware(FakeNvdec(), Converter(HOST).convert, required)
+    converter = Converter(HOST)
+    pictures = DevicePictures(FakeJpeg(), converter.scale)
+    return Hardware(FakeNvdec(), converter.convert, required, pictures)
+
+
+def _pictures(device: int, converter: Converter) -> DevicePictures | None:
+    try:
+        return DevicePictures(NvJpeg(device), converter.scale)
+    except Fault as fault:
+        _log.warning("pushed JPEGs are decoded on the CPU: %s", fault)
+        return None
 
 
 def _describe(frame: VideoFrame, layout: str, device: int) -> Surface:

@@ -93,7 +93,7 @@ class Resampling:
 def resampling(layout: Layout, turn: Orientation, height: int, width: int) -> Resampling:
     """From a surface of this layout to the picture as displayed, scaled as ``fit`` scales."""
     shown = turn.size(layout.height, layout.width)
-    down, across = _scaling(shown, (height, width))
+    down, across = scaling(shown, (height, width))
     turned = turn.clockwise in (90, 270)
     rows, columns = (across, down) if turned else (down, across)
     if turn.clockwise in (90, 180):
@@ -124,7 +124,7 @@ def colours(matrix: int, full: bool) -> tuple[Weights, Weights]:
     return weights, offset
 
 
-def _scaling(shown: tuple[int, int], wanted: tuple[int, int]) -> tuple[Weights, Weights]:
+def scaling(shown: tuple[int, int], wanted: tuple[int, int]) -> tuple[Weights, Weights]:
     """What OpenCV's own scaling weighs, (wanted, shown) for the rows and for the columns."""
     how = interpolation(shown, wanted)
     down, across = (

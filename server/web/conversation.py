@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from server.frame import Frame, Mask
 from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
+from server.sources.hardware import Hardware
 from server.sources.packets import Packet
 from server.sources.pool import PicturePool
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
@@ -40,6 +42,8 @@ class House:
     pool: PicturePool
     metrics: Metrics
     settings: StreamSettings
+    hardware: Callable[[], Hardware | None] = lambda: None
+    """The GPU that decodes, once it is known."""
 
 
 class Conversation:
@@ -55,7 +59,12 @@ class Conversation:
             house.settings.outbox, self._count_slow, max_bytes=house.settings.outbox_bytes
         )
         self._listener = Listener(
-            house.worker, house.settings, house.metrics, self._inbox, self._outbox
+            house.worker,
+            house.settings,
+            house.metrics,
+            self._inbox,
+            self._outbox,
+            hardware.pictures if (hardware := house.hardware()) else None,
         )
         self._alive = time.monotonic()
         self._sending: float | None = None

@@ -19,6 +19,7 @@ from server.session import Session
 from server.settings import StreamSettings
 from server.sinks.answers import Answers
 from server.sinks.outbox import Outbox
+from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.web.farewell import ENDED, Leave, farewell
 from server.web.inbox import Inbox
@@ -45,7 +46,9 @@ class Listener:
         metrics: Metrics,
         inbox: Inbox,
         outbox: Outbox,
+        pictures: DevicePictures | None = None,
     ) -> None:
+        self._pictures = pictures
         self._worker = worker
         self._settings = settings
         self._metrics = metrics
@@ -165,6 +168,7 @@ class Listener:
             self._settings.max_pixels,
             (wish.height or 0, wish.width or 0) if raw else None,
             keep_original=wish.overlay and wish.size is MaskSize.INPUT,
+            device=self._pictures,
         )
 
     def _ready(self) -> protocol.Ready:

@@ -1,0 +1,148 @@
+"""Pushed JPEGs decoded on the GPU: nvJPEG, by NVIDIA's nvImageCodec. And a fake beside it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from queue import LifoQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.errors import Fault, Undecodable
+from server.frame import HOST, DevicePixels
+from server.sources.cuda_driver import driver
+from server.sources.picture import check_pixels, decode_picture
+from server.sources.picture_header import PictureBytes, check_whole, read_header
+
+DECODERS = 4
+"""Pictures decoded at once; each decoder holds buffers on the device."""
+
+Scale = Callable[[DevicePixels, int, int], DevicePixels]
+"""Takes a picture to this height and width, on the same device."""
+
+
+class JpegDecoder(ABC):
+    """Whole JPEGs to whole pictures on a device, EXIF orientation applied. Any thread may call."""
+
+    name: str
+
+    @abstractmethod
+    def decode(self, data: PictureBytes) -> DevicePixels | None:
+        """None where the device cannot decode this one."""
+
+
+class NvJpeg(JpegDecoder):
+    """Raises Fault where nvImageCodec is not installed or cannot use the device; HOST lets it
+    decode on the CPU, through the same calls."""
+
+    name = "nvjpeg"
+
+    def __init__(self, device: int) -> None:
+        try:
+            nvimgcodec = import_module("nvidia.nvimgcodec")
+        except ImportError as error:
+            raise Fault("JPEGs on a GPU need nvidia-nvimgcodec-cu13[nvjpeg].") from error
+        self._device = device
+        self._driver = None if device == HOST else driver(device)
+        self._wish = nvimgcodec.DecodeParams(sample_format=nvimgcodec.SampleFormat.I_RGB)
+        self._idle: LifoQueue[Any] = LifoQueue()
+        try:
+            for _ in range(DECODERS):
+                self._idle.put(_decoder(nvimgcodec, device))
+        except RuntimeError as error:
+            raise Fault(f"nvImageCodec cannot use CUDA device {device}: {error}") from error
+
+    def decode(self, data: PictureBytes) -> DevicePixels | None:
+        decoder = self._idle.get()
+        try:
+            image = decoder.decode(np.frombuffer(data, np.uint8), params=self._wish)
+        finally:
+            self._idle.put(decoder)
+        if image is None:
+            return None
+        if self._driver:
+            self._driver.wait()
+        height, width, _ = image.shape
+        memory = _memory(image, self._device)
+        return DevicePixels((height, width, 3), self._device, memory["data"][0], _Image(image))
+
+
+class FakeJpeg(JpegDecoder):
+    """OpenCV's pictures, in the host's memory as if that were a device's."""
+
+    name = "fake"
+
+    def decode(self, data: PictureBytes) -> DevicePixels | None:
+        try:
+            picture = decode_picture(data, 2**31)
+        except Undecodable:
+            return None
+        height, width, _ = picture.shape
+        return DevicePixels((height, width, 3), HOST, picture.ctypes.data, _Array(picture))
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePictures:
+    """From a pushed JPEG to pixels at the model's size, on one device."""
+
+    decoder: JpegDecoder
+    scale: Scale
+
+    def decode(
+        self, data: PictureBytes, height: int, width: int, limit_pixels: int
+    ) -> tuple[DevicePixels, tuple[int, int]] | None:
+        """The pixels, and the size of the picture as displayed; None where the CPU is to decode:
+        another encoding, or a JPEG that the device cannot. Raises TooLarge and Undecodable before
+        anything is decoded."""
+        header = read_header(data)
+        if header.encoding != "jpeg":
+            return None
+        check_pixels(header.height, header.width, limit_pixels)
+        check_whole(data)
+        whole = self.decoder.decode(data)
+        if whole is None:
+            return None
+        size = whole.shape[:2]
+        return (whole if size == (height, width) else self.scale(whole, height, width)), size
+
+
+class _Image:
+    """An image of nvImageCodec as the owner of pixels."""
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+
+    def numpy(self) -> NDArray[Any]:
+        return np.array(self._image.cpu())
+
+
+class _Array:
+    """A host array as the owner of pixels."""
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        self._array = array
+
+    def numpy(self) -> NDArray[Any]:
+        return self._array.copy()
+
+
+def _decoder(nvimgcodec: Any, device: int) -> Any:
+    kinds = nvimgcodec.BackendKind
+    if device == HOST:
+        wanted, ordinal = [kinds.CPU_ONLY], nvimgcodec.NVIMGCODEC_DEVICE_CPU_ONLY
+    else:
+        wanted = [kinds.HW_GPU_ONLY, kinds.GPU_ONLY, kinds.HYBRID_CPU_GPU]
+        ordinal = device
+    backends = [nvimgcodec.Backend(kind) for kind in wanted]
+    return nvimgcodec.Decoder(device_id=ordinal, max_num_cpu_threads=1, backends=backends)
+
+
+def _memory(image: Any, device: int) -> Any:
+    """Where it lies, as array interfaces tell; its rows follow each other without padding."""
+    found = image.__array_interface__ if device == HOST else image.__cuda_array_interface__
+    assert found["strides"] is None and found["typestr"] == "|u1", "rows without padding, 8 bits"
+    return found
