@@ -2,13 +2,14 @@
 
     python -m export.pixel_graphs      # writes server/sources/*.onnx again
 
-nv12_to_rgb.onnx and, for pictures displayed a quarter-turn from how they are stored,
-nv12_to_rgb_turned.onnx. Inputs: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole
-rows with their padding; the weights of :class:`server.sources.surface.Resampling`; ``colours``
-(3, 3) and ``offset`` (3,). Output: ``rgb`` (height, width, 3) uint8. Matrix products and no more, so that every execution
-provider computes the same; the server needs no ``onnx`` to use them.
+Matrix products and no more, so that every execution provider computes the same; the server needs
+no ``onnx`` to use them. Output of each: ``rgb`` (height, width, 3) uint8. Inputs:
 
-rgb_to_size.onnx scales: ``picture`` (H, 3 W) uint8, ``rows`` (height, H), ``columns`` (W, width).
+- nv12_to_rgb.onnx and, for pictures displayed a quarter-turn from how they are stored,
+  nv12_to_rgb_turned.onnx: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole rows with
+  their padding; the weights of :class:`server.sources.surface.Resampling`; ``colours`` (3, 3) and
+  ``offset`` (3,).
+- rgb_to_size.onnx: ``picture`` (H, 3 W) uint8, ``rows`` (height, H), ``columns`` (W, width).
 """
 
 from __future__ import annotations

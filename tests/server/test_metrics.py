@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.frame import Frame
+from server.frame import HOST_COPIES, Frame
 from server.metrics import Metrics
 from server.session import Session
 
@@ -72,3 +72,13 @@ def test_two_apps_share_nothing() -> None:
     one.engine_restarted()
     assert samples(one)["mastream_engine_restarts_total", ()] == 1
     assert samples(two)["mastream_engine_restarts_total", ()] == 0
+
+
+def test_what_decoded_and_what_was_copied_to_the_host() -> None:
+    metrics = Metrics()
+    metrics.decoded("nvdec")
+    before = HOST_COPIES.count
+    HOST_COPIES.add()
+    told = metrics.render().decode()
+    assert 'mastream_decoded_frames_total{decoder="nvdec"} 1.0' in told
+    assert f"mastream_host_copies_total {before + 1}.0" in told
