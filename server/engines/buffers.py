@@ -1,0 +1,80 @@
+"""Where a graph's inputs and outputs lie on the device: fixed for an engine's life, so that a
+recorded launch stays true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from models.spec import ModelSpec
+from server.engines.cuda import Device
+from server.engines.host_memory import tensor_shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input or output: its shape for one stream, its type, and where stream 0 begins. The
+    others follow without a gap, so a batch of any size begins at the same address."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pointer: int
+
+    @property
+    def nbytes(self) -> int:
+        """Of one stream."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def at(self, slot: int) -> int:
+        """Where the stream in this slot begins."""
+        return self.pointer + slot * self.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """The served graph's ports. ``memory`` and ``memory_out`` are in the order of
+    :func:`server.engines.host_memory.tensor_shapes`."""
+
+    frame: Port
+    count: Port
+    memory: tuple[Port, ...]
+    mask: Port
+    count_out: Port
+    memory_out: tuple[Port, ...]
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return (self.frame, self.count, *self.memory)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return (self.mask, self.count_out, *self.memory_out)
+
+
+def memory_type(spec: ModelSpec) -> np.dtype[Any]:
+    """The type in which a model's graph takes and gives memories."""
+    return np.dtype(np.float16 if spec.precision == "fp16" else np.float32)
+
+
+def allocate(device: Device, spec: ModelSpec, batch: int) -> Buffers:
+    """Room for ``batch`` streams at every port, filled with zeros."""
+
+    def port(name: str, shape: tuple[int, ...], dtype: Any) -> Port:
+        made = Port(name, shape, np.dtype(dtype), 0)
+        pointer = device.allocate(batch * made.nbytes)
+        device.clear(pointer, batch * made.nbytes)
+        return Port(name, shape, made.dtype, pointer)
+
+    kind, shapes = memory_type(spec), tuple(tensor_shapes(spec))
+    return Buffers(
+        frame=port("frame", (spec.height, spec.width, 3), np.uint8),
+        count=port("count", (), np.int64),
+        memory=tuple(port(name, shape, kind) for name, shape in shapes),
+        mask=port("mask", (spec.height, spec.width), np.uint8),
+        count_out=port("count_out", (), np.int64),
+        memory_out=tuple(port(f"{name}_out", shape, kind) for name, shape in shapes),
+    )

@@ -1,0 +1,219 @@
+"""What every engine on a GPU does alike: frames and memories to the graph's fixed buffers, its
+launch, masks and memories back. How a launch is made is a :class:`Program`'s business.
+
+A step puts everything on one stream and waits once. Memories never leave the device.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.spec import ModelSpec
+from server.engines import host_memory
+from server.engines.base import Engine, SavedMemory, check_batch
+from server.engines.buffers import Buffers, Port, allocate, memory_type
+from server.engines.cuda import Device, Launch
+from server.engines.device_memory import BlockPool, DeviceMemory, block_bytes, place
+from server.engines.host_memory import HostMemory
+from server.errors import EngineDead, EngineFault
+from server.frame import Labels, Pixels
+
+
+class Program(ABC):
+    """A model that is ready to be launched on a device's stream."""
+
+    @abstractmethod
+    def prepare(self, buffers: Buffers, batch: int) -> Launch:
+        """What runs the model on the first ``batch`` streams of the buffers, from then on. Called
+        once for each bucket, with the same buffers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the model. Twice is harmless."""
+
+
+class DeviceEngine(Engine):
+    """Runs a program on a device, both of which it closes.
+
+    A batch of n runs in the smallest bucket that holds it; the spare lanes compute on what lies
+    there, with an empty memory, and nobody looks at them. Every bucket is prepared and warmed up
+    when the engine is made. Raises EngineFault where the device is too small.
+    """
+
+    def __init__(self, spec: ModelSpec, device: Device, program: Program, max_batch: int) -> None:
+        self.spec = spec
+        self.max_batch = max_batch
+        self.device = f"cuda:{device.ordinal} {device.name}"
+        self._device = device
+        self._program = program
+        self._closed = False
+        try:
+            self._allocate()
+            self._launches = {
+                batch: program.prepare(self._buffers, batch) for batch in buckets(max_batch)
+            }
+            self._warm_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def blank(self) -> DeviceMemory:
+        return DeviceMemory(0, None)
+
+    def step(
+        self, frames: Sequence[Pixels], memories: Sequence[DeviceMemory]
+    ) -> tuple[list[Labels], list[DeviceMemory]]:
+        check_batch(self.spec, frames, memories)
+        self._activate()
+        with self._faults():
+            self._upload(frames)
+            self._gather(memories)
+            self._launches[bucket(len(frames), self.max_batch)]()
+            blocks = self._scatter(len(frames))
+            self._download(len(frames))
+        self._pool.trim()
+        counts = self._counts_out[: len(frames)]
+        labels = [mask.copy() for mask in self._masks[: len(frames)]]
+        return labels, [DeviceMemory(int(n), b) for n, b in zip(counts, blocks, strict=True)]
+
+    def filled(self, memory: DeviceMemory) -> int:
+        return memory.count
+
+    def save(self, memory: DeviceMemory) -> SavedMemory:
+        self._activate()
+        if memory.block is None:
+            return host_memory.save(self.spec, host_memory.blank(self.spec, self._memory_type))
+        self._device.copy(_address(self._shelf), memory.block.pointer, self._shelf.nbytes)
+        self._device.synchronise()
+        return host_memory.save(self.spec, HostMemory(memory.count, self._on_shelf))
+
+    def restore(self, saved: SavedMemory) -> DeviceMemory:
+        given = host_memory.restore(self.spec, self._memory_type, saved)
+        self._activate()
+        block = self._pool.take()
+        for shelf, tensor in zip(self._on_shelf, given.tensors, strict=True):
+            shelf[...] = tensor
+        if block:
+            self._device.copy(block.pointer, _address(self._shelf), self._shelf.nbytes)
+        self._device.synchronise()
+        return DeviceMemory(given.count, block)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._program.close()
+            self._device.close()
+
+    def _allocate(self) -> None:
+        """Everything that a step will ever need, but for the memories' blocks."""
+        device, spec, batch = self._device, self.spec, self.max_batch
+        device.activate()
+        self._memory_type = memory_type(spec)
+        self._placed = place(spec, self._memory_type)
+        self._buffers = buffers = allocate(device, spec, batch)
+        self._pool = BlockPool(device, block_bytes(self._placed), spare=2 * batch)
+        self._frames = _pinned(device, buffers.frame, batch)
+        self._counts = _pinned(device, buffers.count, batch)
+        self._masks = _pinned(device, buffers.mask, batch)
+        self._counts_out = _pinned(device, buffers.count_out, batch)
+        self._shelf = device.pin(block_bytes(self._placed))
+        self._on_shelf = tuple(
+            self._shelf[at.offset : at.offset + at.nbytes].view(self._memory_type).reshape(at.shape)
+            for at in self._placed
+        )
+
+    def _warm_up(self) -> None:
+        frame = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
+        for batch in self._launches:
+            self.step([frame] * batch, [self.blank()] * batch)
+
+    def _activate(self) -> None:
+        if self._closed:
+            raise EngineDead(f"the engine of {self.spec.name} is closed")
+        self._device.activate()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Translate what goes wrong in a step; the next one finds the stream empty."""
+        try:
+            yield
+        except EngineDead:
+            raise
+        except Exception as error:
+            self._device.synchronise()
+            raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
+
+    def _upload(self, frames: Sequence[Pixels]) -> None:
+        """The frames to their slots: from the host, or from where they are on a device."""
+        port = self._buffers.frame
+        for slot, frame in enumerate(frames):
+            source = device_pointer(frame)
+            if source is None:
+                self._frames[slot] = frame
+                source = _address(self._frames[slot])
+            self._device.copy(port.at(slot), source, port.nbytes)
+
+    def _gather(self, memories: Sequence[DeviceMemory]) -> None:
+        self._counts[:] = 0
+        for slot, memory in enumerate(memories):
+            self._counts[slot] = memory.count
+            if memory.block and memory.count:
+                for port, placed in zip(self._buffers.memory, self._placed, strict=True):
+                    source = memory.block.pointer + placed.offset
+                    self._device.copy(port.at(slot), source, placed.nbytes)
+        self._device.copy(
+            self._buffers.count.pointer, _address(self._counts), self._counts.nbytes
+        )
+
+    def _scatter(self, batch: int) -> list[Any]:
+        """Each stream's memory to a block of its own."""
+        blocks = [self._pool.take() for _ in range(batch)]
+        for slot, block in enumerate(blocks):
+            if block:
+                for port, placed in zip(self._buffers.memory_out, self._placed, strict=True):
+                    to = block.pointer + placed.offset
+                    self._device.copy(to, port.at(slot), placed.nbytes)
+        return blocks
+
+    def _download(self, batch: int) -> None:
+        """Masks and counts to the host; returns when they are there."""
+        for host, port in (
+            (self._masks, self._buffers.mask),
+            (self._counts_out, self._buffers.count_out),
+        ):
+            self._device.copy(_address(host), port.pointer, batch * port.nbytes)
+        self._device.synchronise()
+
+
+def buckets(max_batch: int) -> list[int]:
+    """The batch sizes that are prepared: 1, 2, 4, ... and ``max_batch``."""
+    powers = [2**n for n in range(max_batch.bit_length())]
+    return sorted({*powers, max_batch})
+
+
+def bucket(batch: int, max_batch: int) -> int:
+    """The smallest prepared size that holds ``batch`` streams."""
+    return next(size for size in buckets(max_batch) if size >= batch)
+
+
+def device_pointer(frame: Any) -> int | None:
+    """Where a picture lies that is on a device already; None for one on the host."""
+    pointer: int | None = getattr(frame, "pointer", None)
+    return pointer
+
+
+def _pinned(device: Device, port: Port, batch: int) -> NDArray[Any]:
+    """The host's side of a port."""
+    shape = (batch, *port.shape)
+    return device.pin(prod(shape) * port.dtype.itemsize).view(port.dtype).reshape(shape)
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.ctypes.data)

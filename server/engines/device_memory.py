@@ -1,0 +1,89 @@
+"""Memories that stay on the device: one block a stream, from a pool."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import prod
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from models.spec import ModelSpec
+from server.engines.cuda import ALIGNMENT, Device
+from server.engines.host_memory import tensor_shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One tensor (T, tokens, width) of a stream's block, ``offset`` bytes behind its start."""
+
+    name: str
+    shape: tuple[int, int, int]
+    offset: int
+    nbytes: int
+
+
+class Block:
+    """One stream's tensors on the device; its room goes back to the pool when nobody holds it."""
+
+    __slots__ = ("__weakref__", "pointer")
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceMemory:
+    """One stream's FIFO, never written again once it is made. A block of None holds nothing:
+    what lies in the graph's buffers does not matter where ``count`` is 0."""
+
+    count: int
+    block: Block | None
+
+
+class BlockPool:
+    """Blocks of one size. Allocating on a device is slow and waits for it, so up to ``spare``
+    blocks that nobody holds are kept.
+
+    Blocks may be let go in any thread; all methods belong to the engine's.
+    """
+
+    def __init__(self, device: Device, nbytes: int, spare: int) -> None:
+        self._device = device
+        self._nbytes = nbytes
+        self._limit = spare
+        self._spare: deque[int] = deque()
+
+    def take(self) -> Block | None:
+        """Room for one stream; None where the model has no memory. Raises EngineFault when the
+        device is full."""
+        if not self._nbytes:
+            return None
+        pointer = self._spare.pop() if self._spare else self._device.allocate(self._nbytes)
+        block = Block(pointer)
+        finalize(block, self._spare.append, pointer).atexit = False
+        return block
+
+    def trim(self) -> None:
+        """Free one block, if more than enough are spare: many at once would hold up a step."""
+        if len(self._spare) > self._limit:
+            self._device.free(self._spare.pop())
+
+
+def place(spec: ModelSpec, dtype: DTypeLike) -> tuple[Placed, ...]:
+    """Where each tensor of :func:`tensor_shapes` lies in a block, each aligned as CUDA aligns."""
+    placed: list[Placed] = []
+    offset = 0
+    for name, shape in tensor_shapes(spec):
+        nbytes = prod(shape) * np.dtype(dtype).itemsize
+        placed.append(Placed(name, shape, offset, nbytes))
+        offset += -(-nbytes // ALIGNMENT) * ALIGNMENT
+    return tuple(placed)
+
+
+def block_bytes(placed: tuple[Placed, ...]) -> int:
+    """Bytes of one stream's block."""
+    return max((tensor.offset + tensor.nbytes for tensor in placed), default=0)
+
