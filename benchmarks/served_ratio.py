@@ -25,7 +25,7 @@ from benchmarks.servers import mastream_server
 from export.verify import Runner, blank
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.engines.onnx_rt import read_spec, shipped_model
+from server.engines.onnx_graph import read_spec, shipped_model
 
 GOAL = 0.95
 IN_FLIGHT = 4

@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
+Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
+
 
 class EngineSettings(BaseModel):
     """Which engine runs the model, and how wide."""
@@ -23,6 +25,20 @@ class EngineSettings(BaseModel):
 
     name: str = Field("onnx_rt", description="a row of server.engines.ENGINES")
     model: Path | None = Field(None, description="artefact; the shipped one where absent")
+    provider: Provider = Field(
+        "auto",
+        description="what computes; auto takes the first of the others that works here. One that "
+        "is named and does not work is an error",
+    )
+    devices: str = Field(
+        "auto",
+        pattern=r"^(auto|\d+(,\d+)*)$",
+        description="CUDA's numbers of the GPUs that serve, such as 0,1, one engine each; all "
+        "there are where auto. Naming them asks for a GPU: the CPU does not stand in",
+    )
+    cache: Path | None = Field(
+        None, description="folder of built TensorRT engines; beside the model where absent"
+    )
     max_batch: PositiveInt = Field(4, description="streams in one step")
     threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")
     step_deadline: PositiveFloat | None = Field(
@@ -33,6 +49,16 @@ class EngineSettings(BaseModel):
     fake_step_ms: float = Field(0.0, ge=0, description="how long the fake engine's step takes")
     fake_height: PositiveInt = Field(352, description="of the fake engine's frames")
     fake_width: PositiveInt = Field(480, description="of the fake engine's frames")
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether a GPU was asked for, so that none is an error."""
+        return self.provider in ("tensorrt", "cuda") or self.devices != "auto"
+
+    @property
+    def device(self) -> int:
+        """The GPU of one engine: the first of ``devices``."""
+        return 0 if self.devices == "auto" else int(self.devices.split(",")[0])
 
 
 class StreamSettings(BaseModel):

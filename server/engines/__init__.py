@@ -13,7 +13,7 @@ from server.settings import EngineSettings
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "fake": "server.engines.fake:FakeEngine",
-        "onnx_rt": "server.engines.onnx_rt:OnnxEngine",
+        "onnx_rt": "server.engines.onnx_providers:OnnxProviders",
         "pytorch": "server.engines.pytorch:TorchEngine",
     }
 )

@@ -30,6 +30,10 @@ class Engine(ABC):
     max_batch: int
     provider: str
     """What really runs it, as told in /v1/models: "CPUExecutionProvider", "fake", ..."""
+    device: str = "cpu"
+    """Where it runs: "cpu", or CUDA's number of the GPU and its name."""
+    passed_over: tuple[str, ...] = ()
+    """What would have been preferred and could not be, each with the reason: "cuda: ..."."""
 
     @abstractmethod
     def blank(self) -> Memory:

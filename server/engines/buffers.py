@@ -11,7 +11,7 @@ import numpy as np
 
 from models.spec import ModelSpec
 from server.engines.cuda import Device
-from server.engines.host_memory import tensor_shapes
+from server.engines.host_memory import memory_type, tensor_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,6 @@ class Buffers:
     @property
     def outputs(self) -> tuple[Port, ...]:
         return (self.mask, self.count_out, *self.memory_out)
-
-
-def memory_type(spec: ModelSpec) -> np.dtype[Any]:
-    """The type in which a model's graph takes and gives memories."""
-    return np.dtype(np.float16 if spec.precision == "fp16" else np.float32)
 
 
 def allocate(device: Device, spec: ModelSpec, batch: int) -> Buffers:

@@ -44,7 +44,7 @@ class Device(ABC):
 
     @abstractmethod
     def allocate(self, nbytes: int) -> int:
-        """The address of fresh memory on the device, aligned to ALIGNMENT, its content undefined."""
+        """The address of fresh memory, aligned to ALIGNMENT; its content is undefined."""
 
     @abstractmethod
     def free(self, pointer: int) -> None:
@@ -174,7 +174,7 @@ def load_runtime() -> Any:
     try:
         from cuda.bindings import runtime  # noqa: PLC0415  only who asks for a GPU needs them
     except ImportError as error:
-        raise NotFound(f"a GPU needs cuda-bindings: pip install 'mastream[gpu]' ({error})") from error
+        raise NotFound(f"a GPU needs pip install 'mastream[gpu]' ({error})") from error
     return runtime
 
 

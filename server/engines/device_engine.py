@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
-from server.engines.buffers import Buffers, Port, allocate, memory_type
+from server.engines.buffers import Buffers, Port, allocate
 from server.engines.cuda import Device, Launch
-from server.engines.device_memory import BlockPool, DeviceMemory, block_bytes, place
-from server.engines.host_memory import HostMemory
+from server.engines.device_memory import Block, BlockPool, DeviceMemory, block_bytes, place
+from server.engines.host_memory import HostMemory, memory_type
 from server.errors import EngineDead, EngineFault
 from server.frame import Labels, Pixels
 
@@ -73,10 +73,11 @@ class DeviceEngine(Engine):
         check_batch(self.spec, frames, memories)
         self._activate()
         with self._faults():
+            blocks = [self._pool.take() for _ in frames]
             self._upload(frames)
             self._gather(memories)
             self._launches[bucket(len(frames), self.max_batch)]()
-            blocks = self._scatter(len(frames))
+            self._scatter(blocks)
             self._download(len(frames))
         self._pool.trim()
         counts = self._counts_out[: len(frames)]
@@ -168,19 +169,15 @@ class DeviceEngine(Engine):
                 for port, placed in zip(self._buffers.memory, self._placed, strict=True):
                     source = memory.block.pointer + placed.offset
                     self._device.copy(port.at(slot), source, placed.nbytes)
-        self._device.copy(
-            self._buffers.count.pointer, _address(self._counts), self._counts.nbytes
-        )
+        self._device.copy(self._buffers.count.pointer, _address(self._counts), self._counts.nbytes)
 
-    def _scatter(self, batch: int) -> list[Any]:
+    def _scatter(self, blocks: Sequence[Block | None]) -> None:
         """Each stream's memory to a block of its own."""
-        blocks = [self._pool.take() for _ in range(batch)]
         for slot, block in enumerate(blocks):
             if block:
                 for port, placed in zip(self._buffers.memory_out, self._placed, strict=True):
                     to = block.pointer + placed.offset
                     self._device.copy(to, port.at(slot), placed.nbytes)
-        return blocks
 
     def _download(self, batch: int) -> None:
         """Masks and counts to the host; returns when they are there."""

@@ -86,4 +86,3 @@ def place(spec: ModelSpec, dtype: DTypeLike) -> tuple[Placed, ...]:
 def block_bytes(placed: tuple[Placed, ...]) -> int:
     """Bytes of one stream's block."""
     return max((tensor.offset + tensor.nbytes for tensor in placed), default=0)
-

@@ -30,6 +30,11 @@ def tensor_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, int, int]]]
         yield stage.value_name, (spec.memory_frames, stage.tokens, stage.value_width)
 
 
+def memory_type(spec: ModelSpec) -> np.dtype[Any]:
+    """The type in which a model's graph takes and gives memories."""
+    return np.dtype(np.float16 if spec.precision == "fp16" else np.float32)
+
+
 def blank(spec: ModelSpec, dtype: DTypeLike) -> HostMemory:
     """The memory of a stream that has seen nothing."""
     return HostMemory(0, tuple(_frozen(np.zeros(s, dtype)) for _, s in tensor_shapes(spec)))

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from models.spec import METADATA_KEY, ModelSpec, SpecError
+from models.spec import ModelSpec
 from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
-from server.engines.host_memory import HostMemory, tensor_shapes
-from server.errors import BadInput, EngineDead, EngineFault, NotFound
+from server.engines.host_memory import HostMemory, memory_type, tensor_shapes
+from server.engines.onnx_graph import (
+    CPU,
+    check_graph,
+    open_session,
+    read_spec,
+    shipped_model,
+    silent_options,
+)
+from server.errors import EngineDead, EngineFault
 from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings
-
-PROVIDER = "CPUExecutionProvider"
-MEMORY_TYPES: dict[str, DTypeLike] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-}
-ERRORS_ONLY = 3
 
 
 class OnnxEngine(Engine):
@@ -38,13 +38,14 @@ class OnnxEngine(Engine):
     not the served graph, EngineFault when the warm-up fails.
     """
 
-    provider = PROVIDER
+    provider = CPU
 
     def __init__(self, model: Path, *, max_batch: int = 4, threads: int | None = None) -> None:
         self.spec = read_spec(model)
         self.max_batch = max_batch
-        self._session = _open(model, _options(self.spec, threads))
-        self._dtype = _check_graph(self.spec, self._session)
+        self._session = open_session(model, _options(self.spec, threads))
+        check_graph(self.spec, self._session)
+        self._dtype = memory_type(self.spec)
         self._names = [name for name, _ in tensor_shapes(self.spec)]
         self._outputs = ["mask", "count_out", *(f"{name}_out" for name in self._names)]
         self._blank = host_memory.blank(self.spec, self._dtype)
@@ -98,44 +99,8 @@ class OnnxEngine(Engine):
             self.step([frame] * batch, [self._blank] * batch)
 
 
-def shipped_model() -> Path:
-    """The artefact in models/zoo. Raises NotFound unless there is exactly one."""
-    found = sorted(Path(str(files("models") / "zoo")).glob("*.onnx"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise NotFound(f"name the model to serve (MASTREAM_ENGINE__MODEL); shipped here: {names}")
-    return found[0]
-
-
-def read_spec(model: Path) -> ModelSpec:
-    """What the file says of itself, read without optimising its graph.
-
-    Raises NotFound when it is absent, BadInput when it is not ONNX or not described.
-    """
-    if not model.is_file():
-        raise NotFound(f"there is no model file {model}")
-    plain = _silent_options()
-    plain.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    described = _open(model, plain).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if described is None:
-        raise BadInput(
-            f"{model} has no {METADATA_KEY!r} metadata: export it with export/to_onnx.py"
-        )
-    try:
-        return ModelSpec.from_json(described)
-    except SpecError as error:
-        raise BadInput(f"{model}: {error}") from error
-
-
-def _open(model: Path, options: ort.SessionOptions) -> Any:
-    try:
-        return ort.InferenceSession(model, options, providers=[PROVIDER])
-    except Exception as error:
-        raise BadInput(f"{model} is not a graph that ONNX Runtime can run: {error}") from error
-
-
 def _options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
-    options = _silent_options()
+    options = silent_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads or 0
@@ -149,52 +114,9 @@ def _options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
     return options
 
 
-def _silent_options() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    return options
-
-
-def _check_graph(spec: ModelSpec, session: Any) -> DTypeLike:
-    """The memory's type. Raises BadInput where graph and description disagree."""
-    shapes = dict(tensor_shapes(spec))
-    memory_type = "tensor(float16)" if spec.precision == "fp16" else "tensor(float)"
-    memory = {name: (shape, memory_type) for name, shape in shapes.items()}
-    picture = (spec.height, spec.width)
-    _check_nodes(
-        session.get_inputs(),
-        {"frame": ((*picture, 3), "tensor(uint8)"), "count": ((), "tensor(int64)"), **memory},
-    )
-    _check_nodes(
-        session.get_outputs(),
-        {
-            "mask": (picture, "tensor(uint8)"),
-            "count_out": ((), "tensor(int64)"),
-            **{f"{name}_out": wanted for name, wanted in memory.items()},
-        },
-    )
-    return MEMORY_TYPES[memory_type]
-
-
-def _check_nodes(nodes: Any, wanted: dict[str, tuple[tuple[int, ...], str]]) -> None:
-    found = {node.name: (tuple(node.shape[1:]), node.type) for node in nodes}
-    if missing := wanted.keys() ^ found.keys():
-        raise BadInput(f"not the served graph: {', '.join(sorted(missing))} missing or too many")
-    for name, (shape, kind) in wanted.items():
-        if not _fits(found[name], shape, kind):
-            raise BadInput(f"not the served graph: {name} is {found[name]}, not {(shape, kind)}")
-
-
-def _fits(found: tuple[tuple[Any, ...], str], shape: tuple[int, ...], kind: str) -> bool:
-    """Whether a node has this type and per-stream shape; a named axis fits any number."""
-    axes, found_kind = found
-    fits = (isinstance(a, str | None) or a == n for a, n in zip(axes, shape, strict=False))
-    return found_kind == kind and len(axes) == len(shape) and all(fits)
-
-
 def _batched(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """(B, ...); for one stream a view, so that nothing is copied."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    return np.asarray(arrays[0])[None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _scatter(

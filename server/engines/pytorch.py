@@ -20,7 +20,7 @@ from models.spec import ModelSpec, SpecError
 from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import tensor_shapes
-from server.engines.onnx_rt import shipped_model
+from server.engines.onnx_graph import shipped_model
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings

@@ -1,0 +1,149 @@
+"""The served graph (ONNX) run by ONNX Runtime on a GPU, by its CUDA or its TensorRT provider.
+
+Inputs and outputs are bound to fixed addresses on the device and everything runs on the engine's
+own stream: nothing is copied or waited for by ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from models.spec import ModelSpec
+from server.engines.buffers import Buffers
+from server.engines.cuda import Device, Launch
+from server.engines.device_engine import DeviceEngine, Program
+from server.engines.host_memory import tensor_shapes
+from server.engines.onnx_graph import CPU, check_graph, open_session, read_spec
+from server.engines.onnx_rt import _options
+from server.errors import BadInput, NotFound
+
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+
+
+class OnnxGpuEngine(DeviceEngine):
+    """One model in one InferenceSession of ``provider`` (CUDA or TENSORRT) on ``device``.
+
+    With TENSORRT the first start builds an engine, which takes minutes, and keeps it in ``cache``,
+    the model's folder where absent. With CUDA the steps are replayed as CUDA graphs where ONNX
+    Runtime can record them.
+
+    Raises as OnnxEngine does, and NotFound where ONNX Runtime has no such provider here or
+    would have run the model on another; the device is left open then.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        device: Device,
+        *,
+        provider: str = CUDA,
+        max_batch: int = 4,
+        cache: Path | None = None,
+    ) -> None:
+        spec = read_spec(model)
+        options = _provider_options(provider, spec, device, max_batch, cache or model.parent)
+        self.provider = provider
+        session, self.passed_over = _open(model, spec, provider, options)
+        check_graph(spec, session)
+        program = OnnxProgram(session, "cuda", device.ordinal)
+        super().__init__(spec, device, program, max_batch)
+
+
+class OnnxProgram(Program):
+    """A session whose memory is of this ``kind`` ("cuda", "cpu") and number."""
+
+    def __init__(self, session: Any, kind: str, ordinal: int) -> None:
+        self._session = session
+        self._place = (kind, ordinal)
+
+    def prepare(self, buffers: Buffers, batch: int) -> Launch:
+        session, binding = self._session, self._bind(buffers, batch)
+        options = ort.RunOptions()
+        # The step waits itself, once; and each batch size is a CUDA graph of its own.
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        options.add_run_config_entry("gpu_graph_id", str(batch))
+        return lambda: session.run_with_iobinding(binding, options)
+
+    def close(self) -> None:
+        self._session = None
+
+    def _bind(self, buffers: Buffers, batch: int) -> Any:
+        binding = self._session.io_binding()
+        for ports, bind in (
+            (buffers.inputs, binding.bind_input),
+            (buffers.outputs, binding.bind_output),
+        ):
+            for port in ports:
+                shape = (batch, *port.shape)
+                bind(port.name, *self._place, port.dtype.type, shape, port.pointer)
+        return binding
+
+
+def _open(
+    model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]
+) -> tuple[Any, tuple[str, ...]]:
+    """A session on the provider, and why it does without CUDA graphs if it has to."""
+    if provider not in ort.get_available_providers():
+        raise NotFound("this ONNX Runtime is built without it: pip install 'mastream[gpu]'")
+    ort.preload_dlls()
+    try:
+        return _open_on(model, spec, provider, options), ()
+    except BadInput as error:
+        if "enable_cuda_graph" not in options:
+            raise
+        plain = {name: value for name, value in options.items() if name != "enable_cuda_graph"}
+        return _open_on(model, spec, provider, plain), (f"CUDA graphs: {error}",)
+
+
+def _open_on(model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]) -> Any:
+    # TensorRT leaves what it cannot run to CUDA.
+    others = [(CUDA, _shared(options))] if provider == TENSORRT else []
+    providers = [(provider, dict(options)), *others, CPU]
+    session = open_session(model, _options(spec, None), providers)
+    served = session.get_providers()
+    if served[0] != provider:
+        raise NotFound(f"ONNX Runtime could not load it and took {served[0]}; its log says why")
+    return session
+
+
+def _provider_options(
+    provider: str, spec: ModelSpec, device: Device, max_batch: int, cache: Path
+) -> dict[str, str]:
+    shared = {
+        "device_id": str(device.ordinal),
+        "has_user_compute_stream": "1",
+        "user_compute_stream": str(device.stream),
+    }
+    if provider == CUDA:
+        return shared | {"enable_cuda_graph": "1"}
+    return shared | {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(cache),
+        "trt_profile_min_shapes": _profile(spec, 1),
+        "trt_profile_opt_shapes": _profile(spec, max_batch),
+        "trt_profile_max_shapes": _profile(spec, max_batch),
+    }
+
+
+def _shared(options: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if not name.startswith("trt_")}
+
+
+def _profile(spec: ModelSpec, batch: int) -> str:
+    """Every input's shape as the provider reads it: ``name:1x16x24x3,...``."""
+    return ",".join(
+        f"{name}:{'x'.join(map(str, (batch, *shape)))}" for name, shape in _input_shapes(spec)
+    )
+
+
+def _input_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "frame", (spec.height, spec.width, 3)
+    yield "count", ()
+    yield from tensor_shapes(spec)
