@@ -14,7 +14,8 @@ ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "fake": "server.engines.fake:FakeEngine",
         "onnx_rt": "server.engines.onnx_providers:OnnxProviders",
-        "pytorch": "server.engines.pytorch:TorchEngine",
+        "tensor_rt": "server.engines.tensor_rt:TensorRtEngine",
+        "pytorch": "server.engines.pytorch_devices:TorchDevices",
     }
 )
 """Name to ``module:class``. Each class has ``from_settings(settings) -> Engine``."""

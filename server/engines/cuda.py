@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,16 @@ class CudaDevice(Device):
         if int(code) == OUT_OF_MEMORY:
             raise EngineFault(f"the memory of GPU {self.ordinal} is full ({name})")
         raise EngineDead(f"GPU {self.ordinal} failed: {name} says {code.name}")
+
+
+@contextmanager
+def closed_on_error(device: Device) -> Iterator[Device]:
+    """The device, closed where what is made of it fails."""
+    try:
+        yield device
+    except BaseException:
+        device.close()
+        raise
 
 
 def load_runtime() -> Any:

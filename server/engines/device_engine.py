@@ -23,7 +23,7 @@ from server.engines.cuda import Device, Launch
 from server.engines.device_memory import Block, BlockPool, DeviceMemory, block_bytes, place
 from server.engines.host_memory import HostMemory, memory_type
 from server.errors import EngineDead, EngineFault
-from server.frame import Labels, Pixels
+from server.frame import AnyPixels, DevicePixels, Labels
 
 
 class Program(ABC):
@@ -54,6 +54,7 @@ class DeviceEngine(Engine):
         self._device = device
         self._program = program
         self._closed = False
+        self._launches: dict[int, Launch] = {}
         try:
             self._allocate()
             self._launches = {
@@ -68,7 +69,7 @@ class DeviceEngine(Engine):
         return DeviceMemory(0, None)
 
     def step(
-        self, frames: Sequence[Pixels], memories: Sequence[DeviceMemory]
+        self, frames: Sequence[AnyPixels], memories: Sequence[DeviceMemory]
     ) -> tuple[list[Labels], list[DeviceMemory]]:
         check_batch(self.spec, frames, memories)
         self._activate()
@@ -109,6 +110,7 @@ class DeviceEngine(Engine):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._launches = {}
             self._program.close()
             self._device.close()
 
@@ -151,7 +153,7 @@ class DeviceEngine(Engine):
             self._device.synchronise()
             raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
 
-    def _upload(self, frames: Sequence[Pixels]) -> None:
+    def _upload(self, frames: Sequence[AnyPixels]) -> None:
         """The frames to their slots: from the host, or from where they are on a device."""
         port = self._buffers.frame
         for slot, frame in enumerate(frames):
@@ -165,10 +167,13 @@ class DeviceEngine(Engine):
         self._counts[:] = 0
         for slot, memory in enumerate(memories):
             self._counts[slot] = memory.count
-            if memory.block and memory.count:
-                for port, placed in zip(self._buffers.memory, self._placed, strict=True):
+            for port, placed in zip(self._buffers.memory, self._placed, strict=True):
+                if memory.block:
                     source = memory.block.pointer + placed.offset
                     self._device.copy(port.at(slot), source, placed.nbytes)
+                else:
+                    # Nothing there would matter; but it is another stream's, and would be saved.
+                    self._device.clear(port.at(slot), placed.nbytes)
         self._device.copy(self._buffers.count.pointer, _address(self._counts), self._counts.nbytes)
 
     def _scatter(self, blocks: Sequence[Block | None]) -> None:
@@ -200,10 +205,9 @@ def bucket(batch: int, max_batch: int) -> int:
     return next(size for size in buckets(max_batch) if size >= batch)
 
 
-def device_pointer(frame: Any) -> int | None:
+def device_pointer(frame: AnyPixels) -> int | None:
     """Where a picture lies that is on a device already; None for one on the host."""
-    pointer: int | None = getattr(frame, "pointer", None)
-    return pointer
+    return frame.pointer if isinstance(frame, DevicePixels) else None
 
 
 def _pinned(device: Device, port: Port, batch: int) -> NDArray[Any]:

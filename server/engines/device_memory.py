@@ -36,8 +36,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceMemory:
-    """One stream's FIFO, never written again once it is made. A block of None holds nothing:
-    what lies in the graph's buffers does not matter where ``count`` is 0."""
+    """One stream's FIFO, never written again once it is made. A block of None is all zeros."""
 
     count: int
     block: Block | None

@@ -1,5 +1,5 @@
-"""The network itself in PyTorch, on CUDA where there is one: for training's checkpoints, for
-artefacts without a runtime of their own, and as the reference that the others are held against."""
+"""The network itself in PyTorch on the CPU: for training's checkpoints, for artefacts without a
+runtime of their own, and as the reference that the others are held against."""
 
 from __future__ import annotations
 
@@ -28,27 +28,26 @@ from server.settings import EngineSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchMemory:
-    """One stream's FIFO on the device; ``tensors`` in the order of ``tensor_shapes``."""
+    """One stream's FIFO; ``tensors`` in the order of ``tensor_shapes``."""
 
     count: int
     tensors: tuple[Tensor, ...]
 
 
 class TorchEngine(Engine):
-    """One network on one device. ``model`` is a ``.pt`` or an ``.onnx`` of ours.
+    """One network. ``model`` is a ``.pt`` or an ``.onnx`` of ours.
 
     Raises NotFound where the file is absent, BadInput where it is not ours.
     """
 
+    provider = "PyTorch cpu"
+
     def __init__(self, model: Path, *, max_batch: int = 4, threads: int | None = None) -> None:
         if threads:
             torch.set_num_threads(threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.provider = f"PyTorch {self.device.type}"
         self.max_batch = max_batch
-        network, self.spec = _load(model)
+        network, self.spec = load_network(model)
         self._network: Segmenter | None = network.to(
-            self.device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]  # not in the stubs
         )
         saved = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(self.spec)}
@@ -72,38 +71,37 @@ class TorchEngine(Engine):
             raise EngineDead(f"the engine of {self.spec.name} is closed")
         try:
             masks, kept = self._network.step(self._upload(frames), self._gather(memories))
-        except torch.AcceleratorError as error:
-            raise EngineDead(f"the device of {self.spec.name} was lost: {error}") from error
         except RuntimeError as error:
             raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
-        return list(masks.cpu().numpy()), _scatter(kept)
+        return list(masks.numpy()), _scatter(kept)
 
     def filled(self, memory: TorchMemory) -> int:
         return memory.count
 
     def save(self, memory: TorchMemory) -> SavedMemory:
         names = (name for name, _ in tensor_shapes(self.spec))
-        held = {n: t.cpu().numpy().copy() for n, t in zip(names, memory.tensors, strict=True)}
+        held = {n: t.numpy().copy() for n, t in zip(names, memory.tensors, strict=True)}
         return {"count": np.array(memory.count, np.int64), **held}
 
     def restore(self, saved: SavedMemory) -> TorchMemory:
         checked = host_memory.restore(self.spec, np.float32, saved)
-        tensors = tuple(torch.from_numpy(np.array(t)).to(self.device) for t in checked.tensors)
+        tensors = tuple(torch.from_numpy(np.array(t)) for t in checked.tensors)
         return TorchMemory(checked.count, tensors)
 
     def close(self) -> None:
         self._network = None
 
     def _upload(self, frames: Sequence[AnyPixels]) -> Tensor:
-        return torch.from_numpy(np.stack([host_pixels(frame) for frame in frames])).to(self.device)
+        return torch.from_numpy(np.stack([host_pixels(frame) for frame in frames]))
 
     def _gather(self, memories: Sequence[TorchMemory]) -> Memory:
-        counts = torch.tensor([m.count for m in memories], device=self.device)
+        counts = torch.tensor([m.count for m in memories])
         held = [torch.stack(of) for of in zip(*(m.tensors for m in memories), strict=True)]
         return Memory(counts, tuple(map(StageFifo, held[0::2], held[1::2])))
 
 
-def _load(model: Path) -> tuple[Segmenter, ModelSpec]:
+def load_network(model: Path) -> tuple[Segmenter, ModelSpec]:
+    """Network and spec, in float32. Raises NotFound and BadInput as TorchEngine does."""
     if not model.is_file():
         raise NotFound(f"there is no model file {model}")
     try:
@@ -117,7 +115,7 @@ def _load(model: Path) -> tuple[Segmenter, ModelSpec]:
 def _scatter(kept: Memory) -> list[TorchMemory]:
     """Each stream's part, its own copy so that no stream keeps the whole batch alive."""
     tensors: list[Any] = [tensor for fifo in kept.fifos for tensor in fifo]
-    counts: NDArray[Any] = kept.count.cpu().numpy()
+    counts: NDArray[Any] = kept.count.numpy()
     return [
         TorchMemory(int(count), tuple(tensor[index].clone() for tensor in tensors))
         for index, count in enumerate(counts)
