@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 if __package__ in {None, ""}:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -62,10 +62,17 @@ class Check:
     held: bool
 
 
-class Runner:
-    """The file in ONNX Runtime on CPU: :meth:`step` is the served graph, arrays in and out."""
+class Steps(Protocol):
+    """Whatever computes the served graph."""
 
-    def __init__(self, path: Path, spec: ModelSpec) -> None:
+    def step(self, held: Arrays) -> Arrays:
+        """Frame, count, keys and values -> mask, count, keys and values."""
+
+
+class Runner:
+    """A file, or its content, in ONNX Runtime on CPU."""
+
+    def __init__(self, path: Path | bytes, spec: ModelSpec) -> None:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.log_severity_level = 3  # a weight kept for its name alone is no news
@@ -88,22 +95,28 @@ def blank(spec: ModelSpec, batch: int, filling: float = 0.0) -> Arrays:
     return [np.zeros(batch, np.int64), *slots]
 
 
-@torch.no_grad()
-def torch_step(network: Segmenter, held: Arrays) -> Arrays:
-    frame, count, *fifos = (
-        torch.from_numpy(a).to(torch.float32) if a.dtype == np.float16 else torch.from_numpy(a)
-        for a in held
-    )
-    stages = len(fifos) // 2
-    memory = Memory(count, tuple(map(StageFifo, fifos[:stages], fifos[stages:])))
-    mask, kept = network.step(frame, memory)
-    out = (mask, kept.count, *(f.key for f in kept.fifos), *(f.value for f in kept.fifos))
-    return [tensor.numpy() for tensor in out]
+@dataclass(frozen=True)
+class TorchRunner:
+    """A network in PyTorch, in float32."""
+
+    network: Segmenter
+
+    @torch.no_grad()
+    def step(self, held: Arrays) -> Arrays:
+        frame, count, *fifos = (
+            torch.from_numpy(a).to(torch.float32) if a.dtype == np.float16 else torch.from_numpy(a)
+            for a in held
+        )
+        stages = len(fifos) // 2
+        memory = Memory(count, tuple(map(StageFifo, fifos[:stages], fifos[stages:])))
+        mask, kept = self.network.step(frame, memory)
+        out = (mask, kept.count, *(f.key for f in kept.fifos), *(f.value for f in kept.fifos))
+        return [tensor.numpy() for tensor in out]
 
 
 def compare_clip(
-    runner: Runner,
-    network: Segmenter,
+    runner: Steps,
+    reference: Steps,
     spec: ModelSpec,
     frames: Sequence[NDArray[np.uint8]],
     against: str,
@@ -116,8 +129,8 @@ def compare_clip(
         start = time.perf_counter()
         mask, *ours = runner.step([frame[None], *ours])
         seconds.append(time.perf_counter() - start)
-        reference, *theirs = torch_step(network, [frame[None], *theirs])
-        equal.append(float((mask == reference).mean()))
+        wanted, *theirs = reference.step([frame[None], *theirs])
+        equal.append(float((mask == wanted).mean()))
         worst = max(worst, memory_error(ours, theirs))
     detail = (
         f"{len(frames)} frames: {np.mean(equal):.4%} of labels equal (least in a frame "
@@ -127,7 +140,7 @@ def compare_clip(
     return Check(f"against {against}", detail, held)
 
 
-def compare_batch(runner: Runner, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
+def compare_batch(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
     """Streams at every fill level in one batch, against each alone: masks and memories."""
     alone: list[Arrays] = []
     for fill in range(spec.memory_frames + 1):
@@ -148,7 +161,7 @@ def compare_batch(runner: Runner, spec: ModelSpec, frames: Sequence[NDArray[np.u
     return Check("a batch equals each alone", detail, held_up)
 
 
-def compare_poisoned(runner: Runner, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
+def compare_poisoned(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
     """NaN and infinity in slots that are empty: not one bit may change, of masks or memory."""
     changed, worst = 0, 0.0
     for filling in (np.nan, np.inf, -np.inf):
@@ -186,15 +199,15 @@ def relative(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 def verify(path: Path, original: Path | None, video: Path | None, count: int) -> list[Check]:
     """All checks of one file. Raises SpecError, CheckpointError or the source's errors."""
     network, recipe, spec = artefact.load(path)
-    runner = Runner(path, spec)
+    runner, own = Runner(path, spec), TorchRunner(network)
     frames = asyncio.run(read_frames(spec, video, count))
     checks = [
         compare_clip(
-            runner, network, spec, frames, "its own weights in PyTorch", TOLERANCES[spec.precision]
+            runner, own, spec, frames, "its own weights in PyTorch", TOLERANCES[spec.precision]
         )
     ]
     if original is not None:
-        exact = checkpoint.rebuild(source.load(original)[0], recipe)
+        exact = TorchRunner(checkpoint.rebuild(source.load(original)[0], recipe))
         rounding = "fp16" if "fp16" in {spec.precision, spec.weights} else spec.weights
         checks.append(
             compare_clip(runner, exact, spec, frames, original.name, TOLERANCES[rounding])

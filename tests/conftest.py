@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tensorrt_contract",)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would be the processes

@@ -70,7 +70,9 @@ def test_a_plan_fits_where_it_was_built_and_says_why_elsewhere() -> None:
         "the plan was built for an NVIDIA H100 80GB HBM3, not NVIDIA L4, compute capability 9.0, "
         "not 8.9: build it here with python -m export.to_trt"
     )
-    assert "TensorRT 11.4.0.106, not 11.5.0.1" in str(KEY.misfit(replace(HERE, tensorrt="11.5.0.1")))
+    assert "TensorRT 11.4.0.106, not 11.5.0.1" in str(
+        KEY.misfit(replace(HERE, tensorrt="11.5.0.1"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,19 @@ real: enums, and the interfaces that Python code derives from."""
 
 REAL = "tensorrt_bindings.tensorrt."
 
+TAKEN: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "tuple": lambda value: isinstance(value, tuple),
+    "list": lambda value: isinstance(value, list),
+    "typing.SupportsInt": lambda value: hasattr(value, "__int__"),
+    "typing_extensions.Buffer": lambda value: isinstance(value, bytes | bytearray | memoryview),
+    "Dims": lambda value: (
+        isinstance(value, tuple | list) and all(isinstance(n, int) for n in value)
+    ),
+}
+"""What pybind takes for the types in its docstrings that are Python's own."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -132,25 +145,11 @@ class Contract:
 
     def _is(self, value: Any, kind: str) -> bool:
         """Whether pybind would take ``value`` for a parameter of this type."""
-        match kind.removeprefix(REAL):
-            case "str":
-                return isinstance(value, str)
-            case "bool":
-                return isinstance(value, bool)
-            case "typing.SupportsInt":
-                return hasattr(value, "__int__") and not isinstance(value, str)
-            case "typing_extensions.Buffer":
-                return isinstance(value, bytes | bytearray | memoryview)
-            case "tuple":
-                return isinstance(value, tuple)
-            case "list":
-                return isinstance(value, list)
-            case "Dims":
-                sizes = isinstance(value, tuple | list) and all(isinstance(n, int) for n in value)
-                return sizes or isinstance(value, self.bindings.Dims)
-            case name if isinstance(getattr(self.bindings, name, None), type):
-                return isinstance(value, getattr(self.bindings, name))
-        return True
+        name = kind.removeprefix(REAL)
+        if name in TAKEN:
+            return TAKEN[name](value)
+        real = getattr(self.bindings, name, None)
+        return not isinstance(real, type) or isinstance(value, real)
 
     def _default(self, returns: str) -> Any:
         """What a method returns where nobody says otherwise."""

@@ -1,0 +1,76 @@
+"""A plan against ONNX Runtime: one clip through both, each with its own memory fed back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.graph import names
+from export.to_trt_graph import TrtGraph
+from export.verify import TOLERANCES, Arrays, Check, Runner, compare_clip
+from models.spec import ModelSpec
+
+
+class PlanFailed(RuntimeError):
+    """TensorRT does not run the plan."""
+
+
+class PlanRunner:
+    """A plan on ``device``: :meth:`step` is the served graph, arrays in and out.
+
+    Raises PlanFailed for a plan that this TensorRT does not read.
+    """
+
+    def __init__(self, trt: Any, plan: bytes, spec: ModelSpec, device: str = "cuda") -> None:
+        self.inputs, self.outputs = names(spec)
+        self._trt = trt
+        self._device = device
+        runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+        runtime.engine_host_code_allowed = True  # a version compatible plan holds some: our own
+        self._engine = runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise PlanFailed("TensorRT cannot read the plan it built; its log says why")
+        self._context = self._engine.create_execution_context()
+
+    def step(self, held: Arrays) -> Arrays:
+        given = [torch.from_numpy(array).to(self._device) for array in held]
+        for name, tensor in zip(self.inputs, given, strict=True):
+            self._must(self._context.set_input_shape(name, tuple(tensor.shape)), name)
+        results = [self._room(name) for name in self.outputs]
+        named = zip([*self.inputs, *self.outputs], [*given, *results], strict=True)
+        for name, tensor in named:
+            self._must(self._context.set_tensor_address(name, tensor.data_ptr()), name)
+        self._run()
+        return [tensor.cpu().numpy() for tensor in results]
+
+    def _room(self, name: str) -> torch.Tensor:
+        kind = self._trt.nptype(self._engine.get_tensor_dtype(name))
+        shape = tuple(self._context.get_tensor_shape(name))
+        return torch.from_numpy(np.empty(shape, kind)).to(self._device)
+
+    def _run(self) -> None:
+        """On a stream of its own: TensorRT waits more on the default one."""
+        if self._device == "cpu":  # where a test computes
+            self._must(self._context.execute_async_v3(0), "execute_async_v3")
+            return
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        self._must(self._context.execute_async_v3(stream.cuda_stream), "execute_async_v3")
+        stream.synchronize()
+
+    def _must(self, done: bool, what: str) -> None:
+        if not done:
+            raise PlanFailed(f"TensorRT refused {what}; its log says why")
+
+
+def verify_plan(
+    runner: Any, graph: TrtGraph, frames: Sequence[NDArray[np.uint8]], against: Any = None
+) -> Check:
+    """The plan in ``runner`` over a clip, against the very graph it was built of."""
+    reference = against or Runner(graph.content, graph.spec)
+    tolerance = TOLERANCES["int8" if graph.precision == "fp8" else graph.precision]
+    return compare_clip(runner, reference, graph.spec, frames, "ONNX Runtime", tolerance)
