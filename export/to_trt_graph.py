@@ -40,7 +40,7 @@ class TrtGraph:
 
     @property
     def content(self) -> bytes:
-        return self.model.SerializeToString(deterministic=True)
+        return bytes(self.model.SerializeToString(deterministic=True))
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Shape for one stream of each input."""
@@ -77,9 +77,9 @@ def quantised_as(model: ModelProto) -> str | None:
 
 def _zero_point_type(graph: GraphProto, node: NodeProto) -> int:
     if len(node.input) < 3:
-        chosen = [a.i for a in node.attribute if a.name == "output_dtype"]
+        chosen: list[int] = [a.i for a in node.attribute if a.name == "output_dtype"]
         return chosen[0] if chosen else TensorProto.UINT8
-    held = {i.name: i.data_type for i in graph.initializer}
+    held: dict[str, int] = {i.name: i.data_type for i in graph.initializer}
     return held.get(node.input[2], TensorProto.UNDEFINED)
 
 

@@ -57,7 +57,7 @@ class PlanRunner:
         if self._device == "cpu":  # where a test computes
             self._must(self._context.execute_async_v3(0), "execute_async_v3")
             return
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         self._must(self._context.execute_async_v3(stream.cuda_stream), "execute_async_v3")
         stream.synchronize()

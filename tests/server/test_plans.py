@@ -1,0 +1,152 @@
+"""A plan is found where one fits, else built in a process that is heard, bounded and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
+from server.engines.fake import fake_spec
+from server.plans import (
+    Building,
+    Failed,
+    PlanBuild,
+    PlanState,
+    Ready,
+    build_command,
+    find_plan,
+)
+
+HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
+KEY = PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))
+
+
+def script(text: str) -> list[str]:
+    return [sys.executable, "-c", "import sys\n" + text]
+
+
+def build(text: str) -> tuple[Ready | Failed, list[PlanState]]:
+    heard: list[PlanState] = []
+    ended = asyncio.run(PlanBuild(script(text), heard.append).run())
+    assert heard[-1] is ended
+    return ended, heard[:-1]
+
+
+def test_progress_is_heard_and_then_the_plan() -> None:
+    ended, heard = build(
+        "print('progress 0 parsing', file=sys.stderr)\n"
+        "print('[TRT] a word of its own', file=sys.stderr)\n"
+        "print('progress 42 Tactic selection', file=sys.stderr)\n"
+        "print('plans/a b.plan')"
+    )
+    assert ended == Ready(Path("plans/a b.plan"))
+    assert heard == [Building(0, "parsing"), Building(42, "Tactic selection")]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("print('to_trt: no GPU', file=sys.stderr); sys.exit(2)", "to_trt: no GPU"),
+        ("sys.exit(3)", "the build of the plan ended with status 3"),
+        ("pass", "the build of the plan ended with status 0"),
+        ("sys.stderr.write('x' * 10**6 + '\\nat last'); sys.exit(1)", "at last"),
+        ("raise KeyError('torch')", "KeyError: 'torch'"),
+        ("sys.stdout.buffer.write(b'x' * 10**6); sys.exit(1)", "ended with status 1"),
+        ("sys.stderr.buffer.write(b'\\xff\\xfe gone'); sys.exit(1)", "gone"),
+    ],
+)
+def test_a_build_that_fails_says_why(text: str, reason: str) -> None:
+    ended, _ = build(text)
+    assert isinstance(ended, Failed) and ended.reason.endswith(reason)
+
+
+def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
+    heard: list[PlanState] = []
+    ended = asyncio.run(PlanBuild([str(tmp_path / "absent")], heard.append).run())
+    assert isinstance(ended, Failed) and "could not be started" in ended.reason
+    assert heard == [ended]
+
+
+def hanging(mark: Path, deaf: bool = False) -> list[str]:
+    """A process that writes its number into ``mark``, says a word and never ends; ``deaf``: not
+    when asked to, either."""
+    trap = "trap '' TERM" if deaf else ""
+    text = f"{trap}\necho $$ > '{mark}'; echo progress 1 hanging >&2; while :; do sleep 1; done"
+    return ["sh", "-c", text]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_build_that_hangs_is_given_up(tmp_path: Path, deaf: bool) -> None:
+    heard: list[PlanState] = []
+    build = PlanBuild(hanging(tmp_path / "pid", deaf), heard.append, limit=2.0, grace=0.2)
+    ended = asyncio.run(build.run())
+    assert ended == Failed("the build of the plan took over 2 seconds")
+    assert heard == [Building(1, "hanging"), ended]
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> None:
+    async def cancelled() -> None:
+        started = asyncio.Event()
+        build = PlanBuild(hanging(tmp_path / "pid"), lambda _: started.set())
+        running = asyncio.ensure_future(build.run())
+        await asyncio.wait_for(started.wait(), 60)
+        assert build.state == Building(1, "hanging")
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cancelled())
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+def test_the_command_is_ours() -> None:
+    command = build_command(Path("m.onnx"), Path("plans"), "fp16", 4)
+    assert command[1:] == [
+        *("-m", "export.to_trt", "m.onnx", "-o", "plans"),
+        *("--precision", "fp16", "--batch", "1:2:4"),
+    ]
+    assert build_command(Path("m"), Path("p"), "fp32", 1)[-1] == "1:1:1"
+
+
+def keep(folder: Path, key: PlanKey) -> Path:
+    plan = folder / key.file_name("m")
+    plan.write_bytes(b"plan")
+    description_path(plan).write_text(PlanDescription(fake_spec(), key).to_json())
+    return plan
+
+
+def test_a_plan_that_fits_is_found(tmp_path: Path) -> None:
+    model, folder = tmp_path / "m.onnx", tmp_path / "plans"
+    folder.mkdir()
+    model.write_bytes(b"the model")
+    for other in (
+        replace(KEY, source=digest(b"another model")),
+        replace(KEY, precision="fp32"),
+        replace(KEY, batch=BatchRange(1, 2, 2)),
+        replace(KEY, batch=BatchRange(2, 2, 4), graph=digest(b"2")),
+        replace(KEY, columns=True, graph=digest(b"3")),
+        replace(KEY, machine=replace(HERE, gpu="NVIDIA H100")),
+    ):
+        keep(folder, other)
+    (folder / "broken.plan.json").write_text("{")
+    assert find_plan(folder, model, HERE, "fp16", 4) is None
+    plan = keep(folder, KEY)
+    assert find_plan(folder, model, HERE, "fp16", 4) == plan
+    assert find_plan(folder, model, HERE, "fp16", 3) == plan
+    plan.unlink()
+    assert find_plan(folder, model, HERE, "fp16", 4) is None
+    assert find_plan(tmp_path / "absent", model, HERE, "fp16", 4) is None
