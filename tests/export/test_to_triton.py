@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from google.protobuf import text_format
 from numpy.typing import NDArray
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
@@ -22,8 +21,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 from export import to_triton, verify
 from export.graph import trace
 from export.to_triton_config import TritonError, states
-from models import artefact, checkpoint, source
-from models.build import Recipe, build
+from models import artefact, source
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.spec import METADATA_KEY, ModelSpec, StageMemory
 
@@ -33,18 +31,9 @@ KINDS = {"TYPE_INT64": np.int64, "TYPE_FP16": np.float16, "TYPE_FP32": np.float3
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    recipe = Recipe(output_stride=32)
-    path = tmp_path_factory.mktemp("triton") / "trained.pt"
-    checkpoint.save(path, recipe, build(recipe).state_dict(), dataset="camvid")
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(trained: Path) -> Path:
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model's folder in a repository."""
-    out = trained.parent / "repository"
+    out = tmp_path_factory.mktemp("triton") / "repository"
     asked = [str(trained), "-o", str(out), "--size", "64x32", "--max-batch", "3"]
     assert to_triton.main([*asked, "--name", "cam", "--sequences", "16"]) == 0
     return out / "cam"
