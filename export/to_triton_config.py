@@ -61,6 +61,7 @@ def config(spec: ModelSpec, name: str, platform: Platform, max_batch: int, seque
     """The text of ``config.pbtxt``: batches of up to ``max_batch`` streams, oldest request first,
     of at most ``sequences`` at once; more wait their turn."""
     size = f"{spec.height}, {spec.width}"
+    held = ",\n".join(map(_state, states(spec)))
     return f"""\
 name: {json.dumps(name)}
 platform: {json.dumps(platform.name)}
@@ -71,7 +72,8 @@ sequence_batching {{
   max_sequence_idle_microseconds: {IDLE_SECONDS * 10**6}
   oldest {{ max_candidate_sequences: {sequences} }}
   state [
-{",".join(map(_state, states(spec)))}  ]
+{held}
+  ]
 }}
 parameters {{ key: "{METADATA_KEY}" value {{ string_value: {json.dumps(spec.to_json())} }} }}
 """
@@ -88,8 +90,7 @@ def _state(state: State) -> str:
       data_type: {state.kind}
       dims: [ {dims} ]
       initial_state {{ name: "empty" data_type: {state.kind} dims: [ {dims} ] zero_data: true }}
-    }}
-"""
+    }}"""
 
 
 def page(spec: ModelSpec, name: str, platform: Platform, max_batch: int) -> str:
