@@ -126,7 +126,7 @@ class DeviceEngine(Engine):
         self._counts = _pinned(device, buffers.count, batch)
         self._masks = _pinned(device, buffers.mask, batch)
         self._counts_out = _pinned(device, buffers.count_out, batch)
-        self._shelf = device.pin(block_bytes(self._placed))
+        self._shelf = device.pin(max(1, block_bytes(self._placed)))
         self._on_shelf = tuple(
             self._shelf[at.offset : at.offset + at.nbytes].view(self._memory_type).reshape(at.shape)
             for at in self._placed

@@ -1,0 +1,117 @@
+"""How ONNX Runtime is asked for a GPU, and what is made of its answers; the contract is put to it
+in tests/server/test_engines.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+
+from server.engines import make_engine, onnx_gpu
+from server.engines.fake import fake_spec
+from server.engines.fake_cuda import FakeCuda
+from server.engines.onnx_gpu import CUDA, TENSORRT
+from server.errors import BadInput, NotFound
+from server.settings import EngineSettings
+
+SPEC = replace(fake_spec(4, 6), memory_frames=2)
+MODEL = Path("models/some.onnx")
+
+
+class Session:
+    """What was asked for, and the providers that ONNX Runtime says it took."""
+
+    def __init__(self, asked: Sequence[Any], served: str) -> None:
+        self.asked = asked
+        self._served = served
+
+    def get_providers(self) -> list[str]:
+        return [self._served, "CPUExecutionProvider"]
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An ONNX Runtime built for GPUs that takes what it is asked for."""
+    found = [TENSORRT, CUDA, "CPUExecutionProvider"]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: found)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+    answer(monkeypatch, lambda providers: Session(providers, providers[0][0]))
+    return monkeypatch
+
+
+def answer(patch: pytest.MonkeyPatch, make: Any) -> None:
+    patch.setattr(onnx_gpu, "open_session", lambda _, __, providers: make(providers))
+
+
+def opened(provider: str = CUDA, max_batch: int = 4) -> tuple[Any, tuple[str, ...]]:
+    options = onnx_gpu._provider_options(provider, SPEC, FakeCuda(1), max_batch, Path("cache"))
+    return onnx_gpu._open(MODEL, SPEC, provider, options)
+
+
+@pytest.mark.usefixtures("runtime")
+def test_cuda_runs_on_our_stream_with_graphs() -> None:
+    session, passed_over = opened()
+    (name, options), cpu = session.asked
+    assert (name, cpu, passed_over) == (CUDA, "CPUExecutionProvider", ())
+    assert options == {
+        "device_id": "1",
+        "has_user_compute_stream": "1",
+        "user_compute_stream": str(FakeCuda.stream),
+        "enable_cuda_graph": "1",
+    }
+
+
+@pytest.mark.usefixtures("runtime")
+def test_tensorrt_knows_every_shape_and_keeps_what_it_builds() -> None:
+    session, _ = opened(TENSORRT)
+    (name, options), (other, shared), _ = session.asked
+    assert (name, other) == (TENSORRT, CUDA)
+    shapes = "memory_key_1:{0}x2x1x1,memory_value_1:{0}x2x1x2"
+    assert options["trt_profile_min_shapes"] == "frame:1x4x6x3,count:1," + shapes.format(1)
+    assert options["trt_profile_max_shapes"] == "frame:4x4x6x3,count:4," + shapes.format(4)
+    assert options["trt_engine_cache_path"] == "cache"
+    assert shared.keys() == {"device_id", "has_user_compute_stream", "user_compute_stream"}
+
+
+def test_a_graph_that_cannot_be_recorded_runs_without_and_says_so(
+    runtime: pytest.MonkeyPatch,
+) -> None:
+    def make(providers: Sequence[Any]) -> Session:
+        if "enable_cuda_graph" in providers[0][1]:
+            raise BadInput("a node is not on CUDA")
+        return Session(providers, CUDA)
+
+    answer(runtime, make)
+    _, passed_over = opened()
+    assert passed_over == ("CUDA graphs: a node is not on CUDA",)
+
+
+def test_a_silent_fall_to_the_cpu_is_an_error(runtime: pytest.MonkeyPatch) -> None:
+    answer(runtime, lambda providers: Session(providers, "CPUExecutionProvider"))
+    with pytest.raises(NotFound, match="took CPUExecutionProvider"):
+        opened()
+
+
+def test_an_onnx_runtime_without_the_provider_is_told_with_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(NotFound, match=r"mastream\[gpu\]"):
+        opened()
+
+
+def test_without_a_gpu_the_reason_is_told_and_asking_for_one_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(_: int) -> None:
+        raise NotFound("no driver")
+
+    monkeypatch.setattr("server.engines.onnx_providers.CudaDevice", none)
+    with pytest.raises(NotFound, match=r"tensorrt: no driver; cuda: no driver"):
+        make_engine(EngineSettings(devices="0"))
+    with pytest.raises(NotFound, match=r"on one: cuda: no driver"):
+        make_engine(EngineSettings(provider="cuda"))
