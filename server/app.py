@@ -6,19 +6,21 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import cv2
 from fastapi import Depends, FastAPI, Request
 
-from server.engines import make_engine
+from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.errors import MastreamError, NoCapacity
+from server.fleet import Fleet
 from server.jobs import Jobs
 from server.metrics import Metrics
 from server.records import VideoState
+from server.serving import Serving
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
@@ -54,7 +56,8 @@ def create_app(settings: Settings, make: Callable[[], Engine] | None = None) -> 
     It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
     work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
     """
-    service = Service(settings, make or partial(make_engine, settings.engine))
+    makers = [make] if make else [partial(make_engine, e) for e in each_device(settings.engine)]
+    service = Service(settings, makers)
     app = FastAPI(
         title="mastream",
         version=VERSION,
@@ -95,15 +98,21 @@ class Service:
     is loaded; the task that loads it; and whether the service is about to stop.
     """
 
-    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
+    def __init__(self, settings: Settings, makers: Sequence[Callable[[], Engine]]) -> None:
+        """Each of ``makers`` makes one engine; all after the first are for further GPUs."""
         self.settings = settings
         self.metrics = Metrics()
-        self.worker = Worker(
-            make_engine,
-            max_sessions=settings.streams.max_sessions,
-            step_deadline=settings.engine.step_deadline,
-            metrics=self.metrics,
-        )
+        most = settings.streams.max_sessions
+        workers = [
+            Worker(
+                make,
+                max_sessions=most,
+                step_deadline=settings.engine.step_deadline,
+                metrics=self.metrics,
+            )
+            for make in makers
+        ]
+        self.worker: Serving = Fleet(workers, max_sessions=most) if len(workers) > 1 else workers[0]
         self.pool = PicturePool(os.cpu_count() or 1)
         self.streams = Streams(
             House(self.worker, self.pool, self.metrics, settings.streams, lambda: self._hardware)

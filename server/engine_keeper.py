@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from server.engine_thread import Built, Died, EngineThread, Left, Report, Step, Stepped
+from models.spec import ModelSpec
+from server.engine_thread import Built, Died, EngineThread, Left, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
-from server.errors import EngineDead
+from server.errors import Conflict, EngineDead
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,17 @@ class Deadline:
         self._slowest = max(step, self._slowest or 0.0)
 
 
+@dataclass
+class Successor:
+    """An engine that is being made to take the place of the one that serves; ``built`` once it
+    is warm and waits for the step under way to end."""
+
+    make_engine: Callable[[], Engine]
+    thread: EngineThread
+    taken_over: asyncio.Future[None]
+    built: Built | None = None
+
+
 class EngineKeeper:
     """One step at a time goes in by :meth:`submit`; what becomes of it is told to ``hear``.
 
@@ -75,6 +88,7 @@ class EngineKeeper:
         self._backoff = backoff
         self._clock = clock
         self._thread: EngineThread | None = None
+        self._successor: Successor | None = None
         self._warm = False
         self._alarm: asyncio.TimerHandle | None = None
         self._deaths_in_a_row = 0
@@ -92,7 +106,11 @@ class EngineKeeper:
     @property
     def free(self) -> bool:
         """Whether :meth:`submit` may be called."""
-        return self._warm and self._alarm is None
+        return self._warm and self._alarm is None and not self._successor_waits
+
+    @property
+    def _successor_waits(self) -> bool:
+        return self._successor is not None and self._successor.built is not None
 
     async def start(self) -> None:
         """Make the engine; returns once it is warmed up. Raises what making it raised."""
@@ -101,10 +119,26 @@ class EngineKeeper:
         self._launch()
         await self._started
 
+    async def replace(self, make_engine: Callable[[], Engine]) -> None:
+        """Make another engine while this one serves, and put it in its place between two steps:
+        ``hear`` is told by Replaced. Returns once it serves.
+
+        Raises what making it raised, Conflict where its model does not go on where this one's
+        ends or where another is being made already; this engine stays then.
+        """
+        if self._successor:
+            raise Conflict("another engine is being made already; wait until it serves")
+        taken_over = self._loop.create_future()
+        thread = EngineThread(make_engine, self._heard, self._loop, self._clock)
+        self._successor = Successor(make_engine, thread, taken_over)
+        await taken_over
+
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
         """Close the engine after the step under way; one that takes longer than ``timeout``
         seconds is left behind. Twice is harmless."""
         self._stopping = True
+        if self._successor:
+            self._refuse(EngineDead("the service stopped"))
         if self._thread:
             self._thread.leave()
             with suppress(TimeoutError):
@@ -125,6 +159,9 @@ class EngineKeeper:
 
     def _heard(self, thread: EngineThread, report: Report) -> None:
         """A report of a thread; one that was left behind does not count."""
+        if self._successor and thread is self._successor.thread:
+            self._hear_successor(self._successor, report)
+            return
         if thread is not self._thread:
             return
         self._end_step()
@@ -139,6 +176,39 @@ class EngineKeeper:
             case Left():
                 self._left.set()
         self._hear(report)
+        self._hand_over()
+
+    def _hear_successor(self, successor: Successor, report: Report) -> None:
+        match report:
+            case Built(spec) if self.built and not goes_on(self.built.spec, spec):
+                self._refuse(Conflict(f"{spec.name} is another model than {self.built.spec.name}"))
+            case Built():
+                successor.built = report
+                self._hand_over()
+            case Died(error):
+                self._refuse(error)
+
+    def _hand_over(self) -> None:
+        """Let the successor serve, if it is warm and no step is under way."""
+        successor = self._successor
+        if not successor or not successor.built or self._alarm:
+            return
+        self._abandon()
+        self._successor = None
+        self._thread, self._make_engine = successor.thread, successor.make_engine
+        self._left = asyncio.Event()
+        self.built, self._warm = successor.built, True
+        if not successor.taken_over.done():
+            successor.taken_over.set_result(None)
+        self._hear(Replaced(successor.built))
+
+    def _refuse(self, error: BaseException) -> None:
+        """The engine that was to take over does not; should it still be made, it is closed."""
+        assert self._successor, "there is no engine to refuse"
+        successor, self._successor = self._successor, None
+        successor.thread.leave()
+        if not successor.taken_over.done():
+            successor.taken_over.set_exception(error)
 
     def _begin(self, built: Built) -> None:
         self.restarts += self.built is not None
@@ -157,7 +227,7 @@ class EngineKeeper:
         self._loop.call_later(self._delay(), self._relaunch)
 
     def _relaunch(self) -> None:
-        if not self._stopping:
+        if not self._stopping and self._thread is None:
             self._launch()
 
     def _delay(self) -> float:
@@ -183,3 +253,10 @@ class EngineKeeper:
         if self._alarm:
             self._alarm.cancel()
         self._alarm = None
+
+
+def goes_on(old: ModelSpec, new: ModelSpec) -> bool:
+    """Whether streams of one model can go on with the other: same frames in, same masks out,
+    whatever the precision."""
+    same = ("name", "height", "width", "classes", "memory_frames", "memory_horizon")
+    return all(getattr(old, field) == getattr(new, field) for field in same)

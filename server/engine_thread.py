@@ -31,6 +31,15 @@ class Built:
     spec: ModelSpec
     provider: str
     max_batch: int
+    device: str = "cpu"
+    passed_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another engine serves from now on, and has none of the old one's memories."""
+
+    built: Built
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Left:
     """The engine is closed, as asked."""
 
 
-Report = Built | Stepped | Failed | Died | Left
+Report = Built | Replaced | Stepped | Failed | Died | Left
 
 
 class EngineThread:
@@ -106,7 +115,7 @@ class EngineThread:
 
     def _serve(self) -> None:
         with closing(self._make_engine()) as engine:
-            self._tell(Built(engine.spec, engine.provider, engine.max_batch))
+            self._tell(_built(engine))
             while step := self._steps.get():
                 self._tell(self._do(engine, step))
 
@@ -129,3 +138,7 @@ class EngineThread:
     def _tell(self, report: Report) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(self._hear, self, report)
+
+
+def _built(engine: Engine) -> Built:
+    return Built(engine.spec, engine.provider, engine.max_batch, engine.device, engine.passed_over)

@@ -15,12 +15,12 @@ from server.frame import VideoInfo
 from server.lanes import Lanes
 from server.progress import Video, video_now
 from server.records import VideoRecord, VideoState, new_id
+from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sources.container import VideoLimits, probe
 from server.sources.hardware import Hardware
 from server.store import Store
-from server.worker import Worker
 
 NEWS_SECONDS = 0.2
 
@@ -34,7 +34,7 @@ class Jobs:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Serving,
         store: Store,
         folder: Path,
         settings: VideoSettings,

@@ -11,11 +11,11 @@ from typing import Any
 from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
 from server.records import VideoRecord, VideoState
+from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sources.hardware import Hardware
 from server.video import segment_video
-from server.worker import Worker
 
 RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Lanes:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Serving,
         shelf: Shelf,
         desk: Desk,
         settings: VideoSettings,

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import Service, create_app
+from server.engine_thread import Built
 from server.errors import Fault
 from server.settings import Settings
 from server.web.transport import StreamTransport
@@ -102,10 +103,14 @@ def ready_line(listener: socket.socket, service: Service) -> str:
     host, port = listener.getsockname()[:2]
     shown = _WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     worker = service.worker
+    engines = ", ".join(_told(built) for built in worker.engines)
     return (
-        f"mastream is ready at http://{shown}:{port} "
-        f"(model {worker.spec.name}, engine {worker.provider})"
+        f"mastream is ready at http://{shown}:{port} (model {worker.spec.name}, engine {engines})"
     )
+
+
+def _told(built: Built) -> str:
+    return built.provider if built.device == "cpu" else f"{built.provider} on {built.device}"
 
 
 def _config(app: object, settings: Settings) -> uvicorn.Config:

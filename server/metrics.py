@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Literal, get_args
@@ -14,9 +15,10 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from server.engine_thread import Built
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
 from server.session import Session, SessionState
@@ -60,6 +62,7 @@ class Metrics:
             "mastream_batch_size", "Frames in a step", buckets=BATCHES, registry=registry
         )
         self._sessions = _gauge(registry, "sessions", "Open sessions", "state")
+        self._watched: list[tuple[Iterable[Session], Callable[[], int]]] = []
         self._memory = _gauge(registry, "session_memory_bytes", "Bytes that memories hold")
         self._resets = Counter(
             "mastream_memory_resets", "Memories emptied", ["cause"], registry=registry
@@ -75,9 +78,12 @@ class Metrics:
             "engine_last_step_age_seconds",
             "Seconds since the engine last came back, 0 while it has nothing to do",
         )
+        self._step_ages: list[Callable[[], float]] = []
         self._restarts = Counter(
             "mastream_engine_restarts", "Restarts of the engine", registry=registry
         )
+        self._engines = _Engines()
+        registry.register(self._engines)
         self._rejected = Counter(
             "mastream_rejected", "Requests turned away", ["reason"], registry=registry
         )
@@ -110,13 +116,11 @@ class Metrics:
         self._rejected.labels(reason).inc()
 
     def watch_sessions(self, sessions: Iterable[Session], memory_bytes: Callable[[], int]) -> None:
-        """Count them by state, and what their memories hold, at every scrape."""
+        """Count these too, by state, and what their memories hold, at every scrape."""
+        self._watched.append((sessions, memory_bytes))
         for state in SessionState:
-            count = partial(_count, sessions, state)
-            self._sessions.labels(state.value).set_function(count)
-        self._memory.set_function(
-            lambda: sum(memory_bytes() for session in sessions if session.memory is not None)
-        )
+            self._sessions.labels(state.value).set_function(partial(self._count_in, state))
+        self._memory.set_function(self._count_memory)
 
     def watch_sources(self, state: str, count: Callable[[], float]) -> None:
         self._sources.labels(state).set_function(count)
@@ -135,11 +139,28 @@ class Metrics:
                 self._jobs.remove(state)
 
     def watch_step_age(self, seconds: Callable[[], float]) -> None:
-        self._step_age.set_function(seconds)
+        """Tell the oldest step of all that are watched, at every scrape."""
+        self._step_ages.append(seconds)
+        self._step_age.set_function(lambda: max(age() for age in self._step_ages))
+
+    def watch_engine(self, engine: Callable[[], Built | None]) -> None:
+        """Tell what runs the model and what could not, at every scrape; None: nothing does."""
+        self._engines.watched.append(engine)
 
     def render(self) -> bytes:
         """The exposition text; its content type is CONTENT_TYPE."""
         return generate_latest(self._registry)
+
+    def _count_in(self, state: SessionState) -> int:
+        return sum(session.state is state for sessions, _ in self._watched for session in sessions)
+
+    def _count_memory(self) -> int:
+        return sum(
+            memory_bytes()
+            for sessions, memory_bytes in self._watched
+            for session in sessions
+            if session.memory is not None
+        )
 
 
 class _HostCopies(Collector):
@@ -153,9 +174,37 @@ class _HostCopies(Collector):
         )
 
 
+class _Engines(Collector):
+    """The engines that serve now: an engine that died may come back as another."""
+
+    def __init__(self) -> None:
+        self.watched: list[Callable[[], Built | None]] = []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        serving = [built for engine in self.watched if (built := engine())]
+        info = GaugeMetricFamily(
+            "mastream_engine_info", "Engines that serve", labels=["model", "provider", "device"]
+        )
+        for labels, count in _counted((b.spec.name, b.provider, b.device) for b in serving):
+            info.add_metric(labels, count)
+        passed_over = GaugeMetricFamily(
+            "mastream_engine_passed_over",
+            "Engines that would rather run on another provider, and why they do not",
+            labels=["provider", "reason"],
+        )
+        for labels, count in _counted(_parted(reason) for b in serving for reason in b.passed_over):
+            passed_over.add_metric(labels, count)
+        yield from (info, passed_over)
+
+
+def _counted(labels: Iterable[tuple[str, ...]]) -> Iterable[tuple[tuple[str, ...], int]]:
+    return Counts(labels).items()
+
+
+def _parted(reason: str) -> tuple[str, str]:
+    provider, _, why = reason.partition(": ")
+    return provider, why
+
+
 def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
     return Gauge(f"mastream_{name}", text, labels, registry=registry)
-
-
-def _count(sessions: Iterable[Session], state: SessionState) -> int:
-    return sum(session.state is state for session in sessions)

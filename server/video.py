@@ -14,11 +14,11 @@ from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.errors import Fault
 from server.frame import Dropped, Mask, VideoInfo
+from server.serving import Serving
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
-from server.worker import Worker
 
 OVERLAY = "overlay.mp4"
 """The artefact that is drawn on the pictures themselves."""
@@ -28,7 +28,7 @@ Tell = Callable[[int], None]
 
 
 async def segment_video(
-    worker: Worker,
+    worker: Serving,
     video: Path,
     folder: Path,
     info: VideoInfo,
@@ -64,7 +64,7 @@ async def segment_video(
     return frames
 
 
-async def _feed(worker: Worker, source: ContainerSource, sink: Recording, window: int) -> int:
+async def _feed(worker: Serving, source: ContainerSource, sink: Recording, window: int) -> int:
     """Offer each frame as soon as there is room for it; the number offered, all answered."""
     frames = 0
     session = worker.open(sink, policy=DropPolicy.EVERY, window=window)

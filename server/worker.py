@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.engine_keeper import Deadline, EngineKeeper
-from server.engine_thread import Built, Died, Failed, Report, Step, Stepped
+from server.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
 from server.errors import Draining, EngineDead, EngineFault, NoCapacity
 from server.frame import Frame, ResetCause
@@ -73,6 +73,7 @@ class Worker:
         """When a step last began or ended."""
         self._metrics.watch_sessions(self._scheduler, lambda: self.spec.memory_bytes)
         self._metrics.watch_step_age(lambda: self.last_step_age(clock()))
+        self._metrics.watch_engine(lambda: self._engine.built if self._engine.warm else None)
 
     def __repr__(self) -> str:
         return f"<Worker {self.state.value} {self._engine!r} {self._scheduler!r}>"
@@ -86,6 +87,16 @@ class Worker:
     def provider(self) -> str:
         """What really runs the model; known once :meth:`start` returned."""
         return self._built.provider
+
+    @property
+    def engines(self) -> tuple[Built, ...]:
+        """All that is told of what runs the model; known once :meth:`start` returned."""
+        return (self._built,)
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._scheduler)
 
     @property
     def restarts(self) -> int:
@@ -107,6 +118,15 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         await self._engine.start()
         self.state = WorkerState.SERVING
+
+    async def replace_engine(self, make_engine: Callable[[], Engine]) -> None:
+        """Serve with another engine, made while this one serves; no frame is lost for it.
+
+        Memories are rebuilt as after a death. Raises what making it raised and Conflict where it
+        runs another model, with this engine as it was; NoCapacity before :meth:`start`.
+        """
+        self._check_serving()
+        await self._engine.replace(make_engine)
 
     async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  it gives up, no error
         """Close every session and the engine. A step that does not end within ``timeout``
@@ -205,6 +225,9 @@ class Worker:
         match report:
             case Built():
                 self._begin(report)
+            case Replaced(built):
+                self._lose_memories()
+                self._serve_with(built)
             case Stepped():
                 self._finish(report)
             case Failed(error):
@@ -213,9 +236,14 @@ class Worker:
                 self._rebuild(error)
 
     def _begin(self, built: Built) -> None:
-        self._scheduler.max_batch = built.max_batch
         if self.restarts:
             self._metrics.engine_restarted()
+        self._serve_with(built)
+
+    def _serve_with(self, built: Built) -> None:
+        told = "; ".join(built.passed_over) or "nothing"
+        log.info("%s on %s serves; passed over: %s", built.provider, built.device, told)
+        self._scheduler.max_batch = built.max_batch
         self._pump()
 
     def _finish(self, stepped: Stepped) -> None:
@@ -241,6 +269,10 @@ class Worker:
     def _rebuild(self, error: BaseException) -> None:
         """The engine died and comes again, without the memories that it held."""
         self._return_batch(_as_dead(error), may_retry=lambda turn: not turn.alone)
+        self._lose_memories()
+
+    def _lose_memories(self) -> None:
+        """No step is under way: each session brings its own back by replaying its last frames."""
         for session in self._scheduler:
             session.lose_memory()
 

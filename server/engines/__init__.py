@@ -7,6 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from server.engines.base import Engine
+from server.engines.cuda import count_devices
 from server.errors import NotFound
 from server.settings import EngineSettings
 
@@ -36,3 +37,21 @@ def make_engine(settings: EngineSettings) -> Engine:
         raise NotFound(f"the engine {settings.name!r} needs a package: {error}") from error
     engine: Engine = kind.from_settings(settings)
     return engine
+
+
+def each_device(settings: EngineSettings) -> list[EngineSettings]:
+    """The settings of one engine for each GPU that is to serve; where none is seen, of one.
+
+    Those after the first name their GPU, so that the CPU does not stand in for it.
+    """
+    if settings.devices != "auto":
+        return [_on(settings, number) for number in settings.devices.split(",")]
+    try:
+        count = 1 if settings.provider == "cpu" else count_devices()
+    except NotFound:
+        count = 1
+    return [settings, *(_on(settings, str(number)) for number in range(1, count))]
+
+
+def _on(settings: EngineSettings, device: str) -> EngineSettings:
+    return settings.model_copy(update={"devices": device})

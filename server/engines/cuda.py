@@ -36,6 +36,8 @@ class Device(ABC):
 
     ordinal: int
     name: str
+    capability: str
+    """The compute capability, such as ``9.0``."""
     stream: int
     """The stream's handle, as TensorRT, ONNX Runtime and PyTorch take it."""
 
@@ -90,7 +92,9 @@ class CudaDevice(Device):
             raise NotFound(f"there is no GPU {ordinal}; CUDA sees {count} here, counted from 0")
         self.ordinal = ordinal
         self.activate()
-        self.name = self._call("cudaGetDeviceProperties", ordinal).name.decode()
+        properties = self._call("cudaGetDeviceProperties", ordinal)
+        self.name = properties.name.decode()
+        self.capability = f"{properties.major}.{properties.minor}"
         self._stream = self._call("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking)
         self.stream = int(self._stream)
         self._allocated: set[int] = set()

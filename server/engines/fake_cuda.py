@@ -20,6 +20,7 @@ class FakeCuda(Device):
     """
 
     name = "fake GPU"
+    capability = "0.0"
     stream = 7
 
     def __init__(self, ordinal: int = 0, memory: int = 2**40) -> None:

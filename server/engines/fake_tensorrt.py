@@ -66,6 +66,7 @@ class FakeTensorRt:
 
 class FakeRuntime:
     def __init__(self, device: FakeCuda, profiles: tuple[tuple[int, int], ...]) -> None:
+        self.engine_host_code_allowed = False
         self._device = device
         self._profiles = profiles
 

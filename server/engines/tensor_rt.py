@@ -7,11 +7,10 @@ graph; as they never run at once, all share one scratch memory.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from models.plan import Machine, PlanDescription, PlanError, description_path
 from models.spec import ModelSpec
 from server.engines.buffers import Buffers
 from server.engines.cuda import CudaDevice, Device, Launch, closed_on_error
@@ -22,6 +21,8 @@ from server.settings import EngineSettings
 
 NAMES = {"uint8": "UINT8", "int64": "INT64", "float16": "HALF", "float32": "FLOAT"}
 """numpy's names of the types at a graph's ports, and TensorRT's."""
+
+REBUILD = "build it on this machine: python -m export.to_trt MODEL -o FOLDER"
 
 
 class TensorRtEngine(DeviceEngine):
@@ -37,12 +38,15 @@ class TensorRtEngine(DeviceEngine):
     ) -> None:
         with closed_on_error(device):
             trt = tensorrt or load_tensorrt()
-            spec, key = read_description(plan)
-            _check_key(plan, key, device, trt.__version__)
+            described = read_description(plan)
+            here = Machine(device.name, device.capability, trt.__version__)
+            if reason := described.key.misfit(here):
+                raise BadInput(f"{plan} does not fit this machine: {reason}")
             self.provider = f"TensorRT {trt.__version__}"
             device.activate()
-            program = TensorRtProgram(trt, _deserialise(trt, plan), spec, device)
-            super().__init__(spec, device, program, min(max_batch, program.max_batch))
+            loaded = _deserialise(trt, plan, foreign=described.key.version_compatible)
+            program = TensorRtProgram(trt, loaded, described.spec, device)
+            super().__init__(described.spec, device, program, min(max_batch, program.max_batch))
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Self:
@@ -105,7 +109,7 @@ class TensorRtProgram(Program):
             if smallest <= batch <= largest
         ]
         if not fitting:
-            raise BadInput(f"the plan has no profile for a batch of {batch}; {_rebuild('PLAN')}")
+            raise BadInput(f"the plan has no profile for a batch of {batch}; {REBUILD}")
         return min(fitting)[1]
 
     def _ranges(self) -> list[tuple[int, int]]:
@@ -126,38 +130,29 @@ def load_tensorrt() -> Any:
     return tensorrt
 
 
-def read_description(plan: Path) -> tuple[ModelSpec, Mapping[str, Any]]:
-    """The model and the key of a plan, from ``PLAN.json``.
+def read_description(plan: Path) -> PlanDescription:
+    """What a plan is and what it fits, from the file beside it.
 
     Raises NotFound where one of the files is absent, BadInput where the text is not of ours.
     """
-    beside = plan.with_name(f"{plan.name}.json")
+    beside = description_path(plan)
     for path in (plan, beside):
         if not path.is_file():
-            raise NotFound(f"there is no {path}; {_rebuild(plan)}")
+            raise NotFound(f"there is no {path}; {REBUILD}")
     try:
-        described = json.loads(beside.read_text())
-        return ModelSpec.from_dict(described["spec"]), dict(described["key"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{beside} does not describe a plan: {error!r}; {_rebuild(plan)}") from error
+        return PlanDescription.from_json(beside.read_text())
+    except (PlanError, UnicodeDecodeError) as error:
+        raise BadInput(f"{beside}: {error}; {REBUILD}") from error
 
 
-def _check_key(plan: Path, key: Mapping[str, Any], device: Device, version: str) -> None:
-    here = {"gpu": device.name, "tensorrt": version}
-    other = [
-        f"it was built for {name} {key[name]}, here is {found}"
-        for name, found in here.items()
-        if key.get(name, found) != found
-    ]
-    if other:
-        raise BadInput(f"{plan} does not fit this machine: {'; '.join(other)}. {_rebuild(plan)}")
-
-
-def _deserialise(trt: Any, plan: Path) -> Any:
+def _deserialise(trt: Any, plan: Path, *, foreign: bool) -> Any:
+    """The plan's engine; a ``foreign`` one may be of another version of TensorRT and brings the
+    code that runs it: we built it, so that may run."""
     runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    runtime.engine_host_code_allowed = foreign
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
-        raise BadInput(f"TensorRT cannot read {plan}; its log says why. {_rebuild(plan)}")
+        raise BadInput(f"TensorRT cannot read {plan}; its log says why. {REBUILD}")
     return engine
 
 
@@ -193,7 +188,3 @@ def _must(done: bool, what: str) -> None:
     """TensorRT answers False and writes the reason into its log."""
     if not done:
         raise EngineFault(f"TensorRT refused {what}; its log says why")
-
-
-def _rebuild(plan: Path | str) -> str:
-    return f"build it on this machine: python -m export.to_trt MODEL.onnx {plan}"

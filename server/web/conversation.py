@@ -21,6 +21,7 @@ from protocol import DropCause, DropPolicy, ProtocolError
 from server.errors import MastreamError, TooLarge, TooSlow, Undecodable
 from server.frame import Frame, Mask
 from server.metrics import Metrics
+from server.serving import Serving
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.hardware import Hardware
@@ -29,7 +30,6 @@ from server.sources.pool import PicturePool
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
 from server.web.inbox import Inbox
 from server.web.listener import Listener, Opened
-from server.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class House:
     """What all conversations share."""
 
-    worker: Worker
+    worker: Serving
     pool: PicturePool
     metrics: Metrics
     settings: StreamSettings

@@ -15,6 +15,7 @@ from protocol.messages import ClientMessage
 from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
 from server.frame import Dropped
 from server.metrics import Metrics
+from server.serving import Serving
 from server.session import Session
 from server.settings import StreamSettings
 from server.sinks.answers import Answers
@@ -23,7 +24,6 @@ from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.web.farewell import ENDED, Leave, farewell
 from server.web.inbox import Inbox
-from server.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Listener:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Serving,
         settings: StreamSettings,
         metrics: Metrics,
         inbox: Inbox,

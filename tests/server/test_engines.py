@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, parser
+from pydantic import ValidationError
 
 from export.to_onnx import export
 from models import checkpoint
 from models.build import Recipe, build
+from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.segmenter import Segmenter
 from models.spec import METADATA_KEY, ClassLabel, ModelSpec, StageMemory
-from server.engines import ENGINES, make_engine, onnx_gpu, onnx_rt
+from server.engines import ENGINES, each_device, make_engine, onnx_gpu, onnx_rt
 from server.engines.base import Engine
 from server.engines.buffers import Port
 from server.engines.cuda import CudaDevice, Launch, count_devices
@@ -177,19 +178,19 @@ def onnx_on_fake_gpu(request: pytest.FixtureRequest, folder: Path) -> Engine:
     return OnnxGpuEngine(save_tiny(folder), device, max_batch=3)
 
 
-def save_plan(folder: Path, plan: bytes, spec: ModelSpec, key: Mapping[str, str]) -> Path:
-    """A plan with its description beside it."""
+def save_plan(folder: Path, plan: bytes, machine: Machine) -> Path:
+    """A plan of the tiny graph with its description beside it."""
     path = folder / "tiny.plan"
     path.write_bytes(plan)
-    described = {"spec": spec.to_dict(), "key": dict(key)}
-    path.with_name("tiny.plan.json").write_text(json.dumps(described))
+    key = PlanKey(machine, "source", "graph", "fp32", BatchRange(1, 3, 3))
+    description_path(path).write_text(PlanDescription(TINY_SPEC, key).to_json())
     return path
 
 
 def tensor_rt_on_fake_gpu(_: pytest.FixtureRequest, folder: Path) -> Engine:
     device = FakeCuda()
-    key = {"gpu": device.name, "tensorrt": FakeTensorRt.__version__}
-    plan = save_plan(folder, save_tiny(folder).read_bytes(), TINY_SPEC, key)
+    machine = Machine(device.name, device.capability, FakeTensorRt.__version__)
+    plan = save_plan(folder, save_tiny(folder).read_bytes(), machine)
     return TensorRtEngine(plan, device, max_batch=3, tensorrt=FakeTensorRt(device))
 
 
@@ -245,10 +246,11 @@ def build_plan(model: Path, max_batch: int) -> bytes:
 def tensor_rt_on_gpu(_: pytest.FixtureRequest, folder: Path) -> Engine:
     device = gpu()
     try:
-        plan = build_plan(save_tiny(folder), 3)
+        machine = Machine(device.name, device.capability, load_tensorrt().__version__)
     except NotFound as reason:
         pytest.skip(str(reason))
-    return TensorRtEngine(save_plan(folder, plan, TINY_SPEC, {}), device, max_batch=3)
+    plan = save_plan(folder, build_plan(save_tiny(folder), 3), machine)
+    return TensorRtEngine(plan, device, max_batch=3)
 
 
 def onnx_on_gpu(provider: str, request: pytest.FixtureRequest) -> Engine:
@@ -555,6 +557,36 @@ def test_settings_choose_the_engine(tmp_path: Path) -> None:
     real = make_engine(EngineSettings(name="onnx_rt", model=model, max_batch=2, threads=1))
     assert (real.provider, real.max_batch) == ("CPUExecutionProvider", 2)
     assert real.spec == TINY_SPEC
+
+
+def test_each_gpu_that_is_named_has_an_engine_of_its_own() -> None:
+    named = each_device(EngineSettings(devices="2,0"))
+    assert [(one.devices, one.device, one.needs_gpu) for one in named] == [
+        ("2", 2, True),
+        ("0", 0, True),
+    ]
+
+
+def test_all_gpus_serve_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.engines.count_devices", lambda: 3)
+    first, *others = each_device(EngineSettings())
+    assert (first.device, first.needs_gpu) == (0, False)
+    assert [(one.device, one.needs_gpu) for one in others] == [(1, True), (2, True)]
+    assert len(each_device(EngineSettings(provider="cpu"))) == 1
+
+
+def test_without_a_gpu_there_is_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> int:
+        raise NotFound("no GPU")
+
+    monkeypatch.setattr("server.engines.count_devices", none)
+    assert each_device(EngineSettings()) == [EngineSettings()]
+
+
+@pytest.mark.parametrize("devices", ["", "0,", "a", "-1", "0;1"])
+def test_devices_are_numbers_by_comma(devices: str) -> None:
+    with pytest.raises(ValidationError, match="devices"):
+        EngineSettings(devices=devices)
 
 
 def test_an_unknown_engine_is_told_with_those_there_are() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.engine_thread import Built
+from server.engines.fake import fake_spec
 from server.frame import HOST_COPIES, Frame
 from server.metrics import Metrics
 from server.session import Session
@@ -82,3 +84,27 @@ def test_what_decoded_and_what_was_copied_to_the_host() -> None:
     told = metrics.render().decode()
     assert 'mastream_decoded_frames_total{decoder="nvdec"} 1.0' in told
     assert f"mastream_host_copies_total {before + 1}.0" in told
+
+
+def test_what_serves_and_what_could_not_is_told() -> None:
+    metrics = Metrics()
+    spec = fake_spec(16, 16)
+    reasons = ("tensorrt: not installed", "cuda: no driver: none at all")
+    serving: list[Built | None] = [Built(spec, "CPUExecutionProvider", 4, "cpu", reasons), None]
+    metrics.watch_engine(lambda: serving[0])
+    metrics.watch_engine(lambda: serving[1])
+    found = samples(metrics)
+    assert found["mastream_engine_info", ("CPUExecutionProvider", "cpu", "fake")] == 1
+    assert found["mastream_engine_passed_over", ("not installed", "tensorrt")] == 1
+    assert found["mastream_engine_passed_over", ("cuda", "no driver: none at all")] == 1
+    serving[1] = serving[0]
+    assert samples(metrics)["mastream_engine_info", ("CPUExecutionProvider", "cpu", "fake")] == 2
+    serving[:] = [None, None]
+    assert not any(name == "mastream_engine_info" for name, _ in samples(metrics))
+
+
+def test_of_several_engines_the_oldest_step_is_told() -> None:
+    metrics = Metrics()
+    metrics.watch_step_age(lambda: 0.5)
+    metrics.watch_step_age(lambda: 2.0)
+    assert samples(metrics)["mastream_engine_last_step_age_seconds", ()] == 2.0

@@ -814,3 +814,179 @@ def test_a_hung_step_is_noticed_soon_once_the_steps_are_known_to_be_quick() -> N
             assert worker.restarts == 1 and [mask.filled for mask in notes.masks] == [0, 1]
 
     run(scenario())
+
+
+class Making:
+    """Makes an engine once it may; :meth:`begun` waits until it is asked to."""
+
+    def __init__(self, make: Callable[[], FakeEngine]) -> None:
+        self._make = make
+        self._asked = threading.Event()
+        self._may = threading.Event()
+
+    def __call__(self) -> FakeEngine:
+        self._asked.set()
+        assert self._may.wait(30)
+        return self._make()
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._asked.wait, 30)
+
+    def allow(self) -> None:
+        self._may.set()
+
+
+async def successor_waits(worker: Worker) -> None:
+    while not worker._engine._successor_waits:  # noqa: ASYNC110  nobody else awaits it
+        await asyncio.sleep(0)
+
+
+def better(on_step: OnStep | None = None) -> FakeEngine:
+    engine = FakeEngine(SPEC, max_batch=2, on_step=on_step)
+    engine.provider = "better"
+    return engine
+
+
+def test_an_engine_is_replaced_between_two_steps_and_no_frame_is_lost() -> None:
+    async def scenario() -> None:
+        gate, making = Gate(), Making(better)
+        async with serving(gate) as worker:
+            streams = [(*opened(worker), pictures(8, seed)) for seed in range(3)]
+            replaced = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+            for session, _, frames in streams:
+                offer(worker, session, frames[:4])
+            await gate.entered()
+            making.allow()
+            await successor_waits(worker)
+            assert worker.provider == "fake"
+            gate.open()
+            await replaced
+            assert worker.provider == "better"
+            assert worker.ready
+            for session, _, frames in streams:
+                offer(worker, session, frames[4:], first=4)
+            for session, notes, frames in streams:
+                await worker.settled(session)
+                np.testing.assert_array_equal(notes.labels, expected(frames))
+                assert notes.answered == list(range(8))
+                assert [mask.filled for mask in notes.masks] == [0, 1, *[2] * 6]
+            assert {mask.batch for _, notes, _ in streams for mask in notes.masks[4:]} <= {1, 2}
+            assert worker.restarts == 0
+
+    run(scenario())
+
+
+def test_the_engine_that_was_replaced_is_closed() -> None:
+    async def scenario() -> None:
+        closed = threading.Event()
+
+        class Closing(FakeEngine):
+            def close(self) -> None:
+                closed.set()
+
+        worker = Worker(lambda: Closing(SPEC))
+        await worker.start()
+        session, notes = opened(worker)
+        offer(worker, session, pictures(3))
+        await worker.settled(session)
+        await worker.replace_engine(better)
+        await asyncio.to_thread(assert_set, closed)
+        offer(worker, session, pictures(5)[3:], first=3)
+        await worker.settled(session)
+        np.testing.assert_array_equal(notes.labels, expected(pictures(5)))
+        await worker.stop()
+
+    run(scenario())
+
+
+def another_model() -> FakeEngine:
+    return FakeEngine(fake_spec(32, 32))
+
+
+def not_here() -> FakeEngine:
+    raise NotFound("there is no such GPU")
+
+
+@pytest.mark.parametrize(
+    ("make", "error"), [(not_here, NotFound("no such GPU")), (another_model, Conflict("model"))]
+)
+def test_an_engine_that_cannot_take_over_leaves_the_old_one_serving(
+    make: Callable[[], FakeEngine], error: Exception
+) -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            session, notes = opened(worker)
+            frames = pictures(4)
+            offer(worker, session, frames[:2])
+            await worker.settled(session)
+            with pytest.raises(type(error), match=str(error)):
+                await worker.replace_engine(make)
+            offer(worker, session, frames[2:], first=2)
+            await worker.settled(session)
+            np.testing.assert_array_equal(notes.labels, expected(frames))
+            assert worker.provider == "fake"
+
+    run(scenario())
+
+
+def test_two_engines_are_not_made_at_once() -> None:
+    async def scenario() -> None:
+        making = Making(better)
+        async with serving() as worker:
+            first = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+            with pytest.raises(Conflict, match="being made already"):
+                await worker.replace_engine(better)
+            making.allow()
+            await first
+            assert worker.provider == "better"
+
+    run(scenario())
+
+
+def test_an_engine_that_dies_while_its_successor_waits_is_succeeded_by_it() -> None:
+    async def scenario() -> None:
+        gate, making = Gate(), Making(better)
+        async with serving(die_behind(gate)) as worker:
+            replaced = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+            session, notes = opened(worker)
+            offer(worker, session, pictures(3))
+            await gate.entered()
+            making.allow()
+            await successor_waits(worker)
+            gate.open()
+            await replaced
+            await worker.settled(session)
+            np.testing.assert_array_equal(notes.labels, expected(pictures(3)))
+            assert (worker.provider, worker.restarts) == ("better", 0)
+
+    run(scenario())
+
+
+def test_an_engine_that_took_over_comes_again_when_it_dies() -> None:
+    async def scenario() -> None:
+        once = Once(2, die)
+        async with serving() as worker:
+            session, notes = opened(worker)
+            await worker.replace_engine(lambda: better(once))
+            offer(worker, session, pictures(4))
+            await worker.settled(session)
+            np.testing.assert_array_equal(notes.labels, expected(pictures(4)))
+            assert (worker.provider, worker.restarts) == ("better", 1)
+
+    run(scenario())
+
+
+def test_stopping_does_not_wait_for_an_engine_that_is_being_made() -> None:
+    async def scenario() -> None:
+        making = Making(better)
+        async with serving() as worker:
+            replaced = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+        with pytest.raises(EngineDead, match="stopped"):
+            await replaced
+        making.allow()
+
+    run(scenario())

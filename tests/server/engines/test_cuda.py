@@ -42,7 +42,7 @@ class Runtime:
         self._room = np.zeros(4096, np.uint8)
         self._values: dict[str, Any] = {
             "cudaGetDeviceCount": 1,
-            "cudaGetDeviceProperties": SimpleNamespace(name=b"NVIDIA H100"),
+            "cudaGetDeviceProperties": SimpleNamespace(name=b"NVIDIA H100", major=9, minor=0),
             "cudaStreamCreateWithFlags": 11,
             "cudaMalloc": 4096,
             "cudaMallocHost": address(self._room),
@@ -111,6 +111,11 @@ def test_all_work_goes_to_a_stream_of_its_own() -> None:
     for name, arguments in runtime.calls:
         if name in ("cudaMemcpyAsync", "cudaMemsetAsync", "cudaGraphLaunch"):
             assert arguments[-1] == 11
+
+
+def test_a_gpu_says_what_it_is() -> None:
+    device = CudaDevice(0, Runtime())
+    assert (device.ordinal, device.name, device.capability) == (0, "NVIDIA H100", "9.0")
 
 
 def test_a_full_device_is_a_fault_and_a_lost_one_is_death() -> None:

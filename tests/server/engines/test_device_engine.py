@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from server.engines.cuda import Launch
 from server.engines.device_engine import DeviceEngine, Program, bucket, buckets
 from server.engines.fake_cuda import FakeCuda, address, aligned
 from server.errors import EngineDead, EngineFault
-from server.frame import Pixels
+from server.frame import DevicePixels, Pixels
 
 SPEC = ModelSpec(
     name="sum",
@@ -120,23 +120,18 @@ def test_a_fresh_stream_saves_nothing_of_the_one_that_had_its_lane() -> None:
     assert engine.save(fresh)["memory_value_1"][1].tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-@dataclass(frozen=True)
-class OnDevice:
-    """A picture that a decoder left on the device."""
+class Unreadable:
+    """Owns a picture on the device that has no business on the host."""
 
-    pointer: int
-    shape: tuple[int, int, int] = (2, 3, 3)
-    dtype: np.dtype[Any] = np.dtype(np.uint8)  # noqa: RUF009  it never changes
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        raise AssertionError("it has no business on the host")
+    def numpy(self) -> NDArray[Any]:
+        raise AssertionError("it was copied to the host")
 
 
 def test_a_picture_on_the_device_is_taken_from_there() -> None:
-    engine, _, _ = make()
+    engine, device, _ = make()
     there = aligned(18)
     there[:] = 5
-    pixels: Any = OnDevice(address(there))
+    pixels = DevicePixels((2, 3, 3), device.ordinal, address(there), Unreadable())
     masks, _ = engine.step([frame(3), pixels], [engine.blank()] * 2)
     assert [mask.max() for mask in masks] == [3, 5]
 

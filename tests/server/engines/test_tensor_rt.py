@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import parser
+from tensorrt_contract import Contract
 
+from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.spec import ClassLabel, ModelSpec
 from server.engines import make_engine
 from server.engines.fake_cuda import FakeCuda
@@ -47,15 +47,15 @@ SPEC = ModelSpec(
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
 )
-HERE = {"gpu": FakeCuda.name, "tensorrt": FakeTensorRt.__version__}
+HERE = Machine(FakeCuda.name, FakeCuda.capability, FakeTensorRt.__version__)
+KEY = PlanKey(HERE, "source", "graph", "fp32", BatchRange(1, 4, 4))
 
 
-def save(folder: Path, spec: ModelSpec = SPEC, key: Mapping[str, str] = HERE) -> Path:
+def save(folder: Path, spec: ModelSpec = SPEC, key: PlanKey = KEY) -> Path:
     """A plan and its description."""
     path = folder / "first.plan"
     onnx.save(parser.parse_model(GRAPH), path)
-    described = {"spec": spec.to_dict(), "key": dict(key)}
-    (folder / "first.plan.json").write_text(json.dumps(described))
+    description_path(path).write_text(PlanDescription(spec, key).to_json())
     return path
 
 
@@ -92,18 +92,16 @@ def test_each_batch_size_takes_the_tightest_profile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
-    [
-        ({"gpu": "NVIDIA H100"}, "built for gpu NVIDIA H100, here is fake GPU"),
-        ({"tensorrt": "11.3.1"}, r"built for tensorrt 11\.3\.1, here is 11\.4\.0"),
-    ],
+    "other", [{"gpu": "NVIDIA H100"}, {"tensorrt": "11.3.1"}, {"capability": "9.0"}]
 )
 def test_a_plan_of_another_machine_is_refused_with_how_to_rebuild(
-    tmp_path: Path, key: dict[str, str], told: str
+    tmp_path: Path, other: dict[str, str]
 ) -> None:
     device = FakeCuda()
-    with pytest.raises(BadInput, match=rf"does not fit.*{told}.*export\.to_trt MODEL\.onnx"):
-        make(save(tmp_path, key=HERE | key), device)
+    key = replace(KEY, machine=replace(HERE, **other))
+    (named,) = other.values()
+    with pytest.raises(BadInput, match=rf"does not fit.*{named}.*export\.to_trt"):
+        make(save(tmp_path, key=key), device)
     assert device.allocated == 0
 
 
@@ -133,7 +131,7 @@ def test_a_plan_unlike_its_description_is_refused(
 def test_a_broken_description_is_refused(tmp_path: Path, text: str) -> None:
     plan = save(tmp_path)
     (tmp_path / "first.plan.json").write_text(text)
-    with pytest.raises(BadInput, match="does not describe a plan"):
+    with pytest.raises(BadInput, match=r"does not describe a plan|incomplete"):
         make(plan)
 
 
@@ -170,3 +168,30 @@ def test_a_missing_tensorrt_is_told_with_what_brings_it(monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     with pytest.raises(NotFound, match=r"mastream\[gpu\]"):
         load_tensorrt()
+
+
+def test_every_call_is_one_that_the_real_tensorrt_has(tmp_path: Path, contract: Contract) -> None:
+    """The engine over stand-ins of the real classes: none of its names is made up."""
+    trt = contract.module
+    inputs = {"frame": (-1, 2, 4, 3), "count": (-1,)}
+    shapes = inputs | {"mask": (-1, 2, 4), "count_out": (-1,)}
+    contract.answers |= {
+        "ICudaEngine.num_io_tensors": len(shapes),
+        "ICudaEngine.get_tensor_name": lambda index: list(shapes)[index],
+        "ICudaEngine.get_tensor_shape": shapes.__getitem__,
+        "ICudaEngine.get_tensor_dtype": lambda name: (
+            trt.DataType.INT64 if "count" in name else trt.DataType.UINT8
+        ),
+        "ICudaEngine.get_tensor_mode": lambda name: (
+            trt.TensorIOMode.INPUT if name in inputs else trt.TensorIOMode.OUTPUT
+        ),
+        "ICudaEngine.num_optimization_profiles": 1,
+        "ICudaEngine.get_tensor_profile_shape": lambda *_: [(n, 2, 4, 3) for n in (1, 2, 2)],
+        "ICudaEngine.device_memory_size_v2": 64,
+    }
+    here = replace(HERE, tensorrt=trt.__version__)
+    plan = save(tmp_path, key=replace(KEY, machine=here, version_compatible=True))
+    engine = TensorRtEngine(plan, FakeCuda(), max_batch=2, tensorrt=trt)
+    engine.step([np.zeros((2, 4, 3), np.uint8)], [engine.blank()])
+    assert contract.made["Runtime"][0].engine_host_code_allowed is True
+    assert contract.calls.count("IExecutionContext.execute_async_v3") == 2 * 2

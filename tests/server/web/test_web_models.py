@@ -15,7 +15,12 @@ from server.worker import Worker
 
 def test_models_say_what_their_artefacts_say_of_themselves() -> None:
     async def scenario() -> None:
-        worker = Worker(lambda: FakeEngine(fake_spec(32, 48)))
+        def make() -> FakeEngine:
+            engine = FakeEngine(fake_spec(32, 48))
+            engine.passed_over = ("cuda: there is no GPU",)
+            return engine
+
+        worker = Worker(make)
         await worker.start()
         app = FastAPI()
         problems.install(app)
@@ -28,6 +33,13 @@ def test_models_say_what_their_artefacts_say_of_themselves() -> None:
         assert (listed["name"], listed["provider"]) == ("fake", "fake")
         assert (listed["spec"]["height"], listed["spec"]["width"]) == (32, 48)
         assert listed["memory_bytes"] == fake_spec(32, 48).memory_bytes
+        (engine,) = listed["engines"]
+        assert engine == {
+            "provider": "fake",
+            "device": "cpu",
+            "max_batch": 4,
+            "passed_over": ["cuda: there is no GPU"],
+        }
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
     asyncio.run(scenario())

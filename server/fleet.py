@@ -1,0 +1,121 @@
+"""Several engines, each with a worker of its own, served as one: more GPUs than one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from models.spec import ModelSpec
+from protocol import DropPolicy
+from server.engine_thread import Built
+from server.errors import Draining, NoCapacity
+from server.frame import Frame, ResetCause
+from server.session import Session
+from server.sinks.base import Sink
+from server.worker import Worker, WorkerState
+
+
+class Fleet:
+    """Places each session with the worker that has most room, and there it stays: its memory is
+    on that GPU. An engine that dies takes only its own sessions' memories along.
+
+    ``max_sessions`` are taken in all. The workers after the first are for further GPUs: where the
+    first engine runs on the CPU, they are not started.
+    """
+
+    def __init__(self, workers: Sequence[Worker], *, max_sessions: int) -> None:
+        assert workers, "a fleet has at least one worker"
+        self.workers = tuple(workers)
+        self._max_sessions = max_sessions
+        self._places: WeakKeyDictionary[Session, Worker] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<Fleet {self.state.value} {list(self.workers)!r}>"
+
+    @property
+    def state(self) -> WorkerState:
+        """That of the workers: they start and stop together."""
+        states = {worker.state for worker in self.workers}
+        for state in (WorkerState.STOPPED, WorkerState.STARTING):
+            if state in states:
+                return state
+        return WorkerState.SERVING
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that is served; known once :meth:`start` returned."""
+        return self.workers[0].spec
+
+    @property
+    def engines(self) -> tuple[Built, ...]:
+        """What really runs the model, one engine each; known once :meth:`start` returned."""
+        return tuple(built for worker in self.workers for built in worker.engines)
+
+    @property
+    def ready(self) -> bool:
+        """Whether some engine is warm, so that new sessions are served."""
+        return self.state is WorkerState.SERVING and any(w.ready for w in self.workers)
+
+    def last_step_age(self, now: float) -> float:
+        """The oldest step's: see Worker."""
+        return max(worker.last_step_age(now) for worker in self.workers)
+
+    async def start(self) -> None:
+        """Make every engine; returns once all are warm. Raises what making one raised."""
+        first, *others = self.workers
+        await first.start()
+        if first.engines[0].device == "cpu":
+            self.workers = (first,)
+            return
+        await asyncio.gather(*(worker.start() for worker in others))
+
+    async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as Worker's
+        """Stop every worker. Twice is harmless."""
+        await asyncio.gather(*(worker.stop(timeout) for worker in self.workers))
+
+    def open(
+        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
+    ) -> Session:
+        """A new stream with an empty memory. Raises NoCapacity when full or not started, Draining
+        when going down."""
+        self._check_serving()
+        if sum(worker.sessions for worker in self.workers) >= self._max_sessions:
+            raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
+        worker = most_room(self.workers)
+        session = worker.open(sink, policy=policy, window=window, budget=budget)
+        self._places[session] = worker
+        return session
+
+    def offer(self, session: Session, frame: Frame) -> None:
+        """Hand in a frame: see Worker."""
+        self._places[session].offer(session, frame)
+
+    async def room(self, session: Session) -> None:
+        """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
+        await self._places[session].room(session)
+
+    async def settled(self, session: Session) -> None:
+        """Wait until every frame offered was answered."""
+        await self._places[session].settled(session)
+
+    def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
+        """Forget before the next frame offered."""
+        self._places[session].reset(session, cause)
+
+    def close(self, session: Session) -> None:
+        """Drop what waits: see Worker. Twice is harmless."""
+        self._places[session].close(session)
+
+    def _check_serving(self) -> None:
+        if self.state is WorkerState.STARTING:
+            raise NoCapacity("the engines are being started; come back in a moment")
+        if self.state is WorkerState.STOPPED:
+            raise Draining("the service is about to stop; come back in a moment")
+
+
+def most_room(workers: Sequence[Worker]) -> Worker:
+    """The worker with the fewest sessions among those whose engine is warm, the first of equals;
+    of all where none is."""
+    warm = [worker for worker in workers if worker.ready]
+    return min(warm or workers, key=lambda worker: worker.sessions)

@@ -1,0 +1,49 @@
+"""What serves sessions, as its users see it: one Worker, or a Fleet of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from models.spec import ModelSpec
+from protocol import DropPolicy
+from server.engine_thread import Built
+from server.frame import Frame, ResetCause
+from server.session import Session
+from server.sinks.base import Sink
+from server.worker import WorkerState
+
+
+class Serving(Protocol):
+    """The methods are Worker's: their contracts stand there."""
+
+    @property
+    def state(self) -> WorkerState: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def engines(self) -> tuple[Built, ...]: ...
+
+    def last_step_age(self, now: float) -> float: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self, timeout: float = 5.0) -> None: ...  # noqa: ASYNC109  as Worker's
+
+    def open(
+        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
+    ) -> Session: ...
+
+    def offer(self, session: Session, frame: Frame) -> None: ...
+
+    async def room(self, session: Session) -> None: ...
+
+    async def settled(self, session: Session) -> None: ...
+
+    def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None: ...
+
+    def close(self, session: Session) -> None: ...
