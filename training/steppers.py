@@ -15,7 +15,8 @@ from models import source
 from models.segmenter import Memory, Segmenter
 from models.spec import ClassLabel
 from server.engines.host_memory import HostMemory
-from server.engines.onnx_rt import OnnxEngine, read_spec
+from server.engines.onnx_graph import read_spec
+from server.engines.onnx_rt import OnnxEngine
 from training.labels import DataError, Labels
 
 Pixels = NDArray[np.uint8]

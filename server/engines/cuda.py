@@ -199,5 +199,5 @@ def count_devices(runtime: Any = None) -> int:
     code, count = cuda.cudaGetDeviceCount()
     if int(code) != SUCCESS or not count:
         why = "" if int(code) == SUCCESS else f" ({code.name})"
-        raise NotFound(f"CUDA finds no GPU here{why}; is the NVIDIA driver installed and visible?")
+        raise NotFound(f"CUDA finds no GPU here{why}: it needs NVIDIA's driver and to be visible")
     return int(count)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +32,8 @@ class FakeCuda(Device):
         self.recorded = 0
         """How many graphs were recorded."""
         self._blocks: dict[int, NDArray[np.uint8]] = {}
-        self._queue: list[Launch] = []
-        self._recording: list[Launch] | None = None
+        self._queue: list[Callable[[], object]] = []
+        self._recording: list[Callable[[], object]] | None = None
 
     @property
     def allocated(self) -> int:
@@ -61,11 +63,11 @@ class FakeCuda(Device):
     def copy(self, to: int, source: int, nbytes: int) -> None:
         self._check_inside(to, nbytes)
         self._check_inside(source, nbytes)
-        self.enqueue(lambda: ctypes.memmove(to, source, nbytes) and None)
+        self.enqueue(partial(ctypes.memmove, to, source, nbytes))
 
     def clear(self, pointer: int, nbytes: int) -> None:
         self._check_inside(pointer, nbytes)
-        self.enqueue(lambda: ctypes.memset(pointer, 0, nbytes) and None)
+        self.enqueue(partial(ctypes.memset, pointer, 0, nbytes))
 
     def synchronise(self) -> None:
         self._check()
@@ -86,7 +88,7 @@ class FakeCuda(Device):
         self._queue.clear()
         self._blocks.clear()
 
-    def enqueue(self, work: Launch) -> None:
+    def enqueue(self, work: Callable[[], object]) -> None:
         """Put work on the stream, as a kernel would be."""
         self._check()
         queue = self._queue if self._recording is None else self._recording

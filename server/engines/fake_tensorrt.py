@@ -7,9 +7,10 @@ memory, when that device's stream comes to it.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ from server.engines.fake_cuda import FakeCuda
 
 SCRATCH = 1024
 """Bytes that a context of the fake asks for."""
+
+
+TYPES: Mapping[str, Any] = MappingProxyType(
+    {
+        "tensor(uint8)": np.uint8,
+        "tensor(int64)": np.int64,
+        "tensor(float16)": np.float16,
+        "tensor(float)": np.float32,
+    }
+)
+"""ONNX Runtime's names of the types, and numpy's."""
 
 
 class DataType(Enum):
@@ -60,7 +72,7 @@ class FakeTensorRt:
         self._device = device
         self._profiles = profiles
 
-    def Runtime(self, _: Logger) -> FakeRuntime:  # noqa: N802  the module's own name
+    def Runtime(self, _: Any) -> FakeRuntime:  # noqa: N802  the module's own name
         return FakeRuntime(self._device, self._profiles)
 
 
@@ -96,7 +108,8 @@ class FakePlan:
         self.num_optimization_profiles = len(profiles)
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self._nodes)[index]
+        names: list[str] = list(self._nodes)
+        return names[index]
 
     def get_tensor_shape(self, name: str) -> list[int]:
         return [-1, *self._nodes[name].shape[1:]]
@@ -173,14 +186,7 @@ class FakeContext:
 
 
 def _array(address: int, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
-    dtype = np.dtype(
-        {
-            "tensor(uint8)": np.uint8,
-            "tensor(int64)": np.int64,
-            "tensor(float16)": np.float16,
-            "tensor(float)": np.float32,
-        }[kind]
-    )
-    nbytes = prod(shape) * dtype.itemsize
-    held = (ctypes.c_uint8 * nbytes).from_address(address)
-    return np.frombuffer(held, dtype).reshape(shape)
+    dtype = np.dtype(TYPES[kind])
+    held = (ctypes.c_uint8 * (prod(shape) * dtype.itemsize)).from_address(address)
+    array: NDArray[Any] = np.ctypeslib.as_array(held).view(dtype).reshape(shape)
+    return array

@@ -19,7 +19,7 @@ from server.engines.device_engine import DeviceEngine, Program
 from server.engines.host_memory import tensor_shapes
 from server.engines.onnx_graph import CPU, check_graph, open_session, read_spec
 from server.engines.onnx_rt import _options
-from server.errors import BadInput, NotFound
+from server.errors import NotFound
 
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
@@ -29,8 +29,8 @@ class OnnxGpuEngine(DeviceEngine):
     """One model in one InferenceSession of ``provider`` (CUDA or TENSORRT) on ``device``.
 
     With TENSORRT the first start builds an engine, which takes minutes, and keeps it in ``cache``,
-    the model's folder where absent. With CUDA the steps are replayed as CUDA graphs where ONNX
-    Runtime can record them.
+    the model's folder where absent. With CUDA and ``graphs`` the steps are replayed as CUDA
+    graphs; not every graph can be recorded.
 
     Raises as OnnxEngine does, and NotFound where ONNX Runtime has no such provider here or
     would have run the model on another; the device is left open then.
@@ -42,13 +42,16 @@ class OnnxGpuEngine(DeviceEngine):
         device: Device,
         *,
         provider: str = CUDA,
+        graphs: bool = True,
         max_batch: int = 4,
         cache: Path | None = None,
     ) -> None:
         spec = read_spec(model)
         options = _provider_options(provider, spec, device, max_batch, cache or model.parent)
+        if provider == CUDA and graphs:
+            options["enable_cuda_graph"] = "1"
         self.provider = provider
-        session, self.passed_over = _open(model, spec, provider, options)
+        session = _open(model, spec, provider, options)
         check_graph(spec, session)
         program = OnnxProgram(session, "cuda", device.ordinal)
         super().__init__(spec, device, program, max_batch)
@@ -84,23 +87,11 @@ class OnnxProgram(Program):
         return binding
 
 
-def _open(
-    model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]
-) -> tuple[Any, tuple[str, ...]]:
-    """A session on the provider, and why it does without CUDA graphs if it has to."""
+def _open(model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]) -> Any:
+    """A session that runs on the provider."""
     if provider not in ort.get_available_providers():
         raise NotFound("this ONNX Runtime is built without it: pip install 'mastream[gpu]'")
     ort.preload_dlls()
-    try:
-        return _open_on(model, spec, provider, options), ()
-    except BadInput as error:
-        if "enable_cuda_graph" not in options:
-            raise
-        plain = {name: value for name, value in options.items() if name != "enable_cuda_graph"}
-        return _open_on(model, spec, provider, plain), (f"CUDA graphs: {error}",)
-
-
-def _open_on(model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]) -> Any:
     # TensorRT leaves what it cannot run to CUDA.
     others = [(CUDA, _shared(options))] if provider == TENSORRT else []
     providers = [(provider, dict(options)), *others, CPU]
@@ -120,7 +111,7 @@ def _provider_options(
         "user_compute_stream": str(device.stream),
     }
     if provider == CUDA:
-        return shared | {"enable_cuda_graph": "1"}
+        return shared
     return shared | {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(cache),

@@ -12,6 +12,7 @@ from server.engines.cuda import CudaDevice, closed_on_error
 from server.engines.onnx_gpu import CUDA, TENSORRT, OnnxGpuEngine
 from server.engines.onnx_graph import shipped_model
 from server.engines.onnx_rt import OnnxEngine
+from server.errors import BadInput, EngineFault
 from server.settings import EngineSettings
 
 
@@ -27,18 +28,28 @@ class OnnxProviders:
         )
 
 
-def _on_cuda(settings: EngineSettings, provider: str = CUDA) -> Engine:
+def _on_tensorrt(settings: EngineSettings) -> Engine:
+    with suppress(ImportError):  # it brings libnvinfer, which the provider looks for
+        import_module("tensorrt")
+    return _on_gpu(settings, TENSORRT)
+
+
+def _on_cuda(settings: EngineSettings) -> Engine:
+    try:
+        return _on_gpu(settings, CUDA)
+    except (BadInput, EngineFault) as error:
+        engine = _on_gpu(settings, CUDA, graphs=False)
+        engine.passed_over = (f"CUDA graphs: {error}",)
+        return engine
+
+
+def _on_gpu(settings: EngineSettings, provider: str, *, graphs: bool = True) -> Engine:
     with closed_on_error(CudaDevice(settings.device)) as device:
         return OnnxGpuEngine(
             settings.model or shipped_model(),
             device,
             provider=provider,
+            graphs=graphs,
             max_batch=settings.max_batch,
             cache=settings.cache,
         )
-
-
-def _on_tensorrt(settings: EngineSettings) -> Engine:
-    with suppress(ImportError):  # it brings libnvinfer, which the provider looks for
-        import_module("tensorrt")
-    return _on_cuda(settings, TENSORRT)

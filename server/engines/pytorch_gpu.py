@@ -52,7 +52,9 @@ class TorchProgram(Program):
             self._place,
             memory_format=torch.channels_last,  # type: ignore[call-overload]  # not in the stubs
         )
-        self._stream = torch.cuda.ExternalStream(device.stream, self._place)
+        self._stream = torch.cuda.ExternalStream(  # type: ignore[no-untyped-call]
+            device.stream, self._place
+        )
         self._pool: Any = None
         """The scratch memory that all graphs share, as they never run at once."""
 

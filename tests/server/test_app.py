@@ -18,7 +18,8 @@ from server.app import create_app
 from server.engines.base import Engine
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import NotFound
-from server.settings import Settings
+from server.fleet import Fleet
+from server.settings import EngineSettings, Settings
 
 PROBLEM = "application/problem+json"
 
@@ -54,6 +55,13 @@ def test_a_loaded_service_is_ready_and_says_what_it_serves(tmp_path: Path) -> No
             "mean": [0.0, 0.0, 0.0],
             "std": [1.0, 1.0, 1.0],
         }
+
+
+def test_each_gpu_that_is_named_has_a_worker(tmp_path: Path) -> None:
+    for devices, workers in (("1", 1), ("0,1", 2)):
+        engine = EngineSettings(name="fake", devices=devices)
+        served = create_app(Settings(folder=tmp_path, engine=engine)).state.service.worker
+        assert (len(served.workers) if isinstance(served, Fleet) else 1) == workers
 
 
 def test_it_listens_but_takes_no_work_while_the_model_is_loaded(tmp_path: Path) -> None:

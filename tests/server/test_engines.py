@@ -172,9 +172,7 @@ class LazySession:
 def onnx_on_fake_gpu(request: pytest.FixtureRequest, folder: Path) -> Engine:
     device, patch = FakeCuda(), request.getfixturevalue("monkeypatch")
     opened = onnx_gpu.open_session
-    patch.setattr(
-        onnx_gpu, "_open", lambda model, *_: (LazySession(opened(model, None), device), ())
-    )
+    patch.setattr(onnx_gpu, "_open", lambda model, *_: LazySession(opened(model, None), device))
     return OnnxGpuEngine(save_tiny(folder), device, max_batch=3)
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from server.engines import make_engine, onnx_gpu
-from server.engines.fake import fake_spec
+from models.spec import ModelSpec
+from server.engines import make_engine, onnx_gpu, onnx_providers
+from server.engines.base import Engine
+from server.engines.fake import FakeEngine, fake_spec
 from server.engines.fake_cuda import FakeCuda
-from server.engines.onnx_gpu import CUDA, TENSORRT
+from server.engines.onnx_gpu import CUDA, TENSORRT, OnnxGpuEngine
 from server.errors import BadInput, NotFound
 from server.settings import EngineSettings
 
@@ -47,28 +49,25 @@ def answer(patch: pytest.MonkeyPatch, make: Any) -> None:
     patch.setattr(onnx_gpu, "open_session", lambda _, __, providers: make(providers))
 
 
-def opened(provider: str = CUDA, max_batch: int = 4) -> tuple[Any, tuple[str, ...]]:
+def opened(provider: str = CUDA, max_batch: int = 4) -> Any:
     options = onnx_gpu._provider_options(provider, SPEC, FakeCuda(1), max_batch, Path("cache"))
     return onnx_gpu._open(MODEL, SPEC, provider, options)
 
 
 @pytest.mark.usefixtures("runtime")
-def test_cuda_runs_on_our_stream_with_graphs() -> None:
-    session, passed_over = opened()
-    (name, options), cpu = session.asked
-    assert (name, cpu, passed_over) == (CUDA, "CPUExecutionProvider", ())
+def test_cuda_runs_on_our_stream() -> None:
+    (name, options), cpu = opened().asked
+    assert (name, cpu) == (CUDA, "CPUExecutionProvider")
     assert options == {
         "device_id": "1",
         "has_user_compute_stream": "1",
         "user_compute_stream": str(FakeCuda.stream),
-        "enable_cuda_graph": "1",
     }
 
 
 @pytest.mark.usefixtures("runtime")
 def test_tensorrt_knows_every_shape_and_keeps_what_it_builds() -> None:
-    session, _ = opened(TENSORRT)
-    (name, options), (other, shared), _ = session.asked
+    (name, options), (other, shared), _ = opened(TENSORRT).asked
     assert (name, other) == (TENSORRT, CUDA)
     shapes = "memory_key_1:{0}x2x1x1,memory_value_1:{0}x2x1x2"
     assert options["trt_profile_min_shapes"] == "frame:1x4x6x3,count:1," + shapes.format(1)
@@ -77,17 +76,43 @@ def test_tensorrt_knows_every_shape_and_keeps_what_it_builds() -> None:
     assert shared.keys() == {"device_id", "has_user_compute_stream", "user_compute_stream"}
 
 
-def test_a_graph_that_cannot_be_recorded_runs_without_and_says_so(
-    runtime: pytest.MonkeyPatch,
+def test_steps_that_cannot_be_recorded_run_as_they_are_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def make(providers: Sequence[Any]) -> Session:
-        if "enable_cuda_graph" in providers[0][1]:
-            raise BadInput("a node is not on CUDA")
-        return Session(providers, CUDA)
+    asked: list[bool] = []
 
-    answer(runtime, make)
-    _, passed_over = opened()
-    assert passed_over == ("CUDA graphs: a node is not on CUDA",)
+    def make(*_: Any, graphs: bool, **__: Any) -> Engine:
+        asked.append(graphs)
+        if graphs:
+            raise BadInput("a node is not on CUDA")
+        return FakeEngine()
+
+    monkeypatch.setattr(onnx_providers, "CudaDevice", FakeCuda)
+    monkeypatch.setattr(onnx_providers, "OnnxGpuEngine", make)
+    engine = make_engine(EngineSettings(provider="cuda"))
+    assert asked == [True, False]
+    assert engine.passed_over == ("CUDA graphs: a node is not on CUDA",)
+
+
+@pytest.mark.parametrize(
+    ("provider", "graphs", "asked"),
+    [
+        (CUDA, True, True),
+        (CUDA, False, False),
+        (TENSORRT, True, False),
+    ],
+)
+def test_only_cuda_is_asked_for_graphs(
+    monkeypatch: pytest.MonkeyPatch, provider: str, graphs: bool, asked: bool
+) -> None:
+    def refuse(_: Path, __: ModelSpec, ___: str, options: dict[str, str]) -> None:
+        assert ("enable_cuda_graph" in options) is asked
+        raise BadInput("seen enough")
+
+    monkeypatch.setattr(onnx_gpu, "read_spec", lambda _: SPEC)
+    monkeypatch.setattr(onnx_gpu, "_open", refuse)
+    with pytest.raises(BadInput, match="seen enough"):
+        OnnxGpuEngine(MODEL, FakeCuda(), provider=provider, graphs=graphs)
 
 
 def test_a_silent_fall_to_the_cpu_is_an_error(runtime: pytest.MonkeyPatch) -> None:
