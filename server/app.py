@@ -182,6 +182,9 @@ class Service:
     async def _load(self) -> None:
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
         await self.worker.start()
+        for built in self.worker.engines:
+            told = ", ".join(built.passed_over) or "nothing"
+            _log.info("%s on %s serves; passed over: %s", built.provider, built.device, told)
         self._store = await asyncio.to_thread(self._open_store)
         for state in VideoState:
             self.metrics.watch_jobs(state, partial(self._store.count, state))

@@ -241,8 +241,6 @@ class Worker:
         self._serve_with(built)
 
     def _serve_with(self, built: Built) -> None:
-        told = "; ".join(built.passed_over) or "nothing"
-        log.info("%s on %s serves; passed over: %s", built.provider, built.device, told)
         self._scheduler.max_batch = built.max_batch
         self._pump()
 
