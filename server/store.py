@@ -2,8 +2,8 @@
 
 Every change of state is one conditional UPDATE, so two callers never both win: a cancelled video
 does not become running, and one that ended stays as it ended. Times are passed in, as seconds
-since the epoch. Any SQLAlchemy URL serves; a file of SQLite is the default. One server process
-owns the rows: at its start it takes back those that another left running.
+since the epoch. Any SQLAlchemy URL serves; a file of SQLite is the default, PostgreSQL is tested
+too. One server process owns the rows: at its start it takes back those that another left running.
 """
 
 from __future__ import annotations
@@ -58,11 +58,17 @@ class Store:
 
     def __init__(self, url: str) -> None:
         with _translated():
-            self._engine = sql.create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                sql.event.listen(self._engine, "connect", _prepare_sqlite)
-            _metadata.create_all(self._engine)
-        self._check_version()
+            # A database that was started anew must not fail the first request after it.
+            self._engine = sql.create_engine(url, pool_pre_ping=True)
+        if self._engine.dialect.name == "sqlite":
+            sql.event.listen(self._engine, "connect", _prepare_sqlite)
+        try:
+            with _translated():
+                _metadata.create_all(self._engine)
+            self._check_version()
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, record: VideoRecord, max_queued: int) -> None:
         """Write a new video down. Raises NoCapacity when that many are queued, Conflict when its
@@ -107,6 +113,8 @@ class Store:
             .where(_videos.c.state == VideoState.QUEUED)
             .order_by(_videos.c.id)
             .limit(1)
+            # PostgreSQL would make a second claim wait for this one and then find nothing.
+            .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
         begun = (
@@ -237,3 +245,8 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise Fault(f"The database failed: {str(error).splitlines()[0]}") from error
+    except ImportError as error:
+        raise Fault(
+            f"The database's driver is not installed ({error}): for PostgreSQL install "
+            "mastream[cluster] and begin the URL with postgresql+psycopg://"
+        ) from error

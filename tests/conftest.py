@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +31,56 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}: set MASTREAM_DATA")
     return folder
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server in ``folder``, reached by its socket there alone; it is never root's."""
+
+    programs: Path
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://mastream@/postgres?host={self.folder}"
+
+    def make(self) -> None:
+        self._run("initdb", "--auth=trust", "--no-sync", "--username=mastream")
+
+    def start(self) -> None:
+        sockets = f"-c listen_addresses= -c unix_socket_directories={self.folder} -c fsync=off"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "start", "--wait", f"--log={log}", f"--options={sockets}")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "--wait", "--mode=fast")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [self.programs / program, f"--pgdata={self.folder / 'data'}", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120, **_not_root())
+
+
+def _not_root() -> dict[str, Any]:
+    """PostgreSQL refuses to be run by root."""
+    if os.geteuid() != 0:
+        return {"cwd": "/"}
+    return {"cwd": "/", "user": "nobody", "group": "nogroup", "extra_groups": []}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; the test is skipped, with the reason, where none is installed."""
+    # Debian keeps the server's programs off the PATH.
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
+    if found[0] is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="no psycopg: pip install mastream[cluster]")
+    # A socket's path must be short and every folder above it nobody's to enter: not tmp_path.
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "nobody", "nogroup")
+        running = Postgres(Path(found[0]).resolve().parent, Path(folder))
+        running.make()
+        running.start()
+        yield running
+        running.stop()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sql
 
 from server.errors import Conflict, Fault, NoCapacity
 from server.frame import VideoInfo
@@ -35,8 +38,39 @@ def record(created: float = 1.0, key: str | None = None) -> VideoRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(sqlite_url(tmp_path / "videos.db"))
+def postgres_url(postgres: Any) -> str:
+    """An empty database of PostgreSQL."""
+    execute(postgres.url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    found: str = postgres.url
+    return found
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "videos.db")
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+def execute(url: str, *statements: str) -> None:
+    with connected(url) as connection:
+        for statement in statements:
+            connection.execute(sql.text(statement))
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sql.Connection]:
+    engine = sql.create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = Store(url)
     yield store
     store.close()
 
@@ -55,14 +89,18 @@ def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
     assert store.by_key("nothing") is None
 
 
-def test_a_record_outlives_the_process(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "a name with ?#%.db")
+def test_a_record_outlives_the_process(url: str) -> None:
     first = Store(url)
     fresh = added(first)
     first.close()
     second = Store(url)
     assert second.get(fresh.id) == fresh
     second.close()
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    Store(sqlite_url(tmp_path / "a name with ?#%.db")).close()
+    assert (tmp_path / "a name with ?#%.db").is_file()
 
 
 def test_a_video_lives_from_queued_to_succeeded(store: Store) -> None:
@@ -170,14 +208,11 @@ def test_counts_and_states_tell_every_video(store: Store) -> None:
     assert store.states() == {first.id: VideoState.RUNNING, second.id: VideoState.QUEUED}
 
 
-def test_a_database_of_another_schema_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "videos.db"
-    Store(sqlite_url(path)).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE mastream_schema SET version = 99")
-    connection.close()
+def test_a_database_of_another_schema_is_refused(url: str) -> None:
+    Store(url).close()
+    execute(url, "UPDATE mastream_schema SET version = 99")
     with pytest.raises(Fault, match="schema 99"):
-        Store(sqlite_url(path))
+        Store(url)
 
 
 def test_a_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
@@ -187,8 +222,27 @@ def test_a_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
         Store(sqlite_url(path))
 
 
-def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path, store: Store) -> None:
+def test_a_driver_that_is_missing_is_a_fault_that_says_what_to_install() -> None:
+    with pytest.raises(Fault, match=r"mastream\[cluster\]"):
+        Store("postgresql+pg8000://localhost/nowhere")
+
+
+def test_a_claim_passes_over_what_another_is_claiming(postgres_url: str) -> None:
+    store = Store(postgres_url)
+    first, second = added(store, 1.0), added(store, 2.0)
+    with connected(postgres_url) as another:
+        oldest = sql.text("SELECT id FROM videos ORDER BY id LIMIT 1 FOR UPDATE")
+        assert another.scalar(oldest) == first.id
+        claimed = store.claim(3.0)
+    assert claimed is not None
+    assert claimed.id == second.id
+    store.close()
+
+
+def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path / "videos.db"))
     added(store)
+    store.close()
     with sqlite3.connect(tmp_path / "videos.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
