@@ -4,8 +4,10 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= data
 PORT   ?= 8000
+VARIANT ?= cpu
+ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command -v $(one)),$(one))))
 
-.PHONY: serve test lint format bench setup clean
+.PHONY: serve test lint format bench setup image image-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +16,8 @@ help:
 	@echo "make lint    ruff, mypy --strict, the floors"
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make setup   everything a developer needs, in $(VENV)"
+	@echo "make image   the service as an image, mastream:cpu; VARIANT=gpu for the other"
+	@echo "make image-check   builds one on a bare Debian and runs it hardened; as root"
 
 serve: $(VENV)/.serve
 	$(BIN)/mastream serve --port $(PORT) --data $(DATA)
@@ -33,6 +37,13 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+image:
+	@test -n "$(ENGINE)" || { echo "make image needs docker, podman or buildah" >&2; exit 2; }
+	$(ENGINE) build -f docker/Dockerfile --build-arg VARIANT=$(VARIANT) -t mastream:$(VARIANT) .
+
+image-check: $(VENV)/.serve
+	PYTHON=$(BIN)/python docker/check
 
 setup: $(VENV)/.dev
 

@@ -1,0 +1,183 @@
+"""What the image is made of: its locks, its Dockerfile, what enters the build, its health check."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = [DOCKER / "check", DOCKER / "lock", DOCKER / "sandbox", DOCKER / "camera/publish.sh"]
+
+
+def tool(name: str) -> str:
+    """A linter of the `dev` extra, or of the machine."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: make setup")
+    return found
+
+
+def locked(variant: str) -> dict[str, Version]:
+    """The version of each package of a lock."""
+    lines = (DOCKER / f"requirements-{variant}.txt").read_text()
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", lines, re.M)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+def wanted(*extras: str) -> list[Requirement]:
+    project = PROJECT["project"]
+    groups = [project["dependencies"], *(project["optional-dependencies"][one] for one in extras)]
+    requirements = [Requirement(text) for group in groups for text in group]
+    return [one for one in requirements if not one.marker or one.marker.evaluate()]
+
+
+# the locks
+
+
+@pytest.mark.parametrize(
+    ("variant", "extras", "left_out"),
+    [("cpu", ["cluster"], set()), ("gpu", ["cluster", "gpu"], {"onnxruntime"})],
+)
+def test_a_lock_fits_what_pyproject_asks_for(
+    variant: str, extras: list[str], left_out: set[str]
+) -> None:
+    versions = locked(variant)
+    for one in wanted(*extras):
+        name = canonicalize_name(one.name)
+        if name in left_out:
+            assert name not in versions
+        else:
+            assert one.specifier.contains(versions[name]), f"{one}: run docker/lock"
+
+
+def test_the_build_tools_are_locked_too() -> None:
+    for one in map(Requirement, PROJECT["build-system"]["requires"]):
+        assert one.specifier.contains(locked("build")[canonicalize_name(one.name)])
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu", "build"])
+def test_every_package_of_a_lock_has_hashes_and_none_is_torch(variant: str) -> None:
+    text = (DOCKER / f"requirements-{variant}.txt").read_text()
+    _, *blocks = re.split(r"^(?=[\w.-]+==)", text, flags=re.M)
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not {"torch", "torchvision"} & locked(variant).keys()
+
+
+# the Dockerfile and what enters the build
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    command = [tool("hadolint"), str(DOCKER / "Dockerfile")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_the_scripts_pass_their_linter(script: Path) -> None:
+    command = [tool("shellcheck"), str(script)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_base_is_pinned_by_digest_and_the_image_is_not_roots() -> None:
+    assert re.search(r"^ARG BASE=\S+:[\w.-]+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.M)
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)) == {"${BASE}"}
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M) == ["10001:10001"]
+
+
+def test_the_image_is_of_this_version() -> None:
+    assert f"ARG VERSION={PROJECT['project']['version']}\n" in DOCKERFILE
+
+
+def test_every_setting_in_the_image_is_one() -> None:
+    named = set(re.findall(r"MASTREAM_(\w+)=", DOCKERFILE))
+    assert {name.lower() for name in named} <= Settings.model_fields.keys()
+
+
+def test_what_the_build_needs_enters_it_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    packages = {name.partition(".")[0] for name in PROJECT["tool"]["setuptools"]["packages"]}
+    assert "*" in lines
+    assert packages <= allowed
+    for path in re.findall(r"^COPY (docker/\S+)", DOCKERFILE, re.M):
+        assert any(fnmatch(path, pattern) for pattern in allowed), path
+    assert not allowed & {".git", ".venv", "tests", "data", "docker"}
+
+
+def test_the_docker_folder_is_no_package() -> None:
+    assert not list(DOCKER.rglob("__init__.py"))
+
+
+# the health check
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[int]:
+    """A server on some port that answers so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/health/ready" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def check_health(port: int) -> tuple[int, str]:
+    command = [sys.executable, str(DOCKER / "healthcheck.py")]
+    environment = {"MASTREAM_PORT": str(port)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_service_that_is_ready_is_healthy() -> None:
+    with answering(200, b"{}") as port:
+        assert check_health(port) == (0, "")
+
+
+def test_a_service_that_is_not_ready_is_unhealthy_and_says_why() -> None:
+    with answering(503, b'{"reasons": ["the model is being loaded"]}') as port:
+        code, told = check_health(port)
+    assert code == 1
+    assert "the model is being loaded" in told
+
+
+def test_a_port_where_nothing_answers_is_unhealthy() -> None:
+    with answering(200, b"") as port:
+        pass
+    code, told = check_health(port)
+    assert code == 1
+    assert f"nothing answers on port {port}" in told
