@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
-ROOMS = ("protocol", "models", "export", "training", "server", "clients", "benchmarks", "tests")
+ROOMS = (
+    "protocol", "models", "export", "training", "server", "clients", "benchmarks", "docker", "tests",
+)  # fmt: skip
 
 
 def test_every_room_is_on_the_page_and_every_room_on_it_is_there() -> None:
