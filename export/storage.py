@@ -6,6 +6,8 @@ folds away when it loads the file.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -26,6 +28,21 @@ def store(model: ModelProto, storage: str) -> None:
         restore = _as_int8(graph, weight) if storage == "int8" else _as_fp16(graph, weight)
         graph.initializer.remove(weight)
         graph.node.insert(0, restore)
+
+
+def restore(model: ModelProto) -> None:
+    """Undo :func:`store` in place: every weight is a float32 initialiser again."""
+    graph = model.graph
+    held = {initialiser.name: initialiser for initialiser in graph.initializer}
+    for node in [n for n in graph.node if n.name == f"{n.output[0]}.restore"]:
+        parts = [numpy_helper.to_array(held[name]) for name in node.input]
+        weight = parts[0].astype(np.float32)
+        if len(parts) > 1:
+            weight *= parts[1].reshape(-1, *[1] * (weight.ndim - 1))
+        graph.node.remove(node)
+        for name in node.input:
+            graph.initializer.remove(held[name])
+        graph.initializer.append(numpy_helper.from_array(weight, node.output[0]))
 
 
 def _is_large_weight(graph: GraphProto, held: TensorProto) -> bool:
@@ -54,20 +71,24 @@ def _as_fp16(graph: GraphProto, weight: TensorProto) -> NodeProto:
     )
 
 
-def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 for each output channel: levels like ``weight``, scale (c_out,) float32.
+def quantise(
+    weight: NDArray[np.float32], limit: int = 127, least: float | NDArray[np.floating[Any]] = 0.0
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 for each output channel: levels like ``weight``, of at most ``limit``; scale
+    (c_out,) float32, no smaller than ``least``.
 
     The scale is the one of a few clippings with the least squared error: a lone large weight is
     better clipped than paid for by all others.
     """
     flat = weight.reshape(len(weight), -1)
     largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
-    best_scale, best_error = largest / 127, np.full(len(flat), np.inf)
+    best_scale, best_error = largest / limit, np.full(len(flat), np.inf)
     for share in np.linspace(0.7, 1.0, 13):
-        scale = largest * share / 127
-        levels = np.rint(flat / scale[:, None]).clip(-127, 127)
+        scale = largest * share / limit
+        levels = np.rint(flat / scale[:, None]).clip(-limit, limit)
         error = ((levels * scale[:, None] - flat) ** 2).sum(axis=1)
         better = error < best_error
         best_scale, best_error = np.where(better, scale, best_scale), np.minimum(error, best_error)
-    levels = np.rint(flat / best_scale[:, None]).clip(-127, 127).astype(np.int8)
+    best_scale = np.maximum(best_scale, least)
+    levels = np.rint(flat / best_scale[:, None]).clip(-limit, limit).astype(np.int8)
     return levels.reshape(weight.shape), best_scale.astype(np.float32)

@@ -2,7 +2,8 @@
 
 A file of ours holds a ModelSpec under ``mastream`` and the network's recipe under
 ``mastream_recipe``; its weights keep their PyTorch names, with batch norms folded. Weights stored
-as int8 are named ``<name>.int8`` and ``<name>.scale`` and stand for their product.
+as levels are named ``<name>.int8`` (biases ``<name>.int32``) and ``<name>.scale`` and stand for
+their product.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from models.segmenter import Segmenter
 from models.spec import METADATA_KEY, ModelSpec, SpecError
 
 RECIPE_KEY = "mastream_recipe"
+LEVELS = ("int8", "int32")
 
 
 def metadata(model: ModelProto) -> dict[str, str]:
@@ -78,9 +80,9 @@ def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
     for name, wanted in network.state_dict().items():
         if not is_served(name):
             weights[name] = wanted
-        elif f"{name}.int8" in held:
+        elif levels := [held[f"{name}.{kind}"] for kind in LEVELS if f"{name}.{kind}" in held]:
             scale = _tensor(held[f"{name}.scale"])
-            weights[name] = _tensor(held[f"{name}.int8"]) * scale.view(-1, 1, 1, 1)
+            weights[name] = _tensor(levels[0]) * scale.view(-1, *[1] * (wanted.ndim - 1))
         else:
             weights[name] = _tensor(held[f"{name}.fp16" if f"{name}.fp16" in held else name])
     return weights

@@ -51,6 +51,10 @@ class ModelSpec:
     ``memory_frames`` is T, the FIFO's length in frames; ``memory_horizon`` is the number of past
     frames on which a result depends, None where unbounded. A model without memory has no stages
     and horizon 0. ``fingerprint`` is that of the trained weights it came from, however stored.
+
+    ``precision`` is what the graph computes in: fp32, fp16, or int8, where the convolutions
+    compute in int8 and all else, the memory too, in float32. ``weights`` is how they are stored:
+    fp32, fp16, or int8 a channel.
     """
 
     name: str
@@ -88,6 +92,12 @@ class ModelSpec:
         width = 2 if self.precision == "fp16" else 4
         per_frame = sum(m.tokens * (m.key_width + m.value_width) for m in self.memory)
         return per_frame * self.memory_frames * width
+
+    @property
+    def unpacks_weights(self) -> bool:
+        """Stored as int8 for a graph that computes in floating point: they are best brought back
+        once, when the file is loaded."""
+        return self.weights == "int8" and self.precision != "int8"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -108,7 +108,7 @@ def _options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
     options.enable_cpu_mem_arena = True
     # Compute threads that spin between two steps take the cores from the decoders.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    if spec.weights == "int8":
+    if spec.unpacks_weights:
         # Folds the weights back to float32 at load; else they are unpacked in every step.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options

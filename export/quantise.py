@@ -1,0 +1,122 @@
+"""Convolutions in int8: ``python export/quantise.py MODEL.onnx --calibrate FOOTAGE -o OUT.onnx``.
+
+MODEL is an artefact of ours in float32, its weights stored however; FOOTAGE is a video or a folder
+of pictures like those that will be served. Their frames run through the graph, memory fed back, to
+see which values its tensors take. What is written is an artefact like any other, also a source; it
+is for ONNX Runtime on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import onnx
+from onnx import GraphProto, ModelProto
+
+from export import qdq
+from export.clips import Clip, read_clips
+from export.ranges import measure
+from export.storage import restore
+from export.to_onnx import ExportError
+from export.verify import checks, tell
+from models import artefact
+from models.spec import METADATA_KEY, ModelSpec
+from server.errors import MastreamError
+
+CLIPS = 12
+HELD_OUT = 2
+"""Clips that are not measured but verified on."""
+
+
+def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = None) -> ModelSpec:
+    """Write ``out`` and return what it says of itself.
+
+    ``kept`` is a pattern of weights' names that stay in float32, beside the first convolutions
+    and those before a sensitive operator. Raises ExportError, SpecError or OSError.
+    """
+    model = artefact.read(source)
+    spec = artefact.read_spec(model)
+    if spec.precision != "fp32":
+        raise ExportError(
+            f"{source} computes in {spec.precision}: export it with --precision fp32 first"
+        )
+    restore(model)
+    rules = (qdq.first, qdq.last, qdq.shared)
+    left = matching(model.graph, kept).union(*(rule(model.graph) for rule in rules))
+    qdq.pool_first(model.graph, left)
+    chosen = qdq.plan(model.graph, left)
+    if not chosen.convolutions:
+        raise ExportError("no convolution is left to quantise: keep fewer of them")
+    qdq.rewrite(model, chosen, measure(model, spec, chosen.tensors, clips))
+    spec = replace(spec, precision="int8", weights="int8")
+    describe(model, spec)
+    save(model, out)
+    return spec
+
+
+def matching(graph: GraphProto, pattern: str | None) -> set[str]:
+    """Names of the convolutions whose weight's name the pattern is found in."""
+    if pattern is None:
+        return set()
+    try:
+        looked_for = re.compile(pattern)
+    except re.error as error:
+        raise ExportError(f"--keep {pattern} is no regular expression: {error}") from error
+    found = {n.name for n in graph.node if n.op_type == "Conv" and looked_for.search(n.input[1])}
+    if not found:
+        raise ExportError(f"--keep {pattern} fits no convolution's weight")
+    return found
+
+
+def describe(model: ModelProto, spec: ModelSpec) -> None:
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            entry.value = spec.to_json()
+
+
+def save(model: ModelProto, out: Path) -> None:
+    """Write at once or not at all."""
+    onnx.checker.check_model(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    onnx.save(model, partial)
+    partial.replace(out)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "export/quantise.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="an .onnx of ours that computes in float32")
+    parser.add_argument("--calibrate", type=Path, required=True, metavar="FOOTAGE")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=CLIPS, help="of four frames, to measure on")
+    parser.add_argument("--keep", metavar="PATTERN", help="weights that stay in float32 too")
+    given = parser.parse_args(arguments)
+    try:
+        spec = artefact.read_spec(artefact.read(given.model))
+        clips = read_clips(given.calibrate, spec, given.clips + HELD_OUT)
+        measured = clips[:-HELD_OUT] or clips
+        quantise(given.model, given.out, measured, given.keep)
+        held_out = [frame for clip in clips[-HELD_OUT:] for frame in clip]
+        found = checks(given.out, given.model, held_out)
+    except (ValueError, OSError, MastreamError) as error:
+        print(f"quantise: {error}", file=sys.stderr)
+        return 1
+    megabytes = given.out.stat().st_size / 1e6
+    print(f"{given.out}: measured on {len(measured)} clips, {megabytes:.1f} MB")
+    return tell(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

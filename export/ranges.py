@@ -1,0 +1,99 @@
+"""Which values a graph's tensors take on real frames, and the uint8 levels that tell them best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from export.clips import Clip
+from export.graph import names
+from export.verify import blank
+from models.spec import ModelSpec
+
+LEVELS = 255
+SAMPLES = 4096
+"""Values of one tensor that are kept of each frame, drawn at random, beside its extremes."""
+
+CLIPPINGS = np.linspace(0.3, 1.0, 29)
+"""Shares of the whole range that are tried: a few large values are better clipped than paid for
+by all others."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """What uint8 levels stand for: ``low`` <= 0 <= ``high``, zero exactly one of the levels."""
+
+    low: float
+    high: float
+
+    @property
+    def scale(self) -> float:
+        return max(self.high - self.low, 1e-6) / LEVELS
+
+    @property
+    def zero_point(self) -> int:
+        return int(np.clip(round(-self.low / self.scale), 0, LEVELS))
+
+
+def measure(
+    model: ModelProto,
+    spec: ModelSpec,
+    tensors: Iterable[str],
+    clips: Iterable[Clip],
+) -> dict[str, Range]:
+    """The range of each tensor over all frames, memory fed back within each clip."""
+    wanted = sorted(set(tensors))
+    session = _observed(model, wanted)
+    inputs, outputs = names(spec)
+    kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
+    rng = np.random.default_rng(0)
+    for clip in clips:
+        held = blank(spec, 1)
+        for frame in clip:
+            fed = dict(zip(inputs, [frame[None], *held], strict=True))
+            found = session.run([*outputs, *wanted], fed)
+            held = found[1 : len(outputs)]
+            for name, values in zip(wanted, found[len(outputs) :], strict=True):
+                kept[name].append(_sampled(values, rng))
+    return {name: fit(np.concatenate(samples)) for name, samples in kept.items()}
+
+
+def _observed(model: ModelProto, tensors: list[str]) -> Any:
+    """A session of the graph that gives these tensors too."""
+    seen = ModelProto()
+    seen.CopyFrom(model)
+    for name in tensors:
+        seen.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        seen.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _sampled(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    flat = values.ravel()
+    drawn = flat[rng.integers(len(flat), size=min(SAMPLES, len(flat)))]
+    extremes = np.array([flat.min(), flat.max()], np.float32)
+    return np.concatenate([drawn, extremes])
+
+
+def fit(values: NDArray[np.float32]) -> Range:
+    """The clipping of the values' range with the least squared error."""
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    tried = [Range(low * share, high * share) for share in CLIPPINGS]
+    errors = [float(np.square(rounded(values, of) - values).sum()) for of in tried]
+    return tried[int(np.argmin(errors))]
+
+
+def rounded(values: NDArray[np.float32], of: Range) -> NDArray[np.float32]:
+    """What uint8 levels leave of the values."""
+    levels = np.rint(values / of.scale + of.zero_point).clip(0, LEVELS)
+    told: NDArray[np.float32] = ((levels - of.zero_point) * of.scale).astype(np.float32)
+    return told
