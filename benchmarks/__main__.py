@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import echo_ratio, memory_cost, served_ratio, socket_overhead
+from benchmarks import echo_ratio, int8, memory_cost, served_ratio, socket_overhead
 
 
 def main() -> None:
@@ -13,12 +13,14 @@ def main() -> None:
     added = socket_overhead.measure()
     echo = echo_ratio.measure()
     cost = memory_cost.measure()
+    integers = int8.measure()
     rows = [
         ("served over bare session.run, 1 stream", f"{one['ratio']:.3f}", "at least 0.95"),
         ("served over bare session.run, 4 streams", f"{four['ratio']:.3f}", "at least 0.95"),
         ("added by the server, p99, 16 streams at 30/s", f"{added['added_p99']:.1f} ms", "5 ms"),
         ("fake engine over a bare echo of the same bytes", f"{echo['ratio']:.2f}", "at least 0.5"),
         ("MA-ResNet50 over plain ResNet-50, frames/s", f"{cost['ratio']:.3f}", "at least 0.93"),
+        ("int8 over float32, frames/s", f"{integers['ratio']:.2f}", "at least 1.4"),
     ]
     table = Table("what", "measured", "goal")
     for row in rows:

@@ -28,8 +28,8 @@ GOAL = 0.93
 def measure(size: tuple[int, int] = (352, 480), rounds: int = 12) -> dict[str, float]:
     """{"plain": ms a step, "memory": ms a step, "ratio": median of plain/memory}."""
     with TemporaryDirectory() as folder:
-        plain, memory = (_engine(Path(folder), e, size) for e in ("resnet50", "ma-resnet50"))
-        pairs = _alternate(plain, memory, rounds)
+        plain, memory = (fresh_engine(Path(folder), e, size) for e in ("resnet50", "ma-resnet50"))
+        pairs = alternate(plain, memory, rounds)
     return {
         "plain": 1000 * median(p for p, _ in pairs),
         "memory": 1000 * median(m for _, m in pairs),
@@ -37,7 +37,8 @@ def measure(size: tuple[int, int] = (352, 480), rounds: int = 12) -> dict[str, f
     }
 
 
-def _engine(folder: Path, encoder: str, size: tuple[int, int]) -> OnnxEngine:
+def fresh_engine(folder: Path, encoder: str, size: tuple[int, int]) -> OnnxEngine:
+    """DeepLabV3+ on this encoder with fresh weights, exported to ``folder/<encoder>.onnx``."""
     recipe = Recipe(encoder=encoder)
     weights, file = folder / f"{encoder}.pt", folder / f"{encoder}.onnx"
     checkpoint.save(weights, recipe, build(recipe).state_dict(), dataset="camvid")
@@ -45,7 +46,7 @@ def _engine(folder: Path, encoder: str, size: tuple[int, int]) -> OnnxEngine:
     return OnnxEngine(file, max_batch=1)
 
 
-def _alternate(plain: OnnxEngine, memory: OnnxEngine, rounds: int) -> list[tuple[float, float]]:
+def alternate(plain: OnnxEngine, memory: OnnxEngine, rounds: int) -> list[tuple[float, float]]:
     """Seconds of one step of each, by turns; the memories are full from the start."""
     held = {engine: engine.blank() for engine in (plain, memory)}
     pairs = []

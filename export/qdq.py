@@ -195,8 +195,7 @@ def _restored(graph: GraphProto, name: str, levels: NDArray[Any], scale: NDArray
         f"{name}.scale": scale,
         f"{name}.zero_point": np.zeros(len(scale), levels.dtype),
     }
-    for part, values in parts.items():
-        graph.initializer.append(numpy_helper.from_array(values, part))
+    _hold(graph, parts)
     return helper.make_node("DequantizeLinear", [*parts], [name], f"{name}.restore", axis=0)
 
 
@@ -217,10 +216,15 @@ def _with_levels(graph: GraphProto, of: Mapping[str, Range]) -> Iterator[NodePro
 def _levels(graph: GraphProto, name: str, of: Mapping[str, Range]) -> Iterator[NodeProto]:
     if name not in of:
         return
-    told = [f"{name}.scale", f"{name}.zero_point"]
-    values = np.array(of[name].scale, np.float32), np.array(of[name].zero_point, np.uint8)
-    for part, value in zip(told, values, strict=True):
-        graph.initializer.append(numpy_helper.from_array(value, part))
+    told = {
+        f"{name}.scale": np.array(of[name].scale, np.float32),
+        f"{name}.zero_point": np.array(of[name].zero_point, np.uint8),
+    }
+    _hold(graph, told)
     levels, restored = f"{name}.levels", f"{name}.restored"
     yield helper.make_node("QuantizeLinear", [name, *told], [levels], levels)
     yield helper.make_node("DequantizeLinear", [levels, *told], [restored], restored)
+
+
+def _hold(graph: GraphProto, arrays: Mapping[str, NDArray[Any]]) -> None:
+    graph.initializer.extend(numpy_helper.from_array(held, name) for name, held in arrays.items())
