@@ -216,7 +216,7 @@ def _with_levels(graph: GraphProto, of: Mapping[str, Range]) -> Iterator[NodePro
 def _levels(graph: GraphProto, name: str, of: Mapping[str, Range]) -> Iterator[NodeProto]:
     if name not in of:
         return
-    told = {
+    told: dict[str, NDArray[Any]] = {
         f"{name}.scale": np.array(of[name].scale, np.float32),
         f"{name}.zero_point": np.array(of[name].zero_point, np.uint8),
     }
