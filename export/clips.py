@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
+from server.frame import host_pixels
 from server.sources.container import ContainerSource
 
 Picture = NDArray[np.uint8]
@@ -71,7 +72,7 @@ async def _of_video(path: Path, spec: ModelSpec, count: int) -> list[Picture]:
     async with ContainerSource(path, spec.height, spec.width) as source:
         async for frame in source:
             if is_taken(index):
-                found.append(frame.pixels)
+                found.append(host_pixels(frame.pixels))
             if len(found) == count:
                 break
             index += 1

@@ -209,9 +209,7 @@ def checks(path: Path, original: Path | None, frames: Sequence[NDArray[np.uint8]
     network, recipe, spec = artefact.load(path)
     runner, own = Runner(path, spec), tolerance(spec.precision, spec.precision)
     found = [
-        compare_clip(
-            runner, TorchRunner(network), spec, frames, "its own weights in PyTorch", own
-        )
+        compare_clip(runner, TorchRunner(network), spec, frames, "its own weights in PyTorch", own)
     ]
     if original is not None:
         exact = TorchRunner(checkpoint.rebuild(source.load(original)[0], recipe))

@@ -18,7 +18,7 @@ from server.engines.cuda import Device, Launch
 from server.engines.device_engine import DeviceEngine, Program
 from server.engines.host_memory import tensor_shapes
 from server.engines.onnx_graph import CPU, check_graph, open_session, read_spec
-from server.engines.onnx_rt import _options
+from server.engines.onnx_rt import session_options
 from server.errors import NotFound
 
 CUDA = "CUDAExecutionProvider"
@@ -95,7 +95,7 @@ def _open(model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str
     # TensorRT leaves what it cannot run to CUDA.
     others = [(CUDA, _shared(options))] if provider == TENSORRT else []
     providers = [(provider, dict(options)), *others, CPU]
-    session = open_session(model, _options(spec, None), providers)
+    session = open_session(model, session_options(spec, None), providers)
     served = session.get_providers()
     if served[0] != provider:
         raise NotFound(f"ONNX Runtime could not load it and took {served[0]}; its log says why")

@@ -43,7 +43,7 @@ class OnnxEngine(Engine):
     def __init__(self, model: Path, *, max_batch: int = 4, threads: int | None = None) -> None:
         self.spec = read_spec(model)
         self.max_batch = max_batch
-        self._session = open_session(model, _options(self.spec, threads))
+        self._session = open_session(model, session_options(self.spec, threads))
         check_graph(self.spec, self._session)
         self._dtype = memory_type(self.spec)
         self._names = [name for name, _ in tensor_shapes(self.spec)]
@@ -99,7 +99,7 @@ class OnnxEngine(Engine):
             self.step([frame] * batch, [self._blank] * batch)
 
 
-def _options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
+def session_options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
     options = silent_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
