@@ -45,6 +45,7 @@ EXPERIMENTS = (
     Experiment("stage 4", memory={"stages": [4]}),
     Experiment("no still clips", changes={"still": 0.0}),
     Experiment("memory rate 5", changes={"memory_rate": 5.0}),
+    Experiment("memory rate 20", changes={"memory_rate": 20.0}),
     Experiment("baseline", head="pspnet", memory=None),
     Experiment("default", head="pspnet"),
 )
