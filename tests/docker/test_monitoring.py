@@ -11,6 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.engine_thread import Built
+from server.engines.fake import FakeEngine
 from server.metrics import Metrics, Result, Stage
 
 DOCKER = Path(__file__).parents[2] / "docker"
@@ -21,6 +23,7 @@ COMPOSE = yaml.safe_load((DOCKER.parent / "docker-compose.yml").read_text())
 PANELS: list[str] = [one["expr"] for panel in DASHBOARD["panels"] for one in panel["targets"]]
 RULES: list[str] = [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
 OF_PROMETHEUS = {"up"}
+BUILT = Built(FakeEngine().spec, "fake", 1, passed_over=("CUDA: no GPU",))
 
 
 def exported() -> dict[str, set[str]]:
@@ -31,6 +34,8 @@ def exported() -> dict[str, set[str]]:
     metrics.batch(1)
     metrics.memory_reset("client")
     metrics.rejected("no_capacity")
+    metrics.decoded("nvdec")
+    metrics.watch_engine(lambda: BUILT)
     metrics.watch_sessions([], lambda: 0)
     metrics.watch_sources("open", lambda: 0)
     metrics.watch_jobs("queued", lambda: 0)
