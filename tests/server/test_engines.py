@@ -711,14 +711,14 @@ def test_weights_stored_as_int8_are_unpacked_once_at_load(
 ) -> None:
     model = save_tiny(tmp_path, replace(TINY_SPEC, weights="int8"), stored_as_int8())
     optimised = tmp_path / "optimised.onnx"
-    options = onnx_rt._options
+    options = onnx_rt.session_options
 
     def keep_what_runs(spec: ModelSpec, threads: int | None) -> Any:
         made = options(spec, threads)
         made.optimized_model_filepath = str(optimised)
         return made
 
-    monkeypatch.setattr(onnx_rt, "_options", keep_what_runs)
+    monkeypatch.setattr(onnx_rt, "session_options", keep_what_runs)
     OnnxEngine(model, threads=1)
     kinds = {node.op_type for node in onnx.load(optimised).graph.node}
     assert "DequantizeLinear" not in kinds
