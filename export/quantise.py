@@ -24,7 +24,7 @@ from onnx import GraphProto, ModelProto
 from export import qdq
 from export.clips import Clip, read_clips
 from export.ranges import measure
-from export.storage import restore
+from export.storage import restore, store
 from export.to_onnx import ExportError
 from export.verify import checks, tell
 from models import artefact
@@ -56,6 +56,7 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
     if not chosen.convolutions:
         raise ExportError("no convolution is left to quantise: keep fewer of them")
     qdq.rewrite(model, chosen, measure(model, spec, chosen.tensors, clips))
+    store(model, "fp16")  # what is left: half the bytes, and folded back when the file is loaded
     spec = replace(spec, precision="int8", weights="int8")
     describe(model, spec)
     save(model, out)

@@ -43,7 +43,7 @@ def from_source(
     Raises SpecError, CheckpointError or OSError.
     """
     network, recipe, spec = source.load(path)
-    precision = precision or spec.precision
+    precision = precision or (spec.precision if spec.precision in PRECISIONS else "fp32")
     spec = source.describe(network, spec, size or (spec.height, spec.width), precision)
     spec = replace(spec, weights=precision)
     graph = columns(trace(network, recipe, spec, attention))

@@ -53,11 +53,12 @@ class TrtGraph:
 def prepare(path: Path, precision: str, size: tuple[int, int] | None) -> TrtGraph:
     """The graph of a .pt or .onnx, for TensorRT; ``size`` is (height, width), its own where None.
 
-    An ONNX file that TensorRT can take is taken as it is, a quantised one (Q/DQ) always; any
-    other is the source of a fresh trace. Raises GraphError, SpecError, CheckpointError or OSError.
+    An ONNX file that TensorRT can take is taken as it is, a quantised one (Q/DQ) always; any other,
+    such as one quantised for ONNX Runtime's own operators, is the source of a fresh trace. Raises
+    GraphError, SpecError, CheckpointError or OSError.
     """
     given = artefact.read(path) if path.suffix == ".onnx" else None
-    quantised = quantised_as(given) if given else None
+    quantised = quantised_as(given) if given and _is_standard(given) else None
     if given and quantised:
         return _taken(given, quantised, size)
     if given and _is_ready(given, precision, size):
@@ -83,12 +84,20 @@ def _zero_point_type(graph: GraphProto, node: NodeProto) -> int:
     return held.get(node.input[2], TensorProto.UNDEFINED)
 
 
+def _is_standard(model: ModelProto) -> bool:
+    return all(node.domain in {"", "ai.onnx"} for node in model.graph.node)
+
+
 def _is_ready(model: ModelProto, precision: str, size: tuple[int, int] | None) -> bool:
     spec = artefact.read_spec(model)
-    standard = all(node.domain in {"", "ai.onnx"} for node in model.graph.node)
     # Weights stored smaller are brought back by nodes that TensorRT may keep in the plan.
     whole = spec.weights == precision
-    return standard and whole and spec.precision == precision and size in (None, _size(spec))
+    return (
+        _is_standard(model)
+        and whole
+        and spec.precision == precision
+        and size in (None, _size(spec))
+    )
 
 
 def _size(spec: ModelSpec) -> tuple[int, int]:

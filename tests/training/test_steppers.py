@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from export.to_onnx import export
 from models import checkpoint
 from models.build import Recipe, build
 from models.memory import StageFifo
 from models.segmenter import Memory
-from server.engines.onnx_rt import shipped_model
+from server.engines.onnx_graph import shipped_model
 from training.labels import DataError
 from training.steppers import NetworkStepper, open_model
 
@@ -63,9 +64,11 @@ def test_a_plain_network_has_no_memory() -> None:
     assert stepped.mask.shape == SIZE and stepped.judge == {}
 
 
-def test_an_exported_file_steps_as_the_network_in_it() -> None:
-    artefact, classes = open_model(shipped_model(), threads=1)
-    rebuilt, same = open_model(shipped_model(), runtime="torch", threads=1)
+def test_an_exported_file_steps_as_the_network_in_it(tmp_path: Path) -> None:
+    exact = tmp_path / "float32.onnx"
+    export(shipped_model(), exact, (352, 480))
+    artefact, classes = open_model(exact, threads=1)
+    rebuilt, same = open_model(exact, runtime="torch", threads=1)
     assert classes == same and len(classes) == 11
     size = (artefact.height, artefact.width)
     assert (rebuilt.height, rebuilt.width, rebuilt.frames) == (*size, artefact.frames)
