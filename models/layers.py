@@ -84,12 +84,15 @@ def pooling_matrix(length: int, bins: int, device: torch.device) -> Tensor:
     return touches.float() / touches.sum(dim=1, keepdim=True)
 
 
+def autocasts(x: Tensor) -> bool:
+    """Is autocast on for ``x``'s type of device? Some types, meta among them, know none."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def exactly(x: Tensor) -> AbstractContextManager[object]:
     """Autocast off on ``x``'s device, where it was on: float32 stays float32."""
-    device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
+    return torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext()
 
 
 def resize(x: Tensor, like: Tensor | tuple[int, int], align_corners: bool = False) -> Tensor:

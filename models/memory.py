@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import resize
+from models.layers import autocasts, exactly, resize
 
 KEY_SCALE = 10.0
 """Normalised keys are a channel softmax times this: attention logits lie in 0..100."""
@@ -140,10 +140,9 @@ class PCMA(Attends):
         Under autocast it computes in float32 all the same, since bf16 keys put logits off by 3e-2:
         entries and ``judge`` are float32 then, the map has the feature's own type.
         """
-        device = feature.device.type
-        if not autocasts(device):
+        if not autocasts(feature):
             return self.enhance(feature, fifo, count)
-        with torch.autocast(device, enabled=False):
+        with exactly(feature):
             exact = StageFifo(fifo.key.float(), fifo.value.float())
             enhanced = self.enhance(feature.float(), exact, count)
         return enhanced._replace(feature=enhanced.feature.to(feature.dtype))
@@ -218,11 +217,6 @@ class PCMA(Attends):
         """
         rest = self.attended_width - self.key_width - 1
         return F.pad(torch.cat([x, spare], dim=-1), (0, rest))
-
-
-def autocasts(device: str) -> bool:
-    """Is autocast on for this type of device? Some types, meta among them, know none."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
