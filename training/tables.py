@@ -52,7 +52,7 @@ PUBLISHED = (
 )
 
 SCORES = ("test", "test off", "val", "val off", "VC8")
-OURS_COLUMNS = (*SCORES, "series")
+OURS_COLUMNS = (*SCORES, "run", "series")
 
 
 def table_1(found: Sequence[Trial]) -> Sheet:
@@ -111,7 +111,7 @@ def _lines(start: tuple[str, ...], ours: Sequence[Trial]) -> list[tuple[str, ...
     """A row for each trial behind ``start``, or one that says that there is none."""
     if not ours:
         return [(*start, *[UNKNOWN] * len(OURS_COLUMNS))]
-    return [(*start, *scores(trial), trial.first.series) for trial in ours]
+    return [(*start, *scores(trial), trial.first.name, trial.first.series) for trial in ours]
 
 
 def all_runs(found: Sequence[Trial]) -> Sheet:
