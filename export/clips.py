@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from server.frame import host_pixels
 from server.sources.container import ContainerSource
+from server.sources.picture import fit
 
 Picture = NDArray[np.uint8]
 Clip = Sequence[Picture]
@@ -62,8 +63,8 @@ def _read(path: Path, spec: ModelSpec) -> Picture:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise FootageError(f"{path} cannot be read as a picture")
-    scaled = cv2.resize(image, (spec.width, spec.height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(scaled[:, :, ::-1], dtype=np.uint8)
+    picture = np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
+    return fit(picture, spec.height, spec.width)
 
 
 async def _of_video(path: Path, spec: ModelSpec, count: int) -> list[Picture]:

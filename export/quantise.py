@@ -23,6 +23,7 @@ from onnx import GraphProto, ModelProto
 
 from export import qdq
 from export.clips import Clip, read_clips
+from export.files import write_whole
 from export.ranges import measure
 from export.storage import restore, store
 from export.to_onnx import ExportError
@@ -59,7 +60,8 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
     store(model, "fp16")  # what is left: half the bytes, and folded back when the file is loaded
     spec = replace(spec, precision="int8", weights="int8")
     describe(model, spec)
-    save(model, out)
+    onnx.checker.check_model(model)
+    write_whole(out, model.SerializeToString())
     return spec
 
 
@@ -81,15 +83,6 @@ def describe(model: ModelProto, spec: ModelSpec) -> None:
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             entry.value = spec.to_json()
-
-
-def save(model: ModelProto, out: Path) -> None:
-    """Write at once or not at all."""
-    onnx.checker.check_model(model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    onnx.save(model, partial)
-    partial.replace(out)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ if __package__ in {None, ""}:
 
 import onnx
 
+from export.files import write_whole
 from export.graph import ATTENTION, trace
 from export.storage import STORAGES, store
 from export.verify import tell, verify
@@ -71,10 +72,7 @@ def export(
     model = trace(network, wanted, spec, attention)
     store(model, weights)
     onnx.checker.check_model(model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    onnx.save(model, partial)
-    partial.replace(out)
+    write_whole(out, model.SerializeToString())
     return spec
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ class MemoTrunk(nn.Module):
     rounded to float16 (a relative error of 5e-4).
     """
 
-    def __init__(self, trunk: ResNet50, stages: Sequence[int], folder: Path) -> None:
+    def __init__(self, trunk: ResNet50, stages: Collection[int], folder: Path) -> None:
         super().__init__()
         self.output_stride = trunk.output_stride
         self._kept = tuple(sorted(stages))
@@ -69,8 +69,9 @@ class MemoTrunk(nn.Module):
         partial.replace(path)
 
 
-def memoise(network: Segmenter, stages: Sequence[int], folder: Path) -> ResNet50:
-    """Put a memo in place of the network's trunk, and return the trunk."""
+def memoise(network: Segmenter, folder: Path) -> ResNet50:
+    """Put a memo of what head and memory read in the trunk's place, and return the trunk."""
     trunk = network.encoder.trunk
+    stages = {*network.head.stages, *network.encoder.memory_stages}
     network.encoder.trunk = MemoTrunk(trunk, stages, folder)  # type: ignore[assignment]
     return trunk

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from export.files import write_whole
 from models import checkpoint
 from models.segmenter import Segmenter
 from server.errors import MastreamError
@@ -67,22 +68,20 @@ class Series:
 
 
 def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence[int]) -> None:
-    """All seeds of a row before the next row; what is there already stays."""
+    """All rows with one seed before the next seed; what is there already stays."""
     for seed in seeds:
         for experiment in experiments:
             path = series.path(experiment, seed)
             if not path.exists():
                 print(f"{path.stem}", flush=True)
                 found = attempt(series, experiment, seed)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(found.model_dump_json(indent=1) + "\n")
+                write_whole(path, found.model_dump_json(indent=1).encode() + b"\n")
 
 
 def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
     """Train and evaluate one row with one seed."""
     recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
-    changes = {"iterations": series.settings.iterations, "still": series.settings.still}
-    settings = recipe_settings("default", **changes | experiment.changes | {"seed": seed})
+    settings = replace(series.settings, **experiment.changes, seed=seed)
     train = _train_whole if series.whole else _train_frozen
     network = train(series, experiment, settings)
     return Run(
@@ -103,7 +102,7 @@ def _train_frozen(series: Series, experiment: Experiment, settings: TrainSetting
     clips = series.dataset.clips("train")
     recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
     network = frozen.begin(recipe, series.start, settings.seed)
-    trunk = memoise(network, network.head.stages, series.work / "maps")
+    trunk = memoise(network, series.work / "maps")
     learner = Learner(
         network, replace(settings, frozen_stages=0), beginning.balance(clips, recipe, settings)
     )
@@ -111,13 +110,12 @@ def _train_frozen(series: Series, experiment: Experiment, settings: TrainSetting
         if lesson.passes(40):
             print(f"  iteration {lesson.iteration} loss {lesson.loss:.3f}", flush=True)
     network.load_state_dict(learner.average)
-    whole = learner.averaged()
-    whole.encoder.trunk = trunk
-    name = series.path(experiment, settings.seed).stem
+    kept = series.work / f"{series.path(experiment, settings.seed).stem}.pt"
+    trained = {f"encoder.trunk.{name}": held for name, held in trunk.state_dict().items()}
     checkpoint.save(
-        series.work / f"{name}.pt",
+        kept,
         recipe,
-        whole.state_dict(),
+        network.state_dict() | trained,
         dataset=series.dataset.name,
         settings=settings.to_dict(),
     )

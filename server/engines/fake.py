@@ -119,7 +119,7 @@ class FakeEngine(Engine):
         self._closed = True
 
     def _segment(self, frame: Pixels, memory: HostMemory) -> tuple[Labels, HostMemory]:
-        tokens = np.asarray(frame)[::BLOCK, ::BLOCK].reshape(-1, 3).astype(np.float32)
+        tokens = frame[::BLOCK, ::BLOCK].reshape(-1, 3).astype(np.float32)
         codes = (_hash(tokens) + self._recall(memory)) % len(self.spec.classes)
         return self._paint(codes.astype(np.uint8)), self._remember(tokens, memory)
 

@@ -116,7 +116,7 @@ def session_options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
 
 def _batched(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """(B, ...); for one stream a view, so that nothing is copied."""
-    return np.asarray(arrays[0])[None] if len(arrays) == 1 else np.stack(arrays)
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _scatter(
