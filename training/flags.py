@@ -55,6 +55,7 @@ SETTINGS_FLAGS = (
     Flag("weight_decay", float, "of weights; norms and biases have none"),
     Flag("warm_up", int, "iterations of rising learning rate"),
     Flag("class_balance", float, "exponent of the class weights; 0: plain cross-entropy"),
+    Flag("lovasz", float, "weight of the Lovász-Softmax loss beside cross-entropy"),
     Flag("frozen_stages", int, "trunk stages, with the stem, that keep their weights"),
     Flag("frozen_norm", bool, "keep the statistics of the trunk's batch norms"),
     Flag("average", float, "decay of the running average of the weights; 0: none"),

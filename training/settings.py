@@ -15,6 +15,7 @@ class TrainSettings:
 
     Learning rates are the head's; the trunk's is ``trunk_rate`` times as large, the memory's
     ``memory_rate`` times. ``still`` is the share of clips that are made of one drifting picture.
+    ``lovasz`` weighs the Lovász-Softmax loss beside cross-entropy.
     ``frozen_stages`` counts trunk stages (with the stem) that keep their weights. ``precision`` is
     autocast's; weights, memory and loss are float32 in all of them.
     """
@@ -34,6 +35,7 @@ class TrainSettings:
     weight_decay: float = 0.02
     warm_up: int = 40
     class_balance: float = 0.5
+    lovasz: float = 0.0
     frozen_stages: int = 1
     frozen_norm: bool = True
     average: float = 0.995
