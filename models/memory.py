@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.layers import autocasts, exactly, resize
 
 KEY_SCALE = 10.0
-"""Normalised keys are a channel softmax times this: attention logits lie in 0..100."""
+"""The size of a normalised key, its sum or its length: attention logits lie in 0..100."""
 
 EMPTY_LOGIT = -1e4
 """What an empty slot adds to its logits: exp of it is 0, and fp16 can hold it (-inf makes NaN)."""
@@ -26,7 +26,11 @@ EMPTY_LOGIT = -1e4
 MEAN_FLOOR = 1e-6
 JUDGE_RANGE = (0.1, 0.9)
 
-KEY_NORMS = ("softmax", "none")
+FIRST_SHARE = 0.5
+"""Of what a blend holds, how much is memory's before anything is learnt."""
+
+KEY_NORMS = ("softmax", "length", "none")
+MIXINGS = ("add", "blend")
 MEMORY_VALUES = ("selected", "enhanced")
 ATTENTION_STRIDES = (1, 2, 4)
 
@@ -41,7 +45,12 @@ def _one_of(field: str, value: object, allowed: tuple[object, ...]) -> None:
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """All that paper, release and we differ in. ``stages`` None: those that the head reads."""
+    """All that paper, release and we differ in. ``stages`` None: those that the head reads.
+
+    ``key_norm``: over its channels a key is a softmax times 10 (release), or has the length 10 so
+    that attention logits are 100 times a cosine, or stays raw (paper). ``mixing``: what was
+    recalled is added (eq. 3), or blended in by a share that each channel learns.
+    """
 
     stages: tuple[int, ...] | None = None
     frames: int = 2
@@ -50,10 +59,12 @@ class MemoryOptions:
     key_norm: str = "softmax"
     memory_value: str = "selected"
     enhanced_norm: bool = True
+    mixing: str = "add"
     judge: bool = False
 
     def __post_init__(self) -> None:
         _one_of("key_norm", self.key_norm, KEY_NORMS)
+        _one_of("mixing", self.mixing, MIXINGS)
         _one_of("memory_value", self.memory_value, MEMORY_VALUES)
         _one_of("attention_stride", self.attention_stride, ATTENTION_STRIDES)
         if self.frames < 1:
@@ -127,6 +138,8 @@ class PCMA(Attends):
         self.key_conv = nn.Conv2d(self.width, self.key_width, 3, stride, 1, bias=False)
         self.key_bn = nn.BatchNorm2d(self.key_width)
         self.norm = nn.BatchNorm2d(self.width) if options.enhanced_norm else nn.Identity()
+        blends = options.mixing == "blend"
+        self.share = nn.Parameter(torch.full((self.width,), FIRST_SHARE)) if blends else None
         self.attended_width = self.width
 
     def tokens(self, height: int, width: int) -> int:
@@ -152,7 +165,7 @@ class PCMA(Attends):
         passed, sel = torch.split(feature, [feature.shape[1] - self.width, self.width], dim=1)
         key = self.encode_key(sel)
         recalled = self.norm_recalled(self.recall(key, fifo, count), feature, count)
-        mixed = add_mean_scaled(recalled, sel)
+        mixed = self.mix(mean_scaled(recalled, sel), sel)
         judge = judge_statistic(mixed)
         mixed = torch.where(self.accepts(judge, count), mixed, sel)
         value = self.encode_value(sel if self.options.memory_value == "selected" else mixed)
@@ -161,9 +174,7 @@ class PCMA(Attends):
     def encode_key(self, sel: Tensor) -> Tensor:
         """Selected channels (B, s, h, w) -> key map (B, d, h', w'), normalised over channels."""
         key = F.relu(self.key_bn(self.key_conv(sel)))
-        if self.options.key_norm == "none":
-            return key
-        return (key.float().softmax(dim=1) * KEY_SCALE).to(key.dtype)
+        return normalise_key(key.float(), self.options.key_norm).to(key.dtype)
 
     def encode_value(self, sel: Tensor) -> Tensor:
         """(B, s, h, w) -> what the memory keeps of it, (B, N, s)."""
@@ -200,6 +211,12 @@ class PCMA(Attends):
         normed[held] = F.relu(self.norm(recalled[held]))
         return normed
 
+    def mix(self, scaled: Tensor, sel: Tensor) -> Tensor:
+        """Eq. 3's sum, or a blend: memory's share of the one, the rest of the other."""
+        if self.share is None:
+            return scaled + sel
+        return sel + self.share[:, None, None] * (scaled - sel)
+
     def accepts(self, judge: Tensor, count: Tensor) -> Tensor:
         """(B, 1, 1, 1) bool: may memory have its say? Not when empty; eq. 5 where it judges."""
         accepted = count > 0
@@ -225,12 +242,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
 
 
-def add_mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
-    """Eq. 3, ``E * mean(sel) / mean(E) + sel``: per sample, means in float32."""
+def normalise_key(key: Tensor, norm: str) -> Tensor:
+    """(B, d, h, w) over its channels, as :class:`MemoryOptions` names it."""
+    if norm == "softmax":
+        return key.softmax(dim=1) * KEY_SCALE
+    if norm == "length":
+        return F.normalize(key, dim=1) * KEY_SCALE
+    return key
+
+
+def mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
+    """Eq. 3's ``E * mean(sel) / mean(E)``: per sample, means in float32."""
     of_sel = sel.float().mean(dim=(1, 2, 3), keepdim=True)
     of_recalled = recalled.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=MEAN_FLOOR)
     # The ratio may be beyond fp16 where little was recalled; the product is not.
-    return (recalled.float() * (of_sel / of_recalled)).to(sel.dtype) + sel
+    return (recalled.float() * (of_sel / of_recalled)).to(sel.dtype)
 
 
 def judge_statistic(mixed: Tensor) -> Tensor:

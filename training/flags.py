@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.memory import ATTENTION_STRIDES, KEY_NORMS, MEMORY_VALUES
+from models.memory import ATTENTION_STRIDES, KEY_NORMS, MEMORY_VALUES, MIXINGS
 from training.settings import OPTIMISERS, PRECISIONS
 
 
@@ -72,6 +72,7 @@ MEMORY_FLAGS = (
     Flag("key_norm", str, "how keys are normalised", choices=KEY_NORMS),
     Flag("memory_value", str, "what of a frame is remembered", choices=MEMORY_VALUES),
     Flag("enhanced_norm", bool, "batch norm and ReLU before eq. 3"),
+    Flag("mixing", str, "how what was recalled joins the feature", choices=MIXINGS),
     Flag("judge", bool, "eq. 5 decides whether memory has its say"),
 )
 """Every field of MemoryOptions (tested)."""

@@ -13,8 +13,9 @@ from models.memory import (
     PCMA,
     MemoryOptions,
     StageFifo,
-    add_mean_scaled,
     judge_statistic,
+    mean_scaled,
+    normalise_key,
     options,
     push,
 )
@@ -77,6 +78,55 @@ def test_follows_the_equations_at_every_fill_level(count: int) -> None:
     held = fifo(module, 1)
     ours = module(x, held, torch.tensor([count])).feature
     torch.testing.assert_close(ours, by_the_equations(module, x, held, count))
+
+
+@torch.no_grad()
+def test_keys_of_one_length_make_logits_100_cosines() -> None:
+    key = torch.rand(2, 8, 3, 5)
+    key[0, :, 1, 1] = 0  # a place that no filter answers to
+    normed = normalise_key(key, "length")
+    lengths = normed.norm(dim=1)
+    assert lengths[0, 1, 1] == 0
+    lengths[0, 1, 1] = 10
+    torch.testing.assert_close(lengths, torch.full_like(lengths, 10))
+    one, other = normed[1, :, 0, 0], normed[1, :, 2, 3]
+    cosine = F.cosine_similarity(key[1, :, 0, 0], key[1, :, 2, 3], dim=0)
+    torch.testing.assert_close(one @ other, 100 * cosine)
+
+
+@torch.no_grad()
+def test_before_anything_is_learnt_a_place_is_recalled_where_it_was_seen() -> None:
+    """By keys of one length; those of the release, nearly equal at first, recall a mean."""
+    x = torch.rand(1, 256, HEIGHT, WIDTH)
+    assert recall_error(x, "length") < 0.1
+    assert recall_error(x, "softmax") > 0.3
+
+
+def recall_error(x: Tensor, key_norm: str) -> float:
+    """The share of a map's variance that a fresh memory of that very map does not recall."""
+    module = PCMA(x.shape[1], options("default", key_norm=key_norm, frames=1)).eval()
+    module.key_bn.train()  # statistics of this very map
+    sel = x[:, -module.width :]
+    key = module.encode_key(sel)
+    held = StageFifo(memory.to_tokens(key)[:, None], module.encode_value(sel)[:, None])
+    seen = sel[:, :, ::2, ::2]
+    wrong = module.recall(key, held, torch.tensor([1])) - seen
+    return float(wrong.square().sum() / (seen - seen.mean(dim=(2, 3), keepdim=True)).square().sum())
+
+
+@torch.no_grad()
+def test_a_blend_begins_half_and_half_and_learns_a_share_a_channel() -> None:
+    module, x = make(mixing="blend", enhanced_norm=False), feature()
+    sel, held, count = x[:, -module.width :], fifo(module, 1), torch.tensor([2])
+    recalled = module.norm_recalled(module.recall(module.encode_key(sel), held, count), x, count)
+    scaled = mean_scaled(recalled, sel)
+    ours = module(x, held, count).feature[:, -module.width :]
+    torch.testing.assert_close(ours, (sel + scaled) / 2)
+    assert module.share is not None
+    module.share[0], module.share[1] = 0.0, 1.0
+    ours = module(x, held, count).feature[:, -module.width :]
+    assert torch.equal(ours[:, 0], sel[:, 0])
+    torch.testing.assert_close(ours[:, 1], scaled[:, 1])
 
 
 @torch.no_grad()
@@ -158,12 +208,11 @@ def test_the_judges_statistic_is_equation_4() -> None:
 
 def test_mean_scaling_is_per_sample_and_survives_a_zero_mean() -> None:
     recalled, sel = torch.rand(2, 4, 3, 3), torch.rand(2, 4, 3, 3)
-    together = add_mean_scaled(recalled, sel)
-    torch.testing.assert_close(together[:1], add_mean_scaled(recalled[:1], sel[:1]))
-    scaled = together - sel
+    scaled = mean_scaled(recalled, sel)
+    torch.testing.assert_close(scaled[:1], mean_scaled(recalled[:1], sel[:1]))
     torch.testing.assert_close(scaled.mean(dim=(1, 2, 3)), sel.mean(dim=(1, 2, 3)))
     for kind in (torch.float32, torch.float16):
-        assert add_mean_scaled(torch.zeros_like(sel).to(kind), sel.to(kind)).isfinite().all()
+        assert mean_scaled(torch.zeros_like(sel).to(kind), sel.to(kind)).isfinite().all()
 
 
 def test_push_puts_the_newest_first_and_forgets_the_oldest() -> None:
@@ -207,6 +256,7 @@ def test_in_half_precision_an_empty_slot_weighs_nothing() -> None:
     ("changes", "said"),
     [
         ({"key_norm": "l2"}, "key_norm"),
+        ({"mixing": "gate"}, "mixing"),
         ({"memory_value": "raw"}, "memory_value"),
         ({"attention_stride": 3}, "attention_stride"),
         ({"frames": 0}, "at least one frame"),
