@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any
 
-from models import memory
 from models.backbone import STAGE_CHANNELS, ResNet50
-from models.memory import MemoryOptions
+from models.options import MemoryOptions, memory_options
 from models.segmenter import MaResNet50, Segmenter
 
 HEADS = {
@@ -53,7 +52,7 @@ class Recipe:
         if not self.encoder.startswith("ma-"):
             return None
         changes = {k: tuple(v) if k == "stages" and v else v for k, v in self.memory.items()}
-        return memory.options(self.preset, **changes)
+        return memory_options(self.preset, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

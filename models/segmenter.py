@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from models.backbone import STAGE_CHANNELS, ResNet50
 from models.heads.base import Head
 from models.layers import resize
-from models.memory import PCMA, MemoryOptions, StageFifo, push
+from models.memory import PCMA, StageFifo, push
+from models.options import MemoryOptions
 from models.spec import StageMemory
 
 

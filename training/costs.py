@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import memory
 from models.backbone import ResNet50
 from models.build import HEADS, Recipe, build
-from models.memory import PCMA, MemoryOptions, StageFifo, attend
+from models.memory import PCMA, StageFifo, attend
+from models.options import MemoryOptions, memory_options
 
 SIZE = 640
 OUTPUT_STRIDE = 8
@@ -82,7 +82,7 @@ def trunk_maps() -> tuple[float, tuple[Tensor, ...]]:
 
 def memory_cost(frames: int, ratio: float) -> MemoryCost:
     """The cost of a full memory of ``frames`` frames over ``ratio`` of the channels."""
-    options = memory.options("release", frames=frames, ratio=ratio)
+    options = memory_options("release", frames=frames, ratio=ratio)
     assert options.stages, "the release names its stages"
     features = {stage: trunk_maps()[1][stage - 1] for stage in options.stages}
     with torch.device("meta"):

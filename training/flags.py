@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.memory import ATTENTION_STRIDES, KEY_NORMS, MEMORY_VALUES, MIXINGS
+from models.options import ATTENTION_STRIDES, KEY_NORMS, MEMORY_VALUES, MIXINGS
 from training.settings import OPTIMISERS, PRECISIONS
 
 

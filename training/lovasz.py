@@ -20,7 +20,7 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     known = (labels != VOID).flatten()
     truth = labels.flatten()[known].long()
     shares = logits.float().softmax(dim=1).movedim(1, -1).flatten(0, 2)[known]
-    present = truth.unique()
+    present = torch.unique(truth)
     if not len(present):
         return shares.sum()
     return torch.stack([_of_class(shares[:, c], truth == c) for c in present]).mean()

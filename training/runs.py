@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from models.memory import MemoryOptions, options
+from models.options import MemoryOptions, memory_options
 from training.datasets import DataError
 
 Memory = Literal["with", "off"]
@@ -50,7 +50,7 @@ class Run(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def memory(self) -> MemoryOptions:
-        return options("default", **self.options)
+        return memory_options("default", **self.options)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from models.build import Recipe, parse_name
-from models.memory import PRESETS
+from models.options import PRESETS
 from training.datasets import FINDERS, SPLITS, open_dataset
 from training.flags import MEMORY_FLAGS, SETTINGS_FLAGS, add_flags, changes
 from training.running import RunOptions, run

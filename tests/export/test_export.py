@@ -135,6 +135,12 @@ def test_an_artefact_is_a_source_of_other_sizes_and_precisions(
         ("resnet50", "default", {}, 0),
         ("ma-resnet50_vd", "release", {}, 1),
         ("ma-resnet50", "paper", {"stages": [4]}, None),
+        (
+            "ma-resnet50",
+            "default",
+            {"key_norm": "length", "mixing": "blend", "enhanced_norm": False},
+            2,
+        ),
     ],
 )
 def test_every_kind_of_network_can_be_exported(

@@ -11,21 +11,20 @@ from models import memory
 from models.memory import (
     EMPTY_LOGIT,
     PCMA,
-    MemoryOptions,
     StageFifo,
     judge_statistic,
     mean_scaled,
     normalise_key,
-    options,
     push,
 )
+from models.options import MemoryOptions, memory_options
 
 CHANNELS, HEIGHT, WIDTH = 16, 6, 10
 
 
 def make(channels: int = CHANNELS, **changes: object) -> PCMA:
     torch.manual_seed(0)
-    module = PCMA(channels, options("default", **changes)).eval()
+    module = PCMA(channels, memory_options("default", **changes)).eval()
     for norm in (module.key_bn, module.norm):
         if isinstance(norm, torch.nn.BatchNorm2d):
             assert norm.running_mean is not None and norm.running_var is not None
@@ -104,7 +103,7 @@ def test_before_anything_is_learnt_a_place_is_recalled_where_it_was_seen() -> No
 
 def recall_error(x: Tensor, key_norm: str) -> float:
     """The share of a map's variance that a fresh memory of that very map does not recall."""
-    module = PCMA(x.shape[1], options("default", key_norm=key_norm, frames=1)).eval()
+    module = PCMA(x.shape[1], memory_options("default", key_norm=key_norm, frames=1)).eval()
     module.key_bn.train()  # statistics of this very map
     sel = x[:, -module.width :]
     key = module.encode_key(sel)
@@ -265,17 +264,17 @@ def test_in_half_precision_an_empty_slot_weighs_nothing() -> None:
 )
 def test_a_wrong_option_is_named(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        options("default", **changes)
+        memory_options("default", **changes)
 
 
 def test_presets_are_the_tables_columns() -> None:
-    assert options("release") == MemoryOptions(stages=(1, 2, 3), frames=1)
-    paper = options("paper")
+    assert memory_options("release") == MemoryOptions(stages=(1, 2, 3), frames=1)
+    paper = memory_options("paper")
     assert (paper.judge, paper.key_norm, paper.enhanced_norm) == (True, "none", False)
     assert (paper.stages, paper.memory_value, paper.frames) == ((1, 2, 3, 4), "enhanced", 2)
     with pytest.raises(ValueError, match="default, paper, release"):
-        options("papers")
-    assert memory.MemoryOptions().selected(256) == 64
+        memory_options("papers")
+    assert MemoryOptions().selected(256) == 64
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

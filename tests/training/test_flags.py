@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from models.memory import MemoryOptions
+from models.options import MemoryOptions
 from training.flags import MEMORY_FLAGS, SETTINGS_FLAGS, add_flags, changes
 from training.settings import TrainSettings
 

@@ -141,6 +141,17 @@ def test_an_instant_without_labels_teaches_nothing() -> None:
     assert torch.equal(classifier(learner), before)
 
 
+def test_lovasz_is_added_to_cross_entropy() -> None:
+    losses = {}
+    for weight in (0.0, 1.0, 2.0):
+        torch.manual_seed(1)
+        step = make_step(True, True)
+        learner = small(lovasz=weight)
+        losses[weight] = float(learner.learn(step, learner.blank())[0].loss)
+    assert losses[1.0] - losses[0.0] > 0.5  # nothing is learnt yet: nearly every IoU is low
+    assert losses[2.0] - losses[1.0] == pytest.approx(losses[1.0] - losses[0.0], rel=1e-3)
+
+
 def test_each_part_learns_at_its_own_rate() -> None:
     learner = small(frozen_stages=1, rate=0.1, trunk_rate=0.5, memory_rate=2.0)
     taught_twice(learner)
