@@ -20,14 +20,14 @@ from rich.progress import track
 
 from models.spec import ClassLabel
 from server.errors import MastreamError
-from training import pictures
-from training.changes import Extremes, compare
-from training.datasets import FINDERS, SPLITS, Dataset, open_dataset
-from training.labels import DataError
-from training.passes import Mode, Shot, run
-from training.report import Report, summarise, table
-from training.steppers import RUNTIMES, Stepper, open_model
-from training.tally import Tally, add
+from training.data.datasets import FINDERS, SPLITS, Dataset, open_dataset
+from training.data.labels import DataError
+from training.scoring import pictures
+from training.scoring.changes import Extremes, compare
+from training.scoring.passes import Mode, Shot, run
+from training.scoring.report import Report, summarise, table
+from training.scoring.steppers import RUNTIMES, Stepper, open_model
+from training.scoring.tally import Tally, add
 
 
 def evaluate(

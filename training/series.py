@@ -1,13 +1,13 @@
 """The experiments behind the README's tables, one after another: what does memory change?
 
 ``python -m training.series --data CAMVID --start CHECKPOINT --out RUNS`` trains every row of
-training/experiments.py for every seed and writes one JSON file a run into RUNS, which
+training/experiments/rows.py for every seed and writes one JSON file a run into RUNS, which
 ``training.tables`` reads. A run whose file is there is left out: a killed series goes on where it
 was, and two processes with different ``--only`` share the work.
 
 On a CPU a series shares one frozen trunk, that of CHECKPOINT (a ``.pt``): its maps of every
-augmented picture are computed once (training/memo.py), head and memory learn on them. ``--whole``
-trains the trunk too, from ImageNet weights (CHECKPOINT a ``.safetensors``): for a GPU.
+augmented picture are computed once (experiments/memo.py), head and memory learn on them.
+``--whole`` trains the trunk too, from ImageNet weights (CHECKPOINT a ``.safetensors``): for a GPU.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from export.files import write_whole
 from models import checkpoint
 from models.segmenter import Segmenter
 from server.errors import MastreamError
-from training import beginning, evaluate, frozen, running
-from training.datasets import Dataset, open_dataset
-from training.experiments import EXPERIMENTS, Experiment
-from training.learner import Learner
-from training.memo import memoise
-from training.passes import Mode, run
-from training.report import Score as Scored
-from training.report import score
-from training.runs import Memory, Run, Score
+from training import evaluate
+from training.data.datasets import Dataset, open_dataset
+from training.experiments import frozen
+from training.experiments.memo import memoise
+from training.experiments.rows import EXPERIMENTS, Experiment
+from training.experiments.runs import Memory, Run, Score
+from training.learning import beginning, running
+from training.learning.learner import Learner
+from training.scoring.passes import Mode, run
+from training.scoring.report import Score as Scored
+from training.scoring.report import score
+from training.scoring.steppers import NetworkStepper
 from training.settings import TrainSettings, recipe_settings
-from training.steppers import NetworkStepper
 
 SPLITS = ("test", "val")
 SERIES = {False: "frozen", True: "whole"}

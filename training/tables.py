@@ -1,7 +1,7 @@
 """The paper's tables, from our own modules and runs: ``python -m training.tables``.
 
 Table 4 is counted from the modules themselves. Tables 1, 2 (over T) and 3 (over r) are filled from
-the results of our runs, one JSON file each (``training/runs.py``), beside the paper's figures where
+the results of our runs, one JSON file each (experiments/runs.py), beside the paper's figures where
 they are known to us.
 """
 
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import costs
-from training.datasets import DataError
-from training.runs import Average, Trial, read_runs, trials
-from training.sheet import UNKNOWN, Sheet, in_markdown, on_screen
+from training.data.datasets import DataError
+from training.experiments import costs
+from training.experiments.runs import Average, Trial, read_runs, trials
+from training.experiments.sheet import UNKNOWN, Sheet, in_markdown, on_screen
 
 RESULTS = Path(__file__).parent / "results"
 

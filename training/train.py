@@ -14,11 +14,11 @@ import torch
 
 from models.build import Recipe, parse_name
 from models.options import PRESETS
-from training.datasets import FINDERS, SPLITS, open_dataset
+from training.data.datasets import FINDERS, SPLITS, open_dataset
 from training.flags import MEMORY_FLAGS, SETTINGS_FLAGS, add_flags, changes
-from training.running import RunOptions, run
+from training.learning.running import RunOptions, run
+from training.learning.validation import ValidationOptions
 from training.settings import FREEZES, RECIPES, TrainSettings, recipe_settings
-from training.validation import ValidationOptions
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -14,10 +14,10 @@ from models import checkpoint
 from models.build import Recipe, build
 from models.classes import CAMVID_CLASSES
 from training import evaluate
-from training.datasets import open_dataset
-from training.labels import DataError
-from training.passes import Mode, run
-from training.steppers import FakeStepper
+from training.data.datasets import open_dataset
+from training.data.labels import DataError
+from training.scoring.passes import Mode, run
+from training.scoring.steppers import FakeStepper
 
 PERSON = 61
 

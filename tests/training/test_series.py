@@ -12,9 +12,9 @@ import torch
 from models import checkpoint
 from models.build import Recipe, build
 from training import series
-from training.datasets import open_dataset
-from training.experiments import Experiment
-from training.runs import read_runs
+from training.data.datasets import open_dataset
+from training.experiments.rows import Experiment
+from training.experiments.runs import read_runs
 from training.series import Series
 from training.settings import TrainSettings
 

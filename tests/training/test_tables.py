@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from models.build import HEADS
-from training import costs, tables
-from training.datasets import DataError
-from training.runs import Average, read_runs, trials
-from training.sheet import Sheet, in_markdown
+from training import tables
+from training.data.datasets import DataError
+from training.experiments import costs
+from training.experiments.runs import Average, read_runs, trials
+from training.experiments.sheet import Sheet, in_markdown
 
 # Table 4 by its closed form, to two places: T, then r = 0.125, 0.25, 0.5.
 TABLE_4 = {

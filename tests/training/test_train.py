@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from training import train
-from training.running import RunOptions
+from training.learning.running import RunOptions
+from training.learning.validation import ValidationOptions
 from training.settings import RECIPES
-from training.validation import ValidationOptions
 
 NEEDED = ("--data", "data", "--out", "out")
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.augment import AugmentOptions, apply, draw
-from training.batches import plan_epoch, steps
-from training.datasets import (
+from training.data.augment import AugmentOptions, apply, draw
+from training.data.batches import plan_epoch, steps
+from training.data.datasets import (
     VOID,
     Clip,
     DataError,
@@ -24,7 +24,7 @@ from training.datasets import (
     read_label,
     split_clips,
 )
-from training.metrics import accuracy, confusion, iou, mean_iou
+from training.scoring.metrics import accuracy, confusion, iou, mean_iou
 from training.settings import TrainSettings, learning_rate, recipe_settings
 
 

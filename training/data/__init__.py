@@ -1,0 +1,1 @@
+"""Datasets and what is drawn from them: clips, augmentation, batches."""

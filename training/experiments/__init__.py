@@ -1,0 +1,1 @@
+"""Series of runs, and the paper's tables filled from them."""

@@ -1,0 +1,61 @@
+"""Runs that share one frozen trunk: only head and memory learn, on maps computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import checkpoint
+from models.build import Recipe, build
+from models.segmenter import Segmenter
+from training.data.augment import AugmentOptions
+from training.data.batches import Window, plan_epoch
+from training.data.datasets import Clip
+from training.data.loading import make_batch
+from training.learning.learner import Learner
+from training.learning.lesson import Lesson
+from training.learning.running import teach
+from training.settings import TrainSettings
+
+DRAWS = 6
+"""Augmentations of every piece of a clip: so many that maps of all of them fit a disk."""
+
+
+def plan(clips: Sequence[Clip], settings: TrainSettings) -> list[Window]:
+    """Every window of DRAWS epochs: the same ones, with the same augmentation, for all runs."""
+    length, stride = settings.clip_length, settings.memory_stride
+    epochs = (plan_epoch(clips, length, stride, 1, 0, epoch) for epoch in range(DRAWS))
+    return [window for batch in chain.from_iterable(epochs) for window in batch]
+
+
+def deal(windows: Sequence[Window], settings: TrainSettings) -> Iterator[list[Window]]:
+    """Full batches without end, in the seed's own order."""
+    batch = settings.batch
+    for lap in count():
+        order = np.random.default_rng((settings.seed, lap)).permutation(len(windows))
+        for start in range(0, len(order) - batch + 1, batch):
+            yield [windows[i] for i in order[start : start + batch]]
+
+
+def begin(recipe: Recipe, start: Path, seed: int) -> Segmenter:
+    """``start``'s trunk and, where it has the same one, its head; all else fresh, by ``seed``."""
+    torch.manual_seed(seed)
+    network = build(recipe)
+    given, theirs, _ = checkpoint.load(start)
+    network.encoder.trunk.load_state_dict(given.encoder.trunk.state_dict())
+    if theirs.head == recipe.head:
+        network.head.load_state_dict(given.head.state_dict())
+    return network
+
+
+def train(learner: Learner, clips: Sequence[Clip]) -> Iterator[Lesson]:
+    """Teach head and memory of a learner whose network's trunk is a memo."""
+    settings = learner.settings
+    augment = AugmentOptions(settings.crop, settings.scale, still=settings.still)
+    dealt = deal(plan(clips, settings), settings)
+    for windows in islice(dealt, settings.iterations // settings.clip_length):
+        yield teach(learner, make_batch(windows, augment, pinned=False))

@@ -1,0 +1,1 @@
+"""A training run: what learns, what is kept, what is shown."""

@@ -1,0 +1,151 @@
+"""A run from its settings to its last checkpoint: :func:`run`.
+
+On CPU it is a pure function of recipe, settings, data and start: killed at any moment and called
+again with the same, it goes on from its last checkpoint to the same result, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.build import Recipe
+from training.data.augment import AugmentOptions
+from training.data.batches import plan_run
+from training.data.datasets import Clip, Dataset
+from training.data.loading import Batch, load
+from training.learning.beginning import balance, begin, device_name, open_device
+from training.learning.keeping import Best, Keeper, versions
+from training.learning.learner import Learner
+from training.learning.lesson import Lesson, lesson
+from training.learning.progress import Bar, Board
+from training.learning.validation import ValidationOptions, Validator, validator
+from training.settings import TrainSettings
+
+WORKERS = {"cpu": 0, "cuda": 4}
+"""Threads that make batches ready, by type of device: a CPU has better things to do."""
+
+
+class TrainingError(ValueError):
+    """A run that cannot go on; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is carried out; the weights it ends with on CPU do not depend on it.
+
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``every`` are iterations between two
+    checkpoints; ``workers`` are threads that make batches ready, None: as the device wants.
+    """
+
+    device: str = "auto"
+    every: int = 100
+    workers: int | None = None
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+
+
+def run(
+    recipe: Recipe,
+    settings: TrainSettings,
+    dataset: Dataset,
+    start: Path | None,
+    out: Path,
+    options: RunOptions | None = None,
+) -> Path:
+    """Train to the end, from ``out/last.pt`` where it is; returns that file's path.
+
+    ``out`` gets ``last.pt``, ``best.pt`` where it validates, and TensorBoard's ``events``. Raises
+    DataError, CheckpointError, TrainingError, ValueError for a device that is not here.
+    """
+    options = options or RunOptions()
+    device = open_device(options.device)
+    clips = dataset.clips("train")
+    look = validator(options.validation, dataset)
+    torch.manual_seed(settings.seed)
+    learner = Learner(begin(recipe, start), settings, balance(clips, recipe, settings), device)
+    keeper = Keeper(out, recipe, settings, origin(dataset, options, device))
+    best = keeper.resume(learner)
+    with closing(train(learner, clips, options.workers)) as lessons:
+        _keep_all(learner, lessons, keeper, best, look, options)
+    return keeper.last
+
+
+def _keep_all(
+    learner: Learner,
+    lessons: Iterable[Lesson],
+    keeper: Keeper,
+    best: Best,
+    look: Validator | None,
+    options: RunOptions,
+) -> None:
+    """Show every lesson, validate and write checkpoints where they are due."""
+    settings, start = learner.settings, learner.iteration
+    with Bar(settings.iterations, start) as bar, Board(keeper.folder / "events", start) as board:
+        for taught in lessons:
+            bar.show(taught)
+            board.show(taught, settings)
+            ends = taught.iteration >= settings.iterations
+            if look and (ends or taught.passes(options.validation.every)):
+                found = Best(look(learner.averaged()), taught.iteration)
+                bar.tell(f"iteration {found.iteration} mIoU {100 * found.miou:.2f} %")
+                board.write(found.iteration, {"validation/miou": found.miou})
+                best = keeper.keep_better(learner, found, best)
+            if ends or taught.passes(options.every):
+                board.flush()
+                keeper.keep_last(learner, best)
+
+
+def origin(dataset: Dataset, options: RunOptions, device: torch.device) -> dict[str, Any]:
+    """What a checkpoint keeps of where it comes from, beside recipe and settings."""
+    return {
+        "dataset": dataset.name,
+        "options": asdict(options),
+        "device": device_name(device),
+        "versions": versions(),
+    }
+
+
+def train(learner: Learner, clips: Sequence[Clip], workers: int | None = None) -> Generator[Lesson]:
+    """Go on from the learner's iteration to the last, one batch of clips after the other.
+
+    Only between batches of clips is a state complete: memory lives within one.
+    """
+    settings, on = learner.settings, learner.device.type
+    length = settings.clip_length
+    batches = islice(
+        plan_run(clips, settings), learner.iteration // length, -(-settings.iterations // length)
+    )
+    augment = AugmentOptions(settings.crop, settings.scale, still=settings.still)
+    threads = WORKERS[on] if workers is None else workers
+    with closing(load(batches, augment, threads, pinned=on == "cuda")) as loaded:
+        for batch in loaded:
+            yield teach(learner, batch)
+
+
+def teach(learner: Learner, batch: Batch) -> Lesson:
+    """One batch of clips, memory handed on from instant to instant.
+
+    What a layer draws is a function of seed and iteration too. Raises TrainingError where the
+    loss is no number.
+    """
+    start, memory, instants = learner.iteration, learner.blank(), []
+    drawn = np.random.SeedSequence((learner.settings.seed, start)).generate_state(1)
+    torch.manual_seed(int(drawn[0]))
+    for step in batch:
+        learned, memory = learner.learn(step.to(learner.device), memory)
+        instants.append(learned)
+    taught = lesson(start, instants)
+    if not math.isfinite(taught.loss):
+        raise TrainingError(
+            f"the loss is {taught.loss} at iteration {taught.iteration}: "
+            "a lower --rate, a longer --warm-up or --precision fp32 may help"
+        )
+    return taught

@@ -1,0 +1,1 @@
+"""What a mask is worth: passes with and without memory, tallies, reports, pictures."""
