@@ -19,6 +19,7 @@ from server.errors import MastreamError, NoCapacity
 from server.fleet import Fleet
 from server.jobs import Jobs
 from server.metrics import Metrics
+from server.plans import PlanStatus
 from server.records import VideoState
 from server.serving import Serving
 from server.settings import Settings
@@ -26,6 +27,7 @@ from server.sources import open_hardware
 from server.sources.hardware import Hardware
 from server.sources.pool import PicturePool
 from server.store import Store, sqlite_url
+from server.upgrade import Upgrade, Workshop
 from server.web import problems, videos
 from server.web.conversation import House
 from server.web.health import health_router
@@ -50,14 +52,19 @@ DRAIN_SHARE = 0.75
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, make: Callable[[], Engine] | None = None) -> FastAPI:
-    """The application; ``make`` stands in for the engine that the settings name.
+def create_app(
+    settings: Settings,
+    make: Callable[[], Engine] | None = None,
+    workshop: Workshop | None = None,
+) -> FastAPI:
+    """The application; ``make`` stands in for the engine that the settings name, ``workshop`` for
+    what TensorRT plans are made with.
 
     It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
     work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
     """
     makers = [make] if make else [partial(make_engine, e) for e in each_device(settings.engine)]
-    service = Service(settings, makers)
+    service = Service(settings, makers, workshop)
     app = FastAPI(
         title="mastream",
         version=VERSION,
@@ -70,7 +77,7 @@ def create_app(settings: Settings, make: Callable[[], Engine] | None = None) -> 
     problems.install(app)
     once_loaded = [Depends(_provide_jobs)]
     app.include_router(health_router(service.reasons, service.metrics))
-    app.include_router(models_router(service.worker), dependencies=once_loaded)
+    app.include_router(models_router(service.worker, service.plan), dependencies=once_loaded)
     app.include_router(videos.router, dependencies=once_loaded)
     app.include_router(stream_router(service.streams))
     return app
@@ -98,7 +105,12 @@ class Service:
     is loaded; the task that loads it; and whether the service is about to stop.
     """
 
-    def __init__(self, settings: Settings, makers: Sequence[Callable[[], Engine]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        makers: Sequence[Callable[[], Engine]],
+        workshop: Workshop | None = None,
+    ) -> None:
         """Each of ``makers`` makes one engine; all after the first are for further GPUs."""
         self.settings = settings
         self.metrics = Metrics()
@@ -113,6 +125,8 @@ class Service:
             for make in makers
         ]
         self.worker: Serving = Fleet(workers, max_sessions=most) if len(workers) > 1 else workers[0]
+        self._upgrade = Upgrade(self.worker, settings.engine, workshop)
+        self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
         self.streams = Streams(
             House(self.worker, self.pool, self.metrics, settings.streams, lambda: self._hardware)
@@ -129,6 +143,10 @@ class Service:
         self.check_loaded()
         assert self._jobs, "the model was loaded without the queue"
         return self._jobs
+
+    def plan(self) -> PlanStatus:
+        """How far the service is on its way to a TensorRT plan."""
+        return self._upgrade.status
 
     def check_loaded(self) -> None:
         """Raises NoCapacity until the model is loaded."""
@@ -166,12 +184,15 @@ class Service:
         self.draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SHARE * self.settings.drain_seconds):
-                await asyncio.gather(self.streams.drain(), self._put_jobs_back())
+                await asyncio.gather(
+                    self.streams.drain(), self._put_jobs_back(), self._upgrade.stop()
+                )
 
     async def end(self) -> None:
         """Stop and free everything. Twice is harmless."""
         if self._loading:
             self._loading.cancel()
+        await self._upgrade.stop()
         if self._jobs:
             await self._jobs.stop()
         await self.worker.stop(STOP_SECONDS)
@@ -197,6 +218,7 @@ class Service:
         )
         await jobs.start()
         self._jobs = jobs
+        self._upgrade.begin()
 
     def _open_store(self) -> Store:
         self.settings.folder.mkdir(parents=True, exist_ok=True)

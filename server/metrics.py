@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from server.engine_thread import Built
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
+from server.plans import PlanStatus
 from server.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -84,6 +85,8 @@ class Metrics:
         )
         self._engines = _Engines()
         registry.register(self._engines)
+        self._plan = _Plan()
+        registry.register(self._plan)
         self._rejected = Counter(
             "mastream_rejected", "Requests turned away", ["reason"], registry=registry
         )
@@ -147,6 +150,10 @@ class Metrics:
         """Tell what runs the model and what could not, at every scrape; None: nothing does."""
         self._engines.watched.append(engine)
 
+    def watch_plan(self, status: Callable[[], PlanStatus]) -> None:
+        """Tell how far the service is on its way to a TensorRT plan, at every scrape."""
+        self._plan.status = status
+
     def render(self) -> bytes:
         """The exposition text; its content type is CONTENT_TYPE."""
         return generate_latest(self._registry)
@@ -195,6 +202,30 @@ class _Engines(Collector):
         for labels, count in _counted(_parted(reason) for b in serving for reason in b.passed_over):
             passed_over.add_metric(labels, count)
         yield from (info, passed_over)
+
+
+class _Plan(Collector):
+    """The TensorRT plan that the engines go over to, by its stage; the reason where there will be
+    none."""
+
+    def __init__(self) -> None:
+        self.status: Callable[[], PlanStatus] | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self.status is None:
+            return
+        status = self.status()
+        stage = GaugeMetricFamily(
+            "mastream_plan_info",
+            "The TensorRT plan's stage, and why there will be none",
+            labels=["stage", "reason"],
+        )
+        given_up = status.stage in ("off", "failed")
+        stage.add_metric((status.stage, status.detail if given_up else ""), 1)
+        percent = GaugeMetricFamily(
+            "mastream_plan_build_percent", "How much of the plan is built", value=status.percent
+        )
+        yield from (stage, percent)
 
 
 def _counted(labels: Iterable[tuple[str, ...]]) -> Iterable[tuple[tuple[str, ...], int]]:

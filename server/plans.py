@@ -14,8 +14,10 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Literal
 
 from models.plan import (
     BatchRange,
@@ -25,6 +27,7 @@ from models.plan import (
     PlanError,
     digest,
 )
+from models.spec import ModelSpec
 
 LIMIT_SECONDS = 3600.0
 """A build takes minutes; one that takes this long hangs."""
@@ -34,6 +37,9 @@ GRACE_SECONDS = 10.0
 
 LONGEST_LINE = 4096
 """Bytes of a line that are looked at; TensorRT's own log may hold longer ones."""
+
+OWN_PRECISIONS = ("int8", "fp8")
+"""Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +66,84 @@ class Failed:
 
 PlanState = Building | Ready | Failed
 
+PlanStage = Literal["off", "looking", "building", "loading", "serving", "failed"]
 
-def find_plan(
-    folder: Path, model: Path, here: Machine, precision: str, max_batch: int
-) -> Path | None:
-    """A plan in ``folder`` of this very file that fits here and takes 1 to ``max_batch`` streams.
 
-    Reads the whole file: not for the event loop. Raises OSError where it cannot be read.
+@dataclass(frozen=True, slots=True)
+class PlanStatus:
+    """How far a service is on its way to a plan, as it tells it.
+
+    ``percent`` is of the build. ``detail`` is why there is none (off, failed), what the build is
+    at, or the plan's file name.
     """
-    source = digest(model.read_bytes())
-    for beside in sorted(folder.glob("*.plan.json")):
+
+    stage: PlanStage
+    percent: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWish:
+    """The plan that is wanted: of the file ``model``, which says ``spec`` of itself, kept in
+    ``folder``, for 1 to ``max_batch`` streams a step on the GPU that CUDA numbers ``device``."""
+
+    model: Path
+    spec: ModelSpec
+    folder: Path
+    precision: str
+    max_batch: int
+    device: int
+
+    def is_met_by(self, described: PlanDescription, source: str, here: Machine) -> bool:
+        """Whether a plan that was built from and for this will do; ``source`` is the digest of
+        the model's file."""
+        key = described.key
+        return (
+            (key.source, key.columns) == (source, False)
+            and key.precision in (self.precision, *OWN_PRECISIONS)
+            and key.batch.min == 1
+            and key.batch.max >= self.max_batch
+            and key.misfit(here) is None
+            and is_same_model(self.spec, described.spec)
+        )
+
+
+def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
+    """Whether both say the same of themselves, trained weights included, but for the precision
+    they compute in and how they are stored."""
+    return replace(other, precision=one.precision, weights=one.weights) == one
+
+
+def find_plan(wish: PlanWish, here: Machine) -> Path | None:
+    """A plan in the wish's folder that meets it and fits here.
+
+    Reads the whole model: not for the event loop. Raises OSError where it cannot be read.
+    """
+    source = digest(wish.model.read_bytes())
+    for beside in sorted(wish.folder.glob("*.plan.json")):
         plan = beside.with_suffix("")
         with suppress(PlanError, OSError, UnicodeDecodeError):
-            key = PlanDescription.from_json(beside.read_text()).key
-            wanted = (key.source, key.precision, key.columns) == (source, precision, False)
-            takes = key.batch.min == 1 and key.batch.max >= max_batch
-            if wanted and takes and key.misfit(here) is None and plan.is_file():
+            described = PlanDescription.from_json(beside.read_text())
+            if wish.is_met_by(described, source, here) and plan.is_file():
                 return plan
     return None
 
 
-def build_command(model: Path, folder: Path, precision: str, max_batch: int) -> list[str]:
-    """What builds a plan of ``model`` into ``folder``, tuned for half the largest batch."""
-    batch = BatchRange(1, max(1, max_batch // 2), max_batch)
-    asked = ["--precision", precision, "--batch", str(batch)]
-    return [sys.executable, "-m", "export.to_trt", str(model), "-o", str(folder), *asked]
+def check_folder(folder: Path) -> None:
+    """Raises OSError where a plan could not be kept: better before a build than after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
+
+
+def build_command(wish: PlanWish) -> list[str]:
+    """What builds the plan that is wished for, tuned for half the largest batch."""
+    batch = BatchRange(1, max(1, wish.max_batch // 2), wish.max_batch)
+    asked = ["--precision", wish.precision, "--batch", str(batch), "--device", str(wish.device)]
+    return [
+        *(sys.executable, "-m", "export.to_trt", str(wish.model), "-o", str(wish.folder)),
+        *asked,
+    ]
 
 
 class PlanBuild:

@@ -10,7 +10,7 @@ from server.engine_thread import Built
 from server.frame import Frame, ResetCause
 from server.session import Session
 from server.sinks.base import Sink
-from server.worker import WorkerState
+from server.worker import Worker, WorkerState
 
 
 class Serving(Protocol):
@@ -27,6 +27,9 @@ class Serving(Protocol):
 
     @property
     def engines(self) -> tuple[Built, ...]: ...
+
+    @property
+    def workers(self) -> tuple[Worker, ...]: ...
 
     def last_step_age(self, now: float) -> float: ...
 

@@ -17,6 +17,8 @@ LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
 
+PlanPrecision = Literal["fp16", "fp32", "off"]
+
 
 class EngineSettings(BaseModel):
     """Which engine runs the model, and how wide."""
@@ -38,6 +40,12 @@ class EngineSettings(BaseModel):
     )
     cache: Path | None = Field(
         None, description="folder of built TensorRT engines; beside the model where absent"
+    )
+    plan: PlanPrecision = Field(
+        "fp16",
+        description="of the TensorRT plan that onnx_rt with provider auto goes over to while it "
+        "serves; it is built where there is none. A quantised (Q/DQ) model keeps its own. off: "
+        "none is looked for",
     )
     max_batch: PositiveInt = Field(4, description="streams in one step")
     threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")

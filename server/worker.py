@@ -94,6 +94,11 @@ class Worker:
         return (self._built,)
 
     @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Itself: see Fleet."""
+        return (self,)
+
+    @property
     def sessions(self) -> int:
         """How many are open."""
         return len(self._scheduler)

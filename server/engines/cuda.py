@@ -87,14 +87,9 @@ class CudaDevice(Device):
 
     def __init__(self, ordinal: int = 0, runtime: Any = None) -> None:
         self._cuda = runtime or load_runtime()
-        count = count_devices(self._cuda)
-        if ordinal >= count:
-            raise NotFound(f"there is no GPU {ordinal}; CUDA sees {count} here, counted from 0")
         self.ordinal = ordinal
+        self.name, self.capability = describe_device(ordinal, self._cuda)
         self.activate()
-        properties = self._call("cudaGetDeviceProperties", ordinal)
-        self.name = properties.name.decode()
-        self.capability = f"{properties.major}.{properties.minor}"
         self._stream = self._call("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking)
         self.stream = int(self._stream)
         self._allocated: set[int] = set()
@@ -166,12 +161,7 @@ class CudaDevice(Device):
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call the runtime and return the one value it gives, if it gives one."""
-        code, *values = getattr(self._cuda, name)(*arguments)
-        if int(code) == SUCCESS:
-            return values[0] if values else None
-        if int(code) == OUT_OF_MEMORY:
-            raise EngineFault(f"the memory of GPU {self.ordinal} is full ({name})")
-        raise EngineDead(f"GPU {self.ordinal} failed: {name} says {code.name}")
+        return _value(self.ordinal, name, getattr(self._cuda, name)(*arguments))
 
 
 @contextmanager
@@ -201,3 +191,39 @@ def count_devices(runtime: Any = None) -> int:
         why = "" if int(code) == SUCCESS else f" ({code.name})"
         raise NotFound(f"CUDA finds no GPU here{why}: it needs NVIDIA's driver and to be visible")
     return int(count)
+
+
+def check_device(ordinal: int, runtime: Any = None) -> None:
+    """Raises NotFound where CUDA sees no GPU of this number."""
+    count = count_devices(runtime)
+    if ordinal >= count:
+        raise NotFound(f"there is no GPU {ordinal}; CUDA sees {count} here, counted from 0")
+
+
+def describe_device(ordinal: int, runtime: Any = None) -> tuple[str, str]:
+    """A GPU's name and its compute capability, such as ``9.0``; nothing is made on it.
+
+    Raises as :class:`CudaDevice` does.
+    """
+    cuda = runtime or load_runtime()
+    check_device(ordinal, cuda)
+    told = cuda.cudaGetDeviceProperties(ordinal)
+    properties = _value(ordinal, "cudaGetDeviceProperties", told)
+    return properties.name.decode(), f"{properties.major}.{properties.minor}"
+
+
+def use_device(ordinal: int, runtime: Any = None) -> None:
+    """Make it the calling thread's device. Raises as :class:`CudaDevice` does."""
+    cuda = runtime or load_runtime()
+    check_device(ordinal, cuda)
+    _value(ordinal, "cudaSetDevice", cuda.cudaSetDevice(ordinal))
+
+
+def _value(ordinal: int, name: str, answer: tuple[Any, ...]) -> Any:
+    """The one value that a call of the runtime gave, if it gave one."""
+    code, *values = answer
+    if int(code) == SUCCESS:
+        return values[0] if values else None
+    if int(code) == OUT_OF_MEMORY:
+        raise EngineFault(f"the memory of GPU {ordinal} is full ({name})")
+    raise EngineDead(f"GPU {ordinal} failed: {name} says {code.name}")

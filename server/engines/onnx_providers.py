@@ -1,4 +1,8 @@
-"""ONNX Runtime's engine by the provider that runs it: TensorRT before CUDA before the CPU."""
+"""ONNX Runtime's engine by the provider that runs it: one on a GPU before the CPU.
+
+Where the service goes over to a TensorRT plan later (EngineSettings.plan), CUDA comes first: ONNX
+Runtime's own TensorRT provider would build for minutes before it serves.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,13 @@ class OnnxProviders:
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Engine:
-        return first_that_works(
-            settings,
-            [("tensorrt", partial(_on_tensorrt, settings)), ("cuda", partial(_on_cuda, settings))],
-            partial(OnnxEngine.from_settings, settings),
-        )
+        on_gpu = [
+            ("tensorrt", partial(_on_tensorrt, settings)),
+            ("cuda", partial(_on_cuda, settings)),
+        ]
+        if settings.plan != "off":
+            on_gpu.reverse()
+        return first_that_works(settings, on_gpu, partial(OnnxEngine.from_settings, settings))
 
 
 def _on_tensorrt(settings: EngineSettings) -> Engine:

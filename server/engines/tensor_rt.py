@@ -13,7 +13,7 @@ from typing import Any, Self
 from models.plan import Machine, PlanDescription, PlanError, description_path
 from models.spec import ModelSpec
 from server.engines.buffers import Buffers
-from server.engines.cuda import CudaDevice, Device, Launch, closed_on_error
+from server.engines.cuda import CudaDevice, Device, Launch, closed_on_error, describe_device
 from server.engines.device_engine import DeviceEngine, Program
 from server.engines.host_memory import memory_type, tensor_shapes
 from server.errors import BadInput, EngineFault, NotFound
@@ -128,6 +128,15 @@ def load_tensorrt() -> Any:
     except ImportError as error:
         raise NotFound(f"TensorRT needs pip install 'mastream[gpu]' ({error})") from error
     return tensorrt
+
+
+def this_machine(ordinal: int = 0) -> Machine:
+    """What a plan for the GPU that CUDA numbers ``ordinal`` is bound to here.
+
+    Raises NotFound where TensorRT is not installed or there is no such GPU.
+    """
+    version = load_tensorrt().__version__
+    return Machine(*describe_device(ordinal), version)
 
 
 def read_description(plan: Path) -> PlanDescription:

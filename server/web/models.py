@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from models.spec import ModelSpec
 from server.errors import NotFound
+from server.plans import PlanStage, PlanStatus
 from server.serving import Serving
 from server.web.problems import PROBLEMS
 
@@ -16,9 +19,24 @@ class ServedEngine(BaseModel):
 
     provider: str = Field(description="what really runs it, such as CPUExecutionProvider")
     device: str = Field(description="cpu, or CUDA's number of the GPU and its name")
+    precision: str = Field(description="what it computes in: fp32, fp16, int8 or fp8")
     max_batch: int = Field(description="streams in one step")
     passed_over: list[str] = Field(
         description="what would have been preferred and could not be, each with the reason"
+    )
+
+
+class ComingPlan(BaseModel):
+    """The TensorRT plan that the engines go over to while they serve."""
+
+    stage: PlanStage = Field(
+        description="off: none is looked for; looking: among those kept; building: the service "
+        "goes on meanwhile; loading: engines are being replaced; serving; failed: the service "
+        "goes on without"
+    )
+    percent: int = Field(ge=0, le=100, description="of the build")
+    detail: str = Field(
+        description="off, failed: why; building: what it is at; else the plan's file name"
     )
 
 
@@ -28,6 +46,7 @@ class ServedModel(BaseModel):
     name: str
     provider: str = Field(description="what really runs it; the first engine's")
     engines: list[ServedEngine] = Field(description="one for each GPU that serves, or the CPU's")
+    plan: ComingPlan
     memory_bytes: int = Field(description="that one stream's memory takes")
     spec: ModelSpec
 
@@ -36,31 +55,33 @@ class ServedModels(BaseModel):
     models: list[ServedModel]
 
 
-def models_router(worker: Serving) -> APIRouter:
-    """The routes; the worker must have been started when they are called."""
+def models_router(worker: Serving, plan: Callable[[], PlanStatus]) -> APIRouter:
+    """The routes; the worker must have been started when they are called. ``plan`` is how far
+    the service is on its way to one."""
     router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
 
     @router.get("")
     async def list_models() -> ServedModels:
         """Every model that a stream or a video can ask for."""
-        return ServedModels(models=[_served(worker)])
+        return ServedModels(models=[_served(worker, plan())])
 
     @router.get("/{name}")
     async def get_model(name: str) -> ServedModel:
         """One model."""
         if name != worker.spec.name:
             raise NotFound(f"no model is called {name[:80]!r}; {worker.spec.name!r} is served here")
-        return _served(worker)
+        return _served(worker, plan())
 
     return router
 
 
-def _served(worker: Serving) -> ServedModel:
+def _served(worker: Serving, plan: PlanStatus) -> ServedModel:
     spec = worker.spec
     engines = [
         ServedEngine(
             provider=built.provider,
             device=built.device,
+            precision=built.spec.precision,
             max_batch=built.max_batch,
             passed_over=list(built.passed_over),
         )
@@ -70,6 +91,7 @@ def _served(worker: Serving) -> ServedModel:
         name=spec.name,
         provider=engines[0].provider,
         engines=engines,
+        plan=ComingPlan(stage=plan.stage, percent=plan.percent, detail=plan.detail),
         memory_bytes=spec.memory_bytes,
         spec=spec,
     )

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from export import to_trt
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
+from models.spec import ModelSpec
 from server.engines.fake import fake_spec
 from server.plans import (
     Building,
     Failed,
     PlanBuild,
     PlanState,
+    PlanWish,
     Ready,
     build_command,
+    check_folder,
     find_plan,
+    is_same_model,
 )
 
 HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
@@ -114,18 +119,22 @@ def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> No
 
 
 def test_the_command_is_ours() -> None:
-    command = build_command(Path("m.onnx"), Path("plans"), "fp16", 4)
-    assert command[1:] == [
+    wish = PlanWish(Path("m.onnx"), fake_spec(), Path("plans"), "fp16", 4, 1)
+    asked = build_command(wish)[1:]
+    assert asked == [
         *("-m", "export.to_trt", "m.onnx", "-o", "plans"),
-        *("--precision", "fp16", "--batch", "1:2:4"),
+        *("--precision", "fp16", "--batch", "1:2:4", "--device", "1"),
     ]
-    assert build_command(Path("m"), Path("p"), "fp32", 1)[-1] == "1:1:1"
+    given = to_trt.parser().parse_args(asked[2:])
+    assert (given.precision, given.batch, given.device) == ("fp16", BatchRange(1, 2, 4), 1)
+    assert "1:1:1" in build_command(replace(wish, max_batch=1))
 
 
-def keep(folder: Path, key: PlanKey) -> Path:
+def keep(folder: Path, key: PlanKey, spec: ModelSpec | None = None) -> Path:
     plan = folder / key.file_name("m")
     plan.write_bytes(b"plan")
-    description_path(plan).write_text(PlanDescription(fake_spec(), key).to_json())
+    half = replace(fake_spec(), precision="fp16", weights="fp16")
+    description_path(plan).write_text(PlanDescription(spec or half, key).to_json())
     return plan
 
 
@@ -142,11 +151,35 @@ def test_a_plan_that_fits_is_found(tmp_path: Path) -> None:
         replace(KEY, machine=replace(HERE, gpu="NVIDIA H100")),
     ):
         keep(folder, other)
+    keep(folder, replace(KEY, graph=digest(b"4")), fake_spec(64, 64))
     (folder / "broken.plan.json").write_text("{")
-    assert find_plan(folder, model, HERE, "fp16", 4) is None
+    wish = PlanWish(model, fake_spec(), folder, "fp16", 4, 0)
+    assert find_plan(wish, HERE) is None
     plan = keep(folder, KEY)
-    assert find_plan(folder, model, HERE, "fp16", 4) == plan
-    assert find_plan(folder, model, HERE, "fp16", 3) == plan
+    assert find_plan(wish, HERE) == plan
+    assert find_plan(replace(wish, max_batch=3), HERE) == plan
     plan.unlink()
-    assert find_plan(folder, model, HERE, "fp16", 4) is None
-    assert find_plan(tmp_path / "absent", model, HERE, "fp16", 4) is None
+    assert find_plan(wish, HERE) is None
+    assert find_plan(replace(wish, folder=tmp_path / "absent"), HERE) is None
+
+
+def test_a_quantised_models_plan_keeps_its_own_precision(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"the model")
+    plan = keep(tmp_path, replace(KEY, precision="int8"))
+    assert find_plan(PlanWish(model, fake_spec(), tmp_path, "fp16", 4, 0), HERE) == plan
+
+
+def test_the_same_model_may_compute_otherwise() -> None:
+    spec = fake_spec()
+    assert is_same_model(spec, replace(spec, precision="int8", weights="int8"))
+    for change in ({"fingerprint": "other"}, {"height": 64}, {"classes": spec.classes[1:]}):
+        assert not is_same_model(spec, replace(spec, **change))  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_a_build(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        check_folder(tmp_path / "file")

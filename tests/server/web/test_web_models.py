@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from server.engines.fake import FakeEngine, fake_spec
+from server.plans import PlanStatus
 from server.web import problems
 from server.web.models import models_router
 from server.worker import Worker
@@ -24,7 +25,8 @@ def test_models_say_what_their_artefacts_say_of_themselves() -> None:
         await worker.start()
         app = FastAPI()
         problems.install(app)
-        app.include_router(models_router(worker))
+        coming = PlanStatus("building", 42, "Tactic selection")
+        app.include_router(models_router(worker, lambda: coming))
         async with AsyncClient(transport=ASGITransport(app), base_url="http://here") as web:
             (listed,) = (await web.get("/v1/models")).json()["models"]
             assert (await web.get("/v1/models/fake")).json() == listed
@@ -37,9 +39,12 @@ def test_models_say_what_their_artefacts_say_of_themselves() -> None:
         assert engine == {
             "provider": "fake",
             "device": "cpu",
+            "precision": "fp32",
             "max_batch": 4,
             "passed_over": ["cuda: there is no GPU"],
         }
+        plan = {"stage": "building", "percent": 42, "detail": "Tactic selection"}
+        assert listed["plan"] == plan
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
     asyncio.run(scenario())

@@ -1,0 +1,208 @@
+"""From ONNX Runtime to a TensorRT plan, while the service serves.
+
+A plan that is kept is taken at once; where there is none, one is built in a process of its own.
+Then each engine on the GPU that the plan is for is replaced by one that runs it, between two
+steps, and rebuilds its streams' memories. Whatever goes wrong, the engines that serve go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from models.plan import Machine
+from server.engine_thread import Built
+from server.engines import make_engine
+from server.engines.base import Engine
+from server.engines.onnx_graph import shipped_model
+from server.engines.tensor_rt import this_machine
+from server.errors import MastreamError
+from server.plans import (
+    Building,
+    Failed,
+    PlanBuild,
+    PlanState,
+    PlanStatus,
+    PlanWish,
+    build_command,
+    check_folder,
+    find_plan,
+)
+from server.serving import Serving
+from server.settings import EngineSettings
+from server.worker import Worker
+
+STEP = 10
+"""Percent of a build between two lines of the log."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What plans are made and run with; a test puts others in their places."""
+
+    machine: Callable[[int], Machine] = this_machine
+    command: Callable[[PlanWish], Sequence[str]] = build_command
+    make: Callable[[EngineSettings], Engine] = make_engine
+
+
+class Upgrade:
+    """One search and at most one build for all engines of a service, begun once it serves.
+
+    The plan is for the GPU of the first engine; engines on GPUs of another name stay as they are.
+    :attr:`status` tells how far it is.
+    """
+
+    def __init__(
+        self, serving: Serving, settings: EngineSettings, workshop: Workshop | None = None
+    ) -> None:
+        self.status = PlanStatus("off", detail="the model is being loaded")
+        self._serving = serving
+        self._settings = settings
+        self._workshop = workshop or Workshop()
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Upgrade {self.status}>"
+
+    def begin(self) -> None:
+        """Start, in the background; the engines must be warm."""
+        self._task = asyncio.create_task(self._run())
+
+    async def ended(self) -> None:
+        """Wait until nothing more is to come: the engines were replaced, or will not be."""
+        if self._task:
+            await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Stop, and the build with it. Twice is harmless."""
+        # Once: a second time would cut short the waiting for the build's process.
+        if self._task and not self._task.cancelling():
+            self._task.cancel()
+        await self.ended()
+
+    async def _run(self) -> None:
+        try:
+            self._tell(await self._go_over())
+        except Exception as error:  # whatever it was, the service goes on without a plan
+            foreign = None if isinstance(error, MastreamError | OSError) else error
+            log.error("no TensorRT plan: %s", error, exc_info=foreign)
+            self._tell(PlanStatus("failed", self.status.percent, str(error)))
+
+    async def _go_over(self) -> PlanStatus:
+        """From the first look to the last engine; what has come of it."""
+        if reason := why_not(self._settings, self._serving.engines):
+            return PlanStatus("off", detail=reason)
+        self._tell(PlanStatus("looking"))
+        wish = make_wish(self._settings, self._serving.engines[0])
+        try:
+            here = await asyncio.to_thread(self._workshop.machine, wish.device)
+        except MastreamError as error:
+            return PlanStatus("off", detail=str(error))
+        plan = await asyncio.to_thread(find_plan, wish, here) or await self._build(wish)
+        if isinstance(plan, Failed):
+            log.error("no TensorRT plan: %s", plan.reason)
+            return PlanStatus("failed", self.status.percent, plan.reason)
+        self._tell(PlanStatus("loading", 100, plan.name))
+        return await self._replace(plan)
+
+    async def _build(self, wish: PlanWish) -> Path | Failed:
+        await asyncio.to_thread(check_folder, wish.folder)
+        log.info("a TensorRT plan of %s is being built in %s", wish.spec.name, wish.folder)
+        ended = await PlanBuild(self._workshop.command(wish), self._hear).run()
+        return ended if isinstance(ended, Failed) else ended.path
+
+    def _hear(self, state: PlanState) -> None:
+        if isinstance(state, Building):
+            if reached(self.status.percent, state.percent):
+                log.info("the TensorRT plan: %d %%, %s", state.percent, state.phase)
+            self._tell(PlanStatus("building", state.percent, state.phase))
+
+    async def _replace(self, plan: Path) -> PlanStatus:
+        """Every engine that the plan is for, one after another."""
+        going, staying = apart(self._serving.workers)
+        for worker in going:
+            (before,) = worker.engines
+            settings = on_plan(self._settings, plan, before)
+            try:
+                await worker.replace_engine(partial(self._workshop.make, settings))
+            except Exception as error:  # TensorRT's own too: the engine that serves goes on
+                log.error("the TensorRT plan %s is refused", plan, exc_info=error)
+                return PlanStatus("failed", 100, refusal(before, plan, error))
+            (now,) = worker.engines
+            log.info("%s on %s serves, by %s", now.provider, now.device, plan)
+        for worker in staying:
+            (built,) = worker.engines
+            log.info("%s stays with %s: the plan is for another GPU", built.device, built.provider)
+        return PlanStatus("serving", 100, plan.name)
+
+    def _tell(self, status: PlanStatus) -> None:
+        self.status = status
+
+
+def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
+    """Why no plan is looked for, in one sentence; None where one is."""
+    if settings.plan == "off":
+        return "it is switched off (MASTREAM_ENGINE__PLAN)"
+    if settings.name != "onnx_rt":
+        return f"the engine is {settings.name}: only onnx_rt goes over to a plan"
+    if settings.provider != "auto":
+        return f"the provider {settings.provider} was asked for: only auto goes over to a plan"
+    if gpu(engines[0].device) is None:
+        return "no GPU serves"
+    return None
+
+
+def make_wish(settings: EngineSettings, first: Built) -> PlanWish:
+    """The plan for the engine that is served by now. Raises NotFound where its model has gone."""
+    model = settings.model or shipped_model()
+    found = gpu(first.device)
+    assert found, "a plan is for a GPU"
+    return PlanWish(
+        model=model,
+        spec=first.spec,
+        folder=settings.cache or model.parent,
+        precision=settings.plan,
+        max_batch=settings.max_batch,
+        device=found[0],
+    )
+
+
+def on_plan(settings: EngineSettings, plan: Path, engine: Built) -> EngineSettings:
+    """The settings of an engine that runs the plan on the GPU where ``engine`` runs."""
+    found = gpu(engine.device)
+    assert found, "a plan runs on a GPU"
+    changed = {"name": "tensor_rt", "model": plan, "devices": str(found[0])}
+    return settings.model_copy(update=changed)
+
+
+def refusal(engine: Built, plan: Path, error: Exception) -> str:
+    """What is told where ``engine`` could not be replaced."""
+    return (
+        f"{engine.device} stays with {engine.provider}: {error}; remove {plan} and another is "
+        "built at the next start"
+    )
+
+
+def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
+    """Those on GPUs of the same name as the first, for which the plan is, and the others."""
+    names = [(gpu(worker.engines[0].device) or (0, ""))[1] for worker in workers]
+    going = [worker for worker, name in zip(workers, names, strict=True) if name == names[0]]
+    return going, [worker for worker in workers if worker not in going]
+
+
+def gpu(device: str) -> tuple[int, str] | None:
+    """The number and the name in what an engine says of its device; None for the CPU."""
+    found = re.fullmatch(r"cuda:(\d+) (.*)", device)
+    return (int(found[1]), found[2]) if found else None
+
+
+def reached(before: int, now: int) -> bool:
+    """Whether a build came to another tenth."""
+    return now // STEP > before // STEP

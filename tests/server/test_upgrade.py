@@ -1,0 +1,397 @@
+"""A service goes over to a TensorRT plan while it serves, and tells how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import protocol
+from models.plan import (
+    BatchRange,
+    Machine,
+    PlanDescription,
+    PlanKey,
+    description_path,
+    digest,
+)
+from server.app import create_app
+from server.engine_thread import Built
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import BadInput, NotFound
+from server.fleet import Fleet
+from server.frame import Labels, Pixels
+from server.plans import PlanStatus, PlanWish
+from server.settings import EngineSettings, Settings
+from server.upgrade import Upgrade, Workshop, gpu, reached, why_not
+from server.worker import Worker
+
+SPEC = fake_spec(32, 48)
+HERE = Machine("fake GPU", "9.0", "11.4.0")
+LIMIT = 60.0
+
+BUILDER = """
+import pathlib, shutil, sys, time, os
+folder, kept = map(pathlib.Path, sys.argv[1:])
+(folder / "pid").write_text(str(os.getpid()))
+def wait(name):
+    while not (folder / name).exists():
+        time.sleep(0.005)
+for percent, phase in ((0, "parsing"), (7, "parsing"), (42, "Tactic selection")):
+    print("progress", percent, phase, file=sys.stderr, flush=True)
+wait("go")
+if (folder / "fail").exists():
+    sys.exit("to_trt: TensorRT could not build the plan: no tactic")
+kept.parent.mkdir(exist_ok=True)
+shutil.copy(folder / "described", kept.with_name(kept.name + ".json"))
+kept.write_bytes(b"a plan")
+print("progress 100 done", file=sys.stderr, flush=True)
+print(kept)
+"""
+
+
+@dataclass
+class Bench:
+    """A folder with a model, and a workshop whose builds go on once the test says so."""
+
+    folder: Path
+    builds: int = 0
+    refuses: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.model.write_bytes(b"the model")
+        spec = replace(SPEC, precision="fp16", weights="fp16")
+        (self.folder / "described").write_text(PlanDescription(spec, self.key).to_json())
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.onnx"
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plans" / "model.plan"
+
+    @property
+    def key(self) -> PlanKey:
+        return PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))
+
+    @property
+    def settings(self) -> EngineSettings:
+        return EngineSettings(model=self.model, cache=self.plan.parent)
+
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop(machine=lambda _: HERE, command=self.command, make=self.on_plan)
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "pid").read_text())
+
+    def command(self, wish: PlanWish) -> Sequence[str]:
+        self.builds += 1
+        assert (wish.model, wish.folder, wish.device) == (self.model, self.plan.parent, 0)
+        return [sys.executable, "-c", BUILDER, str(self.folder), str(self.plan)]
+
+    def on_plan(self, settings: EngineSettings) -> FakeEngine:
+        if self.refuses:
+            raise self.refuses
+        assert (settings.name, settings.model) == ("tensor_rt", self.plan)
+        return on_gpu(settings.device, "TensorRT 11.4.0", precision="fp16")
+
+    def keep(self) -> None:
+        """As a build before has left it."""
+        self.plan.parent.mkdir()
+        self.plan.write_bytes(b"a plan")
+        description_path(self.plan).write_text((self.folder / "described").read_text())
+
+    def go_on(self, fail: bool = False) -> None:
+        if fail:
+            (self.folder / "fail").touch()
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def on_gpu(
+    number: int = 0, provider: str = "CUDA", name: str = "fake GPU", precision: str = "fp32"
+) -> FakeEngine:
+    engine = FakeEngine(replace(SPEC, precision=precision))
+    engine.device, engine.provider = f"cuda:{number} {name}", provider
+    return engine
+
+
+@contextmanager
+def service(
+    bench: Bench, make: Callable[[], FakeEngine] = on_gpu, **engine: Any
+) -> Iterator[TestClient]:
+    settings = Settings(
+        folder=bench.folder / "data", engine=bench.settings.model_copy(update=engine)
+    )
+    app = create_app(settings, make, bench.workshop)
+    with TestClient(app) as web:
+        assert web.portal
+        web.portal.call(app.state.service.loaded)
+        yield web
+
+
+def served(web: TestClient) -> dict[str, Any]:
+    (model,) = web.get("/v1/models").json()["models"]
+    assert isinstance(model, dict)
+    return model
+
+
+def until(web: TestClient, stage: str, percent: int | None = None) -> dict[str, Any]:
+    """The model as it is served once its plan is there, or as far as ``percent``."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        model = served(web)
+        if model["plan"]["stage"] == stage and percent in (None, model["plan"]["percent"]):
+            return model
+        time.sleep(0.005)
+    raise AssertionError(f"not {stage}, but {served(web)['plan']}")
+
+
+def pictures(count: int, seed: int = 0) -> list[Pixels]:
+    shape = (count, SPEC.height, SPEC.width, 3)
+    return list(np.random.default_rng(seed).integers(0, 255, shape, np.uint8))
+
+
+def expected(frames: Sequence[Pixels]) -> list[Labels]:
+    """What one engine makes of all of them."""
+    alone = FakeEngine(SPEC)
+    memory, masks = alone.blank(), []
+    for frame in frames:
+        (mask,), (memory,) = alone.step([frame], [memory])
+        masks.append(mask)
+    return masks
+
+
+def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
+    """Send a frame and wait for its mask."""
+    socket.send_bytes(protocol.pack({"seq": seq}, frame.tobytes()))
+    answer = socket.receive_bytes()
+    message = protocol.unpack(answer, len(answer))
+    assert message.header["seq"] == seq
+    return bytes(message.payload)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_stream_keeps_its_memory_while_the_service_goes_over(bench: Bench) -> None:
+    frames = pictures(9)
+    with (
+        service(bench) as web,
+        web.websocket_connect("/v1/stream", subprotocols=["mastream.v1"]) as socket,
+    ):
+        wish = {"type": "open", "input": "rgb24", "width": 48, "height": 32, "output": "raw"}
+        socket.send_json(wish)
+        assert socket.receive_json()["type"] == "ready"
+        building = until(web, "building", 42)
+        assert building["plan"]["detail"] == "Tactic selection"
+        assert (building["provider"], building["engines"][0]["precision"]) == ("CUDA", "fp32")
+        text = web.get("/metrics").text
+        assert 'mastream_plan_info{reason="",stage="building"} 1.0' in text
+        assert "mastream_plan_build_percent 42.0" in text
+        masks = [segment(socket, seq, frames[seq]) for seq in range(5)]
+        bench.go_on()
+        model = until(web, "serving")
+        assert model["plan"] == {"stage": "serving", "percent": 100, "detail": "model.plan"}
+        assert model["provider"] == "TensorRT 11.4.0"
+        assert model["engines"][0]["precision"] == model["spec"]["precision"] == "fp16"
+        masks += [segment(socket, seq, frames[seq]) for seq in range(5, 9)]
+        assert masks == [mask.tobytes() for mask in expected(frames)]
+        text = web.get("/metrics").text
+        assert 'mastream_plan_info{reason="",stage="serving"} 1.0' in text
+        assert 'provider="TensorRT 11.4.0"' in text and "mastream_engine_restarts_total 0.0" in text
+    assert bench.builds == 1
+
+
+def test_a_plan_that_is_kept_is_taken_without_a_build(bench: Bench) -> None:
+    bench.keep()
+    with service(bench) as web:
+        assert until(web, "serving")["provider"] == "TensorRT 11.4.0"
+    assert bench.builds == 0
+
+
+def test_what_one_start_built_the_next_one_takes(bench: Bench) -> None:
+    bench.go_on()
+    for _ in range(2):
+        with service(bench) as web:
+            until(web, "serving")
+    assert bench.builds == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": digest(b"another model")},
+        {"precision": "fp32"},
+        {"machine": replace(HERE, gpu="another GPU")},
+    ],
+)
+def test_a_plan_of_something_else_is_not_taken(bench: Bench, change: dict[str, Any]) -> None:
+    bench.keep()
+    other = PlanDescription(SPEC, replace(bench.key, **change))
+    description_path(bench.plan).write_text(other.to_json())
+    bench.go_on()
+    with service(bench) as web:
+        until(web, "serving")
+    assert bench.builds == 1
+
+
+def test_a_build_that_fails_says_why_and_the_service_goes_on(bench: Bench) -> None:
+    with service(bench) as web:
+        until(web, "building", 42)
+        bench.go_on(fail=True)
+        model = until(web, "failed")
+        reason = "to_trt: TensorRT could not build the plan: no tactic"
+        assert model["plan"] == {"stage": "failed", "percent": 42, "detail": reason}
+        assert model["provider"] == "CUDA"
+        assert web.get("/health/ready").status_code == 200
+        told = f'mastream_plan_info{{reason="{reason}",stage="failed"}} 1.0'
+        assert told in web.get("/metrics").text
+
+
+@pytest.mark.parametrize("error", [BadInput("not the served graph"), RuntimeError("CUDA, 700")])
+def test_a_plan_that_is_refused_leaves_the_engine_that_serves(
+    bench: Bench, error: Exception
+) -> None:
+    bench.keep()
+    bench.refuses = error
+    with service(bench) as web:
+        model = until(web, "failed")
+    assert model["provider"] == "CUDA" and model["engines"][0]["precision"] == "fp32"
+    detail = model["plan"]["detail"]
+    assert detail.startswith(f"cuda:0 fake GPU stays with CUDA: {error}; remove {bench.plan}")
+
+
+def test_a_plan_that_cannot_be_kept_is_not_built(bench: Bench) -> None:
+    bench.plan.parent.write_bytes(b"a file where the folder should be")
+    with service(bench) as web:
+        assert str(bench.plan.parent) in until(web, "failed")["plan"]["detail"]
+    assert bench.builds == 0
+
+
+def test_stopping_the_service_stops_the_build(bench: Bench) -> None:
+    with service(bench) as web:
+        until(web, "building", 42)
+        assert is_running(bench.pid)
+    assert not is_running(bench.pid) and not bench.plan.exists()
+
+
+def test_draining_stops_the_build(bench: Bench) -> None:
+    with service(bench) as web:
+        until(web, "building", 42)
+        assert web.portal
+        web.portal.call(web.app.state.service.drain)  # type: ignore[attr-defined]
+        assert not is_running(bench.pid)
+
+
+def test_without_tensorrt_it_says_so(bench: Bench) -> None:
+    def nothing(_: int) -> Machine:
+        raise NotFound("TensorRT needs pip install 'mastream[gpu]'")
+
+    async def scenario() -> PlanStatus:
+        workers = Worker(on_gpu)
+        await workers.start()
+        upgrade = Upgrade(workers, bench.settings, replace(bench.workshop, machine=nothing))
+        await over(upgrade)
+        await workers.stop()
+        return upgrade.status
+
+    told = asyncio.run(scenario())
+    assert told == PlanStatus("off", detail="TensorRT needs pip install 'mastream[gpu]'")
+
+
+async def over(upgrade: Upgrade) -> None:
+    """Wait until there is nothing more to come."""
+    upgrade.begin()
+    async with asyncio.timeout(LIMIT):
+        await upgrade.ended()
+
+
+def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
+    async def scenario() -> list[tuple[str, str]]:
+        makers = [
+            lambda: on_gpu(0),
+            lambda: on_gpu(1, name="another GPU"),
+            lambda: on_gpu(2),
+        ]
+        fleet = Fleet([Worker(make) for make in makers], max_sessions=8)
+        await fleet.start()
+        upgrade = Upgrade(fleet, bench.settings, bench.workshop)
+        await over(upgrade)
+        engines = [(built.device, built.provider) for built in fleet.engines]
+        await fleet.stop()
+        assert upgrade.status == PlanStatus("serving", 100, "model.plan")
+        return engines
+
+    bench.go_on()
+    assert asyncio.run(scenario()) == [
+        ("cuda:0 fake GPU", "TensorRT 11.4.0"),
+        ("cuda:1 another GPU", "CUDA"),
+        ("cuda:2 fake GPU", "TensorRT 11.4.0"),
+    ]
+    assert bench.builds == 1
+
+
+def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.go_on()
+    with caplog.at_level("INFO", "server.upgrade"), service(bench) as web:
+        until(web, "serving")
+    told = [line for line in caplog.messages if "%" in line]
+    assert told == [
+        "the TensorRT plan: 42 %, Tactic selection",
+        "the TensorRT plan: 100 %, done",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "device", "reason"),
+    [
+        ({}, "cuda:0 NVIDIA L4", None),
+        ({"plan": "off"}, "cuda:0 NVIDIA L4", "switched off"),
+        ({"name": "pytorch"}, "cuda:0 NVIDIA L4", "the engine is pytorch"),
+        ({"provider": "tensorrt"}, "cuda:0 NVIDIA L4", "tensorrt was asked for"),
+        ({"provider": "cuda"}, "cuda:0 NVIDIA L4", "cuda was asked for"),
+        ({}, "cpu", "no GPU serves"),
+    ],
+)
+def test_a_plan_is_looked_for_only_where_it_may_serve(
+    change: dict[str, Any], device: str, reason: str | None
+) -> None:
+    told = why_not(EngineSettings(**change), [Built(SPEC, "CUDA", 4, device)])
+    assert told == reason if reason is None else reason in str(told)
+
+
+def test_where_an_engine_runs_is_read_from_what_it_says() -> None:
+    assert gpu("cuda:1 NVIDIA H100 80GB HBM3") == (1, "NVIDIA H100 80GB HBM3")
+    assert gpu("cpu") is None
+
+
+def test_a_tenth_is_reached_once() -> None:
+    assert [reached(*pair) for pair in ((0, 9), (9, 10), (10, 19), (19, 42))] == [
+        False,
+        True,
+        False,
+        True,
+    ]
