@@ -17,8 +17,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.memory_cost import alternate, fresh_engine
+from export.flags import parse_size
 from export.quantise import quantise
-from export.to_onnx import parse_size
 from export.verify import read_frames
 from server.engines.onnx_rt import OnnxEngine
 

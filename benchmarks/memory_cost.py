@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from export.to_onnx import export, parse_size
+from export.flags import parse_size
+from export.to_onnx import export
 from models import checkpoint
 from models.build import Recipe, build
 from server.engines.onnx_rt import OnnxEngine

@@ -19,7 +19,7 @@ if __package__ in {None, ""}:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import onnx
-from onnx import GraphProto, ModelProto
+from onnx import GraphProto
 
 from export import qdq
 from export.clips import Clip, read_clips
@@ -28,8 +28,8 @@ from export.ranges import measure
 from export.storage import restore, store
 from export.to_onnx import ExportError
 from export.verify import checks, tell
-from models import artefact
-from models.spec import METADATA_KEY, ModelSpec
+from models import described
+from models.spec import ModelSpec
 from server.errors import MastreamError
 
 CLIPS = 12
@@ -43,8 +43,8 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
     ``kept`` is a pattern of weights' names that stay in float32, beside the first convolutions
     and those before a sensitive operator. Raises ExportError, SpecError or OSError.
     """
-    model = artefact.read(source)
-    spec = artefact.read_spec(model)
+    model = described.read(source)
+    spec = described.read_spec(model)
     if spec.precision != "fp32":
         raise ExportError(
             f"{source} computes in {spec.precision}: export it with --precision fp32 first"
@@ -59,7 +59,7 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
     qdq.rewrite(model, chosen, measure(model, spec, chosen.tensors, clips))
     store(model, "fp16")  # what is left: half the bytes, and folded back when the file is loaded
     spec = replace(spec, precision="int8", weights="int8")
-    describe(model, spec)
+    described.describe(model, spec)
     onnx.checker.check_model(model)
     write_whole(out, model.SerializeToString())
     return spec
@@ -79,12 +79,6 @@ def matching(graph: GraphProto, pattern: str | None) -> set[str]:
     return found
 
 
-def describe(model: ModelProto, spec: ModelSpec) -> None:
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            entry.value = spec.to_json()
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "export/quantise.py",
@@ -98,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", metavar="PATTERN", help="weights that stay in float32 too")
     given = parser.parse_args(arguments)
     try:
-        spec = artefact.read_spec(artefact.read(given.model))
+        spec = described.read_spec(described.read(given.model))
         clips = read_clips(given.calibrate, spec, given.clips + HELD_OUT)
         measured = clips[:-HELD_OUT] or clips
         quantise(given.model, given.out, measured, given.keep)

@@ -7,7 +7,6 @@ artefact is a source of other sizes, precisions and storages of its weights.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ if __package__ in {None, ""}:
 import onnx
 
 from export.files import write_whole
+from export.flags import PRECISIONS, parse_size
 from export.graph import ATTENTION, trace
 from export.storage import STORAGES, store
 from export.verify import tell, verify
@@ -25,21 +25,12 @@ from models import checkpoint, source
 from models.build import Recipe
 from models.spec import ModelSpec
 
-PRECISIONS = ("fp32", "fp16")
 VERIFIED_FRAMES = 4
 """Synthetic frames that a fresh file is run on; export/verify.py takes a real clip."""
 
 
 class ExportError(ValueError):
     """An export that was asked for and cannot be made."""
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``WIDTHxHEIGHT`` -> (height, width). Raises argparse.ArgumentTypeError."""
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found or 0 in (int(found[1]), int(found[2])):
-        raise argparse.ArgumentTypeError(f"a size is WIDTHxHEIGHT, such as 480x352, not {text!r}")
-    return int(found[2]), int(found[1])
 
 
 def export(

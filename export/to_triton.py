@@ -16,8 +16,8 @@ if __package__ in {None, ""}:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from export.files import write_whole
+from export.flags import PRECISIONS, parse_size
 from export.graph import ATTENTION, trace
-from export.to_onnx import PRECISIONS, parse_size
 from export.to_triton_config import ONNX, PLAN, Platform, TritonError, config, page
 from export.to_trt_graph import columns
 from models import source

@@ -3,13 +3,13 @@
 MODEL is a ``.pt`` that training.train wrote or an ``.onnx`` of ours; a Q/DQ graph becomes an int8
 or fp8 plan. A plan is good for the GPU and the TensorRT that built it: both are in its name and,
 with what the model is, in PLAN.json beside it. The plan's path goes to stdout, progress to stderr.
+An ``.onnx`` at its own size needs no torch.
 Exit status: 0 built, 1 failed, 2 something is missing here, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,15 +22,11 @@ from typing import Any
 if __package__ in {None, ""}:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
-
 from export.files import write_whole
+from export.flags import PRECISIONS, parse_size
 from export.progress import reporter
-from export.to_onnx import PRECISIONS, parse_size
-from export.to_trt_build import BuildFailed, BuildOptions, BuildStopped, Built, build
+from export.to_trt_build import BuildFailed, BuildOptions, BuildStopped, Built, PlanFailed, build
 from export.to_trt_graph import TrtGraph, columns, prepare
-from export.to_trt_verify import PlanFailed, PlanRunner, verify_plan
-from export.verify import read_frames, tell
 from models.plan import (
     BatchRange,
     Machine,
@@ -40,6 +36,9 @@ from models.plan import (
     description_path,
     digest,
 )
+from server.engines import tensor_rt
+from server.engines.cuda import use_device
+from server.errors import MastreamError
 
 NEEDED = 11
 """The major version of TensorRT whose API this is."""
@@ -57,7 +56,7 @@ def load_tensorrt() -> Any:
         import tensorrt  # noqa: PLC0415  few machines have it
     except ImportError as error:
         raise Missing(
-            "TensorRT is not installed: pip install 'mastream[gpu,export]' on a machine with an "
+            "TensorRT is not installed: pip install 'mastream[gpu]' on a machine with an "
             f"NVIDIA GPU ({error})"
         ) from error
     if int(tensorrt.__version__.split(".")[0]) < NEEDED:
@@ -67,15 +66,14 @@ def load_tensorrt() -> Any:
     return tensorrt
 
 
-def this_machine(trt: Any) -> Machine:
-    """The GPU that CUDA numbers 0, and TensorRT's version. Raises Missing."""
-    if not torch.cuda.is_available():
-        raise Missing(
-            "PyTorch sees no NVIDIA GPU: a plan is built on the GPU it is for, with its driver and "
-            "a CUDA build of PyTorch (pip install torch)"
-        )
-    major, minor = torch.cuda.get_device_capability()
-    return Machine(torch.cuda.get_device_name(), f"{major}.{minor}", trt.__version__)
+def this_machine(trt: Any, device: int) -> Machine:
+    """The GPU that CUDA numbers ``device``, which TensorRT builds on from now on, and TensorRT's
+    version. Raises Missing."""
+    try:
+        use_device(device)
+        return tensor_rt.this_machine(device, trt)
+    except MastreamError as error:
+        raise Missing(f"a plan is built on the GPU it is for: {error}") from error
 
 
 def parse_batch(text: str) -> BatchRange:
@@ -158,8 +156,15 @@ def make(trt: Any, here: Machine, given: argparse.Namespace) -> int:
     print(plan)
     if given.verify is None:
         return 0
-    frames = asyncio.run(read_frames(graph.spec, given.verify, given.frames))
-    return tell([verify_plan(PlanRunner(trt, built.plan, graph.spec), graph, frames)])
+    return verified(trt, built, graph, given)
+
+
+def verified(trt: Any, built: Built, graph: TrtGraph, given: argparse.Namespace) -> int:
+    """The exit status of a plan that ran over a clip."""
+    from export.to_trt_verify import verify_on  # noqa: PLC0415  with torch, as little else here
+    from export.verify import tell  # noqa: PLC0415
+
+    return tell([verify_on(trt, built.plan, graph, given.verify, given.frames)])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -197,6 +202,9 @@ def parser() -> argparse.ArgumentParser:
         "--version-compatible", action="store_true", help="later TensorRTs of this major run it"
     )
     asked.add_argument("--tf32", action="store_true", help="round float32 products: faster")
+    asked.add_argument(
+        "--device", type=int, default=0, metavar="N", help="CUDA's number of the GPU (default 0)"
+    )
     kind = asked.add_mutually_exclusive_group()
     kind.add_argument(
         "--triton", action="store_true", help="count as Triton keeps it, for export/to_triton.py"
@@ -212,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         trt = load_tensorrt()
-        return make(trt, this_machine(trt), given)
+        return make(trt, this_machine(trt, given.device), given)
     except Missing as error:
         print(f"to_trt: {error}", file=sys.stderr)
         return 2

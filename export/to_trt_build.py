@@ -28,6 +28,10 @@ class BuildStopped(BuildFailed):
     """The build was stopped from outside."""
 
 
+class PlanFailed(RuntimeError):
+    """TensorRT does not run the plan."""
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """How a plan is built. ``workspace`` is in bytes, TensorRT's own limit where None; ``level``

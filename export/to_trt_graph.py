@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.graph import trace
-from models import artefact, source
+from export.half import NotRewritable
+from export.portable import rewrite
+from models import described
 from models.spec import ModelSpec
 
 QUANTISED = {
@@ -54,25 +55,30 @@ def prepare(path: Path, precision: str, size: tuple[int, int] | None) -> TrtGrap
     """The graph of a .pt or .onnx, for TensorRT; ``size`` is (height, width), its own where None.
 
     An ONNX file that TensorRT can take is taken as it is, a quantised one (Q/DQ) always; any other,
-    such as one quantised for ONNX Runtime's own operators, is the source of a fresh trace. Raises
-    GraphError, SpecError, CheckpointError or OSError.
+    such as one made for ONNX Runtime's own operators, is rewritten. Only a checkpoint, another size
+    and what the rewriting does not know are traced anew, which needs torch. Raises GraphError,
+    SpecError, CheckpointError or OSError.
     """
-    given = artefact.read(path) if path.suffix == ".onnx" else None
-    quantised = quantised_as(given) if given and _is_standard(given) else None
-    if given and quantised:
+    if path.suffix != ".onnx":
+        return _traced(path, precision, size)
+    given = described.read(path)
+    quantised = quantised_as(given) if _is_standard(given) else None
+    if quantised:
         return _taken(given, quantised, size)
-    if given and _is_ready(given, precision, size):
+    if _is_ready(given, precision, size):
         return _taken(given, precision, size)
-    return _traced(path, precision, size)
+    try:
+        return _rewritten(given, precision, size)
+    except NotRewritable as reason:
+        return _traced(path, precision, size, reason)
 
 
 def quantised_as(model: ModelProto) -> str | None:
-    """The precision of a Q/DQ graph; None where nothing is quantised as it runs."""
+    """The precision of a Q/DQ graph; None where nothing is quantised as it runs, or not in a type
+    that TensorRT builds."""
     kinds = {_zero_point_type(model.graph, n) for n in nodes(model.graph, "QuantizeLinear")}
-    if not kinds:
+    if not kinds or kinds - QUANTISED.keys():
         return None
-    if kinds - QUANTISED.keys():
-        raise GraphError("TensorRT quantises to int8 or fp8 with a zero point of 0: no other type")
     return "fp8" if TensorProto.FLOAT8E4M3FN in kinds else "int8"
 
 
@@ -89,11 +95,12 @@ def _is_standard(model: ModelProto) -> bool:
 
 
 def _is_ready(model: ModelProto, precision: str, size: tuple[int, int] | None) -> bool:
-    spec = artefact.read_spec(model)
+    spec = described.read_spec(model)
     # Weights stored smaller are brought back by nodes that TensorRT may keep in the plan.
     whole = spec.weights == precision
     return (
         _is_standard(model)
+        and not any(nodes(model.graph, "QuantizeLinear"))
         and whole
         and spec.precision == precision
         and size in (None, _size(spec))
@@ -105,7 +112,7 @@ def _size(spec: ModelSpec) -> tuple[int, int]:
 
 
 def _taken(model: ModelProto, precision: str, size: tuple[int, int] | None) -> TrtGraph:
-    spec = artefact.read_spec(model)
+    spec = described.read_spec(model)
     if size not in (None, _size(spec)):
         raise GraphError(
             f"a quantised graph has one size, {spec.width}x{spec.height}: leave --size out"
@@ -113,7 +120,26 @@ def _taken(model: ModelProto, precision: str, size: tuple[int, int] | None) -> T
     return TrtGraph(adapt(model), spec, precision)
 
 
-def _traced(path: Path, precision: str, size: tuple[int, int] | None) -> TrtGraph:
+def _rewritten(model: ModelProto, precision: str, size: tuple[int, int] | None) -> TrtGraph:
+    own = _size(described.read_spec(model))
+    if size not in (None, own):
+        raise NotRewritable(f"a graph of {own[1]}x{own[0]} does not become one of another size")
+    rewritten, spec = rewrite(model, precision)
+    return TrtGraph(adapt(rewritten), spec, precision)
+
+
+def _traced(
+    path: Path, precision: str, size: tuple[int, int] | None, reason: Exception | None = None
+) -> TrtGraph:
+    """``reason`` is why nothing less will do."""
+    try:
+        from export.graph import trace  # noqa: PLC0415  where a plan is built there is no torch
+        from models import source  # noqa: PLC0415
+    except ImportError as error:
+        why = f": {reason}" if reason else ""
+        raise GraphError(
+            f"{path} must be traced, which needs pip install 'mastream[export]' ({error}){why}"
+        ) from error
     network, recipe, spec = source.load(path)
     spec = source.describe(network, spec, size or _size(spec), precision)
     spec = replace(spec, weights=precision)

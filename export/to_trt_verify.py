@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from export.graph import names
+from export.to_trt_build import PlanFailed
 from export.to_trt_graph import TrtGraph
-from export.verify import TOLERANCES, Arrays, Check, Runner, compare_clip
+from export.verify import TOLERANCES, Arrays, Check, Runner, compare_clip, read_frames
 from models.spec import ModelSpec
-
-
-class PlanFailed(RuntimeError):
-    """TensorRT does not run the plan."""
 
 
 class PlanRunner:
@@ -74,3 +73,9 @@ def verify_plan(
     reference = against or Runner(graph.content, graph.spec)
     tolerance = TOLERANCES["int8" if graph.precision == "fp8" else graph.precision]
     return compare_clip(runner, reference, graph.spec, frames, "ONNX Runtime", tolerance)
+
+
+def verify_on(trt: Any, plan: bytes, graph: TrtGraph, clip: Path, count: int) -> Check:
+    """A plan over the first ``count`` frames of a clip. Raises PlanFailed or as the source."""
+    frames = asyncio.run(read_frames(graph.spec, clip, count))
+    return verify_plan(PlanRunner(trt, plan, graph.spec), graph, frames)

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.graph import names
-from models import artefact, checkpoint, source
+from models import artefact, checkpoint, described, source
 from models.memory import StageFifo
 from models.segmenter import Memory, Segmenter
 from models.spec import ModelSpec
@@ -200,7 +200,7 @@ def relative(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
 def verify(path: Path, original: Path | None, video: Path | None, count: int) -> list[Check]:
     """All checks of one file. Raises SpecError, CheckpointError or the source's errors."""
-    spec = artefact.read_spec(artefact.read(path))
+    spec = described.read_spec(described.read(path))
     return checks(path, original, asyncio.run(read_frames(spec, video, count)))
 
 

@@ -17,25 +17,14 @@ from onnx import ModelProto, numpy_helper
 from torch import Tensor
 
 from models.build import Recipe, build
+from models.described import metadata, read, read_spec
 from models.heads.base import TRAINING_ONLY
 from models.layers import fold_norms
 from models.segmenter import Segmenter
-from models.spec import METADATA_KEY, ModelSpec, SpecError
+from models.spec import ModelSpec, SpecError
 
 RECIPE_KEY = "mastream_recipe"
 LEVELS = ("int8", "int32")
-
-
-def metadata(model: ModelProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in model.metadata_props}
-
-
-def read_spec(model: ModelProto) -> ModelSpec:
-    """The file's own description. Raises SpecError where it has none."""
-    held = metadata(model)
-    if METADATA_KEY not in held:
-        raise SpecError("this ONNX file is not one of ours: it has no 'mastream' metadata")
-    return ModelSpec.from_json(held[METADATA_KEY])
 
 
 def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
@@ -58,16 +47,6 @@ def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
     except (KeyError, RuntimeError) as error:
         raise SpecError(f"{path} does not hold the weights of its recipe: {error}") from error
     return network, recipe, spec
-
-
-def read(path: Path) -> ModelProto:
-    """Parse an ONNX file. Raises OSError or SpecError."""
-    try:
-        return onnx.load(path)
-    except OSError:
-        raise
-    except Exception as error:
-        raise SpecError(f"{path} is not an ONNX file: {error}") from error
 
 
 def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:

@@ -130,12 +130,13 @@ def load_tensorrt() -> Any:
     return tensorrt
 
 
-def this_machine(ordinal: int = 0) -> Machine:
-    """What a plan for the GPU that CUDA numbers ``ordinal`` is bound to here.
+def this_machine(ordinal: int = 0, tensorrt: Any = None) -> Machine:
+    """What a plan for the GPU that CUDA numbers ``ordinal`` is bound to here. ``tensorrt`` stands
+    in for the module.
 
     Raises NotFound where TensorRT is not installed or there is no such GPU.
     """
-    version = load_tensorrt().__version__
+    version = (tensorrt or load_tensorrt()).__version__
     return Machine(*describe_device(ordinal), version)
 
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import ModelProto
 
 from export import to_onnx
-from export.verify import verify
+from export.portable import rewrite
+from export.verify import (
+    TOLERANCES,
+    Runner,
+    TorchRunner,
+    compare_clip,
+    compare_poisoned,
+    verify,
+)
 from models import artefact, checkpoint
 from models.build import Recipe, build
+from models.source import load
 
 HEADS = ("pspnet", "sfnet", "dnlnet")
 ODD, EVEN = (45, 75), (64, 96)
@@ -50,3 +62,17 @@ def test_a_head_exports_and_its_file_verifies(
     assert not any("supervision" in held.name for held in model.graph.initializer)
     checks = verify(out, trained, None, 3)
     assert len(checks) == 4 and all(check.held for check in checks), checks
+    if attention == "fused":
+        check_rewriting(model, trained)
+
+
+def check_rewriting(model: ModelProto, trained: Path) -> None:
+    """In float16, by standard operators, it still computes what its network computes."""
+    rewritten, spec = rewrite(model, "fp16")
+    onnx.checker.check_model(rewritten, full_check=True)
+    assert {node.domain for node in rewritten.graph.node} == {""}
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, *ODD, 3), np.uint8))
+    runner, network = Runner(rewritten.SerializeToString(), spec), TorchRunner(load(trained)[0])
+    check = compare_clip(runner, network, spec, frames, "its network", TOLERANCES["fp16"])
+    assert check.held, check.detail
+    assert compare_poisoned(runner, spec, frames).held

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from fake_builds import HostDevice, building, pictures
 from numpy.typing import NDArray
 from tensorrt_contract import Contract
 
-from export import to_trt
+from export import to_trt, to_trt_verify
 from export.to_trt_graph import TrtGraph
 from export.to_trt_verify import PlanRunner
 from models.plan import BatchRange, Machine, PlanDescription, digest
 from models.spec import ModelSpec
+from server.errors import NotFound
 
 HERE = Machine("NVIDIA Test", "9.0", "11.4.0.106")
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def installed(contract: Contract, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     """A machine with TensorRT and a GPU."""
     contract.module.__dict__["__version__"] = HERE.tensorrt
     monkeypatch.setitem(sys.modules, "tensorrt", contract.module)
-    monkeypatch.setattr(to_trt, "this_machine", lambda _: HERE)
+    monkeypatch.setattr(to_trt, "this_machine", lambda *_: HERE)
     yield contract
 
 
@@ -100,8 +100,8 @@ def test_it_is_verified_where_asked(
     def on_cpu(trt: Any, plan: bytes, spec: ModelSpec) -> PlanRunner:
         return PlanRunner(trt, plan, spec, "cpu")
 
-    monkeypatch.setattr(to_trt, "read_frames", frames)
-    monkeypatch.setattr(to_trt, "PlanRunner", on_cpu)
+    monkeypatch.setattr(to_trt_verify, "read_frames", frames)
+    monkeypatch.setattr(to_trt_verify, "PlanRunner", on_cpu)
     asked = [str(ready), "-o", str(tmp_path / "v.plan"), "--verify", "clip.mp4"]
     for wrong in (False, True):
         HostDevice(installed, graph, wrong)
@@ -147,7 +147,7 @@ def test_a_signal_stops_it_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("version", "told"),
-    [(None, "pip install 'mastream[gpu,export]'"), ("10.16.0", "pip install 'tensorrt>=11'")],
+    [(None, "pip install 'mastream[gpu]'"), ("10.16.0", "pip install 'tensorrt>=11'")],
 )
 def test_without_tensorrt_11_it_says_what_to_install(
     version: str | None,
@@ -175,12 +175,16 @@ def test_without_a_gpu_it_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     del installed
+
+    def none(device: int) -> None:
+        raise NotFound(f"CUDA finds no GPU here, not even {device}")
+
     monkeypatch.undo()
     monkeypatch.setattr(to_trt, "load_tensorrt", lambda: None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert to_trt.main([str(ready), "-o", str(tmp_path / "p")]) == 2
+    monkeypatch.setattr(to_trt, "use_device", none)
+    assert to_trt.main([str(ready), "-o", str(tmp_path / "p"), "--device", "3"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "no NVIDIA GPU" in line
+    assert "on the GPU it is for: CUDA finds no GPU here, not even 3" in line
 
 
 def test_wrong_requests_end_in_one_sentence(

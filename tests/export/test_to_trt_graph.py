@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from fake_builds import SIZE, pictures
 from onnx import ModelProto, TensorProto, helper, numpy_helper, shape_inference
 
-from export import to_trt_graph, verify
+import export.graph
+from export import verify
 from export.graph import names
 from export.to_trt_graph import GraphError, TrtGraph, columns, prepare
 from models import source
@@ -111,7 +113,7 @@ def traced(graph: TrtGraph, monkeypatch: pytest.MonkeyPatch) -> list[ModelSpec]:
         specs.append(spec)
         return graph.model
 
-    monkeypatch.setattr(to_trt_graph, "trace", stand_in)
+    monkeypatch.setattr(export.graph, "trace", stand_in)
     return specs
 
 
@@ -138,15 +140,34 @@ def test_of_another_precision_or_size_it_is_the_source(
     assert traced[0].weights == precision and made.spec == traced[0]
 
 
-def test_operators_of_onnx_runtime_and_small_weights_are_traced_anew(
+def test_what_the_rewriting_does_not_know_is_traced_anew(
     ready: Path, traced: list[ModelSpec], tmp_path: Path
 ) -> None:
-    for change in (_fuse, _shrink):
-        model = onnx.load(ready)
-        change(model)
-        onnx.save(model, tmp_path / "other.onnx")
-        prepare(tmp_path / "other.onnx", "fp16", None)
-    assert len(traced) == 2
+    model = onnx.load(ready)
+    model.graph.node[-1].domain = "com.microsoft"
+    onnx.save(model, tmp_path / "other.onnx")
+    prepare(tmp_path / "other.onnx", "fp16", None)
+    assert len(traced) == 1
+
+
+def test_without_torch_it_says_why_it_needs_it(
+    ready: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "export.graph", None)
+    with pytest.raises(GraphError, match=r"trained.pt must be traced.*mastream\[export\]"):
+        prepare(trained, "fp16", None)
+    with pytest.raises(GraphError, match="rounded to fp16 does not become fp32"):
+        prepare(ready, "fp32", None)
+
+
+def test_small_weights_are_not_taken_as_they_are(
+    ready: Path, traced: list[ModelSpec], tmp_path: Path
+) -> None:
+    model = onnx.load(ready)
+    _shrink(model)
+    onnx.save(model, tmp_path / "other.onnx")
+    assert prepare(tmp_path / "other.onnx", "fp16", None).spec.weights == "fp16"
+    assert traced == []
 
 
 def test_a_checkpoint_is_traced(trained: Path, traced: list[ModelSpec]) -> None:
@@ -167,14 +188,14 @@ def test_a_quantised_graph_is_taken_as_it_is(
     assert traced == []
 
 
-def test_types_that_tensorrt_does_not_quantise_to_are_refused(ready: Path) -> None:
+def test_levels_that_tensorrt_does_not_know_are_left_out(
+    ready: Path, graph: TrtGraph, traced: list[ModelSpec]
+) -> None:
     _quantise(ready, TensorProto.UINT8)
-    with pytest.raises(GraphError, match="int8 or fp8"):
-        prepare(ready, "fp16", None)
-
-
-def _fuse(model: ModelProto) -> None:
-    model.graph.node[-1].domain = "com.microsoft"
+    made = prepare(ready, "fp16", None)
+    kinds = [node.op_type for node in made.model.graph.node]
+    assert made.precision == "fp16" and kinds == [n.op_type for n in graph.model.graph.node]
+    assert traced == []
 
 
 def _shrink(model: ModelProto) -> None:

@@ -1,0 +1,171 @@
+"""A float32 graph of standard operators in float16, with islands of float32.
+
+The islands are those of the network in half precision (``Segmenter.to_half`` and the ``float()``
+calls in models/): the picture until it is normalised, means and softmaxes, what is computed of
+them element by element, pooling by constant matrices, whitened logits, sampling positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
+
+FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+
+EXACT = {"Softmax", "ReduceMean", "ReduceSum", "ReduceMin", "ReduceMax", "GridSample"}
+"""Begin an island."""
+
+ON = {"Sub", "Mul", "Div", "Clip", "Less", "Greater"}
+"""Belong to an island where one of their inputs does: element by element, or exact anyway."""
+
+CARRIERS = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Slice", "Split", "Flatten", "Identity"}
+"""Hand on what their first input is."""
+
+SIZES = {("Resize", 2)}
+"""Inputs that are float32 by the standard, whatever is computed."""
+
+
+class NotRewritable(ValueError):
+    """A graph that has something in it which is not known here; the message names it."""
+
+
+def to_half(model: ModelProto) -> None:
+    """Rewrite in place; inputs and outputs in float32 become float16. Names stay.
+
+    Raises NotRewritable, and has changed nothing then.
+    """
+    graph = model.graph
+    floats = _floats(model)
+    islands = _islands(graph, floats)
+    halving = Halving(graph, floats)
+    halving.declare()
+    nodes = [
+        made
+        for index, node in enumerate(graph.node)
+        for made in halving.rewrite(node, index in islands)
+    ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+
+
+def _floats(model: ModelProto) -> set[str]:
+    """Names of all tensors in float32."""
+    graph = shape_inference.infer_shapes(model).graph
+    infos = (*graph.value_info, *graph.input, *graph.output)
+    found = {info.name for info in infos if info.type.tensor_type.elem_type == FLOAT}
+    return found | {held.name for held in graph.initializer if held.data_type == FLOAT}
+
+
+def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
+    """Which nodes, by their place, compute in float32. Raises NotRewritable."""
+    constants = {held.name for held in graph.initializer}
+    found = _positions(graph)
+    exact: set[str] = set()
+    shares: set[str] = set()
+    for index, node in enumerate(graph.node):
+        _check_known(node, floats)
+        given = set(node.input)
+        # Softmax's shares are at most 1: their product with values is as good in float16.
+        wide = constants | exact - shares
+        if (
+            index in found
+            or node.op_type in EXACT
+            or (node.op_type == "Cast" and node.output[0] in floats)
+            or (node.op_type in ON and given & exact)
+            or (node.op_type in CARRIERS and node.input[0] in exact)
+            or (node.op_type == "MatMul" and given & wide)
+        ):
+            found.add(index)
+            exact.update(node.output)
+        if node.op_type == "Softmax" or (node.op_type in CARRIERS and node.input[0] in shares):
+            shares.update(node.output)
+    return found
+
+
+def _check_known(node: NodeProto, floats: set[str]) -> None:
+    """Raises NotRewritable for what makes float32 out of nothing: its type is in an attribute."""
+    makes = not floats.isdisjoint(node.output)
+    if makes and floats.isdisjoint(node.input) and node.op_type != "Cast":
+        raise NotRewritable(f"{node.op_type} {node.name} makes float32 by itself")
+
+
+def _positions(graph: GraphProto) -> set[int]:
+    """Which nodes lie between a convolution and the positions that a GridSample reads."""
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    waiting = [node.input[1] for node in graph.node if node.op_type == "GridSample"]
+    found: set[int] = set()
+    while waiting:
+        index = makers.get(waiting.pop())
+        if index is not None and graph.node[index].op_type != "Conv" and index not in found:
+            found.add(index)
+            waiting += graph.node[index].input
+    return found
+
+
+class Halving:
+    """One pass over a graph's nodes, in order. Remembers which tensors are still in float32 and
+    which were made in the other type too."""
+
+    def __init__(self, graph: GraphProto, floats: set[str]) -> None:
+        self._graph = graph
+        self._floats = floats
+        self._constants = {h.name: h for h in [*graph.initializer] if h.name in floats}
+        self._outputs = {info.name for info in graph.output}
+        self._exact: set[str] = set()
+        self._made: set[str] = set()
+
+    def declare(self) -> None:
+        """Inputs, outputs and constants in float16; islands have copies of what they read."""
+        for info in (*self._graph.input, *self._graph.output):
+            if info.name in self._floats:
+                info.type.tensor_type.elem_type = HALF
+        for name, held in self._constants.items():
+            half = numpy_helper.to_array(held).astype(np.float16)
+            self._graph.initializer.remove(held)
+            self._graph.initializer.append(numpy_helper.from_array(half, name))
+
+    def rewrite(self, node: NodeProto, is_exact: bool) -> Iterator[NodeProto]:
+        """The node, the casts that it needs before it and those of the graph's outputs after."""
+        for index, name in enumerate(node.input):
+            if name in self._floats and node.op_type != "Cast":
+                exact = is_exact or (node.op_type, index) in SIZES
+                node.input[index] = yield from self._typed(name, exact)
+        made = [name for name in node.output if name in self._floats]
+        yield node
+        if not is_exact:
+            return
+        self._exact.update(made)
+        for index, name in enumerate(node.output):
+            if name in self._outputs and name in self._floats:
+                node.output[index] = f"{name}.exact"
+                yield _cast(node.output[index], name, HALF)
+
+    def _typed(self, name: str, exact: bool) -> Generator[NodeProto, None, str]:
+        """The name of a tensor in the type that is wanted, made where it is not there yet."""
+        if (name in self._exact) == exact:
+            return name
+        wanted = f"{name}.exact" if exact else f"{name}.half"
+        if wanted in self._made:
+            return wanted
+        self._made.add(wanted)
+        if name in self._constants:
+            values = numpy_helper.to_array(self._constants[name])
+            self._graph.initializer.append(numpy_helper.from_array(values, wanted))
+        else:
+            yield _cast(name, wanted, FLOAT if exact else HALF)
+        return wanted
+
+
+def _cast(name: str, to: str, kind: int) -> NodeProto:
+    return helper.make_node("Cast", [name], [to], f"{to}.cast", to=kind)

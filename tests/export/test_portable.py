@@ -1,0 +1,122 @@
+"""An artefact for ONNX Runtime is rewritten to standard operators, in float32 and float16."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from fake_builds import SIZE, pictures
+from onnx import ModelProto, helper, shape_inference
+
+from export import verify
+from export.half import NotRewritable
+from export.portable import rewrite
+from export.to_onnx import export
+from models import described, source
+from models.spec import ModelSpec
+from server.engines.onnx_graph import shipped_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def fused(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As artefacts are by default, its weights stored as int8."""
+    path = tmp_path_factory.mktemp("fused") / "fused.onnx"
+    export(trained, path, SIZE, weights="int8")
+    return path
+
+
+def kinds(model: ModelProto) -> Counter[tuple[str, int]]:
+    """How often each operator stands in a graph, by the type of what it makes; casts aside."""
+    graph = shape_inference.infer_shapes(model).graph
+    infos = (*graph.value_info, *graph.output)
+    types = {info.name: info.type.tensor_type.elem_type for info in infos}
+    exact = {"MatMul", "Softmax", "ReduceMean", "Sub", "Div", "Mul", "Add", "Conv", "Resize"}
+    return Counter((n.op_type, types[n.output[0]]) for n in graph.node if n.op_type in exact)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_it_computes_what_its_network_computes(fused: Path, precision: str) -> None:
+    model = described.read(fused)
+    before = model.SerializeToString()
+    rewritten, spec = rewrite(model, precision)
+    assert model.SerializeToString() == before
+    assert (spec.precision, spec.weights) == (precision, precision)
+    assert described.read_spec(rewritten) == spec
+    assert {node.domain for node in rewritten.graph.node} == {""}
+    onnx.checker.check_model(rewritten, full_check=True)
+    runner = verify.Runner(rewritten.SerializeToString(), spec)
+    network = verify.TorchRunner(source.load(fused)[0])
+    tolerance = verify.TOLERANCES[precision]
+    check = verify.compare_clip(runner, network, spec, pictures(4), "it", tolerance)
+    assert check.held, check.detail
+    assert verify.compare_batch(runner, spec, pictures(3)).held
+    assert verify.compare_poisoned(runner, spec, pictures(3)).held
+
+
+def test_it_is_as_precise_as_a_fresh_trace(
+    fused: Path, plain: tuple[ModelProto, ModelSpec]
+) -> None:
+    rewritten, _ = rewrite(described.read(fused), "fp16")
+    assert kinds(rewritten) == kinds(plain[0])
+
+
+def test_fused_attention_in_float16_has_its_softmax_in_float32(
+    trained: Path, plain: tuple[ModelProto, ModelSpec], tmp_path: Path
+) -> None:
+    spec = export(trained, tmp_path / "half.onnx", SIZE, precision="fp16")
+    rewritten, _ = rewrite(described.read(tmp_path / "half.onnx"), "fp16")
+    assert kinds(rewritten) == kinds(plain[0])
+    runner = verify.Runner(rewritten.SerializeToString(), spec)
+    network = verify.TorchRunner(source.load(trained)[0])
+    check = verify.compare_clip(runner, network, spec, pictures(3), "it", verify.TOLERANCES["fp16"])
+    assert check.held, check.detail
+
+
+def test_the_shipped_model_loses_its_levels_and_nothing_else() -> None:
+    model = described.read(shipped_model())
+    rewritten, spec = rewrite(model, "fp32")
+    assert {"QuantizeLinear", "DequantizeLinear"}.isdisjoint(
+        n.op_type for n in rewritten.graph.node
+    )
+    runner = verify.Runner(rewritten.SerializeToString(), spec)
+    network = verify.TorchRunner(source.load(shipped_model())[0])
+    shape = (2, spec.height, spec.width, 3)
+    frames = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    check = verify.compare_clip(runner, network, spec, frames, "it", verify.TOLERANCES["fp32"])
+    assert check.held, check.detail
+
+
+def test_what_is_not_known_is_not_rewritten(fused: Path) -> None:
+    model = described.read(fused)
+    (first, *_) = (n for n in model.graph.node if n.op_type == "MultiHeadAttention")
+    first.attribute.extend([helper.make_attribute("mask_filter_value", -1.0)])
+    with pytest.raises(NotRewritable, match="attention of another kind"):
+        rewrite(model, "fp32")
+    first.op_type = "Attention"
+    with pytest.raises(NotRewritable, match="microsoft::Attention"):
+        rewrite(model, "fp32")
+
+
+def test_a_plans_graph_is_prepared_without_torch(fused: Path) -> None:
+    text = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from export import to_trt\n"
+        "from export.to_trt_graph import prepare\n"
+        "print(prepare(Path(sys.argv[1]), 'fp16', None).precision, len(to_trt.parser().prog))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text, str(fused)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split()[:1] == ["fp16"], done.stderr
