@@ -40,7 +40,7 @@ class NotRewritable(ValueError):
 
 
 def to_half(model: ModelProto) -> None:
-    """Rewrite in place; inputs and outputs in float32 become float16. Names stay.
+    """Rewrite in place; inputs and outputs in float32 become float16, under their names.
 
     Raises NotRewritable, and has changed nothing then.
     """
@@ -48,7 +48,6 @@ def to_half(model: ModelProto) -> None:
     floats = _floats(model)
     islands = _islands(graph, floats)
     halving = Halving(graph, floats)
-    halving.declare()
     nodes = [
         made
         for index, node in enumerate(graph.node)
@@ -57,6 +56,8 @@ def to_half(model: ModelProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]
+    _declare(graph, floats)
+    _drop_unread(graph)
 
 
 def _floats(model: ModelProto) -> set[str]:
@@ -113,27 +114,30 @@ def _positions(graph: GraphProto) -> set[int]:
     return found
 
 
+def _declare(graph: GraphProto, floats: set[str]) -> None:
+    for info in (*graph.input, *graph.output):
+        if info.name in floats:
+            info.type.tensor_type.elem_type = HALF
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    """Constants that nobody reads, or nobody any more."""
+    read = {name for node in graph.node for name in node.input}
+    for held in [held for held in graph.initializer if held.name not in read]:
+        graph.initializer.remove(held)
+
+
 class Halving:
-    """One pass over a graph's nodes, in order. Remembers which tensors are still in float32 and
-    which were made in the other type too."""
+    """One pass over a graph's nodes, in order. Remembers which tensors are in float32 and which
+    were made in the other type too."""
 
     def __init__(self, graph: GraphProto, floats: set[str]) -> None:
         self._graph = graph
         self._floats = floats
-        self._constants = {h.name: h for h in [*graph.initializer] if h.name in floats}
+        self._constants = {h.name: h for h in graph.initializer if h.name in floats}
         self._outputs = {info.name for info in graph.output}
-        self._exact: set[str] = set()
+        self._exact = set(self._constants)
         self._made: set[str] = set()
-
-    def declare(self) -> None:
-        """Inputs, outputs and constants in float16; islands have copies of what they read."""
-        for info in (*self._graph.input, *self._graph.output):
-            if info.name in self._floats:
-                info.type.tensor_type.elem_type = HALF
-        for name, held in self._constants.items():
-            half = numpy_helper.to_array(held).astype(np.float16)
-            self._graph.initializer.remove(held)
-            self._graph.initializer.append(numpy_helper.from_array(half, name))
 
     def rewrite(self, node: NodeProto, is_exact: bool) -> Iterator[NodeProto]:
         """The node, the casts that it needs before it and those of the graph's outputs after."""
@@ -160,7 +164,7 @@ class Halving:
             return wanted
         self._made.add(wanted)
         if name in self._constants:
-            values = numpy_helper.to_array(self._constants[name])
+            values = numpy_helper.to_array(self._constants[name]).astype(np.float16)
             self._graph.initializer.append(numpy_helper.from_array(values, wanted))
         else:
             yield _cast(name, wanted, FLOAT if exact else HALF)
