@@ -16,7 +16,9 @@ from server.engines.cuda import (
     Device,
     closed_on_error,
     count_devices,
+    describe_device,
     load_runtime,
+    use_device,
 )
 from server.engines.fake_cuda import FakeCuda, address
 from server.errors import EngineDead, EngineFault, NotFound
@@ -116,6 +118,19 @@ def test_all_work_goes_to_a_stream_of_its_own() -> None:
 def test_a_gpu_says_what_it_is() -> None:
     device = CudaDevice(0, Runtime())
     assert (device.ordinal, device.name, device.capability) == (0, "NVIDIA H100", "9.0")
+
+
+def test_to_ask_what_it_is_or_to_choose_it_makes_nothing_on_it() -> None:
+    runtime = Runtime()
+    assert describe_device(0, runtime) == ("NVIDIA H100", "9.0")
+    use_device(0, runtime)
+    assert set(runtime.names) == {"cudaGetDeviceCount", "cudaGetDeviceProperties", "cudaSetDevice"}
+    for ask in (describe_device, use_device):
+        with pytest.raises(NotFound, match="no GPU 1; CUDA sees 1"):
+            ask(1, runtime)
+    lost = Runtime(cudaSetDevice=Code.cudaErrorIllegalAddress)
+    with pytest.raises(EngineDead, match="cudaSetDevice says cudaErrorIllegalAddress"):
+        use_device(0, lost)
 
 
 def test_a_full_device_is_a_fault_and_a_lost_one_is_death() -> None:

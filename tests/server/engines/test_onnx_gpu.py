@@ -95,6 +95,23 @@ def test_steps_that_cannot_be_recorded_run_as_they_are_and_that_is_told(
 
 
 @pytest.mark.parametrize(
+    ("change", "asked"),
+    [({}, CUDA), ({"plan": "off"}, TENSORRT), ({"provider": "tensorrt"}, TENSORRT)],
+)
+def test_where_a_plan_will_come_nobody_waits_for_another_build(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], asked: str
+) -> None:
+    def make(*_: Any, provider: str, **__: Any) -> Engine:
+        engine = FakeEngine()
+        engine.provider = provider
+        return engine
+
+    monkeypatch.setattr(onnx_providers, "CudaDevice", FakeCuda)
+    monkeypatch.setattr(onnx_providers, "OnnxGpuEngine", make)
+    assert make_engine(EngineSettings(**change)).provider == asked
+
+
+@pytest.mark.parametrize(
     ("provider", "graphs", "asked"),
     [
         (CUDA, True, True),
@@ -136,7 +153,7 @@ def test_without_a_gpu_the_reason_is_told_and_asking_for_one_is_an_error(
         raise NotFound("no driver")
 
     monkeypatch.setattr("server.engines.onnx_providers.CudaDevice", none)
-    with pytest.raises(NotFound, match=r"tensorrt: no driver; cuda: no driver"):
+    with pytest.raises(NotFound, match=r"cuda: no driver; tensorrt: no driver"):
         make_engine(EngineSettings(devices="0"))
     with pytest.raises(NotFound, match=r"on one: cuda: no driver"):
         make_engine(EngineSettings(provider="cuda"))

@@ -14,10 +14,10 @@ from tensorrt_contract import Contract
 
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.spec import ClassLabel, ModelSpec
-from server.engines import make_engine
+from server.engines import make_engine, tensor_rt
 from server.engines.fake_cuda import FakeCuda
 from server.engines.fake_tensorrt import FakePlan, FakeTensorRt
-from server.engines.tensor_rt import TensorRtEngine, load_tensorrt
+from server.engines.tensor_rt import TensorRtEngine, load_tensorrt, this_machine
 from server.errors import BadInput, EngineFault, NotFound
 from server.settings import EngineSettings
 
@@ -69,6 +69,15 @@ def test_it_says_what_runs_and_where(tmp_path: Path) -> None:
     engine = make(save(tmp_path))
     assert (engine.provider, engine.device) == ("TensorRT 11.4.0", "cuda:0 fake GPU")
     assert engine.spec == SPEC
+
+
+def test_a_plan_built_here_fits_the_engine_that_runs_it_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = FakeCuda()
+    described = {0: (device.name, device.capability)}
+    monkeypatch.setattr(tensor_rt, "describe_device", described.__getitem__)
+    assert this_machine(0, FakeTensorRt(device)) == HERE
 
 
 def test_each_batch_size_is_one_recorded_graph(tmp_path: Path) -> None:
