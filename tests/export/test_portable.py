@@ -13,13 +13,24 @@ import pytest
 from fake_builds import SIZE, pictures
 from onnx import ModelProto, helper, shape_inference
 
-from export import verify
+from export import to_trt, verify
 from export.half import NotRewritable
 from export.portable import rewrite
 from export.to_onnx import export
+from export.to_trt_build import BuildOptions
+from export.to_trt_graph import prepare
 from models import described, source
+from models.plan import BatchRange, Machine, description_path
 from models.spec import ModelSpec
+from server.engine_keeper import goes_on
+from server.engines.base import Engine
+from server.engines.fake_cuda import FakeCuda
+from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_graph import shipped_model
+from server.engines.onnx_rt import OnnxEngine
+from server.engines.tensor_rt import TensorRtEngine
+from server.frame import Labels
+from server.plans import PlanWish, find_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,6 +102,35 @@ def test_the_shipped_model_loses_its_levels_and_nothing_else() -> None:
     frames = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     check = verify.compare_clip(runner, network, spec, frames, "it", verify.TOLERANCES["fp32"])
     assert check.held, check.detail
+
+
+def run(engine: Engine) -> list[Labels]:
+    """The masks of one stream."""
+    memory, masks = engine.blank(), []
+    for picture in pictures(4):
+        (mask,), (memory,) = engine.step([picture], [memory])
+        masks.append(mask)
+    return masks
+
+
+def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
+    fused: Path, tmp_path: Path
+) -> None:
+    device = FakeCuda()
+    module = FakeTensorRt(device)
+    here = Machine(device.name, device.capability, module.__version__)
+    graph = prepare(fused, "fp16", None)
+    options = BuildOptions(BatchRange(1, 1, 2))
+    told = to_trt.describe(fused, graph, here, options, triton=False)
+    built = to_trt.plan_path(tmp_path, told)
+    built.write_bytes(graph.content)  # what a plan is to the fake
+    description_path(built).write_text(told.to_json())
+    before = OnnxEngine(fused, max_batch=2, threads=1)
+    wish = PlanWish(fused, before.spec, tmp_path, "fp16", 2, 0)
+    assert find_plan(wish, here) == built
+    after = TensorRtEngine(built, device, max_batch=2, tensorrt=module)
+    assert goes_on(before.spec, after.spec) and after.spec.precision == "fp16"
+    assert np.mean(np.array(run(before)) == np.array(run(after))) > 0.99
 
 
 def test_what_is_not_known_is_not_rewritten(fused: Path) -> None:

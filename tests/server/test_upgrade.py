@@ -31,7 +31,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, NotFound
 from server.fleet import Fleet
 from server.frame import Labels, Pixels
-from server.plans import PlanStatus, PlanWish
+from server.plans import PlanStatus, PlanWish, build_command
 from server.settings import EngineSettings, Settings
 from server.upgrade import Upgrade, Workshop, gpu, reached, why_not
 from server.worker import Worker
@@ -39,6 +39,7 @@ from server.worker import Worker
 SPEC = fake_spec(32, 48)
 HERE = Machine("fake GPU", "9.0", "11.4.0")
 LIMIT = 60.0
+ROOT = Path(__file__).resolve().parents[2]
 
 BUILDER = """
 import pathlib, shutil, sys, time, os
@@ -320,6 +321,22 @@ def test_without_tensorrt_it_says_so(bench: Bench) -> None:
 
     told = asyncio.run(scenario())
     assert told == PlanStatus("off", detail="TensorRT needs pip install 'mastream[gpu]'")
+
+
+def test_what_the_real_command_says_is_what_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> PlanStatus:
+        worker = Worker(on_gpu)
+        await worker.start()
+        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, command=build_command))
+        await over(upgrade)
+        await worker.stop()
+        return upgrade.status
+
+    monkeypatch.chdir(ROOT)
+    told = asyncio.run(scenario())  # what it is given is no ONNX file
+    assert told.stage == "failed" and told.detail.startswith("to_trt: ")
 
 
 async def over(upgrade: Upgrade) -> None:
