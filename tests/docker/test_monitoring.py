@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.engine_thread import Built
 from server.engines.fake import FakeEngine
 from server.metrics import Metrics, Result, Stage
+from server.plans import PlanStage, PlanStatus
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/mastream.json").read_text())
@@ -36,6 +37,7 @@ def exported() -> dict[str, set[str]]:
     metrics.rejected("no_capacity")
     metrics.decoded("nvdec")
     metrics.watch_engine(lambda: BUILT)
+    metrics.watch_plan(lambda: PlanStatus("failed", 40, "no room"))
     metrics.watch_sessions([], lambda: 0)
     metrics.watch_sources("open", lambda: 0)
     metrics.watch_jobs("queued", lambda: 0)
@@ -58,7 +60,8 @@ def test_an_expression_names_metrics_and_labels_that_are_exported(expression: st
 
 @pytest.mark.parametrize("expression", PANELS + RULES)
 def test_an_expression_asks_for_values_that_occur(expression: str) -> None:
-    for label, values in (("stage", get_args(Stage)), ("result", get_args(Result))):
+    stages = PlanStage if "mastream_plan_info" in expression else Stage
+    for label, values in (("stage", get_args(stages)), ("result", get_args(Result))):
         assert set(re.findall(rf'\b{label}!?="(\w+)"', expression)) <= set(values)
 
 
