@@ -31,10 +31,10 @@ class MemoryOptions:
     frames: int = 2
     ratio: float = 0.25
     attention_stride: int = 2
-    key_norm: str = "softmax"
+    key_norm: str = "length"
     memory_value: str = "selected"
-    enhanced_norm: bool = True
-    mixing: str = "add"
+    enhanced_norm: bool = False
+    mixing: str = "blend"
     judge: bool = False
 
     def __post_init__(self) -> None:
@@ -63,10 +63,12 @@ PRESETS = {
         stages=(1, 2, 3, 4),
         key_norm="none",
         memory_value="enhanced",
-        enhanced_norm=False,
+        mixing="add",
         judge=True,
     ),
-    "release": MemoryOptions(stages=(1, 2, 3), frames=1),
+    "release": MemoryOptions(
+        stages=(1, 2, 3), frames=1, key_norm="softmax", enhanced_norm=True, mixing="add"
+    ),
 }
 
 

@@ -31,7 +31,7 @@ class TrainSettings:
     rate: float = 5e-4
     final_rate: float = 0.0
     trunk_rate: float = 0.3
-    memory_rate: float = 1.0
+    memory_rate: float = 5.0
     weight_decay: float = 0.02
     warm_up: int = 40
     class_balance: float = 0.5

@@ -138,7 +138,7 @@ def test_an_artefact_is_a_source_of_other_sizes_and_precisions(
         (
             "ma-resnet50",
             "default",
-            {"key_norm": "length", "mixing": "blend", "enhanced_norm": False},
+            {"key_norm": "softmax", "mixing": "add", "enhanced_norm": True},
             2,
         ),
     ],

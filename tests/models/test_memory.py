@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,9 +24,13 @@ from models.options import MemoryOptions, memory_options
 CHANNELS, HEIGHT, WIDTH = 16, 6, 10
 
 
+RELEASE = {"key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
+"""As the release computes, whose equations are written out below."""
+
+
 def make(channels: int = CHANNELS, **changes: object) -> PCMA:
     torch.manual_seed(0)
-    module = PCMA(channels, memory_options("default", **changes)).eval()
+    module = PCMA(channels, memory_options("default", **(RELEASE | changes))).eval()
     for norm in (module.key_bn, module.norm):
         if isinstance(norm, torch.nn.BatchNorm2d):
             assert norm.running_mean is not None and norm.running_var is not None
@@ -66,7 +72,7 @@ def by_the_equations(module: PCMA, x: Tensor, held: StageFifo, count: int) -> Te
     [(256, 18_624), (512, 74_112), (1024, 295_680), (2048, 1_181_184)],
 )
 def test_parameter_counts_are_the_papers(channels: int, parameters: int) -> None:
-    module = PCMA(channels, MemoryOptions())
+    module = PCMA(channels, memory_options("release"))
     assert sum(p.numel() for p in module.parameters()) == parameters
 
 
@@ -115,7 +121,7 @@ def recall_error(x: Tensor, key_norm: str) -> float:
 
 @torch.no_grad()
 def test_a_blend_begins_half_and_half_and_learns_a_share_a_channel() -> None:
-    module, x = make(mixing="blend", enhanced_norm=False), feature()
+    module, x = PCMA(CHANNELS, MemoryOptions()).eval(), feature()
     sel, held, count = x[:, -module.width :], fifo(module, 1), torch.tensor([2])
     recalled = module.norm_recalled(module.recall(module.encode_key(sel), held, count), x, count)
     scaled = mean_scaled(recalled, sel)
@@ -268,9 +274,12 @@ def test_a_wrong_option_is_named(changes: dict[str, object], said: str) -> None:
 
 
 def test_presets_are_the_tables_columns() -> None:
-    assert memory_options("release") == MemoryOptions(stages=(1, 2, 3), frames=1)
+    assert memory_options("release") == replace(
+        MemoryOptions(), stages=(1, 2, 3), frames=1, **RELEASE
+    )
     paper = memory_options("paper")
-    assert (paper.judge, paper.key_norm, paper.enhanced_norm) == (True, "none", False)
+    assert (paper.judge, paper.key_norm, paper.mixing) == (True, "none", "add")
+    assert not paper.enhanced_norm
     assert (paper.stages, paper.memory_value, paper.frames) == ((1, 2, 3, 4), "enhanced", 2)
     with pytest.raises(ValueError, match="default, paper, release"):
         memory_options("papers")
@@ -278,7 +287,14 @@ def test_presets_are_the_tables_columns() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("changes", [{}, {"key_norm": "none", "memory_value": "enhanced"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"key_norm": "length", "mixing": "blend"},
+        {"key_norm": "none", "memory_value": "enhanced"},
+    ],
+)
 @torch.no_grad()
 def test_under_autocast_memory_computes_in_float32(
     dtype: torch.dtype, changes: dict[str, object]

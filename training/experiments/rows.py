@@ -40,12 +40,16 @@ EXPERIMENTS = (
     Experiment("r=1/2", memory={"ratio": 0.5}),
     Experiment("judge", memory={"judge": True}),
     Experiment("value enhanced", memory={"memory_value": "enhanced"}),
+    Experiment("keys as released", memory={"key_norm": "softmax"}),
     Experiment("raw keys", memory={"key_norm": "none"}),
+    Experiment("added", memory={"mixing": "add"}),
+    Experiment(
+        "as released", memory={"key_norm": "softmax", "mixing": "add", "enhanced_norm": True}
+    ),
     Experiment("stage 1", memory={"stages": [1]}),
     Experiment("stage 4", memory={"stages": [4]}),
     Experiment("no still clips", changes={"still": 0.0}),
-    Experiment("memory rate 5", changes={"memory_rate": 5.0}),
-    Experiment("memory rate 20", changes={"memory_rate": 20.0}),
+    Experiment("memory rate 1", changes={"memory_rate": 1.0}),
     Experiment("baseline", head="pspnet", memory=None),
     Experiment("default", head="pspnet"),
 )
