@@ -22,13 +22,15 @@ from onnx import (
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
-EXACT = {"Softmax", "ReduceMean", "ReduceSum", "ReduceMin", "ReduceMax", "GridSample"}
+REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMin", "ReduceMax", "ReduceL2"}
+EXACT = {"Softmax", "GridSample"} | REDUCTIONS
 """Begin an island."""
 
 ON = {"Sub", "Mul", "Div", "Clip", "Less", "Greater"}
 """Belong to an island where one of their inputs does: element by element, or exact anyway."""
 
-CARRIERS = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Slice", "Split", "Flatten", "Identity"}
+SHAPERS = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Expand"}
+CARRIERS = {"Slice", "Split", "Identity"} | SHAPERS
 """Hand on what their first input is."""
 
 SIZES = {("Resize", 2)}

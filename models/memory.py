@@ -145,9 +145,10 @@ class PCMA(Attends):
 
     def mix(self, scaled: Tensor, sel: Tensor) -> Tensor:
         """Eq. 3's sum, or a blend: memory's share of the one, the rest of the other."""
-        if self.share is None:
-            return scaled + sel
-        return sel + self.share[:, None, None] * (scaled - sel)
+        more = scaled
+        if self.share is not None:
+            more = self.share[:, None, None].float() * (scaled - sel.float())
+        return sel + more.to(sel.dtype)
 
     def accepts(self, judge: Tensor, count: Tensor) -> Tensor:
         """(B, 1, 1, 1) bool: may memory have its say? Not when empty; eq. 5 where it judges."""
@@ -184,11 +185,11 @@ def normalise_key(key: Tensor, norm: str) -> Tensor:
 
 
 def mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
-    """Eq. 3's ``E * mean(sel) / mean(E)``: per sample, means in float32."""
+    """Eq. 3's ``E * mean(sel) / mean(E)``: per sample, in float32."""
     of_sel = sel.float().mean(dim=(1, 2, 3), keepdim=True)
     of_recalled = recalled.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=MEAN_FLOOR)
     # The ratio may be beyond fp16 where little was recalled; the product is not.
-    return (recalled.float() * (of_sel / of_recalled)).to(sel.dtype)
+    return recalled.float() * (of_sel / of_recalled)
 
 
 def judge_statistic(mixed: Tensor) -> Tensor:
