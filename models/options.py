@@ -27,9 +27,9 @@ class MemoryOptions:
     recalled is added (eq. 3), or blended in by a share that each channel learns.
     """
 
-    stages: tuple[int, ...] | None = None
+    stages: tuple[int, ...] | None = (4,)
     frames: int = 2
-    ratio: float = 0.25
+    ratio: float = 0.5
     attention_stride: int = 2
     key_norm: str = "length"
     memory_value: str = "selected"
@@ -61,13 +61,19 @@ PRESETS = {
     "default": MemoryOptions(),
     "paper": MemoryOptions(
         stages=(1, 2, 3, 4),
+        ratio=0.25,
         key_norm="none",
         memory_value="enhanced",
         mixing="add",
         judge=True,
     ),
     "release": MemoryOptions(
-        stages=(1, 2, 3), frames=1, key_norm="softmax", enhanced_norm=True, mixing="add"
+        stages=(1, 2, 3),
+        frames=1,
+        ratio=0.25,
+        key_norm="softmax",
+        enhanced_norm=True,
+        mixing="add",
     ),
 }
 

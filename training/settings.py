@@ -35,7 +35,7 @@ class TrainSettings:
     weight_decay: float = 0.02
     warm_up: int = 40
     class_balance: float = 0.5
-    lovasz: float = 0.0
+    lovasz: float = 1.0
     frozen_stages: int = 1
     frozen_norm: bool = True
     average: float = 0.995
@@ -84,6 +84,7 @@ RECIPES = {
         weight_decay=4e-5,
         warm_up=0,
         class_balance=0.0,
+        lovasz=0.0,
         frozen_stages=0,
         frozen_norm=False,
         average=0.0,

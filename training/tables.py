@@ -15,12 +15,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from models.options import MemoryOptions
 from training.data.datasets import DataError
 from training.experiments import costs
 from training.experiments.runs import Average, Trial, read_runs, trials
 from training.experiments.sheet import UNKNOWN, Sheet, in_markdown, on_screen
 
 RESULTS = Path(__file__).parent / "results"
+USUAL = MemoryOptions()
 
 PAPER_SETTING = (
     "paper: its CamVid figures are of 960x720 and of the release's own split, which is not the "
@@ -76,12 +78,12 @@ def _of_table_1(trial: Trial, line: Published, remembers: bool) -> bool:
 
 def table_2(found: Sequence[Trial]) -> Sheet:
     """Over the memory's length; T=0 is the plain encoder."""
-    return _sweep(found, "Table 2: mIoU over T, r=0.25", "T", "frames", costs.FRAMES)
+    return _sweep(found, f"Table 2: mIoU over T, r={USUAL.ratio:g}", "T", "frames", costs.FRAMES)
 
 
 def table_3(found: Sequence[Trial]) -> Sheet:
     """Over the share of channels; r=0 is the plain encoder."""
-    return _sweep(found, "Table 3: mIoU over r, T=2", "r", "ratio", costs.RATIOS)
+    return _sweep(found, f"Table 3: mIoU over r, T={USUAL.frames}", "r", "ratio", costs.RATIOS)
 
 
 def _sweep(

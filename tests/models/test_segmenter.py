@@ -45,7 +45,7 @@ def test_every_variant_segments_at_the_frames_size(encoder: str) -> None:
     assert mask.max() < 11
     remembers = encoder.startswith("ma-")
     assert kept.count.tolist() == ([1, 1] if remembers else [0, 0])
-    assert len(kept.fifos) == (2 if remembers else 0)
+    assert len(kept.fifos) == (1 if remembers else 0)
 
 
 def test_the_heads_size_is_the_published_one() -> None:

@@ -31,23 +31,31 @@ class Experiment:
         return "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
 
 
+RELEASED = {
+    "stages": [1, 4],
+    "ratio": 0.25,
+    "key_norm": "softmax",
+    "mixing": "add",
+    "enhanced_norm": True,
+}
+"""The release's PCMA behind the stages that DeepLabV3+ reads."""
+
 EXPERIMENTS = (
     Experiment("baseline", memory=None),
     Experiment("default"),
     Experiment("T=1", memory={"frames": 1}),
     Experiment("T=3", memory={"frames": 3}),
     Experiment("r=1/8", memory={"ratio": 0.125}),
-    Experiment("r=1/2", memory={"ratio": 0.5}),
+    Experiment("r=1/4", memory={"ratio": 0.25}),
+    Experiment("r=1", memory={"ratio": 1.0}),
     Experiment("judge", memory={"judge": True}),
     Experiment("value enhanced", memory={"memory_value": "enhanced"}),
     Experiment("keys as released", memory={"key_norm": "softmax"}),
     Experiment("raw keys", memory={"key_norm": "none"}),
     Experiment("added", memory={"mixing": "add"}),
-    Experiment(
-        "as released", memory={"key_norm": "softmax", "mixing": "add", "enhanced_norm": True}
-    ),
+    Experiment("as released", memory=RELEASED),
     Experiment("stage 1", memory={"stages": [1]}),
-    Experiment("stage 4", memory={"stages": [4]}),
+    Experiment("stages 1, 4", memory={"stages": [1, 4]}),
     Experiment("no still clips", changes={"still": 0.0}),
     Experiment("memory rate 1", changes={"memory_rate": 1.0}),
     Experiment("baseline", head="pspnet", memory=None),
