@@ -29,7 +29,7 @@ class MemoryOptions:
 
     stages: tuple[int, ...] | None = (4,)
     frames: int = 2
-    ratio: float = 0.5
+    ratio: float = 0.25
     attention_stride: int = 2
     key_norm: str = "length"
     memory_value: str = "selected"
@@ -61,7 +61,6 @@ PRESETS = {
     "default": MemoryOptions(),
     "paper": MemoryOptions(
         stages=(1, 2, 3, 4),
-        ratio=0.25,
         key_norm="none",
         memory_value="enhanced",
         mixing="add",
@@ -70,7 +69,6 @@ PRESETS = {
     "release": MemoryOptions(
         stages=(1, 2, 3),
         frames=1,
-        ratio=0.25,
         key_norm="softmax",
         enhanced_norm=True,
         mixing="add",

@@ -24,7 +24,7 @@ from models.options import MemoryOptions, memory_options
 CHANNELS, HEIGHT, WIDTH = 16, 6, 10
 
 
-RELEASE = {"ratio": 0.25, "key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
+RELEASE = {"key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
 """As the release computes, whose equations are written out below."""
 
 
@@ -283,7 +283,7 @@ def test_presets_are_the_tables_columns() -> None:
     assert (paper.stages, paper.memory_value, paper.frames) == ((1, 2, 3, 4), "enhanced", 2)
     with pytest.raises(ValueError, match="default, paper, release"):
         memory_options("papers")
-    assert MemoryOptions(ratio=0.25).selected(256) == 64
+    assert MemoryOptions().selected(256) == 64
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

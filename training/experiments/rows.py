@@ -33,7 +33,6 @@ class Experiment:
 
 RELEASED = {
     "stages": [1, 4],
-    "ratio": 0.25,
     "key_norm": "softmax",
     "mixing": "add",
     "enhanced_norm": True,
@@ -46,8 +45,7 @@ EXPERIMENTS = (
     Experiment("T=1", memory={"frames": 1}),
     Experiment("T=3", memory={"frames": 3}),
     Experiment("r=1/8", memory={"ratio": 0.125}),
-    Experiment("r=1/4", memory={"ratio": 0.25}),
-    Experiment("r=1", memory={"ratio": 1.0}),
+    Experiment("r=1/2", memory={"ratio": 0.5}),
     Experiment("judge", memory={"judge": True}),
     Experiment("value enhanced", memory={"memory_value": "enhanced"}),
     Experiment("keys as released", memory={"key_norm": "softmax"}),
