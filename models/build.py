@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from models.backbone import STAGE_CHANNELS, ResNet50
-from models.options import MemoryOptions, memory_options
+from models.options import UNSPELLED, MemoryOptions, memory_options
 from models.segmenter import MaResNet50, Segmenter
 
 HEADS = {
@@ -55,14 +55,20 @@ class Recipe:
         return memory_options(self.preset, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Every option of the memory spelled out: what a preset means may change."""
+        options = self.options
+        return {**asdict(self), "memory": asdict(options) if options else {}}
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Recipe:
         """Read what :meth:`to_dict` gave. Raises ValueError for one that fits no network."""
         triples: dict[str, Any] = {k: tuple(given[k]) for k in ("mean", "std") if k in given}
+        memory = given.get("memory", {})
+        remembers = given.get("encoder", cls.encoder).startswith("ma-")
+        if remembers and given.get("preset") == "default" and "mixing" not in memory:
+            memory = UNSPELLED | memory
         try:
-            recipe = cls(**{**given, **triples})
+            recipe = cls(**{**given, **triples, "memory": memory})
             _ = recipe.options
         except TypeError as error:
             raise ValueError(f"the recipe is of another version of mastream: {error}") from error

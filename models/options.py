@@ -75,6 +75,9 @@ PRESETS = {
     ),
 }
 
+UNSPELLED = {"stages": None, "key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
+"""What preset ``default`` meant in files that keep its name and not what it means."""
+
 
 def memory_options(preset: str = "default", **changes: object) -> MemoryOptions:
     """A preset with some fields changed. Raises ValueError for an unknown preset or value."""

@@ -25,11 +25,11 @@ from models import checkpoint
 from models.segmenter import Segmenter
 from server.errors import MastreamError
 from training import evaluate
-from training.data.datasets import Dataset, open_dataset
+from training.data.datasets import DataError, Dataset, open_dataset
 from training.experiments import frozen
 from training.experiments.memo import memoise
 from training.experiments.rows import EXPERIMENTS, Experiment
-from training.experiments.runs import Memory, Run, Score
+from training.experiments.runs import Memory, Run, Score, read_run
 from training.learning import beginning, running
 from training.learning.learner import Learner
 from training.scoring.passes import Mode, run
@@ -70,22 +70,32 @@ class Series:
 
 
 def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence[int]) -> None:
-    """All rows with one seed before the next seed; what is there already stays."""
+    """All rows with one seed before the next seed; what is there already stays. Raises DataError
+    where that is another run's."""
     for seed in seeds:
         for experiment in experiments:
             path = series.path(experiment, seed)
-            if not path.exists():
-                print(f"{path.stem}", flush=True)
-                found = attempt(series, experiment, seed)
-                write_whole(path, found.model_dump_json(indent=1).encode() + b"\n")
+            if path.exists():
+                check_same(path, asked(series, experiment, seed))
+                continue
+            print(f"{path.stem}", flush=True)
+            found = attempt(series, experiment, seed)
+            write_whole(path, found.model_dump_json(indent=1).encode() + b"\n")
 
 
 def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
     """Train and evaluate one row with one seed."""
-    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
     settings = replace(series.settings, **experiment.changes, seed=seed)
     train = _train_whole if series.whole else _train_frozen
     network = train(series, experiment, settings)
+    results = {split: _scores(series, network, split) for split in SPLITS}
+    return asked(series, experiment, seed).model_copy(update={"results": results})
+
+
+def asked(series: Series, experiment: Experiment, seed: int) -> Run:
+    """What a run's file says beside its results."""
+    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    settings = replace(series.settings, **experiment.changes, seed=seed)
     return Run(
         model=recipe.name,
         dataset=series.dataset.name,
@@ -95,9 +105,20 @@ def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
         start=series.start.stem,
         seed=seed,
         iterations=settings.iterations,
-        options=experiment.memory or {},
-        results={split: _scores(series, network, split) for split in SPLITS},
+        options=recipe.to_dict()["memory"],
+        settings=settings.to_dict(),
+        results={},
     )
+
+
+def check_same(path: Path, wanted: Run) -> None:
+    """Raises DataError where the file holds another run than the one that is wanted."""
+    found = read_run(path).model_dump(mode="json", exclude={"results"})
+    ours = wanted.model_dump(mode="json", exclude={"results"})
+    if differing := [name for name in ours if found[name] != ours[name]]:
+        raise DataError(
+            f"{path} is of a run with other {', '.join(differing)}: move it, or give another --out"
+        )
 
 
 def _train_frozen(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:

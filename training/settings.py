@@ -9,6 +9,10 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 OPTIMISERS = ("adamw", "sgd")
 
 
+BEFORE = {"lovasz": 0.0, "memory_rate": 1.0}
+"""What fields that were added later amount to in settings without them."""
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """Everything beside the architecture that decides a run's result.
@@ -61,12 +65,13 @@ class TrainSettings:
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> TrainSettings:
-        """What :meth:`to_dict` made, by an older version too: fields it lacks get defaults."""
+        """What :meth:`to_dict` made, by an older version too: fields that it lacks had no effect
+        then."""
         pairs: dict[str, Any] = {
             key: tuple(given[key]) for key in ("crop", "scale") if key in given
         }
         try:
-            return cls(**{**given, **pairs})
+            return cls(**{**BEFORE, **given, **pairs})
         except TypeError as error:
             raise ValueError(f"settings of another version of mastream: {error}") from error
 
@@ -84,6 +89,7 @@ RECIPES = {
         weight_decay=4e-5,
         warm_up=0,
         class_balance=0.0,
+        memory_rate=1.0,
         lovasz=0.0,
         frozen_stages=0,
         frozen_norm=False,

@@ -73,7 +73,7 @@ def table_1(found: Sequence[Trial]) -> Sheet:
 def _of_table_1(trial: Trial, line: Published, remembers: bool) -> bool:
     run = trial.first
     same = (run.dataset, run.head, run.remembers) == (line.dataset, line.head, remembers)
-    return same and not run.options
+    return same and not run.changed
 
 
 def table_2(found: Sequence[Trial]) -> Sheet:
@@ -90,8 +90,8 @@ def _sweep(
     found: Sequence[Trial], title: str, symbol: str, option: str, usual: Iterable[float]
 ) -> Sheet:
     """Of every series and head in which ``option`` was varied, a row a value."""
-    varied = {_compared(t) for t in found if set(t.first.options) == {option}}
-    held = [t for t in found if _compared(t) in varied and set(t.first.options) <= {option}]
+    varied = {_compared(t) for t in found if t.first.changed == {option}}
+    held = [t for t in found if _compared(t) in varied and t.first.changed <= {option}]
     rows = []
     for value in sorted({*usual, *(_value(t, option) for t in held)}):
         ours = [t for t in held if _value(t, option) == value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from models import checkpoint, source
 from models.build import ENCODERS, HEADS, Recipe, build, parse_name
 from models.checkpoint import CheckpointError
 from models.layers import fold_norms
+from models.options import MemoryOptions
 from models.segmenter import Memory, Segmenter
 from models.spec import ClassLabel, ModelSpec, SpecError, StageMemory
 
@@ -127,8 +129,20 @@ def test_names_are_parsed_and_wrong_ones_told() -> None:
 
 def test_a_recipe_survives_its_dictionary() -> None:
     recipe = Recipe(encoder="ma-resnet50_vd", preset="release", memory={"stages": [1, 2]})
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    again = Recipe.from_dict(recipe.to_dict())
+    assert again.options == recipe.options
+    assert again.to_dict() == recipe.to_dict()
     assert recipe.options is not None and recipe.options.stages == (1, 2)
+
+
+def test_a_recipe_that_keeps_a_presets_name_means_what_that_was() -> None:
+    """As files of before do; those of today spell every option out."""
+    told = Recipe().to_dict()
+    assert told["memory"] == asdict(MemoryOptions())
+    before = Recipe.from_dict({**told, "memory": {"frames": 1}}).options
+    assert before == MemoryOptions(None, 1, key_norm="softmax", enhanced_norm=True, mixing="add")
+    plain = Recipe(encoder="resnet50")
+    assert Recipe.from_dict(plain.to_dict()) == plain
 
 
 def test_checkpoints_say_what_is_wrong_with_them(tmp_path: Path) -> None:

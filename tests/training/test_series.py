@@ -12,7 +12,7 @@ import torch
 from models import checkpoint
 from models.build import Recipe, build
 from training import series
-from training.data.datasets import open_dataset
+from training.data.datasets import DataError, open_dataset
 from training.experiments.rows import Experiment
 from training.experiments.runs import read_runs
 from training.series import Series
@@ -52,6 +52,7 @@ def test_rows_become_runs_that_tables_read(small: Series, monkeypatch: pytest.Mo
     series.carry_out(small, ROWS, [0])
     plain, remembering = read_runs(small.out)
     assert (plain.name, remembering.name) == ("baseline", "quick memory")
+    assert (plain.changed, remembering.changed) == (set(), set())
     assert plain.series == remembering.series == "camvid-frozen-os32"
     assert set(plain.results["test"]) == {"off"}
     assert set(remembering.results["val"]) == {"with", "off"}
@@ -62,6 +63,9 @@ def test_rows_become_runs_that_tables_read(small: Series, monkeypatch: pytest.Mo
     assert all(torch.equal(v, given[k]) for k, v in kept.encoder.trunk.state_dict().items())
     monkeypatch.setattr(series, "attempt", lambda *_: pytest.fail("trained a second time"))
     series.carry_out(small, ROWS, [0])
+    longer = replace(small, settings=replace(LIGHT, iterations=6))
+    with pytest.raises(DataError, match="other iterations, settings: move it"):
+        series.carry_out(longer, ROWS, [0])
 
 
 def test_whole_networks_are_trained_too(small: Series) -> None:

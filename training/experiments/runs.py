@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
@@ -26,7 +26,7 @@ class Score(BaseModel, frozen=True, allow_inf_nan=False):
 
 
 class Run(BaseModel, frozen=True, extra="forbid"):
-    """One training run. ``options`` are those of its memory that differ from preset ``default``;
+    """One training run. ``options`` are those of its memory, ``settings`` those of its training;
     ``series`` names runs that may be compared; ``results`` are by split, memory on and off."""
 
     model: str
@@ -38,6 +38,7 @@ class Run(BaseModel, frozen=True, extra="forbid"):
     seed: int
     iterations: int = Field(gt=0)
     options: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     results: dict[str, dict[Memory, Score]]
 
     @property
@@ -50,7 +51,15 @@ class Run(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def memory(self) -> MemoryOptions:
-        return memory_options("default", **self.options)
+        stages = self.options.get("stages")
+        told = self.options | ({"stages": tuple(stages)} if stages else {})
+        return memory_options("default", **told)
+
+    @property
+    def changed(self) -> set[str]:
+        """Which options of its memory are not the default's; none of a plain network."""
+        usual, ours = asdict(MemoryOptions()), asdict(self.memory)
+        return {name for name in usual if self.remembers and ours[name] != usual[name]}
 
 
 @dataclass(frozen=True)

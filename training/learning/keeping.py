@@ -51,8 +51,9 @@ class Keeper:
         if not self.last.exists():
             return Best()
         kept = checkpoint.read(self.last)
-        ours = (self.recipe, self.settings)
-        if (Recipe.from_dict(kept["recipe"]), TrainSettings.from_dict(kept["settings"])) != ours:
+        theirs = Recipe.from_dict(kept["recipe"]).to_dict()
+        told = TrainSettings.from_dict(kept["settings"])
+        if (theirs, told) != (self.recipe.to_dict(), self.settings):
             raise DataError(
                 f"{self.last} was made with other settings: give them again, or another --out"
             )

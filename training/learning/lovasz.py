@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.layers import exactly
 from training.data.datasets import VOID
 
 
@@ -17,9 +18,14 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
     All pixels of the batch are one picture. 0 where none is labelled.
     """
+    with exactly(logits):
+        return _lovasz_softmax(logits.float(), labels)
+
+
+def _lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     known = (labels != VOID).flatten()
     truth = labels.flatten()[known].long()
-    shares = logits.float().softmax(dim=1).movedim(1, -1).flatten(0, 2)[known]
+    shares = logits.softmax(dim=1).movedim(1, -1).flatten(0, 2)[known]
     present = torch.unique(truth)
     if not len(present):
         return shares.sum()

@@ -38,6 +38,17 @@ def test_on_hard_masks_it_is_one_minus_the_mean_iou(seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_it_computes_in_float32(dtype: torch.dtype) -> None:
+    """A pixel's step is about one over their number, which float16 does not hold."""
+    torch.manual_seed(0)
+    logits, truth = torch.randn(1, 11, 96, 128), torch.randint(0, 11, (1, 96, 128))
+    with torch.autocast("cpu", dtype):
+        halved = lovasz_softmax(logits, truth)
+    assert halved.dtype == torch.float32
+    assert torch.equal(halved, lovasz_softmax(logits, truth))
+
+
 def test_a_right_mask_costs_nothing() -> None:
     truth = torch.arange(12).reshape(1, 3, 4) % 3
     assert float(lovasz_softmax(hard(truth, 3), truth)) == 0
