@@ -12,6 +12,7 @@ from enum import Enum, auto
 from math import prod
 from types import MappingProxyType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import onnxruntime as ort
@@ -142,7 +143,7 @@ class FakePlan:
 
 class FakeContext:
     """An IExecutionContext. Like a real one it runs only with a profile, its memory, every shape
-    and every address set."""
+    and every address set, and must live when its work runs, recorded or not."""
 
     def __init__(
         self,
@@ -180,8 +181,14 @@ class FakeContext:
         assert stream_handle == self._device.stream
         if not self._memory or not self._shapes:
             return False
-        shapes, addresses = dict(self._shapes), dict(self._addresses)
-        self._device.enqueue(lambda: self._run(shapes, addresses))
+        shapes, addresses, living = dict(self._shapes), dict(self._addresses), ref(self)
+
+        def run() -> None:
+            context = living()
+            assert context, "the execution context was freed before its work ran"
+            context._run(shapes, addresses)
+
+        self._device.enqueue(run)
         return True
 
 

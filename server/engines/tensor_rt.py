@@ -7,6 +7,7 @@ graph; as they never run at once, all share one scratch memory.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,7 +59,10 @@ class TensorRtEngine(DeviceEngine):
 
 
 class TensorRtProgram(Program):
-    """A deserialised plan. Raises BadInput where its tensors are not those of the served graph."""
+    """A deserialised plan. Raises BadInput where its tensors are not those of the served graph.
+
+    It keeps its contexts: a recorded launch holds the addresses of their memory, not themselves.
+    """
 
     def __init__(self, trt: Any, engine: Any, spec: ModelSpec, device: Device) -> None:
         _check_tensors(trt, engine, spec)
@@ -67,6 +71,7 @@ class TensorRtProgram(Program):
         self._device = device
         self._scratch_bytes = engine.device_memory_size_v2
         self._scratch = device.allocate(max(1, self._scratch_bytes))
+        self._contexts: list[Any] = []
         self.max_batch = max(largest for _, largest in self._ranges())
 
     def prepare(self, buffers: Buffers, batch: int) -> Launch:
@@ -86,6 +91,10 @@ class TensorRtProgram(Program):
         return self._device.record(launch)
 
     def close(self) -> None:
+        if self._contexts:
+            with suppress(EngineFault):  # a device that is lost runs nothing any more
+                self._device.synchronise()
+        self._contexts.clear()
         self._engine = None
 
     def _context(self, batch: int) -> Any:
@@ -99,6 +108,7 @@ class TensorRtProgram(Program):
         _must(chosen, f"profile {profile}")
         self._device.synchronise()
         context.set_device_memory(self._scratch, self._scratch_bytes)
+        self._contexts.append(context)
         return context
 
     def _profile(self, batch: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import onnx
@@ -160,6 +161,31 @@ def test_no_room_for_a_context_is_a_fault(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(EngineFault, match="execution context"):
         make(save(tmp_path), device)
     assert device.allocated == 0
+
+
+def test_contexts_live_until_the_device_has_done_their_work(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    class Slow(FakeCuda):
+        def synchronise(self) -> None:
+            super().synchronise()
+            done.append("waited")
+
+    device, living = Slow(), []
+    made = FakePlan.create_execution_context
+
+    def remembered(plan: FakePlan, strategy: Any) -> Any:
+        context = made(plan, strategy)
+        living.append(finalize(context, done.append, "freed"))
+        return context
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakePlan, "create_execution_context", remembered)
+        engine = make(save(tmp_path), device)
+    assert [context.alive for context in living] == [True] * 3
+    done.clear()
+    engine.close()
+    assert done[:4] == ["waited", "freed", "freed", "freed"]
 
 
 def test_a_model_in_half_precision_has_half_precision_memories(tmp_path: Path) -> None:
