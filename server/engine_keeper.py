@@ -89,6 +89,8 @@ class EngineKeeper:
         self._clock = clock
         self._thread: EngineThread | None = None
         self._successor: Successor | None = None
+        self._leaving: list[EngineThread] = []
+        """Those replaced or refused: they end by themselves, unless making their engine hangs."""
         self._warm = False
         self._alarm: asyncio.TimerHandle | None = None
         self._deaths_in_a_row = 0
@@ -124,25 +126,33 @@ class EngineKeeper:
         ``hear`` is told by Replaced. Returns once it serves.
 
         Raises what making it raised, Conflict where its model does not go on where this one's
-        ends or where another is being made already; this engine stays then.
+        ends or where another is being made already; this engine stays then, as it does where
+        this is cancelled.
         """
         if self._successor:
             raise Conflict("another engine is being made already; wait until it serves")
         taken_over = self._loop.create_future()
         thread = EngineThread(make_engine, self._heard, self._loop, self._clock)
-        self._successor = Successor(make_engine, thread, taken_over)
-        await taken_over
+        self._successor = successor = Successor(make_engine, thread, taken_over)
+        try:
+            await taken_over
+        finally:
+            if self._successor is successor:
+                self._refuse(EngineDead("nobody waits for this engine any more"))
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
-        """Close the engine after the step under way; one that takes longer than ``timeout``
-        seconds is left behind. Twice is harmless."""
+        """Close the engine after the step under way, and one that was to replace it once it is
+        made; what takes longer than ``timeout`` seconds is left behind. Twice is harmless."""
         self._stopping = True
         if self._successor:
             self._refuse(EngineDead("the service stopped"))
+        ends = [thread.ended.wait() for thread in self._leaving]
+        self._leaving.clear()
         if self._thread:
             self._thread.leave()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._left.wait(), timeout)
+            ends.append(self._left.wait())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*ends), timeout)
         self._abandon()
 
     def submit(self, step: Step) -> None:
@@ -193,6 +203,8 @@ class EngineKeeper:
         successor = self._successor
         if not successor or not successor.built or self._alarm:
             return
+        if self._thread:
+            self._leaving.append(self._thread)
         self._abandon()
         self._successor = None
         self._thread, self._make_engine = successor.thread, successor.make_engine
@@ -207,6 +219,7 @@ class EngineKeeper:
         assert self._successor, "there is no engine to refuse"
         successor, self._successor = self._successor, None
         successor.thread.leave()
+        self._leaving.append(successor.thread)
         if not successor.taken_over.done():
             successor.taken_over.set_exception(error)
 

@@ -94,6 +94,8 @@ class EngineThread:
         self._hear = hear
         self._loop = loop
         self._clock = clock
+        self.ended = asyncio.Event()
+        """Set on the event loop once the thread has reported for the last time."""
         self._steps: SimpleQueue[Step | None] = SimpleQueue()
         Thread(target=self._run, name="engine", daemon=True).start()
 
@@ -112,6 +114,7 @@ class EngineThread:
             self._tell(Died(error))
         else:
             self._tell(Left())
+        self._call(self.ended.set)
 
     def _serve(self) -> None:
         with closing(self._make_engine()) as engine:
@@ -136,8 +139,11 @@ class EngineThread:
         return Stepped(labels, kept, filled, step.submitted, began, self._clock())
 
     def _tell(self, report: Report) -> None:
+        self._call(self._hear, self, report)
+
+    def _call(self, do: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(self._hear, self, report)
+            self._loop.call_soon_threadsafe(do, *arguments)
 
 
 def _built(engine: Engine) -> Built:

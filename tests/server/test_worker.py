@@ -979,14 +979,68 @@ def test_an_engine_that_took_over_comes_again_when_it_dies() -> None:
     run(scenario())
 
 
-def test_stopping_does_not_wait_for_an_engine_that_is_being_made() -> None:
+def test_an_engine_that_is_being_made_is_left_behind_in_time() -> None:
     async def scenario() -> None:
         making = Making(better)
         async with serving() as worker:
             replaced = asyncio.create_task(worker.replace_engine(making))
             await making.begun()
-        with pytest.raises(EngineDead, match="stopped"):
-            await replaced
-        making.allow()
+            await worker.stop(0.01)
+            with pytest.raises(EngineDead, match="stopped"):
+                await replaced
+            making.allow()
+
+    run(scenario())
+
+
+class Noting(FakeEngine):
+    """Tells whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(SPEC)
+        self.provider = "noting"
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_replacement_that_is_cancelled_leaves_the_engine_that_serves() -> None:
+    async def scenario() -> None:
+        made = Noting()
+        making = Making(lambda: made)
+        async with serving() as worker:
+            replaced = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+            replaced.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await replaced
+            making.allow()
+            while not made.closed:
+                await asyncio.sleep(0.001)
+            assert worker.provider == "fake"
+            await worker.replace_engine(better)
+            assert worker.provider == "better"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_stopping_waits_until_an_engine_that_is_being_made_is_closed(cancelled: bool) -> None:
+    async def scenario() -> None:
+        made = Noting()
+        making = Making(lambda: made)
+        async with serving() as worker:
+            replaced = asyncio.create_task(worker.replace_engine(making))
+            await making.begun()
+            if cancelled:
+                replaced.cancel()
+                await asyncio.wait([replaced])
+            # Later than stopping takes that does not wait for it.
+            asyncio.get_running_loop().call_later(0.2, making.allow)
+            await worker.stop(30)
+            assert made.closed
+            await asyncio.wait([replaced])
+            assert replaced.cancelled() or isinstance(replaced.exception(), EngineDead)
 
     run(scenario())
