@@ -9,43 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from models.spec import ModelSpec
+from server.deadline import Deadline
 from server.engine_thread import Built, Died, EngineThread, Left, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
+from server.engines.choosing import or_else
 from server.errors import Conflict, EngineDead
 
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF = 30.0
-FIRST_SECONDS = 30.0
-LEAST_SECONDS = 2.0
-TIMES_THE_SLOWEST = 10.0
-
-
-class Deadline:
-    """Learns from the steps that went well, unless it is ``fixed`` (seconds).
-
-    FIRST_SECONDS until there was one, as it may still load libraries and plan; then
-    TIMES_THE_SLOWEST as much as the slowest, LEAST_SECONDS at least.
-    """
-
-    def __init__(self, fixed: float | None = None) -> None:
-        self._fixed = fixed
-        self._slowest: float | None = None
-
-    def __repr__(self) -> str:
-        return f"<Deadline {self.seconds:g} s>"
-
-    @property
-    def seconds(self) -> float:
-        if self._fixed is not None:
-            return self._fixed
-        if self._slowest is None:
-            return FIRST_SECONDS
-        return max(LEAST_SECONDS, TIMES_THE_SLOWEST * self._slowest)
-
-    def learn(self, step: float) -> None:
-        """A step went well and took this many seconds."""
-        self._slowest = max(step, self._slowest or 0.0)
 
 
 @dataclass
@@ -123,7 +95,8 @@ class EngineKeeper:
 
     async def replace(self, make_engine: Callable[[], Engine]) -> None:
         """Make another engine while this one serves, and put it in its place between two steps:
-        ``hear`` is told by Replaced. Returns once it serves.
+        ``hear`` is told by Replaced. Returns once it serves. Should it die and not be made again,
+        an engine of the kind that it replaced takes its place.
 
         Raises what making it raised, Conflict where its model does not go on where this one's
         ends or where another is being made already; this engine stays then, as it does where
@@ -207,7 +180,8 @@ class EngineKeeper:
             self._leaving.append(self._thread)
         self._abandon()
         self._successor = None
-        self._thread, self._make_engine = successor.thread, successor.make_engine
+        self._thread = successor.thread
+        self._make_engine = or_else(successor.make_engine, self._make_engine)
         self._left = asyncio.Event()
         self.built, self._warm = successor.built, True
         if not successor.taken_over.done():

@@ -21,7 +21,7 @@ from server.engines import make_engine
 from server.engines.base import Engine
 from server.engines.onnx_graph import shipped_model
 from server.engines.tensor_rt import this_machine
-from server.errors import MastreamError
+from server.errors import BadInput, MastreamError
 from server.plans import (
     Building,
     Failed,
@@ -56,13 +56,12 @@ class Upgrade:
     """One search and at most one build for all engines of a service, begun once it serves.
 
     The plan is for the GPU of the first engine; engines on GPUs of another name stay as they are.
-    :attr:`status` tells how far it is.
     """
 
     def __init__(
         self, serving: Serving, settings: EngineSettings, workshop: Workshop | None = None
     ) -> None:
-        self.status = PlanStatus("off", detail="the model is being loaded")
+        self._state: PlanStatus | Over = PlanStatus("off", detail="the model is being loaded")
         self._serving = serving
         self._settings = settings
         self._workshop = workshop or Workshop()
@@ -70,6 +69,11 @@ class Upgrade:
 
     def __repr__(self) -> str:
         return f"<Upgrade {self.status}>"
+
+    @property
+    def status(self) -> PlanStatus:
+        """How far it is; after the last engine, how many serve by the plan now."""
+        return self._state.status() if isinstance(self._state, Over) else self._state
 
     def begin(self) -> None:
         """Start, in the background; the engines must be warm."""
@@ -95,7 +99,7 @@ class Upgrade:
             log.error("no TensorRT plan: %s", error, exc_info=foreign)
             self._tell(PlanStatus("failed", self.status.percent, str(error)))
 
-    async def _go_over(self) -> PlanStatus:
+    async def _go_over(self) -> PlanStatus | Over:
         """From the first look to the last engine; what has come of it."""
         if reason := why_not(self._settings, self._serving.engines):
             return PlanStatus("off", detail=reason)
@@ -124,26 +128,65 @@ class Upgrade:
                 log.info("the TensorRT plan: %d %%, %s", state.percent, state.phase)
             self._tell(PlanStatus("building", state.percent, state.phase))
 
-    async def _replace(self, plan: Path) -> PlanStatus:
-        """Every engine that the plan is for, one after another."""
+    async def _replace(self, plan: Path) -> Over:
+        """Every engine that the plan is for, one after another; one that stays hinders no other."""
         going, staying = apart(self._serving.workers)
-        for worker in going:
-            (before,) = worker.engines
-            settings = on_plan(self._settings, plan, before)
-            try:
-                await worker.replace_engine(partial(self._workshop.make, settings))
-            except Exception as error:  # TensorRT's own too: the engine that serves goes on
-                log.error("the TensorRT plan %s is refused", plan, exc_info=error)
-                return PlanStatus("failed", 100, refusal(before, plan, error))
-            (now,) = worker.engines
-            log.info("%s on %s serves, by %s", now.provider, now.device, plan)
+        outcomes = [Outcome(worker, await self._replace_one(worker, plan)) for worker in going]
         for worker in staying:
             (built,) = worker.engines
             log.info("%s stays with %s: the plan is for another GPU", built.device, built.provider)
-        return PlanStatus("serving", 100, plan.name)
+        return Over(plan, outcomes)
 
-    def _tell(self, status: PlanStatus) -> None:
-        self.status = status
+    async def _replace_one(self, worker: Worker, plan: Path) -> Built | str:
+        """The engine that serves by the plan now, or why none does."""
+        (before,) = worker.engines
+        settings = on_plan(self._settings, plan, before)
+        try:
+            await worker.replace_engine(partial(self._workshop.make, settings))
+        except Exception as error:  # TensorRT's own too: the engine that serves goes on
+            log.error("the TensorRT plan %s is refused", plan, exc_info=error)
+            return refusal(before, plan, error)
+        (now,) = worker.engines
+        log.info("%s on %s serves, by %s", now.provider, now.device, plan)
+        return now
+
+    def _tell(self, state: PlanStatus | Over) -> None:
+        self._state = state
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one worker: the engine that took over by the plan, or why none did."""
+
+    worker: Worker
+    took_over: Built | str
+
+    def why_not(self) -> str | None:
+        """Why the plan does not run on this worker now; None where it does."""
+        if isinstance(self.took_over, str):
+            return self.took_over
+        (now,) = self.worker.engines
+        if now.provider == self.took_over.provider:
+            return None
+        return f"{now.device} is back with {now.provider}: {now.passed_over[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """All were asked to go over to ``plan``; an engine that dies may come back without it."""
+
+    plan: Path
+    outcomes: Sequence[Outcome]
+
+    def status(self) -> PlanStatus:
+        reasons = [why for outcome in self.outcomes if (why := outcome.why_not())]
+        if not reasons:
+            return PlanStatus("serving", 100, self.plan.name)
+        asked = len(self.outcomes)
+        if len(reasons) == asked:
+            return PlanStatus("failed", 100, reasons[0])
+        told = f"{self.plan.name}, on {asked - len(reasons)} of {asked} engines: {reasons[0]}"
+        return PlanStatus("serving", 100, told)
 
 
 def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
@@ -184,10 +227,10 @@ def on_plan(settings: EngineSettings, plan: Path, engine: Built) -> EngineSettin
 
 def refusal(engine: Built, plan: Path, error: Exception) -> str:
     """What is told where ``engine`` could not be replaced."""
-    return (
-        f"{engine.device} stays with {engine.provider}: {error}; remove {plan} and another is "
-        "built at the next start"
-    )
+    told = f"{engine.device} stays with {engine.provider}: {error}"
+    # Anything else, such as a lack of memory, is not the plan's fault.
+    advice = f"; remove {plan} and another is built at the next start"
+    return told + advice if isinstance(error, BadInput) else told
 
 
 def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:

@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.engine_keeper import Deadline, EngineKeeper
+from server.deadline import Deadline
+from server.engine_keeper import EngineKeeper
 from server.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
 from server.errors import Draining, EngineDead, EngineFault, NoCapacity

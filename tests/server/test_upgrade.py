@@ -28,11 +28,12 @@ from models.plan import (
 from server.app import create_app
 from server.engine_thread import Built
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import BadInput, NotFound
+from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.fleet import Fleet
-from server.frame import Labels, Pixels
+from server.frame import Dropped, Frame, Labels, Mask, Pixels
 from server.plans import PlanStatus, PlanWish, build_command
 from server.settings import EngineSettings, Settings
+from server.sinks.base import Sink
 from server.upgrade import Upgrade, Workshop, gpu, reached, why_not
 from server.worker import Worker
 
@@ -189,6 +190,16 @@ def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
     return bytes(message.payload)
 
 
+class Nobody(Sink):
+    """Reads nothing."""
+
+    def mask(self, mask: Mask) -> None: ...
+
+    def dropped(self, drops: Sequence[Dropped]) -> None: ...
+
+    def failed(self, seq: int, error: Exception) -> None: ...
+
+
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -272,7 +283,9 @@ def test_a_build_that_fails_says_why_and_the_service_goes_on(bench: Bench) -> No
         assert told in web.get("/metrics").text
 
 
-@pytest.mark.parametrize("error", [BadInput("not the served graph"), RuntimeError("CUDA, 700")])
+@pytest.mark.parametrize(
+    "error", [BadInput("not the served graph"), EngineFault("memory"), RuntimeError("CUDA, 700")]
+)
 def test_a_plan_that_is_refused_leaves_the_engine_that_serves(
     bench: Bench, error: Exception
 ) -> None:
@@ -281,8 +294,10 @@ def test_a_plan_that_is_refused_leaves_the_engine_that_serves(
     with service(bench) as web:
         model = until(web, "failed")
     assert model["provider"] == "CUDA" and model["engines"][0]["precision"] == "fp32"
-    detail = model["plan"]["detail"]
-    assert detail.startswith(f"cuda:0 fake GPU stays with CUDA: {error}; remove {bench.plan}")
+    told, _, advice = model["plan"]["detail"].partition("; ")
+    assert told == f"cuda:0 fake GPU stays with CUDA: {error}"
+    # Only a plan that is no good is worth removing; a lack of memory, say, is not its fault.
+    assert advice.startswith(f"remove {bench.plan}") == isinstance(error, BadInput)
 
 
 def test_a_plan_that_cannot_be_kept_is_not_built(bench: Bench) -> None:
@@ -369,6 +384,57 @@ def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
         ("cuda:2 fake GPU", "TensorRT 11.4.0"),
     ]
     assert bench.builds == 1
+
+
+def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
+    def make(settings: EngineSettings) -> FakeEngine:
+        if settings.device == 0:
+            raise EngineFault("the memory of GPU 0 is full")
+        return bench.on_plan(settings)
+
+    async def scenario() -> list[str]:
+        fleet = Fleet([Worker(lambda: on_gpu(0)), Worker(lambda: on_gpu(1))], max_sessions=8)
+        await fleet.start()
+        upgrade = Upgrade(fleet, bench.settings, replace(bench.workshop, make=make))
+        await over(upgrade)
+        providers = [built.provider for built in fleet.engines]
+        await fleet.stop()
+        reason = "cuda:0 fake GPU stays with CUDA: the memory of GPU 0 is full"
+        told = f"model.plan, on 1 of 2 engines: {reason}"
+        assert upgrade.status == PlanStatus("serving", 100, told)
+        return providers
+
+    bench.keep()
+    assert asyncio.run(scenario()) == ["CUDA", "TensorRT 11.4.0"]
+
+
+def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
+    def die(_: object) -> None:
+        bench.refuses = NotFound("there is no model.plan")
+        raise EngineDead("GPU 0 failed")
+
+    def make(settings: EngineSettings) -> FakeEngine:
+        engine = bench.on_plan(settings)
+        mortal = FakeEngine(engine.spec, on_step=die)
+        mortal.provider, mortal.device = engine.provider, engine.device
+        return mortal
+
+    async def scenario() -> None:
+        worker = Worker(on_gpu)
+        await worker.start()
+        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, make=make))
+        await over(upgrade)
+        assert upgrade.status.stage == "serving"
+        session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
+        worker.offer(session, Frame(pictures(1)[0], 0))
+        async with asyncio.timeout(LIMIT):
+            await worker.settled(session)
+        told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
+        assert upgrade.status == PlanStatus("failed", 100, told)
+        await worker.stop()
+
+    bench.keep()
+    asyncio.run(scenario())
 
 
 def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import DropCause, DropPolicy
-from server.engine_keeper import FIRST_SECONDS
+from server.deadline import FIRST_SECONDS
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import (
     Conflict,
@@ -979,6 +979,32 @@ def test_an_engine_that_took_over_comes_again_when_it_dies() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("error", [NotFound("there is no plan"), RuntimeError("CUDA, 2")])
+def test_one_that_took_over_and_is_not_made_again_gives_way_to_the_one_before(
+    error: Exception,
+) -> None:
+    async def scenario() -> None:
+        once = Once(2, die)
+        makers = [lambda: better(once)]
+
+        def make() -> FakeEngine:
+            if not makers:
+                raise error
+            return makers.pop()()
+
+        async with serving() as worker:
+            session, notes = opened(worker)
+            await worker.replace_engine(make)
+            offer(worker, session, pictures(4))
+            await worker.settled(session)
+            np.testing.assert_array_equal(notes.labels, expected(pictures(4)))
+            (built,) = worker.engines
+            assert (built.provider, built.passed_over) == ("fake", (str(error),))
+            assert worker.restarts == 1
+
+    run(scenario())
+
+
 def test_an_engine_that_is_being_made_is_left_behind_in_time() -> None:
     async def scenario() -> None:
         making = Making(better)
@@ -999,10 +1025,10 @@ class Noting(FakeEngine):
     def __init__(self) -> None:
         super().__init__(SPEC)
         self.provider = "noting"
-        self.closed = False
+        self.closed = threading.Event()
 
     def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 def test_a_replacement_that_is_cancelled_leaves_the_engine_that_serves() -> None:
@@ -1016,8 +1042,7 @@ def test_a_replacement_that_is_cancelled_leaves_the_engine_that_serves() -> None
             with pytest.raises(asyncio.CancelledError):
                 await replaced
             making.allow()
-            while not made.closed:
-                await asyncio.sleep(0.001)
+            await asyncio.to_thread(assert_set, made.closed)
             assert worker.provider == "fake"
             await worker.replace_engine(better)
             assert worker.provider == "better"
@@ -1039,7 +1064,7 @@ def test_stopping_waits_until_an_engine_that_is_being_made_is_closed(cancelled: 
             # Later than stopping takes that does not wait for it.
             asyncio.get_running_loop().call_later(0.2, making.allow)
             await worker.stop(30)
-            assert made.closed
+            assert made.closed.is_set()
             await asyncio.wait([replaced])
             assert replaced.cancelled() or isinstance(replaced.exception(), EngineDead)
 

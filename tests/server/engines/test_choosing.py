@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from server.engines.base import Engine
-from server.engines.choosing import Attempt, first_that_works
+from server.engines.choosing import Attempt, first_that_works, or_else
 from server.engines.fake import FakeEngine
 from server.errors import BadInput, NotFound
 from server.settings import EngineSettings
@@ -92,3 +92,11 @@ def test_a_model_that_no_engine_runs_is_told_by_the_last() -> None:
 
     with pytest.raises(BadInput, match="not a graph"):
         first_that_works(EngineSettings(), [("cuda", make)], make)
+
+
+def test_another_is_made_only_where_the_first_cannot_be() -> None:
+    assert or_else(works("TRT"), fails("no driver"))().provider == "TRT"
+    engine = or_else(fails("no plan"), works("CUDA"))()
+    assert (engine.provider, engine.passed_over) == ("CUDA", ("no plan",))
+    with pytest.raises(NotFound, match="no driver"):
+        or_else(fails("no plan"), fails("no driver"))()

@@ -1,0 +1,34 @@
+"""How long a step may take before its engine is given up."""
+
+from __future__ import annotations
+
+FIRST_SECONDS = 30.0
+LEAST_SECONDS = 2.0
+TIMES_THE_SLOWEST = 10.0
+
+
+class Deadline:
+    """Learns from the steps that went well, unless it is ``fixed`` (seconds).
+
+    FIRST_SECONDS until there was one, as it may still load libraries and plan; then
+    TIMES_THE_SLOWEST as much as the slowest, LEAST_SECONDS at least.
+    """
+
+    def __init__(self, fixed: float | None = None) -> None:
+        self._fixed = fixed
+        self._slowest: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Deadline {self.seconds:g} s>"
+
+    @property
+    def seconds(self) -> float:
+        if self._fixed is not None:
+            return self._fixed
+        if self._slowest is None:
+            return FIRST_SECONDS
+        return max(LEAST_SECONDS, TIMES_THE_SLOWEST * self._slowest)
+
+    def learn(self, step: float) -> None:
+        """A step went well and took this many seconds."""
+        self._slowest = max(step, self._slowest or 0.0)
