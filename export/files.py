@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from secrets import token_hex
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` under another name and rename it. Raises OSError and leaves nothing."""
+    """Write ``content`` under another name, no other writer's, and rename it. Raises OSError and
+    leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{token_hex(4)}.partial")
     try:
         partial.write_bytes(content)
         partial.replace(path)

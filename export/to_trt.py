@@ -10,13 +10,8 @@ Exit status: 0 built, 1 failed, 2 something is missing here, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import Any
 
 if __package__ in {None, ""}:
@@ -25,6 +20,7 @@ if __package__ in {None, ""}:
 from export.files import write_whole
 from export.flags import PRECISIONS, parse_size
 from export.progress import reporter
+from export.stopping import stopping
 from export.to_trt_build import BuildFailed, BuildOptions, BuildStopped, Built, PlanFailed, build
 from export.to_trt_graph import TrtGraph, columns, prepare
 from models.plan import (
@@ -44,6 +40,8 @@ NEEDED = 11
 """The major version of TensorRT whose API this is."""
 
 TIMINGS = "timings.cache"
+
+STDIN = 0
 
 
 class Missing(RuntimeError):
@@ -107,30 +105,16 @@ def plan_path(out: Path, described: PlanDescription) -> Path:
     return out / described.key.file_name(described.spec.name)
 
 
-def build_quietly(trt: Any, graph: TrtGraph, options: BuildOptions, cache: Path) -> Built:
-    """:func:`build` with its progress shown, stopped by Ctrl-C, its timings kept in ``cache``."""
+def build_quietly(
+    trt: Any, graph: TrtGraph, options: BuildOptions, cache: Path, pipe: int | None
+) -> Built:
+    """:func:`build` with its progress shown, its timings kept in ``cache``; stopped by Ctrl-C and
+    at the end of ``pipe``."""
     timings = cache.read_bytes() if cache.is_file() else b""
-    with stopping() as stop, reporter() as shown:
+    with stopping(pipe) as stop, reporter() as shown:
         built = build(trt, graph.content, graph.inputs(), options, timings, shown.show, stop)
     write_whole(cache, built.timings)
     return built
-
-
-@contextmanager
-def stopping() -> Iterator[Event]:
-    """Set by SIGINT or SIGTERM. An exception would have to pass through TensorRT's own code."""
-    stop = Event()
-
-    def told(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def make(trt: Any, here: Machine, given: argparse.Namespace) -> int:
@@ -150,7 +134,9 @@ def make(trt: Any, here: Machine, given: argparse.Namespace) -> int:
     )
     described = describe(given.model, graph, here, options, given.triton)
     plan = plan_path(given.out, described)
-    built = build_quietly(trt, graph, options, given.timing_cache or plan.with_name(TIMINGS))
+    timings = given.timing_cache or plan.with_name(TIMINGS)
+    pipe = STDIN if given.until_stdin_ends else None
+    built = build_quietly(trt, graph, options, timings, pipe)
     write_whole(description_path(plan), described.to_json().encode())
     write_whole(plan, built.plan)
     print(plan)
@@ -204,6 +190,9 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("--tf32", action="store_true", help="round float32 products: faster")
     asked.add_argument(
         "--device", type=int, default=0, metavar="N", help="CUDA's number of the GPU (default 0)"
+    )
+    asked.add_argument(
+        "--until-stdin-ends", action="store_true", help="stop once whoever holds its pipe has gone"
     )
     kind = asked.add_mutually_exclusive_group()
     kind.add_argument(

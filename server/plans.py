@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -137,18 +137,23 @@ def check_folder(folder: Path) -> None:
 
 
 def build_command(wish: PlanWish) -> list[str]:
-    """What builds the plan that is wished for, tuned for half the largest batch."""
+    """What builds the plan that is wished for, tuned for half the largest batch, and stops should
+    this process be no more."""
     batch = BatchRange(1, max(1, wish.max_batch // 2), wish.max_batch)
     asked = ["--precision", wish.precision, "--batch", str(batch), "--device", str(wish.device)]
     return [
         *(sys.executable, "-m", "export.to_trt", str(wish.model), "-o", str(wish.folder)),
         *asked,
+        "--until-stdin-ends",
     ]
 
 
 class PlanBuild:
     """One build by ``command``, which speaks as export/to_trt.py does: progress on stderr, the
-    plan's path on stdout, 0 where it is there. ``hear`` is called on the event loop."""
+    plan's path on stdout, 0 where it is there. ``hear`` is called on the event loop.
+
+    The process's stdin ends with this process, even where that is killed: it is to stop then.
+    """
 
     def __init__(
         self,
@@ -172,7 +177,7 @@ class PlanBuild:
         """Build to the end, ``limit`` seconds at most. Cancelling stops the process too."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
+                *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
             return self._end(Failed(f"the build of the plan could not be started: {error}"))

@@ -33,3 +33,21 @@ def test_a_failed_write_leaves_what_was_there(
         write_whole(path, b"afterwards")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_that_write_one_file_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.plan"
+    write = Path.write_bytes
+
+    def interrupted(self: Path, content: bytes) -> int:
+        monkeypatch.setattr(Path, "write_bytes", write)
+        self.write_bytes(content[: len(content) // 2])
+        write_whole(path, b"the other's")
+        return self.write_bytes(content)
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    write_whole(path, b"ours")
+    assert path.read_bytes() == b"ours"
+    assert list(tmp_path.iterdir()) == [path]

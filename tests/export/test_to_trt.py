@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from tensorrt_contract import Contract
 
 from export import to_trt, to_trt_verify
+from export.stopping import stopping
 from export.to_trt_graph import TrtGraph
 from export.to_trt_verify import PlanRunner
 from models.plan import BatchRange, Machine, PlanDescription, digest
@@ -143,6 +147,32 @@ def test_a_signal_stops_it_and_leaves_nothing(
     assert to_trt.main([str(ready), "-o", str(out)]) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not out.exists() and signal.getsignal(number) is before
+
+
+def test_the_end_of_stdin_stops_it_where_asked(
+    installed: Contract, ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    stopped: list[Event] = []
+
+    @contextmanager
+    def watched(pipe: int | None = None) -> Iterator[Event]:
+        with stopping(pipe) as stop:
+            stopped.append(stop)
+            yield stop
+
+    def left_alone(network: Any, config: Any) -> bytes | None:
+        os.close(write)
+        assert stopped[0].wait(30)
+        return building([])(network, config)
+
+    monkeypatch.setattr(to_trt, "stopping", watched)
+    monkeypatch.setattr(to_trt, "STDIN", read)
+    installed.answers["Builder.build_serialized_network"] = left_alone
+    out = tmp_path / "plans"
+    assert to_trt.main([str(ready), "-o", str(out), "--until-stdin-ends"]) == 130
+    assert not out.exists()
+    os.close(read)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,8 @@ from server.plans import (
     is_same_model,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 60.0
 HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
 KEY = PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))
 
@@ -118,15 +123,46 @@ def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> No
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
+PARENT = """
+import asyncio, os, signal, sys
+from server.plans import PlanBuild
+def die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(PlanBuild([sys.executable, "-c", sys.argv[1], sys.argv[2]], die).run())
+"""
+
+CHILD = """
+import pathlib, sys
+from export.stopping import stopping
+with stopping(0) as stop:
+    print("progress 1 building", file=sys.stderr, flush=True)
+    stop.wait()
+pathlib.Path(sys.argv[1]).write_text("stopped")
+"""
+
+
+def test_a_service_that_is_killed_takes_its_build_along(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    command = [sys.executable, "-c", PARENT, CHILD, str(mark)]
+    killed = subprocess.run(command, cwd=ROOT, check=False, timeout=LIMIT)
+    assert killed.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + LIMIT
+    while not mark.exists():
+        assert time.monotonic() < deadline, "the build goes on"
+        time.sleep(0.01)
+
+
 def test_the_command_is_ours() -> None:
     wish = PlanWish(Path("m.onnx"), fake_spec(), Path("plans"), "fp16", 4, 1)
     asked = build_command(wish)[1:]
     assert asked == [
         *("-m", "export.to_trt", "m.onnx", "-o", "plans"),
         *("--precision", "fp16", "--batch", "1:2:4", "--device", "1"),
+        "--until-stdin-ends",
     ]
     given = to_trt.parser().parse_args(asked[2:])
     assert (given.precision, given.batch, given.device) == ("fp16", BatchRange(1, 2, 4), 1)
+    assert given.until_stdin_ends
     assert "1:1:1" in build_command(replace(wish, max_batch=1))
 
 
