@@ -17,6 +17,10 @@ from typing import Any
 
 from models.spec import ModelSpec, SpecError
 
+REWRITING = 1
+"""How ``export/`` makes of a model the graph that TensorRT is given. It rises with every change
+that makes another graph, or another plan, of the same file: kept plans are outdated then."""
+
 
 class PlanError(ValueError):
     """A plan's description that is absent, incomplete or contradicts itself."""
@@ -63,6 +67,7 @@ class PlanKey:
     ``source`` is the digest of the file it was made from, ``graph`` that of the ONNX graph which
     TensorRT was given. ``precision`` is the graph's. ``columns``: count is (B, 1) and not (B,), as
     Triton keeps state. ``version_compatible``: later TensorRTs of the same major run it too.
+    ``rewriting`` is REWRITING as it was, 0 where that was not told yet.
     """
 
     machine: Machine
@@ -72,6 +77,7 @@ class PlanKey:
     batch: BatchRange
     columns: bool = False
     version_compatible: bool = False
+    rewriting: int = REWRITING
 
     def misfit(self, here: Machine) -> str | None:
         """Why the plan cannot run here and what to do, in one sentence; None where it can."""
@@ -111,6 +117,7 @@ class PlanKey:
                 batch=BatchRange.parse(given["batch"]),
                 columns=bool(given["columns"]),
                 version_compatible=bool(given["version_compatible"]),
+                rewriting=given.get("rewriting", 0),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise PlanError(f"the plan's key is incomplete: {error!r}") from error

@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 from models.plan import (
+    REWRITING,
     BatchRange,
     BuildProgress,
     Machine,
@@ -37,6 +38,9 @@ GRACE_SECONDS = 10.0
 
 LONGEST_LINE = 4096
 """Bytes of a line that are looked at; TensorRT's own log may hold longer ones."""
+
+WORKSPACE_MIB = 2048
+"""Scratch memory that a build may take: the GPU serves meanwhile. TensorRT would take all of it."""
 
 OWN_PRECISIONS = ("int8", "fp8")
 """Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""
@@ -95,11 +99,11 @@ class PlanWish:
     device: int
 
     def is_met_by(self, described: PlanDescription, source: str, here: Machine) -> bool:
-        """Whether a plan that was built from and for this will do; ``source`` is the digest of
-        the model's file."""
+        """Whether a plan that was built from and for this, as it would be built now, will do;
+        ``source`` is the digest of the model's file."""
         key = described.key
         return (
-            (key.source, key.columns) == (source, False)
+            (key.source, key.rewriting, key.columns) == (source, REWRITING, False)
             and key.precision in (self.precision, *OWN_PRECISIONS)
             and key.batch.min == 1
             and key.batch.max >= self.max_batch
@@ -140,11 +144,10 @@ def build_command(wish: PlanWish) -> list[str]:
     """What builds the plan that is wished for, tuned for half the largest batch, and stops should
     this process be no more."""
     batch = BatchRange(1, max(1, wish.max_batch // 2), wish.max_batch)
-    asked = ["--precision", wish.precision, "--batch", str(batch), "--device", str(wish.device)]
     return [
         *(sys.executable, "-m", "export.to_trt", str(wish.model), "-o", str(wish.folder)),
-        *asked,
-        "--until-stdin-ends",
+        *("--precision", wish.precision, "--batch", str(batch), "--device", str(wish.device)),
+        *("--workspace", str(WORKSPACE_MIB), "--until-stdin-ends"),
     ]
 
 

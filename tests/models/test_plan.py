@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.plan import (
+    REWRITING,
     BatchRange,
     BuildProgress,
     Machine,
@@ -61,6 +62,13 @@ def test_a_key_must_be_whole(field: str) -> None:
     del given[field]
     with pytest.raises(PlanError, match=field):
         PlanKey.from_dict(given)
+
+
+def test_a_plan_from_before_rewritings_were_counted_is_the_oldest() -> None:
+    given = KEY.to_dict()
+    assert PlanKey.from_dict(given).rewriting == REWRITING
+    del given["rewriting"]
+    assert PlanKey.from_dict(given).rewriting == 0 < REWRITING
 
 
 def test_a_plan_fits_where_it_was_built_and_says_why_elsewhere() -> None:

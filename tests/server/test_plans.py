@@ -158,7 +158,7 @@ def test_the_command_is_ours() -> None:
     assert asked == [
         *("-m", "export.to_trt", "m.onnx", "-o", "plans"),
         *("--precision", "fp16", "--batch", "1:2:4", "--device", "1"),
-        "--until-stdin-ends",
+        *("--workspace", "2048", "--until-stdin-ends"),
     ]
     given = to_trt.parser().parse_args(asked[2:])
     assert (given.precision, given.batch, given.device) == ("fp16", BatchRange(1, 2, 4), 1)
@@ -185,6 +185,7 @@ def test_a_plan_that_fits_is_found(tmp_path: Path) -> None:
         replace(KEY, batch=BatchRange(2, 2, 4), graph=digest(b"2")),
         replace(KEY, columns=True, graph=digest(b"3")),
         replace(KEY, machine=replace(HERE, gpu="NVIDIA H100")),
+        replace(KEY, rewriting=KEY.rewriting - 1, graph=digest(b"5")),
     ):
         keep(folder, other)
     keep(folder, replace(KEY, graph=digest(b"4")), fake_spec(64, 64))
