@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -15,14 +16,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from server.engines import make_engine
+from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
 from server.frame import VideoInfo
-from server.settings import Settings
+from server.plans import find_plan
+from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.container import VideoLimits, probe
+from server.upgrade import make_wish, on_plan, why_not
 from server.video import segment_video
 from server.worker import Worker
+
+log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 LINE_SECONDS = 5.0
@@ -61,6 +67,7 @@ async def _segment(
     worker = Worker(partial(make_engine, settings.engine))
     await worker.start()
     try:
+        await _take_kept_plan(worker, settings.engine)
         return await segment_video(
             worker,
             video,
@@ -73,6 +80,21 @@ async def _segment(
         )
     finally:
         await worker.stop()
+
+
+async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
+    """Go over to a TensorRT plan that a service has left here, before the first frame: the masks
+    do not depend on when. For one video none is built."""
+    (built,) = worker.engines
+    if why_not(settings, [built]):
+        return
+    wish = make_wish(settings, built)
+    try:
+        here = await asyncio.to_thread(this_machine, wish.device)
+        if plan := await asyncio.to_thread(find_plan, wish, here):
+            await worker.replace_engine(partial(make_engine, on_plan(settings, plan, built)))
+    except Exception as error:  # TensorRT's own too: the engine that is there does it
+        log.warning("no TensorRT plan is taken: %s", error)
 
 
 def _probe(video: Path, settings: Settings) -> VideoInfo:

@@ -1,7 +1,7 @@
 """ONNX Runtime's engine by the provider that runs it: one on a GPU before the CPU.
 
-Where the service goes over to a TensorRT plan later (EngineSettings.plan), CUDA comes first: ONNX
-Runtime's own TensorRT provider would build for minutes before it serves.
+Where a TensorRT plan may take over (EngineSettings.plan), CUDA comes first: ONNX Runtime's own
+TensorRT provider would build for minutes before it serves.
 """
 
 from __future__ import annotations

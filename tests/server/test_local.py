@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 import server.local
+from models.plan import BatchRange, Machine, PlanDescription, PlanKey, digest
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import BadInput
 from server.local import segment
 from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
@@ -138,3 +141,32 @@ def test_a_real_clip_keeps_its_frames(data: Path, tmp_path: Path) -> None:
     times = [row["time"] for row in summary["frames"]]
     assert times == sorted(set(times))
     assert summary["totals"]["frames"] == len(times) == 120
+
+
+@pytest.mark.parametrize("kept", ["plan", "refused", "nothing"])
+def test_a_plan_that_is_kept_is_taken_and_none_is_built(
+    kept: str, tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def make(settings: EngineSettings) -> FakeEngine:
+        on_plan = settings.name == "tensor_rt"
+        if on_plan and kept == "refused":
+            raise BadInput("TensorRT cannot read the plan")
+        engine = FakeEngine(fake_spec(32, 48), on_step=lambda _: ran.append(settings.name))
+        engine.device = "cuda:0 fake GPU"
+        return engine
+
+    here = Machine("fake GPU", "9.0", "11.4.0")
+    monkeypatch.setattr(server.local, "make_engine", make)
+    monkeypatch.setattr(server.local, "this_machine", lambda _: here)
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"the model")
+    if kept != "nothing":
+        key = PlanKey(here, digest(b"the model"), "graph", "fp16", BatchRange(1, 2, 4))
+        (tmp_path / "m.plan").write_bytes(b"a plan")
+        told = PlanDescription(fake_spec(32, 48), key).to_json()
+        (tmp_path / "m.plan.json").write_text(told)
+    settings = Settings(engine=EngineSettings(model=model))
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", settings) == 0
+    assert ran == (["tensor_rt"] if kept == "plan" else ["onnx_rt"]) * 12
