@@ -1,9 +1,10 @@
 """Build a TensorRT plan: ``python export/to_trt.py MODEL -o FOLDER`` on a machine with the GPU.
 
-MODEL is a ``.pt`` that training.train wrote or an ``.onnx`` of ours; a Q/DQ graph becomes an int8
-or fp8 plan. A plan is good for the GPU and the TensorRT that built it: both are in its name and,
-with what the model is, in PLAN.json beside it. The plan's path goes to stdout, progress to stderr.
-An ``.onnx`` at its own size needs no torch.
+MODEL is a ``.pt`` that training.train wrote or an ``.onnx`` of ours. A Q/DQ graph in int8 or fp8
+becomes such a plan; the uint8 levels of one for ONNX Runtime, such as the shipped one, are dropped.
+A plan is good for the GPU and the TensorRT that built it: both are in its name and, with what the
+model is, in PLAN.json beside it. The plan's path goes to stdout, progress to stderr. An ``.onnx``
+at its own size needs no torch.
 Exit status: 0 built, 1 failed, 2 something is missing here, 130 interrupted.
 """
 
@@ -164,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, required=True, help="a folder, or a file that ends in .plan"
     )
     asked.add_argument(
-        "--precision", choices=PRECISIONS, default="fp16", help="a Q/DQ graph keeps its own"
+        "--precision", choices=PRECISIONS, default="fp16", help="a graph in int8 or fp8 keeps it"
     )
     asked.add_argument(
         "--size", type=parse_size, metavar="WIDTHxHEIGHT", help="the model's own where left out"

@@ -44,8 +44,9 @@ class EngineSettings(BaseModel):
     plan: PlanPrecision = Field(
         "fp16",
         description="of the TensorRT plan that onnx_rt with provider auto goes over to while it "
-        "serves; it is built where there is none. A quantised (Q/DQ) model keeps its own. off: "
-        "none is looked for",
+        "serves; it is built where there is none, except for `segment`. A model quantised (Q/DQ) "
+        "for TensorRT keeps its int8 or fp8; the uint8 levels of one for ONNX Runtime, such as "
+        "the shipped one, are dropped. off: none is looked for",
     )
     max_batch: PositiveInt = Field(4, description="streams in one step")
     threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")
