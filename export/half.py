@@ -3,6 +3,8 @@
 The islands are those of the network in half precision (``Segmenter.to_half`` and the ``float()``
 calls in models/): the picture until it is normalised, means and softmaxes, what is computed of
 them element by element, pooling by constant matrices, whitened logits, sampling positions.
+
+Who changes what becomes of a graph here, or in ``portable``, raises ``models.plan.REWRITING``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ EXACT = {"Softmax", "GridSample"} | REDUCTIONS
 
 ON = {"Sub", "Mul", "Div", "Clip", "Less", "Greater"}
 """Belong to an island where one of their inputs does: element by element, or exact anyway."""
+
+OFF = {"Add", "Conv", "MatMul", "Relu", "Concat", "Pad", "Gather", "Where", "Resize"}
+"""Take what an island made in float16: sums that the network has in float16 too, and what hands
+values on."""
+
+UNTYPED = {"Cast", "Shape"}
+"""Read a tensor in whatever type it is."""
 
 SHAPERS = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Expand"}
 CARRIERS = {"Slice", "Split", "Identity"} | SHAPERS
@@ -91,6 +100,8 @@ def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
         ):
             found.add(index)
             exact.update(node.output)
+        elif given & exact & floats and node.op_type not in OFF | UNTYPED:
+            raise NotRewritable(f"{node.op_type} {node.name} of float32 is not known in float16")
         if node.op_type == "Softmax" or (node.op_type in CARRIERS and node.input[0] in shares):
             shares.update(node.output)
     return found

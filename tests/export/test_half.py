@@ -113,3 +113,27 @@ def test_float32_that_a_node_makes_by_itself_is_not_rewritten() -> None:
     with pytest.raises(NotRewritable, match="Constant half"):
         to_half(model)
     assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize("kind", ["Sqrt", "Exp", "Reciprocal", "Softplus"])
+def test_arithmetic_that_is_not_known_is_not_rewritten_behind_an_island(kind: str) -> None:
+    model = graph(node("ReduceMean", "x", "mean", keepdims=1), node(kind, "mean", "y"), out="y")
+    before = model.SerializeToString()
+    with pytest.raises(NotRewritable, match=f"{kind} y of float32"):
+        to_half(model)
+    assert model.SerializeToString() == before
+    assert halved(graph(node(kind, "x", "y"), out="y"))["y"] == HALF
+
+
+def test_what_only_depends_on_an_island_by_its_choice_is_half() -> None:
+    types = halved(
+        graph(
+            node("ReduceMean", "x", "mean", keepdims=1),
+            node("Greater", "mean least", "chosen"),
+            node("Relu", "x", "relu"),
+            node("Where", "chosen relu x", "y"),
+            out="y",
+            least=np.array(0.5, np.float32),
+        )
+    )
+    assert (types["mean"], types["relu"], types["y"]) == (FLOAT, HALF, HALF)
