@@ -30,7 +30,6 @@ from server.engines.onnx_rt import OnnxEngine
 SIZE = (64, 96)
 KEPT = {
     "encoder.trunk.conv1",
-    "encoder.pcma.1.key_conv",
     "encoder.pcma.4.key_conv",
     "head.classify",
 }
