@@ -106,7 +106,7 @@ def test_all_of_it_on_a_fresh_network(
     results = told["results"]
     assert told["data"] == "vspw-person val" and list(results) == ["with", "off", "reset"]
     assert results["off"] == results["reset"]
-    assert set(results["with"]["judge"]) == {"1", "4"} and not results["off"]["judge"]
+    assert set(results["with"]["judge"]) == {"4"} and not results["off"]["judge"]
     assert results["with"]["frames"] == 9 and results["with"]["vc8"] is not None
     assert results["with"]["vc16"] is None and "9 frames" in told["left_out"][0]
     assert set(results["with"]["iou"]) == {"rest", "person"}

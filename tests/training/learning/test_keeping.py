@@ -18,7 +18,7 @@ from training.learning.learner import Learner
 from training.settings import TrainSettings
 
 RECIPE = Recipe(encoder="resnet50", output_stride=32)
-SETTINGS = replace(TrainSettings(), frozen_stages=4)
+SETTINGS = replace(TrainSettings(), frozen_stages=4, memory_rate=1.0, lovasz=0.0)
 
 
 def make_learner(seed: int) -> Learner:
@@ -44,13 +44,14 @@ def test_a_fresh_run_stays_fresh(keeper: Keeper) -> None:
 
 
 def test_a_file_of_before_these_settings_is_taken_up(keeper: Keeper) -> None:
-    """Those of version 0.1.0 have no precision, no memory_rate, no scaler and no best."""
+    """Those of version 0.1.0 have no precision, memory_rate, lovasz, scaler and best."""
     first, second = make_learner(0), make_learner(1)
     first.iteration = 12
     keeper.keep_last(first, Best(0.5, 10))
 
     def age(kept: dict[str, Any]) -> None:
         del kept["settings"]["precision"], kept["settings"]["memory_rate"]
+        del kept["settings"]["lovasz"]
         del kept["training"]["scaler"], kept["best"]
 
     rewrite(keeper.last, age)

@@ -181,11 +181,11 @@ def test_all_of_an_iteration_happens_on_the_learners_device(
 ) -> None:
     """Shown without a GPU: tensors on meta cannot be mixed with any on the CPU."""
     meta = torch.device("meta")
-    # What looks at values cannot run there, and there is no autocast.
+    # What looks at values (Lovász too) cannot run there, and there is no autocast.
     monkeypatch.setattr(PCMA, "_norm_held", lambda self, recalled, _: self.norm(recalled))
     monkeypatch.setattr(Learner, "_autocast", lambda _: nullcontext())
     network = build(Recipe(output_stride=32)).to(meta)
-    settings = replace(SETTINGS, batch=2, crop=SIZE)
+    settings = replace(SETTINGS, batch=2, crop=SIZE, lovasz=0.0)
     learner = Learner(network, settings, torch.ones(11), meta)
     memory, step = learner.blank(), make_step(True, False).to(meta)
     for _ in range(2):
