@@ -349,7 +349,8 @@ def assert_alike(
 ) -> None:
     """The same but for rounding: a batch of another size may sum in another order."""
     assert left.keys() == right.keys()
-    rtol, atol = (5e-2, 5e-2) if is_on_gpu(engine) else (1e-3, 1e-4)
+    # Convolutions of a batch add in another order: 1e-4 at values up to 5.
+    rtol, atol = (5e-2, 5e-2) if is_on_gpu(engine) else (1e-3, 1e-3)
     for name, array in left.items():
         np.testing.assert_allclose(array, right[name], rtol=rtol, atol=atol, strict=True)
 
