@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from watching import unbroken
 
 from protocol import DropPolicy
 from server.engines.fake import FakeEngine, fake_spec
@@ -87,15 +88,6 @@ def offer(served: Fleet, session: Session, frames: Sequence[Pixels]) -> None:
         served.offer(session, Frame(pixels, seq))
 
 
-def expected(frames: Sequence[Pixels]) -> list[Labels]:
-    alone = FakeEngine(SPEC)
-    memory, masks = alone.blank(), []
-    for frame in frames:
-        (mask,), (memory,) = alone.step([frame], [memory])
-        masks.append(mask)
-    return masks
-
-
 def counts(served: Fleet) -> list[int]:
     return [worker.sessions for worker in served.workers]
 
@@ -127,11 +119,11 @@ def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:
             offer(served, session, frames)
         for session, notes, frames in streams:
             await served.settled(session)
-            np.testing.assert_array_equal(notes.labels, expected(frames))
+            np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
         served.reset(streams[0][0])
         offer(served, streams[0][0], pictures(2, seed=9))
         await served.settled(streams[0][0])
-        np.testing.assert_array_equal(streams[0][1].labels[5:], expected(pictures(2, seed=9)))
+        np.testing.assert_array_equal(streams[0][1].labels[5:], unbroken(SPEC, pictures(2, seed=9)))
         assert [built.device for built in served.engines] == ["cuda:0 fake GPU", "cuda:1 fake GPU"]
         assert served.spec == SPEC
         await served.stop()
@@ -173,7 +165,7 @@ def test_an_engine_that_dies_takes_only_its_own_memories_along() -> None:
             offer(served, session, frames)
         for session, notes, frames in streams:
             await served.settled(session)
-            np.testing.assert_array_equal(notes.labels, expected(frames))
+            np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
             assert not notes.lost
         assert [worker.restarts for worker in served.workers] == [1, 0]
         # The dead one's: six frames, one tried again, two replayed. The other's: six.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from watching import is_running
 
 from export import to_trt
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
@@ -88,14 +88,6 @@ def hanging(mark: Path, deaf: bool = False) -> list[str]:
     trap = "trap '' TERM" if deaf else ""
     text = f"{trap}\necho $$ > '{mark}'; echo progress 1 hanging >&2; while :; do sleep 1; done"
     return ["sh", "-c", text]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("deaf", [False, True])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from watching import is_running, unbroken
 
 import protocol
 from models.plan import (
@@ -30,7 +30,7 @@ from server.engine_thread import Built
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.fleet import Fleet
-from server.frame import Dropped, Frame, Labels, Mask, Pixels
+from server.frame import Dropped, Frame, Mask, Pixels
 from server.plans import PlanStatus, PlanWish, build_command
 from server.settings import EngineSettings, Settings
 from server.sinks.base import Sink
@@ -171,16 +171,6 @@ def pictures(count: int, seed: int = 0) -> list[Pixels]:
     return list(np.random.default_rng(seed).integers(0, 255, shape, np.uint8))
 
 
-def expected(frames: Sequence[Pixels]) -> list[Labels]:
-    """What one engine makes of all of them."""
-    alone = FakeEngine(SPEC)
-    memory, masks = alone.blank(), []
-    for frame in frames:
-        (mask,), (memory,) = alone.step([frame], [memory])
-        masks.append(mask)
-    return masks
-
-
 def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
     """Send a frame and wait for its mask."""
     socket.send_bytes(protocol.pack({"seq": seq}, frame.tobytes()))
@@ -198,14 +188,6 @@ class Nobody(Sink):
     def dropped(self, drops: Sequence[Dropped]) -> None: ...
 
     def failed(self, seq: int, error: Exception) -> None: ...
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_stream_keeps_its_memory_while_the_service_goes_over(bench: Bench) -> None:
@@ -230,7 +212,7 @@ def test_a_stream_keeps_its_memory_while_the_service_goes_over(bench: Bench) -> 
         assert model["provider"] == "TensorRT 11.4.0"
         assert model["engines"][0]["precision"] == model["spec"]["precision"] == "fp16"
         masks += [segment(socket, seq, frames[seq]) for seq in range(5, 9)]
-        assert masks == [mask.tobytes() for mask in expected(frames)]
+        assert masks == [mask.tobytes() for mask in unbroken(SPEC, frames)]
         text = web.get("/metrics").text
         assert 'mastream_plan_info{reason="",stage="serving"} 1.0' in text
         assert 'provider="TensorRT 11.4.0"' in text and "mastream_engine_restarts_total 0.0" in text

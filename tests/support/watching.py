@@ -1,0 +1,28 @@
+"""What a stream or a process is held against from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from models.spec import ModelSpec
+from server.engines.fake import FakeEngine
+from server.frame import Labels, Pixels
+
+
+def unbroken(spec: ModelSpec, frames: Sequence[Pixels]) -> list[Labels]:
+    """The masks of one fake engine that sees all of a stream's frames."""
+    alone = FakeEngine(spec)
+    memory, masks = alone.blank(), []
+    for frame in frames:
+        (mask,), (memory,) = alone.step([frame], [memory])
+        masks.append(mask)
+    return masks
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
