@@ -35,7 +35,7 @@ from models.plan import (
 )
 from server.engines import tensor_rt
 from server.engines.cuda import use_device
-from server.errors import MastreamError
+from server.errors import MastreamError, NotFound
 
 NEEDED = 11
 """The major version of TensorRT whose API this is."""
@@ -52,11 +52,11 @@ class Missing(RuntimeError):
 def load_tensorrt() -> Any:
     """The module. Raises Missing."""
     try:
-        import tensorrt  # noqa: PLC0415  few machines have it
-    except ImportError as error:
+        tensorrt = tensor_rt.load_tensorrt()
+    except NotFound as error:
         raise Missing(
             "TensorRT is not installed: pip install 'mastream[gpu]' on a machine with an "
-            f"NVIDIA GPU ({error})"
+            f"NVIDIA GPU ({error.__cause__})"
         ) from error
     if int(tensorrt.__version__.split(".")[0]) < NEEDED:
         raise Missing(

@@ -51,8 +51,7 @@ class Recipe:
         """The memory's options; None for a plain encoder."""
         if not self.encoder.startswith("ma-"):
             return None
-        changes = {k: tuple(v) if k == "stages" and v else v for k, v in self.memory.items()}
-        return memory_options(self.preset, **changes)
+        return memory_options(self.preset, **self.memory)
 
     def to_dict(self) -> dict[str, Any]:
         """Every option of the memory spelled out: what a preset means may change."""

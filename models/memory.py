@@ -106,7 +106,7 @@ class PCMA(Attends):
     def encode_key(self, sel: Tensor) -> Tensor:
         """Selected channels (B, s, h, w) -> key map (B, d, h', w'), normalised over channels."""
         key = F.relu(self.key_bn(self.key_conv(sel)))
-        return normalise_key(key.float(), self.options.key_norm).to(key.dtype)
+        return normalise_key(key, self.options.key_norm)
 
     def encode_value(self, sel: Tensor) -> Tensor:
         """(B, s, h, w) -> what the memory keeps of it, (B, N, s)."""
@@ -176,12 +176,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def normalise_key(key: Tensor, norm: str) -> Tensor:
-    """(B, d, h, w) over its channels, as :class:`MemoryOptions` names it."""
-    if norm == "softmax":
-        return key.softmax(dim=1) * KEY_SCALE
-    if norm == "length":
-        return F.normalize(key, dim=1) * KEY_SCALE
-    return key
+    """(B, d, h, w) over its channels, as :class:`MemoryOptions` names it, in float32."""
+    if norm == "none":
+        return key
+    exact = key.float()
+    normed = exact.softmax(dim=1) if norm == "softmax" else F.normalize(exact, dim=1)
+    return (normed * KEY_SCALE).to(key.dtype)
 
 
 def mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:

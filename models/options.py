@@ -76,10 +76,16 @@ PRESETS = {
 }
 
 UNSPELLED = {"stages": None, "key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
-"""What preset ``default`` meant in files that keep its name and not what it means."""
+"""The release's PCMA behind the stages that the head reads: what preset ``default`` meant in files
+that keep its name and not what it means."""
 
 
 def memory_options(preset: str = "default", **changes: object) -> MemoryOptions:
-    """A preset with some fields changed. Raises ValueError for an unknown preset or value."""
+    """A preset with some fields changed; a list of stages, as JSON has it, will do.
+
+    Raises ValueError for an unknown preset or value.
+    """
     _one_of("preset", preset, tuple(PRESETS))
+    if isinstance(stages := changes.get("stages"), list):
+        changes["stages"] = tuple(stages)
     return replace(PRESETS[preset], **changes)  # type: ignore[arg-type]  # checked when made

@@ -22,6 +22,7 @@ import torch
 
 from export.files import write_whole
 from models import checkpoint
+from models.build import Recipe
 from models.segmenter import Segmenter
 from server.errors import MastreamError
 from training import evaluate
@@ -65,6 +66,13 @@ class Series:
     def name(self) -> str:
         return f"{self.dataset.name}-{SERIES[self.whole]}-os{self.output_stride}"
 
+    def recipe(self, experiment: Experiment) -> Recipe:
+        return experiment.recipe(len(self.dataset.classes), self.output_stride)
+
+    def told(self, experiment: Experiment, seed: int) -> TrainSettings:
+        """The settings of one run."""
+        return replace(self.settings, **experiment.changes, seed=seed)
+
     def path(self, experiment: Experiment, seed: int) -> Path:
         return self.out / f"{self.name}-{experiment.slug}-{seed}.json"
 
@@ -85,17 +93,15 @@ def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence
 
 def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
     """Train and evaluate one row with one seed."""
-    settings = replace(series.settings, **experiment.changes, seed=seed)
     train = _train_whole if series.whole else _train_frozen
-    network = train(series, experiment, settings)
+    network = train(series, experiment, series.told(experiment, seed))
     results = {split: _scores(series, network, split) for split in SPLITS}
     return asked(series, experiment, seed).model_copy(update={"results": results})
 
 
 def asked(series: Series, experiment: Experiment, seed: int) -> Run:
     """What a run's file says beside its results."""
-    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
-    settings = replace(series.settings, **experiment.changes, seed=seed)
+    recipe, settings = series.recipe(experiment), series.told(experiment, seed)
     return Run(
         model=recipe.name,
         dataset=series.dataset.name,
@@ -123,7 +129,7 @@ def check_same(path: Path, wanted: Run) -> None:
 
 def _train_frozen(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
     clips = series.dataset.clips("train")
-    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    recipe = series.recipe(experiment)
     network = frozen.begin(recipe, series.start, settings.seed)
     trunk = memoise(network, series.work / "maps")
     learner = Learner(
@@ -146,7 +152,7 @@ def _train_frozen(series: Series, experiment: Experiment, settings: TrainSetting
 
 
 def _train_whole(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
-    recipe = experiment.recipe(len(series.dataset.classes), series.output_stride)
+    recipe = series.recipe(experiment)
     out = series.work / series.path(experiment, settings.seed).stem
     options = running.RunOptions(str(series.device))
     last = running.run(recipe, settings, series.dataset, series.start, out, options)

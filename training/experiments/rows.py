@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.build import Recipe
+from models.options import UNSPELLED
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,6 @@ class Experiment:
         return "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
 
 
-RELEASED = {
-    "stages": [1, 4],
-    "key_norm": "softmax",
-    "mixing": "add",
-    "enhanced_norm": True,
-}
-"""The release's PCMA behind the stages that DeepLabV3+ reads."""
-
 EXPERIMENTS = (
     Experiment("baseline", memory=None),
     Experiment("default"),
@@ -51,7 +44,7 @@ EXPERIMENTS = (
     Experiment("keys as released", memory={"key_norm": "softmax"}),
     Experiment("raw keys", memory={"key_norm": "none"}),
     Experiment("added", memory={"mixing": "add"}),
-    Experiment("as released", memory=RELEASED),
+    Experiment("as released", memory=UNSPELLED),
     Experiment("stage 1", memory={"stages": [1]}),
     Experiment("stages 1, 4", memory={"stages": [1, 4]}),
     Experiment("no still clips", changes={"still": 0.0}),

@@ -51,9 +51,7 @@ class Run(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def memory(self) -> MemoryOptions:
-        stages = self.options.get("stages")
-        told = self.options | ({"stages": tuple(stages)} if stages else {})
-        return memory_options("default", **told)
+        return memory_options("default", **self.options)
 
     @property
     def changed(self) -> set[str]:
