@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from models.options import MemoryOptions
 from training.data.datasets import DataError
 from training.experiments import costs
 from training.experiments.runs import Average, Trial, read_runs, trials
-from training.experiments.sheet import UNKNOWN, Sheet, in_markdown, on_screen
+from training.experiments.sheet import ROOM, UNKNOWN, Sheet, in_markdown, on_screen
 
 RESULTS = Path(__file__).parent / "results"
 USUAL = MemoryOptions()
@@ -29,7 +29,7 @@ PAPER_SETTING = (
     "standard one, so ours cannot be held against them."
 )
 OURS = (
-    "ours: mIoU in % over the whole split, mean ± standard deviation of n seeds; off: the same "
+    "ours: mIoU in % over the whole split, mean ± standard deviation over seeds; off: the same "
     "weights with every memory empty; VC8: consistency over 8 frames of the dense val clip."
 )
 
@@ -54,7 +54,7 @@ PUBLISHED = (
 )
 
 SCORES = ("test", "test off", "val", "val off", "VC8")
-OURS_COLUMNS = (*SCORES, "run", "series")
+OURS_COLUMNS = (*SCORES, "seeds", "run", "series")
 
 
 def table_1(found: Sequence[Trial]) -> Sheet:
@@ -116,14 +116,21 @@ def _lines(start: tuple[str, ...], ours: Sequence[Trial]) -> list[tuple[str, ...
     return [(*start, *scores(trial), trial.first.name, trial.first.series) for trial in ours]
 
 
+def trained_alike(found: Sequence[Trial]) -> list[Trial]:
+    """Without those that were trained otherwise than their series' plain network."""
+    usual = {_compared(t): t.first.training for t in found if not t.first.remembers}
+    return [t for t in found if t.first.training == usual.get(_compared(t), t.first.training)]
+
+
 def all_runs(found: Sequence[Trial]) -> Sheet:
     """Every trial of ours, those that no table of the paper has too."""
-    rows = [(t.first.series, t.first.name, *scores(t)) for t in found]
-    return Sheet("All our runs", ("series", "run", *SCORES), tuple(rows), notes(found))
+    rows = [(t.first.series, t.first.head, t.first.name, *scores(t)) for t in found]
+    columns = ("series", "head", "run", *SCORES, "seeds")
+    return Sheet("All our runs", columns, tuple(rows), notes(found))
 
 
 def scores(trial: Trial) -> tuple[str, ...]:
-    """The cells under SCORES."""
+    """The cells under SCORES, and how many seeds they are of."""
     remembers = trial.first.remembers
     averages = (
         trial.average("test", "with"),
@@ -132,7 +139,7 @@ def scores(trial: Trial) -> tuple[str, ...]:
         trial.average("val", "off") if remembers else None,
         trial.average("val", "with", "vc8"),
     )
-    return tuple(map(_told, averages))
+    return (*map(_told, averages), f"{len(trial.runs)}")
 
 
 def _told(average: Average | None) -> str:
@@ -190,10 +197,11 @@ def head_table() -> Sheet:
 def sheets(folder: Path) -> list[Sheet]:
     """All tables in order. Raises DataError for a file in ``folder`` that is no run."""
     found = trials(read_runs(folder))
-    of_runs: list[Callable[[Sequence[Trial]], Sheet]] = [table_1, table_2, table_3]
+    alike = trained_alike(found)
+    of_runs = [table_1(alike), table_2(alike), table_3(alike)]
     if found:
-        of_runs.append(all_runs)
-    return [*(table(found) for table in of_runs), table_4(), head_table()]
+        of_runs.append(all_runs(found))
+    return [*of_runs, table_4(), head_table()]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -215,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.markdown:
         print("\n".join(map(in_markdown, made)))
         return 0
-    console = Console()
+    console = Console(width=ROOM)
     for sheet in made:
         console.print(on_screen(sheet))
     return 0

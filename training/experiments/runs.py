@@ -54,6 +54,11 @@ class Run(BaseModel, frozen=True, extra="forbid"):
         return memory_options("default", **self.options)
 
     @property
+    def training(self) -> dict[str, Any]:
+        """Its settings, whatever the seed."""
+        return {name: told for name, told in self.settings.items() if name != "seed"}
+
+    @property
     def changed(self) -> set[str]:
         """Which options of its memory are not the default's; none of a plain network."""
         usual, ours = asdict(MemoryOptions()), asdict(self.memory)
@@ -70,7 +75,7 @@ class Average:
 
     def __str__(self) -> str:
         spread = f" ± {self.deviation:.2f}" if self.deviation is not None else ""
-        return f"{self.mean:.2f}{spread} (n={self.n})"
+        return f"{self.mean:.2f}{spread}"
 
 
 @dataclass(frozen=True)

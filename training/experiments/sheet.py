@@ -12,6 +12,9 @@ from rich.table import Table
 UNKNOWN = "-"
 """What stands where there is no number."""
 
+ROOM = 1000
+"""A console's width that no table needs: a narrow one would cut its columns to a few letters."""
+
 
 @dataclass(frozen=True)
 class Sheet:
