@@ -40,7 +40,6 @@ from training.scoring.steppers import NetworkStepper
 from training.settings import TrainSettings, recipe_settings
 
 SPLITS = ("test", "val")
-SERIES = {False: "frozen", True: "whole"}
 SETTING = {
     False: "trunk trained as a per-frame network, then frozen; head and memory go on from there",
     True: "trunk, head and memory trained together from ImageNet weights",
@@ -64,7 +63,9 @@ class Series:
 
     @property
     def name(self) -> str:
-        return f"{self.dataset.name}-{SERIES[self.whole]}-os{self.output_stride}"
+        """Runs of one name may be compared. A frozen trunk is part of it."""
+        trunk = "whole" if self.whole else self.start.stem
+        return f"{self.dataset.name}-{trunk}-os{self.output_stride}"
 
     def recipe(self, experiment: Experiment) -> Recipe:
         return experiment.recipe(len(self.dataset.classes), self.output_stride)

@@ -53,7 +53,7 @@ def test_rows_become_runs_that_tables_read(small: Series, monkeypatch: pytest.Mo
     plain, remembering = read_runs(small.out)
     assert (plain.name, remembering.name) == ("baseline", "quick memory")
     assert (plain.changed, remembering.changed) == (set(), set())
-    assert plain.series == remembering.series == "camvid-frozen-os32"
+    assert plain.series == remembering.series == "camvid-plain-os32"
     assert set(plain.results["test"]) == {"off"}
     assert set(remembering.results["val"]) == {"with", "off"}
     kept, recipe, more = checkpoint.load(small.work / f"{small.path(ROWS[1], 0).stem}.pt")
