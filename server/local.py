@@ -19,12 +19,11 @@ from server.engines import make_engine
 from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
 from server.frame import VideoInfo
-from server.plans import find_plan
+from server.plan_wish import find_plan, make_wish, on_plan, why_not
 from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.container import VideoLimits, probe
-from server.upgrade import make_wish, on_plan, why_not
 from server.video import segment_video
 from server.worker import Worker
 

@@ -1,5 +1,5 @@
-"""A TensorRT plan of the model that is served: found where one is kept, else built in a process of
-its own while the service already serves by something else.
+"""A TensorRT plan of the model that is served, built in a process of its own while the service
+already serves by something else.
 
 Whoever asked hears :class:`Building` as it goes on, then :class:`Ready` or :class:`Failed`, once.
 The engine is not changed here.
@@ -14,21 +14,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal
 
-from models.plan import (
-    REWRITING,
-    BatchRange,
-    BuildProgress,
-    Machine,
-    PlanDescription,
-    PlanError,
-    digest,
-)
-from models.spec import ModelSpec
+from models.plan import BatchRange, BuildProgress
+from server.plan_wish import PlanWish
 
 LIMIT_SECONDS = 3600.0
 """A build takes minutes; one that takes this long hangs."""
@@ -41,9 +33,6 @@ LONGEST_LINE = 4096
 
 WORKSPACE_MIB = 2048
 """Scratch memory that a build may take: the GPU serves meanwhile. TensorRT would take all of it."""
-
-OWN_PRECISIONS = ("int8", "fp8")
-"""Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,53 +73,6 @@ class PlanStatus:
     stage: PlanStage
     percent: int = 0
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanWish:
-    """The plan that is wanted: of the file ``model``, which says ``spec`` of itself, kept in
-    ``folder``, for 1 to ``max_batch`` streams a step on the GPU that CUDA numbers ``device``."""
-
-    model: Path
-    spec: ModelSpec
-    folder: Path
-    precision: str
-    max_batch: int
-    device: int
-
-    def is_met_by(self, described: PlanDescription, source: str, here: Machine) -> bool:
-        """Whether a plan that was built from and for this, as it would be built now, will do;
-        ``source`` is the digest of the model's file."""
-        key = described.key
-        return (
-            (key.source, key.rewriting, key.columns) == (source, REWRITING, False)
-            and key.precision in (self.precision, *OWN_PRECISIONS)
-            and key.batch.min == 1
-            and key.batch.max >= self.max_batch
-            and key.misfit(here) is None
-            and is_same_model(self.spec, described.spec)
-        )
-
-
-def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
-    """Whether both say the same of themselves, trained weights included, but for the precision
-    they compute in and how they are stored."""
-    return replace(other, precision=one.precision, weights=one.weights) == one
-
-
-def find_plan(wish: PlanWish, here: Machine) -> Path | None:
-    """A plan in the wish's folder that meets it and fits here.
-
-    Reads the whole model: not for the event loop. Raises OSError where it cannot be read.
-    """
-    source = digest(wish.model.read_bytes())
-    for beside in sorted(wish.folder.glob("*.plan.json")):
-        plan = beside.with_suffix("")
-        with suppress(PlanError, OSError, UnicodeDecodeError):
-            described = PlanDescription.from_json(beside.read_text())
-            if wish.is_met_by(described, source, here) and plan.is_file():
-                return plan
-    return None
 
 
 def check_folder(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,19 +18,17 @@ from models.plan import Machine
 from server.engine_thread import Built
 from server.engines import make_engine
 from server.engines.base import Engine
-from server.engines.onnx_graph import shipped_model
 from server.engines.tensor_rt import this_machine
 from server.errors import BadInput, MastreamError
+from server.plan_wish import PlanWish, find_plan, gpu, make_wish, on_plan, why_not
 from server.plans import (
     Building,
     Failed,
     PlanBuild,
     PlanState,
     PlanStatus,
-    PlanWish,
     build_command,
     check_folder,
-    find_plan,
 )
 from server.serving import Serving
 from server.settings import EngineSettings
@@ -189,42 +186,6 @@ class Over:
         return PlanStatus("serving", 100, told)
 
 
-def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
-    """Why no plan is looked for, in one sentence; None where one is."""
-    if settings.plan == "off":
-        return "it is switched off (MASTREAM_ENGINE__PLAN)"
-    if settings.name != "onnx_rt":
-        return f"the engine is {settings.name}: only onnx_rt goes over to a plan"
-    if settings.provider != "auto":
-        return f"the provider {settings.provider} was asked for: only auto goes over to a plan"
-    if gpu(engines[0].device) is None:
-        return "no GPU serves"
-    return None
-
-
-def make_wish(settings: EngineSettings, first: Built) -> PlanWish:
-    """The plan for the engine that is served by now. Raises NotFound where its model has gone."""
-    model = settings.model or shipped_model()
-    found = gpu(first.device)
-    assert found, "a plan is for a GPU"
-    return PlanWish(
-        model=model,
-        spec=first.spec,
-        folder=settings.cache or model.parent,
-        precision=settings.plan,
-        max_batch=settings.max_batch,
-        device=found[0],
-    )
-
-
-def on_plan(settings: EngineSettings, plan: Path, engine: Built) -> EngineSettings:
-    """The settings of an engine that runs the plan on the GPU where ``engine`` runs."""
-    found = gpu(engine.device)
-    assert found, "a plan runs on a GPU"
-    changed = {"name": "tensor_rt", "model": plan, "devices": str(found[0])}
-    return settings.model_copy(update=changed)
-
-
 def refusal(engine: Built, plan: Path, error: Exception) -> str:
     """What is told where ``engine`` could not be replaced."""
     told = f"{engine.device} stays with {engine.provider}: {error}"
@@ -238,12 +199,6 @@ def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
     names = [(gpu(worker.engines[0].device) or (0, ""))[1] for worker in workers]
     going = [worker for worker, name in zip(workers, names, strict=True) if name == names[0]]
     return going, [worker for worker in workers if worker not in going]
-
-
-def gpu(device: str) -> tuple[int, str] | None:
-    """The number and the name in what an engine says of its device; None for the CPU."""
-    found = re.fullmatch(r"cuda:(\d+) (.*)", device)
-    return (int(found[1]), found[2]) if found else None
 
 
 def reached(before: int, now: int) -> bool:

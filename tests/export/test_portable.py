@@ -30,7 +30,7 @@ from server.engines.onnx_graph import shipped_model
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.tensor_rt import TensorRtEngine
 from server.frame import Labels
-from server.plans import PlanWish, find_plan
+from server.plan_wish import PlanWish, find_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 

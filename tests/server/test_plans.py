@@ -1,4 +1,4 @@
-"""A plan is found where one fits, else built in a process that is heard, bounded and stopped."""
+"""A plan is built in a process that is heard, bounded and stopped."""
 
 from __future__ import annotations
 
@@ -14,26 +14,21 @@ import pytest
 from watching import is_running
 
 from export import to_trt
-from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
-from models.spec import ModelSpec
+from models.plan import BatchRange
 from server.engines.fake import fake_spec
+from server.plan_wish import PlanWish
 from server.plans import (
     Building,
     Failed,
     PlanBuild,
     PlanState,
-    PlanWish,
     Ready,
     build_command,
     check_folder,
-    find_plan,
-    is_same_model,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60.0
-HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
-KEY = PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))
 
 
 def script(text: str) -> list[str]:
@@ -156,54 +151,6 @@ def test_the_command_is_ours() -> None:
     assert (given.precision, given.batch, given.device) == ("fp16", BatchRange(1, 2, 4), 1)
     assert given.until_stdin_ends
     assert "1:1:1" in build_command(replace(wish, max_batch=1))
-
-
-def keep(folder: Path, key: PlanKey, spec: ModelSpec | None = None) -> Path:
-    plan = folder / key.file_name("m")
-    plan.write_bytes(b"plan")
-    half = replace(fake_spec(), precision="fp16", weights="fp16")
-    description_path(plan).write_text(PlanDescription(spec or half, key).to_json())
-    return plan
-
-
-def test_a_plan_that_fits_is_found(tmp_path: Path) -> None:
-    model, folder = tmp_path / "m.onnx", tmp_path / "plans"
-    folder.mkdir()
-    model.write_bytes(b"the model")
-    for other in (
-        replace(KEY, source=digest(b"another model")),
-        replace(KEY, precision="fp32"),
-        replace(KEY, batch=BatchRange(1, 2, 2)),
-        replace(KEY, batch=BatchRange(2, 2, 4), graph=digest(b"2")),
-        replace(KEY, columns=True, graph=digest(b"3")),
-        replace(KEY, machine=replace(HERE, gpu="NVIDIA H100")),
-        replace(KEY, rewriting=KEY.rewriting - 1, graph=digest(b"5")),
-    ):
-        keep(folder, other)
-    keep(folder, replace(KEY, graph=digest(b"4")), fake_spec(64, 64))
-    (folder / "broken.plan.json").write_text("{")
-    wish = PlanWish(model, fake_spec(), folder, "fp16", 4, 0)
-    assert find_plan(wish, HERE) is None
-    plan = keep(folder, KEY)
-    assert find_plan(wish, HERE) == plan
-    assert find_plan(replace(wish, max_batch=3), HERE) == plan
-    plan.unlink()
-    assert find_plan(wish, HERE) is None
-    assert find_plan(replace(wish, folder=tmp_path / "absent"), HERE) is None
-
-
-def test_a_quantised_models_plan_keeps_its_own_precision(tmp_path: Path) -> None:
-    model = tmp_path / "m.onnx"
-    model.write_bytes(b"the model")
-    plan = keep(tmp_path, replace(KEY, precision="int8"))
-    assert find_plan(PlanWish(model, fake_spec(), tmp_path, "fp16", 4, 0), HERE) == plan
-
-
-def test_the_same_model_may_compute_otherwise() -> None:
-    spec = fake_spec()
-    assert is_same_model(spec, replace(spec, precision="int8", weights="int8"))
-    for change in ({"fingerprint": "other"}, {"height": 64}, {"classes": spec.classes[1:]}):
-        assert not is_same_model(spec, replace(spec, **change))  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_before_a_build(tmp_path: Path) -> None:

@@ -26,15 +26,15 @@ from models.plan import (
     digest,
 )
 from server.app import create_app
-from server.engine_thread import Built
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.fleet import Fleet
 from server.frame import Dropped, Frame, Mask, Pixels
-from server.plans import PlanStatus, PlanWish, build_command
+from server.plan_wish import PlanWish
+from server.plans import PlanStatus, build_command
 from server.settings import EngineSettings, Settings
 from server.sinks.base import Sink
-from server.upgrade import Upgrade, Workshop, gpu, reached, why_not
+from server.upgrade import Upgrade, Workshop, reached
 from server.worker import Worker
 
 SPEC = fake_spec(32, 48)
@@ -428,29 +428,6 @@ def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture
         "the TensorRT plan: 42 %, Tactic selection",
         "the TensorRT plan: 100 %, done",
     ]
-
-
-@pytest.mark.parametrize(
-    ("change", "device", "reason"),
-    [
-        ({}, "cuda:0 NVIDIA L4", None),
-        ({"plan": "off"}, "cuda:0 NVIDIA L4", "switched off"),
-        ({"name": "pytorch"}, "cuda:0 NVIDIA L4", "the engine is pytorch"),
-        ({"provider": "tensorrt"}, "cuda:0 NVIDIA L4", "tensorrt was asked for"),
-        ({"provider": "cuda"}, "cuda:0 NVIDIA L4", "cuda was asked for"),
-        ({}, "cpu", "no GPU serves"),
-    ],
-)
-def test_a_plan_is_looked_for_only_where_it_may_serve(
-    change: dict[str, Any], device: str, reason: str | None
-) -> None:
-    told = why_not(EngineSettings(**change), [Built(SPEC, "CUDA", 4, device)])
-    assert told == reason if reason is None else reason in str(told)
-
-
-def test_where_an_engine_runs_is_read_from_what_it_says() -> None:
-    assert gpu("cuda:1 NVIDIA H100 80GB HBM3") == (1, "NVIDIA H100 80GB HBM3")
-    assert gpu("cpu") is None
 
 
 def test_a_tenth_is_reached_once() -> None:
