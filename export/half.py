@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import (
     GraphProto,
     ModelProto,
@@ -50,10 +51,14 @@ class NotRewritable(ValueError):
     """A graph that has something in it which is not known here; the message names it."""
 
 
+class BeyondHalf(ValueError):
+    """A weight that float16 cannot hold; the message names it."""
+
+
 def to_half(model: ModelProto) -> None:
     """Rewrite in place; inputs and outputs in float32 become float16, under their names.
 
-    Raises NotRewritable, and has changed nothing then.
+    Raises NotRewritable or BeyondHalf; the model is of no use then.
     """
     graph = model.graph
     floats = _floats(model)
@@ -77,6 +82,14 @@ def _floats(model: ModelProto) -> set[str]:
     infos = (*graph.value_info, *graph.input, *graph.output)
     found = {info.name for info in infos if info.type.tensor_type.elem_type == FLOAT}
     return found | {held.name for held in graph.initializer if held.data_type == FLOAT}
+
+
+def halved(name: str, values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Constants in float16. Raises BeyondHalf."""
+    largest = np.abs(values).max(initial=0)
+    if largest > np.finfo(np.float16).max:
+        raise BeyondHalf(f"{name} goes up to {largest:g}, beyond float16: take fp32")
+    return values.astype(np.float16)
 
 
 def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
@@ -177,7 +190,7 @@ class Halving:
             return wanted
         self._made.add(wanted)
         if name in self._constants:
-            values = numpy_helper.to_array(self._constants[name]).astype(np.float16)
+            values = halved(name, numpy_helper.to_array(self._constants[name]))
             self._graph.initializer.append(numpy_helper.from_array(values, wanted))
         else:
             yield _cast(name, wanted, FLOAT if exact else HALF)

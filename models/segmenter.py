@@ -109,7 +109,13 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def to_half(self) -> None:
-        """Weights in float16, in place; the picture is still normalised in float32."""
+        """Weights in float16, in place; the picture is still normalised in float32.
+
+        Raises ValueError naming a weight that float16 cannot hold.
+        """
+        for name, weights in self.named_parameters():
+            if weights.abs().max() > torch.finfo(torch.float16).max:
+                raise ValueError(f"{name} is beyond float16: take fp32")
         mean, std = self.mean, self.std
         self.half()
         self.mean, self.std = mean, std

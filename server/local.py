@@ -19,11 +19,12 @@ from server.engines import make_engine
 from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
 from server.frame import VideoInfo
-from server.plan_wish import find_plan, make_wish, on_plan, why_not
+from server.plan_wish import find_plan, make_wish, why_not
 from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.container import VideoLimits, probe
+from server.trial import plan_maker
 from server.video import segment_video
 from server.worker import Worker
 
@@ -91,7 +92,7 @@ async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
     try:
         here = await asyncio.to_thread(this_machine, wish.device)
         if plan := await asyncio.to_thread(find_plan, wish, here):
-            await worker.replace_engine(partial(make_engine, on_plan(settings, plan, built)))
+            await worker.replace_engine(plan_maker(make_engine, settings, plan, built))
     except Exception as error:  # TensorRT's own too: the engine that is there does it
         log.warning("no TensorRT plan is taken: %s", error)
 

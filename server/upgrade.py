@@ -1,8 +1,9 @@
 """From ONNX Runtime to a TensorRT plan, while the service serves.
 
 A plan that is kept is taken at once; where there is none, one is built in a process of its own.
-Then each engine on the GPU that the plan is for is replaced by one that runs it, between two
-steps, and rebuilds its streams' memories. Whatever goes wrong, the engines that serve go on.
+Then each engine on the GPU that the plan is for is replaced by one that runs it and was tried,
+between two steps, and rebuilds its streams' memories. Whatever goes wrong, the engines that serve
+go on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from models.plan import Machine
@@ -20,7 +20,7 @@ from server.engines import make_engine
 from server.engines.base import Engine
 from server.engines.tensor_rt import this_machine
 from server.errors import BadInput, MastreamError
-from server.plan_wish import PlanWish, find_plan, gpu, make_wish, on_plan, why_not
+from server.plan_wish import PlanWish, find_plan, gpu, make_wish, why_not
 from server.plans import (
     Building,
     Failed,
@@ -32,6 +32,7 @@ from server.plans import (
 )
 from server.serving import Serving
 from server.settings import EngineSettings
+from server.trial import plan_maker
 from server.worker import Worker
 
 STEP = 10
@@ -137,9 +138,10 @@ class Upgrade:
     async def _replace_one(self, worker: Worker, plan: Path) -> Built | str:
         """The engine that serves by the plan now, or why none does."""
         (before,) = worker.engines
-        settings = on_plan(self._settings, plan, before)
         try:
-            await worker.replace_engine(partial(self._workshop.make, settings))
+            await worker.replace_engine(
+                plan_maker(self._workshop.make, self._settings, plan, before)
+            )
         except Exception as error:  # TensorRT's own too: the engine that serves goes on
             log.error("the TensorRT plan %s is refused", plan, exc_info=error)
             return refusal(before, plan, error)

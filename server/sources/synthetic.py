@@ -85,6 +85,12 @@ class SyntheticSource(Source):
         )
 
 
+def pictures(height: int, width: int, count: int, apart: int = 1, seed: int = 0) -> list[Pixels]:
+    """Every ``apart``-th picture of the pattern, (height, width, 3)."""
+    texture = _texture(height, width, seed)
+    return [pattern(texture, width, apart * index) for index in range(count)]
+
+
 def pattern(texture: Pixels, width: int, index: int) -> Pixels:
     """Picture ``index``: the texture from column ``index`` on, and the square on top."""
     start = index % width

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from fake_builds import SIZE, pictures
-from onnx import ModelProto, helper, shape_inference
+from onnx import ModelProto, helper, numpy_helper, shape_inference
 
 from export import to_trt, verify
-from export.half import NotRewritable
+from export.half import BeyondHalf, NotRewritable
 from export.portable import rewrite
 from export.to_onnx import export
 from export.to_trt_build import BuildOptions
@@ -23,14 +23,14 @@ from models import described, source
 from models.plan import BatchRange, Machine, description_path
 from models.spec import ModelSpec
 from server.engine_keeper import goes_on
-from server.engines.base import Engine
 from server.engines.fake_cuda import FakeCuda
 from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_graph import shipped_model
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.tensor_rt import TensorRtEngine
-from server.frame import Labels
+from server.errors import Fault
 from server.plan_wish import PlanWish, find_plan
+from server.trial import Tried, agreement, follow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,13 +104,15 @@ def test_the_shipped_model_loses_its_levels_and_nothing_else() -> None:
     assert check.held, check.detail
 
 
-def run(engine: Engine) -> list[Labels]:
-    """The masks of one stream."""
-    memory, masks = engine.blank(), []
-    for picture in pictures(4):
-        (mask,), (memory,) = engine.step([picture], [memory])
-        masks.append(mask)
-    return masks
+def planned(model: Path, folder: Path, device: FakeCuda, module: FakeTensorRt) -> Path:
+    """The fp16 plan of a model, as export/to_trt.py leaves it; to the fake it is the graph."""
+    here = Machine(device.name, device.capability, module.__version__)
+    graph = prepare(model, "fp16", None)
+    told = to_trt.describe(model, graph, here, BuildOptions(BatchRange(1, 1, 2)), triton=False)
+    built = to_trt.plan_path(folder, told)
+    built.write_bytes(graph.content)
+    description_path(built).write_text(told.to_json())
+    return built
 
 
 def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
@@ -118,19 +120,50 @@ def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
 ) -> None:
     device = FakeCuda()
     module = FakeTensorRt(device)
-    here = Machine(device.name, device.capability, module.__version__)
-    graph = prepare(fused, "fp16", None)
-    options = BuildOptions(BatchRange(1, 1, 2))
-    told = to_trt.describe(fused, graph, here, options, triton=False)
-    built = to_trt.plan_path(tmp_path, told)
-    built.write_bytes(graph.content)  # what a plan is to the fake
-    description_path(built).write_text(told.to_json())
+    built = planned(fused, tmp_path, device, module)
     before = OnnxEngine(fused, max_batch=2, threads=1)
     wish = PlanWish(fused, before.spec, tmp_path, "fp16", 2, 0)
+    here = Machine(device.name, device.capability, module.__version__)
     assert find_plan(wish, here) == built
     after = TensorRtEngine(built, device, max_batch=2, tensorrt=module)
     assert goes_on(before.spec, after.spec) and after.spec.precision == "fp16"
-    assert np.mean(np.array(run(before)) == np.array(run(after))) > 0.99
+    assert agreement(follow(before, pictures(4)), follow(after, pictures(4))) > 0.99
+
+
+def with_weight(path: Path, value: float) -> str:
+    """Put ``value`` among a convolution's weights in a model's trunk; returns their name."""
+    graph = onnx.load(path)
+    (held,) = (w for w in graph.graph.initializer if "layer2.0.conv1.weight" in w.name)
+    weights = numpy_helper.to_array(held).copy()
+    weights.flat[0] = value
+    held.CopyFrom(numpy_helper.from_array(weights, held.name))
+    onnx.save(graph, path)
+    return held.name
+
+
+def test_a_weight_beyond_float16_is_named(trained: Path, tmp_path: Path) -> None:
+    model = tmp_path / "large.onnx"
+    export(trained, model, SIZE, weights="fp32")
+    name = with_weight(model, 1e5)
+    with pytest.raises(BeyondHalf, match=f"{name} goes up to 100000, beyond float16: take fp32"):
+        prepare(model, "fp16", None)
+    network = source.load(model)[0]
+    with pytest.raises(ValueError, match=f"{name} is beyond float16"):
+        network.to_half()
+
+
+def test_a_plan_whose_sums_overflow_float16_is_found_out(fused: Path, tmp_path: Path) -> None:
+    device = FakeCuda()
+    module = FakeTensorRt(device)
+    built = planned(fused, tmp_path, device, module)
+    # The sum that would be: on a CPU, ONNX Runtime computes float16 in float32.
+    with_weight(built, np.inf)
+    tried = Tried(
+        lambda: TensorRtEngine(built, device, max_batch=2, tensorrt=module),
+        lambda: OnnxEngine(fused, max_batch=1, threads=1),
+    )
+    with pytest.raises(Fault, match="what it remembers is no number: it overflows fp16"):
+        tried()
 
 
 def test_what_is_not_known_is_not_rewritten(fused: Path) -> None:

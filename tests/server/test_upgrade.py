@@ -26,10 +26,11 @@ from models.plan import (
     digest,
 )
 from server.app import create_app
+from server.engines.base import Memory
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.fleet import Fleet
-from server.frame import Dropped, Frame, Mask, Pixels
+from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
 from server.plan_wish import PlanWish
 from server.plans import PlanStatus, build_command
 from server.settings import EngineSettings, Settings
@@ -93,7 +94,7 @@ class Bench:
 
     @property
     def workshop(self) -> Workshop:
-        return Workshop(machine=lambda _: HERE, command=self.command, make=self.on_plan)
+        return Workshop(machine=lambda _: HERE, command=self.command, make=self.make)
 
     @property
     def pid(self) -> int:
@@ -104,9 +105,13 @@ class Bench:
         assert (wish.model, wish.folder, wish.device) == (self.model, self.plan.parent, 0)
         return [sys.executable, "-c", BUILDER, str(self.folder), str(self.plan)]
 
-    def on_plan(self, settings: EngineSettings) -> FakeEngine:
+    def make(self, settings: EngineSettings) -> FakeEngine:
+        """Of the plan, or on the CPU, which the plan is tried against."""
         if self.refuses:
             raise self.refuses
+        if settings.provider == "cpu":
+            assert (settings.name, settings.model) == ("onnx_rt", self.model)
+            return FakeEngine(SPEC)
         assert (settings.name, settings.model) == ("tensor_rt", self.plan)
         return on_gpu(settings.device, "TensorRT 11.4.0", precision="fp16")
 
@@ -178,6 +183,16 @@ def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
     message = protocol.unpack(answer, len(answer))
     assert message.header["seq"] == seq
     return bytes(message.payload)
+
+
+class Numb(FakeEngine):
+    """Sees the first class everywhere, as a network does whose sums overflow."""
+
+    def step(
+        self, frames: Sequence[AnyPixels], memories: Sequence[Memory]
+    ) -> tuple[list[Labels], list[Memory]]:
+        found, kept = super().step(frames, memories)
+        return [np.zeros_like(labels) for labels in found], kept
 
 
 class Nobody(Sink):
@@ -282,6 +297,30 @@ def test_a_plan_that_is_refused_leaves_the_engine_that_serves(
     assert advice.startswith(f"remove {bench.plan}") == isinstance(error, BadInput)
 
 
+def test_a_plan_that_answers_otherwise_does_not_serve(bench: Bench) -> None:
+    def make(settings: EngineSettings) -> FakeEngine:
+        engine = bench.make(settings)
+        if settings.name == "onnx_rt":
+            return engine
+        other = Numb(engine.spec)
+        other.provider, other.device = engine.provider, engine.device
+        return other
+
+    async def scenario() -> PlanStatus:
+        worker = Worker(on_gpu)
+        await worker.start()
+        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, make=make))
+        await over(upgrade)
+        assert worker.provider == "CUDA"
+        await worker.stop()
+        return upgrade.status
+
+    bench.keep()
+    told = asyncio.run(scenario())
+    assert told.stage == "failed"
+    assert "it agrees with its model" in told.detail and "MASTREAM_ENGINE__PLAN=fp32" in told.detail
+
+
 def test_a_plan_that_cannot_be_kept_is_not_built(bench: Bench) -> None:
     bench.plan.parent.write_bytes(b"a file where the folder should be")
     with service(bench) as web:
@@ -370,9 +409,9 @@ def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
 
 def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
     def make(settings: EngineSettings) -> FakeEngine:
-        if settings.device == 0:
+        if settings.name == "tensor_rt" and settings.device == 0:
             raise EngineFault("the memory of GPU 0 is full")
-        return bench.on_plan(settings)
+        return bench.make(settings)
 
     async def scenario() -> list[str]:
         fleet = Fleet([Worker(lambda: on_gpu(0)), Worker(lambda: on_gpu(1))], max_sessions=8)
@@ -391,12 +430,16 @@ def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
 
 
 def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
-    def die(_: object) -> None:
+    shown = pictures(1)[0]
+
+    def die(frames: Sequence[AnyPixels]) -> None:
+        if frames[0] is not shown:
+            return
         bench.refuses = NotFound("there is no model.plan")
         raise EngineDead("GPU 0 failed")
 
     def make(settings: EngineSettings) -> FakeEngine:
-        engine = bench.on_plan(settings)
+        engine = bench.make(settings)
         mortal = FakeEngine(engine.spec, on_step=die)
         mortal.provider, mortal.device = engine.provider, engine.device
         return mortal
@@ -408,7 +451,7 @@ def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
         await over(upgrade)
         assert upgrade.status.stage == "serving"
         session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
-        worker.offer(session, Frame(pictures(1)[0], 0))
+        worker.offer(session, Frame(shown, 0))
         async with asyncio.timeout(LIMIT):
             await worker.settled(session)
         told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
