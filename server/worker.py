@@ -1,13 +1,7 @@
-"""Turns scheduler and engine into a running loop.
-
-With its engine keeper it is the only place where the event loop meets the engine's thread:
-sessions, scheduler and sinks belong to the loop, the engine to its thread.
-"""
+"""One engine and the sessions that it serves: what the rest of the service talks to."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -16,19 +10,16 @@ from weakref import WeakKeyDictionary
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.deadline import Deadline
-from server.engine_keeper import EngineKeeper
-from server.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
+from server.engine_thread import Built
 from server.engines.base import Engine
-from server.errors import Draining, EngineDead, EngineFault, NoCapacity
+from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.metrics import Metrics
+from server.pump import Pump
 from server.scheduler import Scheduler
 from server.seat import Seat
 from server.session import Session
 from server.sinks.base import Sink
-from server.waiting import Turn
-
-log = logging.getLogger(__name__)
 
 
 class WorkerState(Enum):
@@ -61,17 +52,19 @@ class Worker:
         self._max_sessions = max_sessions
         self._metrics = metrics or Metrics()
         self._clock = clock
-        self._engine = EngineKeeper(
-            make_engine, self._hear, deadline=Deadline(step_deadline), backoff=backoff, clock=clock
-        )
         self._scheduler = Scheduler(max_batch=1)
         self._seats: WeakKeyDictionary[Session, Seat] = WeakKeyDictionary()
         """Closed sessions too: their last answers still come."""
-        self._batch: list[tuple[Session, Turn]] = []
-        """What is in the step under way; empty while there is none."""
-        self._pump_is_due = False
-        self._progress = clock()
-        """When a step last began or ended."""
+        self._pump = Pump(
+            make_engine,
+            self._scheduler,
+            self._seats,
+            deadline=Deadline(step_deadline),
+            backoff=backoff,
+            metrics=self._metrics,
+            clock=clock,
+        )
+        self._engine = self._pump.engine
         self._metrics.watch_sessions(self._scheduler, lambda: self.spec.memory_bytes)
         self._metrics.watch_step_age(lambda: self.last_step_age(clock()))
         self._metrics.watch_engine(lambda: self._engine.built if self._engine.warm else None)
@@ -116,13 +109,11 @@ class Worker:
 
     def last_step_age(self, now: float) -> float:
         """Seconds since a step last began or ended, 0.0 while there is nothing to do."""
-        busy = self._batch or any(session.ready for session in self._scheduler)
-        return max(0.0, now - self._progress) if busy else 0.0
+        return self._pump.last_step_age(now)
 
     async def start(self) -> None:
         """Make the engine; returns once it is warmed up. Raises what making it raised."""
-        self._loop = asyncio.get_running_loop()
-        await self._engine.start()
+        await self._pump.start()
         self.state = WorkerState.SERVING
 
     async def replace_engine(self, make_engine: Callable[[], Engine]) -> None:
@@ -140,8 +131,7 @@ class Worker:
         self.state = WorkerState.STOPPED
         for session in self._scheduler:
             self.close(session)
-        await self._engine.stop(timeout)
-        self._return_batch(EngineDead("the service stopped"), may_retry=lambda _: False)
+        await self._pump.stop(timeout)
 
     def open(
         self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
@@ -167,7 +157,7 @@ class Worker:
         assert frame.pixels.shape == size, f"a frame is {size}, not {frame.pixels.shape}"
         self._check_serving()
         self._seats[session].dropped(session.offer(frame, self._clock()))
-        self._pump_soon()
+        self._pump.soon()
 
     async def room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
@@ -202,98 +192,3 @@ class Worker:
             raise NoCapacity("the engine is being started; come back in a moment")
         if self.state is not WorkerState.SERVING:
             raise Draining("the service is about to stop; come back in a moment")
-
-    def _pump_soon(self) -> None:
-        """Pump once all that is arriving now was offered, so that it shares a step."""
-        if not self._pump_is_due:
-            self._pump_is_due = True
-            self._loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        """Give the engine its next step, if it is free and there is one."""
-        self._pump_is_due = False
-        if not self._engine.free:
-            return
-        plan = self._scheduler.schedule(self._clock())
-        if plan.turns:
-            self._submit(plan.turns)
-        for session, drops in plan.drops:
-            self._seats[session].dropped(drops)
-
-    def _submit(self, turns: list[tuple[Session, Turn]]) -> None:
-        self._batch = turns
-        self._progress = self._clock()
-        frames = [turn.frame.pixels for _, turn in turns]
-        memories = [None if turn.reset else session.memory for session, turn in turns]
-        self._engine.submit(Step(frames, memories, submitted=self._progress))
-
-    def _hear(self, report: Report) -> None:
-        match report:
-            case Built():
-                self._begin(report)
-            case Replaced(built):
-                self._lose_memories()
-                self._serve_with(built)
-            case Stepped():
-                self._finish(report)
-            case Failed(error):
-                self._fail(error)
-            case Died(error):
-                self._rebuild(error)
-
-    def _begin(self, built: Built) -> None:
-        if self.restarts:
-            self._metrics.engine_restarted()
-        self._serve_with(built)
-
-    def _serve_with(self, built: Built) -> None:
-        self._scheduler.max_batch = built.max_batch
-        self._pump()
-
-    def _finish(self, stepped: Stepped) -> None:
-        """Keep the memories, put the engine to work again, then hand on the masks."""
-        batch = self._end_batch()
-        for (session, _), memory in zip(batch, stepped.memories, strict=True):
-            session.finish(memory)
-        self._pump()
-        for slot, (session, turn) in enumerate(batch):
-            self._seats[session].mask(turn, stepped, slot)
-        self._metrics.batch(len(batch))
-        self._metrics.stage("gather", stepped.began - stepped.submitted)
-        self._metrics.stage("step", stepped.ended - stepped.began)
-        self._metrics.stage("scatter", self._clock() - stepped.ended)
-
-    def _fail(self, error: EngineFault) -> None:
-        """One frame may be to blame: those of a batch are tried again, each alone."""
-        log.warning("a step of %d frames failed: %s", len(self._batch), error)
-        shared = len(self._batch) > 1
-        self._return_batch(error, may_retry=lambda _: shared)
-        self._pump()
-
-    def _rebuild(self, error: BaseException) -> None:
-        """The engine died and comes again, without the memories that it held."""
-        self._return_batch(_as_dead(error), may_retry=lambda turn: not turn.alone)
-        self._lose_memories()
-
-    def _lose_memories(self) -> None:
-        """No step is under way: each session brings its own back by replaying its last frames."""
-        for session in self._scheduler:
-            session.lose_memory()
-
-    def _return_batch(self, error: EngineFault, may_retry: Callable[[Turn], bool]) -> None:
-        """No result for the frames under way: they are tried again, alone, or fail for good."""
-        for session, turn in self._end_batch():
-            if may_retry(turn) and not session.closed:
-                session.retry()
-                continue
-            self._seats[session].failed(session.fail(), error)
-
-    def _end_batch(self) -> list[tuple[Session, Turn]]:
-        batch, self._batch = self._batch, []
-        self._progress = self._clock()
-        return batch
-
-
-def _as_dead(error: BaseException) -> EngineDead:
-    """What is told of it: a foreign error is not the stream's business."""
-    return error if isinstance(error, EngineDead) else EngineDead("the engine broke down")
