@@ -85,9 +85,9 @@ class SyntheticSource(Source):
         )
 
 
-def pictures(height: int, width: int, count: int, apart: int = 1, seed: int = 0) -> list[Pixels]:
+def pictures(height: int, width: int, count: int, apart: int = 1) -> list[Pixels]:
     """Every ``apart``-th picture of the pattern, (height, width, 3)."""
-    texture = _texture(height, width, seed)
+    texture = _texture(height, width, seed=0)
     return [pattern(texture, width, apart * index) for index in range(count)]
 
 

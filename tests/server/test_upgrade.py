@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,20 @@ def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
     return bytes(message.payload)
 
 
+@asynccontextmanager
+async def gone_over(serving: Worker | Fleet, bench: Bench, **other: Any) -> AsyncIterator[Upgrade]:
+    """A service that runs and has nothing more to come; ``other`` are changes of the workshop."""
+    await serving.start()
+    upgrade = Upgrade(serving, bench.settings, replace(bench.workshop, **other))
+    upgrade.begin()
+    async with asyncio.timeout(LIMIT):
+        await upgrade.ended()
+    try:
+        yield upgrade
+    finally:
+        await serving.stop()
+
+
 class Numb(FakeEngine):
     """Sees the first class everywhere, as a network does whose sums overflow."""
 
@@ -308,12 +322,9 @@ def test_a_plan_that_answers_otherwise_does_not_serve(bench: Bench) -> None:
 
     async def scenario() -> PlanStatus:
         worker = Worker(on_gpu)
-        await worker.start()
-        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, make=make))
-        await over(upgrade)
-        assert worker.provider == "CUDA"
-        await worker.stop()
-        return upgrade.status
+        async with gone_over(worker, bench, make=make) as upgrade:
+            assert worker.provider == "CUDA"
+            return upgrade.status
 
     bench.keep()
     told = asyncio.run(scenario())
@@ -348,12 +359,8 @@ def test_without_tensorrt_it_says_so(bench: Bench) -> None:
         raise NotFound("TensorRT needs pip install 'mastream[gpu]'")
 
     async def scenario() -> PlanStatus:
-        workers = Worker(on_gpu)
-        await workers.start()
-        upgrade = Upgrade(workers, bench.settings, replace(bench.workshop, machine=nothing))
-        await over(upgrade)
-        await workers.stop()
-        return upgrade.status
+        async with gone_over(Worker(on_gpu), bench, machine=nothing) as upgrade:
+            return upgrade.status
 
     told = asyncio.run(scenario())
     assert told == PlanStatus("off", detail="TensorRT needs pip install 'mastream[gpu]'")
@@ -363,23 +370,12 @@ def test_what_the_real_command_says_is_what_is_told(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> PlanStatus:
-        worker = Worker(on_gpu)
-        await worker.start()
-        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, command=build_command))
-        await over(upgrade)
-        await worker.stop()
-        return upgrade.status
+        async with gone_over(Worker(on_gpu), bench, command=build_command) as upgrade:
+            return upgrade.status
 
     monkeypatch.chdir(ROOT)
     told = asyncio.run(scenario())  # what it is given is no ONNX file
     assert told.stage == "failed" and told.detail.startswith("to_trt: ")
-
-
-async def over(upgrade: Upgrade) -> None:
-    """Wait until there is nothing more to come."""
-    upgrade.begin()
-    async with asyncio.timeout(LIMIT):
-        await upgrade.ended()
 
 
 def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
@@ -390,13 +386,9 @@ def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
             lambda: on_gpu(2),
         ]
         fleet = Fleet([Worker(make) for make in makers], max_sessions=8)
-        await fleet.start()
-        upgrade = Upgrade(fleet, bench.settings, bench.workshop)
-        await over(upgrade)
-        engines = [(built.device, built.provider) for built in fleet.engines]
-        await fleet.stop()
-        assert upgrade.status == PlanStatus("serving", 100, "model.plan")
-        return engines
+        async with gone_over(fleet, bench) as upgrade:
+            assert upgrade.status == PlanStatus("serving", 100, "model.plan")
+            return [(built.device, built.provider) for built in fleet.engines]
 
     bench.go_on()
     assert asyncio.run(scenario()) == [
@@ -415,15 +407,11 @@ def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
 
     async def scenario() -> list[str]:
         fleet = Fleet([Worker(lambda: on_gpu(0)), Worker(lambda: on_gpu(1))], max_sessions=8)
-        await fleet.start()
-        upgrade = Upgrade(fleet, bench.settings, replace(bench.workshop, make=make))
-        await over(upgrade)
-        providers = [built.provider for built in fleet.engines]
-        await fleet.stop()
         reason = "cuda:0 fake GPU stays with CUDA: the memory of GPU 0 is full"
         told = f"model.plan, on 1 of 2 engines: {reason}"
-        assert upgrade.status == PlanStatus("serving", 100, told)
-        return providers
+        async with gone_over(fleet, bench, make=make) as upgrade:
+            assert upgrade.status == PlanStatus("serving", 100, told)
+            return [built.provider for built in fleet.engines]
 
     bench.keep()
     assert asyncio.run(scenario()) == ["CUDA", "TensorRT 11.4.0"]
@@ -446,17 +434,14 @@ def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
 
     async def scenario() -> None:
         worker = Worker(on_gpu)
-        await worker.start()
-        upgrade = Upgrade(worker, bench.settings, replace(bench.workshop, make=make))
-        await over(upgrade)
-        assert upgrade.status.stage == "serving"
-        session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
-        worker.offer(session, Frame(shown, 0))
-        async with asyncio.timeout(LIMIT):
-            await worker.settled(session)
-        told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
-        assert upgrade.status == PlanStatus("failed", 100, told)
-        await worker.stop()
+        async with gone_over(worker, bench, make=make) as upgrade:
+            assert upgrade.status.stage == "serving"
+            session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
+            worker.offer(session, Frame(shown, 0))
+            async with asyncio.timeout(LIMIT):
+                await worker.settled(session)
+            told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
+            assert upgrade.status == PlanStatus("failed", 100, told)
 
     bench.keep()
     asyncio.run(scenario())

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watching import unbroken
 
 from protocol import DropCause, DropPolicy
 from server.deadline import FIRST_SECONDS
@@ -122,12 +123,7 @@ def offer(worker: Worker, session: Session, frames: Sequence[Pixels], first: int
 
 def expected(frames: Sequence[Pixels]) -> list[Labels]:
     """The masks of an unbroken stream of these frames."""
-    engine = FakeEngine(SPEC)
-    memory, masks = engine.blank(), []
-    for frame in frames:
-        (mask,), (memory,) = engine.step([frame], [memory])
-        masks.append(mask)
-    return masks
+    return unbroken(SPEC, frames)
 
 
 def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:

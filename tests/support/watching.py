@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from models.spec import ModelSpec
 from server.engines.fake import FakeEngine
 from server.frame import Labels, Pixels
+from server.trial import follow
 
 
 def unbroken(spec: ModelSpec, frames: Sequence[Pixels]) -> list[Labels]:
     """The masks of one fake engine that sees all of a stream's frames."""
-    alone = FakeEngine(spec)
-    memory, masks = alone.blank(), []
-    for frame in frames:
-        (mask,), (memory,) = alone.step([frame], [memory])
-        masks.append(mask)
-    return masks
+    return follow(FakeEngine(spec), frames).masks
 
 
 def is_running(pid: int) -> bool:
