@@ -139,11 +139,15 @@ def scores(trial: Trial) -> tuple[str, ...]:
         trial.average("val", "off") if remembers else None,
         trial.average("val", "with", "vc8"),
     )
-    return (*map(_told, averages), f"{len(trial.runs)}")
+    seeds = len(trial.runs)
+    return (*(_told(average, seeds) for average in averages), f"{seeds}")
 
 
-def _told(average: Average | None) -> str:
-    return UNKNOWN if average is None else str(average)
+def _told(average: Average | None, seeds: int) -> str:
+    """With how many seeds it is of, where not all have that number."""
+    if average is None:
+        return UNKNOWN
+    return f"{average}" if average.n == seeds else f"{average} (n={average.n})"
 
 
 def notes(found: Sequence[Trial]) -> tuple[str, ...]:
