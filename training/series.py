@@ -204,7 +204,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, such as pspnet-baseline")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--iterations", type=int, default=480)
-    parser.add_argument("--still", type=float, default=0.5, help="share of drifting pictures")
+    parser.add_argument("--still", type=float, default=0.0, help="share of drifting pictures")
     parser.add_argument("--whole", action="store_true", help="train the trunk too")
     parser.add_argument("--output-stride", type=int, default=16, choices=(8, 16, 32))
     parser.add_argument("--size", type=int, nargs=2, default=(352, 480), metavar=("H", "W"))
