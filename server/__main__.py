@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from server.errors import BadRequest, MastreamError
 from server.settings import Settings
@@ -45,6 +46,8 @@ def settings_of(flags: Namespace) -> Settings:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise BadRequest(f"the settings are not valid: {'; '.join(wrong)}") from error
+    except SettingsError as error:
+        raise BadRequest(f"the settings are not valid: {error}: a group is JSON") from error
 
 
 def _serve(settings: Settings) -> int:

@@ -115,9 +115,7 @@ class Lanes:
         running = self._begin(record)
         try:
             await asyncio.wait([running.task])
-            await self._conclude(record.id, running)
-        except OSError as error:
-            await self._end(record.id, VideoState.FAILED, running, _problem(record.id, error))
+            await self._conclude_surely(record.id, running)
         finally:
             del self._running[record.id]
             self._changed()
@@ -142,6 +140,22 @@ class Lanes:
             running.task.cancel()
         self._changed()
         return running
+
+    async def _conclude_surely(self, video: str, running: _Running) -> None:
+        """As :meth:`_conclude`, until the database takes it: a video that stays running there would
+        be waited for without end. When draining, the next start takes it back instead."""
+        while True:
+            try:
+                return await self._conclude(video, running)
+            except OSError as error:
+                return await self._end(video, VideoState.FAILED, running, _problem(video, error))
+            except Fault:
+                if self.draining:
+                    raise
+                _log.exception(
+                    "the end of %s is not written yet; again in %s s", video, RETRY_SECONDS
+                )
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _conclude(self, video: str, running: _Running) -> None:
         """Write down how it ended; the store refuses where it was cancelled meanwhile."""

@@ -25,7 +25,7 @@ from server.plans import PlanStatus
 from server.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5)
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 Stage = Literal["wait", "decode", "queue", "gather", "step", "scatter", "encode", "send", "total"]

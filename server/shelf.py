@@ -45,8 +45,16 @@ class Shelf:
         self._folder.mkdir(parents=True, exist_ok=True)
         states = self.store.states()
         for folder in list(self._folder.iterdir()):
-            self._settle(folder.name, states.get(folder.name))
+            if folder.name not in states and self._may_be_anothers(folder.name, states):
+                _log.warning("%s is of no video in this database: it is kept", folder)
+            else:
+                self._settle(folder.name, states.get(folder.name))
         return self.store.count(VideoState.QUEUED)
+
+    def _may_be_anothers(self, video: str, states: Mapping[str, VideoState]) -> bool:
+        """Whether a folder without a row is perhaps a video of another database: what a broken
+        upload leaves has no results, and an empty database knows nothing about any folder."""
+        return not states or self.results(video).exists()
 
     def check_room(self, size: int) -> None:
         """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""

@@ -9,18 +9,25 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from itertools import islice
 
 from server.errors import Undecodable
 
 PictureBytes = bytes | bytearray | memoryview
 
 MAX_JPEG_SEGMENTS = 1000
-"""Segments before the frame header; a picture of millions of empty ones must not cost seconds."""
+"""Segments and fill bytes before the frame header; a picture of millions of empty ones must not
+cost seconds."""
+
+MAX_JPEG_SCANS = 100
+"""Encoders make about ten. A scan of a few bytes costs a pass over the whole picture, and a decoder
+cannot be stopped."""
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = re.compile(rb"\xff\xd9")
+_START_OF_SCAN = re.compile(rb"\xff\xda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ def read_header(data: PictureBytes) -> PictureHeader:
 
 
 def check_whole(data: PictureBytes) -> None:
-    """Raise Undecodable where a picture whose header can be read has no end.
+    """Raise Undecodable where a picture whose header can be read has no end, or endless scans.
 
     Decoders fill what a truncated JPEG lacks with grey, and say so on stderr only. The others
     are refused by their decoders.
@@ -54,8 +61,12 @@ def check_whole(data: PictureBytes) -> None:
         return
     # A byte 0xFF of the compressed data is always followed by 0x00, so behind the frame header
     # this marker is the end's; before it there may be that of a thumbnail.
-    if not _END_OF_IMAGE.search(data, _jpeg_frame(data)):
+    frame = _jpeg_frame(data)
+    if not _END_OF_IMAGE.search(data, frame):
         raise Undecodable("The JPEG picture is cut off: it has no end marker.")
+    scans = _START_OF_SCAN.finditer(data, frame)
+    if next(islice(scans, MAX_JPEG_SCANS, None), None):
+        raise Undecodable(f"The JPEG picture has more than {MAX_JPEG_SCANS} scans.")
 
 
 def _read(data: PictureBytes) -> PictureHeader:
@@ -78,10 +89,13 @@ def _jpeg_frame(data: PictureBytes) -> int:
     """Where the frame header begins."""
     place = 2
     for _ in range(MAX_JPEG_SEGMENTS):
-        while data[place + 1] == 0xFF:
+        fill, marker = data[place], data[place + 1]
+        if marker == fill == 0xFF:
             place += 1
-        marker, fill = data[place + 1], data[place]
-        if fill != 0xFF or marker in (0xD9, 0xDA):
+            continue
+        # 0xFF 0x00 and reserved markers have no length: a decoder that passes over them goes on at
+        # another place than we would, and may find another size there.
+        if fill != 0xFF or marker in (0xD9, 0xDA) or (marker < 0xC0 and marker != 0x01):
             break
         if marker in _START_OF_FRAME:
             return place

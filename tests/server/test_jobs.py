@@ -18,8 +18,9 @@ import av
 import numpy as np
 import pytest
 
+from server import lanes
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import Conflict, EngineFault, NoCapacity, NotFound
+from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
 from server.jobs import Jobs
 from server.progress import Video
@@ -447,6 +448,28 @@ def test_a_key_gives_the_same_video_for_the_same_request_alone(
                 await jobs.known("k", "else")
             with pytest.raises(Conflict):
                 await upload(jobs, clip, key="k", fingerprint="same")
+
+    run(test())
+
+
+def test_a_database_that_fails_as_a_video_ends_is_asked_again(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
+    refusals = iter([Fault("The database is away."), Fault("The database is away.")])
+
+    def stumble(*given: Any, **named: Any) -> None:
+        if refusal := next(refusals, None):
+            raise refusal
+        written(*given, **named)
+
+    async def test() -> None:
+        monkeypatch.setattr(Shelf, "end", stumble)
+        monkeypatch.setattr(lanes, "RETRY_SECONDS", 0.01)
+        async with serving(tmp_path) as jobs:
+            video = await ended(jobs, await upload(jobs, clip))
+            assert video.record.state is VideoState.SUCCEEDED
+            assert next(refusals, None) is None
 
     run(test())
 

@@ -53,6 +53,16 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert told.startswith("mastream: the settings are not valid: port:") and told.count("\n") == 1
 
 
+def test_a_group_of_settings_that_is_no_json_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASTREAM_STREAMS", "nojson")
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("mastream: the settings are not valid:") and told.count("\n") == 1
+    assert "streams" in told
+
+
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])

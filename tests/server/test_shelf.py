@@ -95,6 +95,26 @@ def test_a_start_tidies_what_a_dead_process_left(shelf: Shelf) -> None:
     assert not shelf.upload(orphan).parent.exists()
 
 
+def test_a_start_with_another_database_removes_no_results(tmp_path: Path, shelf: Shelf) -> None:
+    done = begun(shelf)
+    shelf.end(done, VideoState.SUCCEEDED, 3.0, 10)
+    store = Store(sqlite_url(tmp_path / "other.db"))
+    other = Shelf(store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
+    assert other.recover(4.0) == 0
+    uploaded(other)
+    assert other.recover(5.0) == 1
+    store.close()
+    assert files(shelf, done) == {"results/masks.mkv"}
+
+
+def test_an_empty_database_removes_nothing(tmp_path: Path, shelf: Shelf) -> None:
+    waiting = uploaded(shelf)
+    store = Store(sqlite_url(tmp_path / "other.db"))
+    Shelf(store, tmp_path / "videos", VideoSettings(min_free_bytes=0)).recover(4.0)
+    store.close()
+    assert files(shelf, waiting) == {"upload"}
+
+
 def test_a_video_that_kills_the_server_is_given_up(shelf: Shelf) -> None:
     video = uploaded(shelf)
     for _ in range(MAX_ATTEMPTS):

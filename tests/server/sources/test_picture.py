@@ -66,6 +66,12 @@ def test_a_huge_png_is_refused_before_it_is_decoded() -> None:
         decode_picture(data, 4096 * 4096)
 
 
+def test_a_side_that_no_overlay_can_have_is_refused() -> None:
+    assert decode_picture(png(np.zeros((1, 65500, 3), np.uint8)), 4096 * 4096).shape[1] == 65500
+    with pytest.raises(TooLarge, match="65500"):
+        decode_picture(png(np.zeros((1, 65501, 3), np.uint8)), 4096 * 4096)
+
+
 def test_the_limit_itself_is_allowed() -> None:
     assert decode_picture(png(BGR), 600).shape == (20, 30, 3)
     with pytest.raises(TooLarge):

@@ -71,14 +71,24 @@ def test_bytes_after_the_end_are_harmless() -> None:
         b"\xff\xd8\xff\xd9",
         b"\xff\xd8\xff\xe0\x00\x00",
         b"\xff\xd8\xff" + b"\xfe\x00\x02\xff" * 5000,
+        b"\xff\xd8" + b"\xff" * 5000 + encoded(".jpg")[2:],
+        b"\xff\xd8\xff\x00\x00\x02" + encoded(".jpg")[2:],
         encoded(".png")[:20],
         b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x0dIDAT" + b"\x01" * 20,
         b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x0dIHDR" + b"\x00" * 20,
         webp(b"ALPH", b"\x00" * 20),
         encoded(".webp")[:-1],
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(Undecodable):
         read_header(data)
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    data = encoded(".jpg")
+    scan = data.index(b"\xff\xda")
+    with pytest.raises(Undecodable, match="scans"):
+        check_whole(data[:scan] + b"\xff\xda\x00\x02" * 5000 + data[scan:])
+    check_whole(data[:scan] + b"\xff\xda\x00\x02" * 10 + data[scan:])
