@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-DATA   ?= data
-PORT   ?= 8000
+DATA   ?= $(or $(MASTREAM_FOLDER),data)
+PORT   ?= $(or $(MASTREAM_PORT),8000)
 VARIANT ?= cpu
 ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command -v $(one)),$(one))))
 

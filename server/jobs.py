@@ -11,6 +11,7 @@ from pathlib import Path
 
 from server.desk import Desk
 from server.errors import Conflict, NoCapacity, NotFound
+from server.folder_lock import FolderLock
 from server.frame import VideoInfo
 from server.lanes import Lanes
 from server.progress import Video, video_now
@@ -46,6 +47,7 @@ class Jobs:
         self._worker = worker
         self._clock = clock
         self._bell = asyncio.Event()
+        self._lock = FolderLock(folder)
         self._shelf = Shelf(store, folder, settings)
         self._desk = Desk("videos")
         self._probes = Desk("probe", threads=2)
@@ -69,7 +71,8 @@ class Jobs:
 
     async def start(self) -> None:
         """Queue again what a dead process left running, tidy the folder and begin. The worker
-        has started."""
+        has started. Raises Fault where a living process uses the folder."""
+        self._lock.take()
         for _ in range(await self._desk(self._shelf.recover, self._clock())):
             self._lanes.added()
         self._lanes.start()
@@ -84,6 +87,7 @@ class Jobs:
         await self.drain()
         await self._desk.close()
         await self._probes.close()
+        self._lock.release()
 
     async def welcome(self, size: int, key: str | None) -> None:
         """Refuse an upload of ``size`` bytes before it is read. Raises NoCapacity."""

@@ -452,6 +452,25 @@ def test_a_key_gives_the_same_video_for_the_same_request_alone(
     run(test())
 
 
+def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 3)
+
+    async def test() -> None:
+        async with serving(tmp_path) as jobs:
+            store = Store(sqlite_url(tmp_path / "other.db"))
+            second = Jobs(
+                Worker(lambda: FakeEngine(SPEC)), store, tmp_path / "videos", jobs.settings
+            )
+            with pytest.raises(Fault, match="Another server uses"):
+                await second.start()
+            await second.stop()
+            store.close()
+            video = await ended(jobs, await upload(jobs, clip))
+            assert video.record.state is VideoState.SUCCEEDED
+
+    run(test())
+
+
 def test_a_database_that_fails_as_a_video_ends_is_asked_again(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
