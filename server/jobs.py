@@ -114,6 +114,7 @@ class Jobs:
         limits = VideoLimits(
             max_bytes=self.settings.max_bytes,
             max_seconds=self.settings.max_seconds,
+            max_frames=self.settings.max_frames,
             max_pixels=self.settings.max_pixels,
         )
         return await self._probes(probe, path, limits)

@@ -101,7 +101,10 @@ def _probe(video: Path, settings: Settings) -> VideoInfo:
     if not video.is_file():
         raise NotFound(f"There is no file {video}.")
     limits = VideoLimits(
-        max_bytes=sys.maxsize, max_seconds=sys.maxsize, max_pixels=settings.videos.max_pixels
+        max_bytes=sys.maxsize,
+        max_seconds=sys.maxsize,
+        max_frames=sys.maxsize,
+        max_pixels=settings.videos.max_pixels,
     )
     return probe(video, limits)
 

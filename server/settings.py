@@ -97,6 +97,7 @@ class VideoSettings(BaseModel):
 
     max_bytes: PositiveInt = 2 * 2**30
     max_seconds: PositiveFloat = 4 * 3600.0
+    max_frames: PositiveInt = 1_000_000
     max_pixels: PositiveInt = 4096 * 4096
     max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
     running: PositiveInt = Field(1, description="videos segmented side by side")

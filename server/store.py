@@ -53,13 +53,22 @@ def sqlite_url(path: Path) -> str:
     return sql.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
+def _patience(url: str) -> dict[str, Any]:
+    """How long a database elsewhere is waited for: one that hangs must not take threads that
+    uploads and metrics need."""
+    if sql.make_url(url).get_backend_name() != "postgresql":
+        return {}
+    limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000"}
+    return {"pool_timeout": 5, "connect_args": limits}
+
+
 class Store:
     """Rows of videos. Synchronous; any thread may call. Raises Fault where the database fails."""
 
     def __init__(self, url: str) -> None:
         with _translated():
             # A database that was started anew must not fail the first request after it.
-            self._engine = sql.create_engine(url, pool_pre_ping=True)
+            self._engine = sql.create_engine(url, pool_pre_ping=True, **_patience(url))
         if self._engine.dialect.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
         try:

@@ -25,14 +25,16 @@ MAX_PIXELS = 4096 * 4096
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """The largest file (bytes), duration (seconds) and picture (height x width) accepted."""
+    """The largest file (bytes), duration (seconds), number of frames and picture (height x width)
+    accepted. Frames beside seconds: a container's clock says what it likes."""
 
     max_bytes: int = 2 * 2**30
     max_seconds: float = 4 * 3600.0
+    max_frames: int = 1_000_000
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        if min(self.max_bytes, self.max_seconds, self.max_pixels) <= 0:
+        if min(self.max_bytes, self.max_seconds, self.max_frames, self.max_pixels) <= 0:
             raise ValueError("a limit must be positive")
 
 
@@ -99,4 +101,6 @@ def _survey(container: InputContainer, stream: VideoStream, limits: VideoLimits)
             survey.first = next(iter(decode_packet(stream, packet)), None)
         if survey.seconds(stream) > limits.max_seconds:
             raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
+        if survey.pictures > limits.max_frames:
+            raise BadVideo(f"The video has more than the {limits.max_frames} frames served here.")
     return survey

@@ -84,6 +84,14 @@ def test_too_long(film: Film) -> None:
         probe(film("a.h264"), VideoLimits(max_seconds=0.2))
 
 
+def test_a_video_of_too_many_frames_is_refused_whatever_its_clock_says(film: Film) -> None:
+    frames = probe(film(), LIMITS).frames
+    assert frames is not None
+    assert probe(film(), VideoLimits(max_frames=frames)).frames == frames
+    with pytest.raises(BadVideo, match=f"more than the {frames - 1} frames"):
+        probe(film(), VideoLimits(max_frames=frames - 1))
+
+
 def test_no_frames(film: Film) -> None:
     with pytest.raises(BadVideo):
         probe(film("a.mkv", frames=0), LIMITS)
