@@ -102,6 +102,14 @@ def cells(sheet: Sheet, *wanted: str) -> list[dict[str, str]]:
     return [dict(zip(sheet.columns, row, strict=True)) for row in rows]
 
 
+def test_runs_trained_otherwise_are_not_seeds_of_one_trial(folder: Path) -> None:
+    run = read_runs(folder)[0]
+    for settings, apart in (({"still": 0.25}, 2), ({}, 1)):
+        told = run.settings | {"seed": 99} | settings
+        other = run.model_copy(update={"seed": 99, "settings": told})
+        assert len(trials([run, other])) == apart
+
+
 def test_seeds_are_averaged(folder: Path) -> None:
     found = trials(read_runs(folder))
     assert [len(trial.runs) for trial in found] == [3, 1, 1, 1, 1]

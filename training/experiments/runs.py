@@ -130,7 +130,7 @@ def trials(runs: Iterable[Run]) -> list[Trial]:
         alike = run.model_dump(
             include={"series", "dataset", "model", "name", "iterations", "start"}
         )
-        key = json.dumps([alike, run.options], sort_keys=True)
+        key = json.dumps([alike, run.options, run.training], sort_keys=True)
         found.setdefault(key, []).append(run)
     for same in found.values():
         seeds = [run.seed for run in same]
