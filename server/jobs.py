@@ -72,7 +72,7 @@ class Jobs:
     async def start(self) -> None:
         """Queue again what a dead process left running, tidy the folder and begin. The worker
         has started. Raises Fault where a living process uses the folder."""
-        self._lock.take()
+        await self._desk(self._lock.take)
         for _ in range(await self._desk(self._shelf.recover, self._clock())):
             self._lanes.added()
         self._lanes.start()

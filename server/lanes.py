@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,10 @@ class Lanes:
         running = self._begin(record)
         try:
             await asyncio.wait([running.task])
-            await self._conclude_surely(record.id, running)
+            await self._surely(self._conclude, record.id, running)
+        except OSError as error:
+            problem = _problem(record.id, error)
+            await self._surely(self._end, record.id, VideoState.FAILED, running, problem)
         finally:
             del self._running[record.id]
             self._changed()
@@ -141,14 +144,12 @@ class Lanes:
         self._changed()
         return running
 
-    async def _conclude_surely(self, video: str, running: _Running) -> None:
-        """As :meth:`_conclude`, until the database takes it: a video that stays running there would
+    async def _surely(self, write: Callable[..., Awaitable[None]], video: str, *how: Any) -> None:
+        """Write how a video ended, until the database takes it: one that stays running there would
         be waited for without end. When draining, the next start takes it back instead."""
         while True:
             try:
-                return await self._conclude(video, running)
-            except OSError as error:
-                return await self._end(video, VideoState.FAILED, running, _problem(video, error))
+                return await write(video, *how)
             except Fault:
                 if self.draining:
                     raise

@@ -14,7 +14,7 @@ from server.errors import TooLarge, Undecodable
 from server.frame import Pixels
 from server.sources.picture_header import PictureBytes, check_whole, read_header
 
-MAX_SIDE = 65500
+MAX_JPEG_SIDE = 65500
 """The longest side that a JPEG encoder takes; overlays are JPEGs."""
 
 
@@ -78,8 +78,10 @@ def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
 def check_pixels(height: int, width: int, limit_pixels: int) -> None:
     """Raise TooLarge where a picture of this size passes the limit, or no mask of its size can be
     told or drawn."""
-    if max(height, width) > MAX_SIDE:
-        raise TooLarge(f"A picture of {width}x{height} has a side of more than {MAX_SIDE} pixels.")
+    if max(height, width) > MAX_JPEG_SIDE:
+        raise TooLarge(
+            f"A picture of {width}x{height} has a side of more than {MAX_JPEG_SIDE} pixels."
+        )
     if height * width > limit_pixels:
         raise TooLarge(
             f"A picture of {width}x{height} is larger than the {limit_pixels} pixels served here."

@@ -471,11 +471,13 @@ def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: MakeClip) 
     run(test())
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["database", "database and disk"])
 def test_a_database_that_fails_as_a_video_ends_is_asked_again(
-    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
-    refusals = iter([Fault("The database is away."), Fault("The database is away.")])
+    away = Fault("The database is away.")
+    refusals = iter([away, OSError("the disk is gone"), away] if broken else [away, away])
 
     def stumble(*given: Any, **named: Any) -> None:
         if refusal := next(refusals, None):
@@ -487,7 +489,8 @@ def test_a_database_that_fails_as_a_video_ends_is_asked_again(
         monkeypatch.setattr(lanes, "RETRY_SECONDS", 0.01)
         async with serving(tmp_path) as jobs:
             video = await ended(jobs, await upload(jobs, clip))
-            assert video.record.state is VideoState.SUCCEEDED
+            state = VideoState.FAILED if broken else VideoState.SUCCEEDED
+            assert video.record.state is state
             assert next(refusals, None) is None
 
     run(test())

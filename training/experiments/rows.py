@@ -47,7 +47,7 @@ EXPERIMENTS = (
     Experiment("as released", memory=UNSPELLED),
     Experiment("stage 1", memory={"stages": [1]}),
     Experiment("stages 1, 4", memory={"stages": [1, 4]}),
-    Experiment("no still clips", changes={"still": 0.0}),
+    Experiment("still clips", changes={"still": 0.5}),
     Experiment("memory rate 1", changes={"memory_rate": 1.0}),
     Experiment("baseline", head="pspnet", memory=None),
     Experiment("default", head="pspnet"),
