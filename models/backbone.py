@@ -52,7 +52,13 @@ def plan_stages(output_stride: int, multi_grid: tuple[int, ...] | None) -> list[
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 with a shortcut; (B, c_in, h, w) -> (B, 4 * width, h/stride, w/stride)."""
+    """1x1, 3x3, 1x1 with a shortcut; (B, c_in, h, w) -> (B, 4 * width, h/stride, w/stride).
+
+    While training a picture takes the shortcut alone with a chance of ``skipped`` (stochastic
+    depth, Huang et al. 2016).
+    """
+
+    skipped = 0.0
 
     def __init__(
         self, c_in: int, width: int, stride: int, dilation: int, downsample: nn.Module | None
@@ -72,6 +78,9 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
+        if self.training and self.skipped:
+            kept = torch.rand(len(out), 1, 1, 1, device=out.device) >= self.skipped
+            out = out * kept / (1 - self.skipped)
         return torch.relu_(out + shortcut)
 
 
@@ -96,6 +105,13 @@ class ResNet50(nn.Module):
         for index, (plan, c_out) in enumerate(zip(plans, STAGE_CHANNELS, strict=True)):
             setattr(self, f"layer{index + 1}", _stage(c_in, c_out, plan, vd))
             c_in = c_out
+
+    def skip_blocks(self, most: float) -> None:
+        """Leave blocks out while training: the first never, the last with a chance of ``most``,
+        those between in proportion."""
+        blocks = [module for module in self.modules() if isinstance(module, Bottleneck)]
+        for depth, block in enumerate(blocks):
+            block.skipped = most * depth / (len(blocks) - 1)
 
     def stages(self, image: Tensor) -> Iterator[Tensor]:
         """Normalised image (B, 3, H, W) -> C1, C2, C3, C4 in turn."""

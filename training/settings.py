@@ -19,6 +19,9 @@ class TrainSettings:
 
     Learning rates are the head's; the trunk's is ``trunk_rate`` times as large, the memory's
     ``memory_rate`` times. ``still`` is the share of clips that are made of one drifting picture.
+    ``tone`` is the strength of the drawn light (:class:`training.data.augment.AugmentOptions`),
+    ``mix`` the share of clips that show a rectangle of another (CutMix).
+    ``drop_path`` is how often the trunk's last block is left out, the first never.
     ``lovasz`` weighs the Lovász-Softmax loss beside cross-entropy.
     ``frozen_stages`` counts trunk stages (with the stem) that keep their weights. ``precision`` is
     autocast's; weights, memory and loss are float32 in all of them.
@@ -31,6 +34,9 @@ class TrainSettings:
     crop: tuple[int, int] = (256, 352)
     scale: tuple[float, float] = (0.6, 1.4)
     still: float = 0.0
+    tone: float = 0.0
+    mix: float = 0.0
+    drop_path: float = 0.0
     optimiser: str = "adamw"
     rate: float = 5e-4
     final_rate: float = 0.0
@@ -57,6 +63,9 @@ class TrainSettings:
                 )
         if not 0 <= self.frozen_stages <= 4:
             raise ValueError(f"frozen_stages is 0 to 4, not {self.frozen_stages}")
+        for name in ("still", "tone", "mix", "drop_path"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is 0 to 1, not {getattr(self, name)}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average is a decay below 1, not {self.average}")
 

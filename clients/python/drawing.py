@@ -27,7 +27,7 @@ def blend(
 ) -> NDArray[np.uint8]:
     """The picture (H, W, 3) under the colours (N, 3) of labels, which are scaled to its size."""
     height, width = picture.shape[:2]
-    fitted = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+    fitted = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     colours = palette[np.minimum(fitted, len(palette) - 1)]
     return np.asarray(cv2.addWeighted(picture, 1 - OPACITY, colours, OPACITY, 0), np.uint8)
 

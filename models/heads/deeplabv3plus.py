@@ -61,11 +61,11 @@ class ASPP(nn.Module):
         self.branches = nn.ModuleList([ConvBN(c_in, c_out, 1), *dilated])
         self.image = ConvBN(c_in, c_out, 1)
         self.project = ConvBN((len(self.branches) + 1) * c_out, c_out, 1)
+        self.dropout = nn.Dropout(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.float().mean(dim=(2, 3), keepdim=True).to(x.dtype)
         image = self.image(mean).expand(-1, -1, *x.shape[2:])
-        projected: Tensor = self.project(
-            torch.cat([*(branch(x) for branch in self.branches), image], dim=1)
-        )
+        parts = torch.cat([*(branch(x) for branch in self.branches), image], dim=1)
+        projected: Tensor = self.dropout(self.project(parts))
         return projected

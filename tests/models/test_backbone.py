@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.backbone import ResNet50, load_imagenet, plan_stages
+from models.backbone import Bottleneck, ResNet50, load_imagenet, plan_stages
 from models.segmenter import stage_size
 
 
@@ -61,3 +61,32 @@ def test_imagenet_weights_load_by_name_and_wrong_ones_are_named() -> None:
         load_imagenet(trunk, {k: v for k, v in state.items() if k != "conv1.weight"})
     with pytest.raises(ValueError, match="of another shape"):
         load_imagenet(trunk, {**state, "conv1.weight": torch.zeros(1)})
+
+
+def test_blocks_are_left_out_while_training_only() -> None:
+    trunk = ResNet50(output_stride=32)
+    chances = [m.skipped for m in trunk.modules() if isinstance(m, Bottleneck)]
+    assert chances == [0.0] * 16
+    trunk.skip_blocks(0.3)
+    chances = [m.skipped for m in trunk.modules() if isinstance(m, Bottleneck)]
+    assert chances[0] == 0 and chances[-1] == pytest.approx(0.3)
+    assert chances == sorted(chances)
+
+
+@torch.no_grad()
+def test_a_block_that_is_left_out_is_its_shortcut_and_the_mean_stays() -> None:
+    torch.manual_seed(0)
+    block = Bottleneck(32, 8, 1, 1, None)
+    x = torch.rand(1, 32, 5, 5).expand(400, -1, -1, -1).contiguous()
+    block.train()
+    block.bn1.eval(), block.bn2.eval(), block.bn3.eval()
+    whole = block(x)[0]
+    block.skipped = 0.25
+    out = block(x)
+    alone = (out == x).flatten(1).all(dim=1)
+    assert 60 < alone.sum() < 140
+    kept = torch.relu(x[0] + (whole - x[0]) / 0.75)
+    inner = whole > 0  # elsewhere ReLU hides what the branch said
+    assert torch.allclose(out[~alone][0][inner], kept[inner], atol=1e-6)
+    block.eval()
+    assert torch.equal(block(x)[0], whole)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.datasets import VOID
+from training.data.light import Light, draw_light, relight
 
 Image = NDArray[np.uint8]
 
@@ -17,9 +18,15 @@ Image = NDArray[np.uint8]
 class AugmentOptions:
     """``crop`` is (height, width) of what comes out; ``scale`` bounds the jitter.
 
+    ``colour`` bounds gain, offset and saturation. ``tone`` is the strength of another light:
+    gamma, a cast of the three colours and, in half of the clips, blur.
+
     ``still`` is the share of clips that are made of one picture, seen through a window that
     drifts by up to ``drift`` of its size a frame: the dense video that a data set labelled at
     1 Hz does not have.
+
+    ``mix`` is the share of clips that show a rectangle of another clip, where that had it (CutMix,
+    Yun et al. 2019).
     """
 
     crop: tuple[int, int] = (256, 352)
@@ -28,11 +35,14 @@ class AugmentOptions:
     colour: float = 0.3
     still: float = 0.0
     drift: float = 0.02
+    tone: float = 0.0
+    mix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One clip's augmentation: scale, place of the crop (shares of the room), flip, colour."""
+    """One clip's augmentation: scale, place of the crop (shares of the room), flip, colour,
+    light."""
 
     scale: float
     top: float
@@ -42,6 +52,7 @@ class Draw:
     offset: float
     saturation: float
     still: bool = False
+    light: Light | None = None
 
 
 def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
@@ -57,6 +68,7 @@ def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
         offset=float(rng.uniform(-c, c) * 64),
         saturation=float(rng.uniform(1 - c, 1 + c)),
         still=bool(rng.uniform() < options.still),
+        light=draw_light(options.tone, rng) if options.tone else None,
     )
 
 
@@ -75,13 +87,15 @@ def apply(image: Image, label: Image, drawn: Draw, crop: tuple[int, int]) -> tup
     """Image (h, w, 3) and label (h, w) -> both at the crop's size; what is outside is void."""
     height, width = (round(n * drawn.scale) for n in label.shape)
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
+    label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)  # type: ignore[assignment]
     top = round(max(0, height - crop[0]) * drawn.top)
     left = round(max(0, width - crop[1]) * drawn.left)
     window = np.s_[top : top + crop[0], left : left + crop[1]]
     image, label = _pad(image[window], label[window], crop)
     if drawn.flip:
         image, label = image[:, ::-1], label[:, ::-1]
+    if drawn.light:
+        image = relight(image, drawn.light)
     return recolour(image, drawn), np.ascontiguousarray(label)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.augment import AugmentOptions, Image, apply, draw, drifted
+from training.data.augment import AugmentOptions, apply, draw, drifted
 from training.data.datasets import Clip, DataError, Sample, read_image, read_label
+from training.data.patches import Pair, Patch, draw_patch, paste
 from training.settings import TrainSettings
 
 
@@ -75,16 +76,35 @@ def plan_epoch(
     return [dealt[i : i + batch] for i in range(0, len(dealt) - batch + 1, batch)]
 
 
+def augmentation(settings: TrainSettings) -> AugmentOptions:
+    """What a run's settings say of it."""
+    return AugmentOptions(
+        settings.crop,
+        settings.scale,
+        still=settings.still,
+        tone=settings.tone,
+        mix=settings.mix,
+    )
+
+
 def steps(windows: Sequence[Window], options: AugmentOptions) -> Iterator[Step]:
     """The instants of one batch in order; every element is reset at the first."""
     lanes = [_lane(window, options) for window in windows]
+    patches = [_patch(window, options) for window in windows]
     for index, pairs in enumerate(zip(*lanes, strict=False)):
-        frames = torch.from_numpy(np.stack([image for image, _ in pairs]))
-        labels = torch.from_numpy(np.stack([label for _, label in pairs]))
+        others = (*pairs[1:], pairs[0])
+        mixed = [paste(*three) for three in zip(pairs, others, patches, strict=True)]
+        frames = torch.from_numpy(np.stack([image for image, _ in mixed]))
+        labels = torch.from_numpy(np.stack([label for _, label in mixed]))
         yield Step(frames, labels, torch.full((len(windows),), index == 0))
 
 
-def _lane(window: Window, options: AugmentOptions) -> Iterator[tuple[Image, Image]]:
+def _patch(window: Window, options: AugmentOptions) -> Patch | None:
+    """Drawn apart: where a lane's neighbour shows changes nothing of what the lane itself draws."""
+    return draw_patch(options.crop, options.mix, np.random.default_rng((*window.seed, 1)))
+
+
+def _lane(window: Window, options: AugmentOptions) -> Iterator[Pair]:
     """One element's pictures and labels, augmented alike; a still clip's drift."""
     rng = np.random.default_rng(window.seed)
     drawn = draw(options, rng)

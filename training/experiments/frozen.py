@@ -12,8 +12,7 @@ import torch
 from models import checkpoint
 from models.build import Recipe, build
 from models.segmenter import Segmenter
-from training.data.augment import AugmentOptions
-from training.data.batches import Window, plan_epoch
+from training.data.batches import Window, augmentation, plan_epoch
 from training.data.datasets import Clip
 from training.data.loading import make_batch
 from training.learning.learner import Learner
@@ -55,7 +54,7 @@ def begin(recipe: Recipe, start: Path, seed: int) -> Segmenter:
 def train(learner: Learner, clips: Sequence[Clip]) -> Iterator[Lesson]:
     """Teach head and memory of a learner whose network's trunk is a memo."""
     settings = learner.settings
-    augment = AugmentOptions(settings.crop, settings.scale, still=settings.still)
+    augment = augmentation(settings)
     dealt = deal(plan(clips, settings), settings)
     for windows in islice(dealt, settings.iterations // settings.clip_length):
         yield teach(learner, make_batch(windows, augment, pinned=False))

@@ -43,6 +43,8 @@ class Learner:
         self.device = device
         self.iteration = 0
         freeze(network, settings)
+        if settings.drop_path:
+            network.encoder.trunk.skip_blocks(settings.drop_path)
         self.optimiser = make_optimiser(network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from models.build import Recipe
-from training.data.augment import AugmentOptions
-from training.data.batches import plan_run
+from training.data.batches import augmentation, plan_run
 from training.data.datasets import Clip, Dataset
 from training.data.loading import Batch, load
 from training.learning.beginning import balance, begin, device_name, open_device
@@ -123,7 +122,7 @@ def train(learner: Learner, clips: Sequence[Clip], workers: int | None = None) -
     batches = islice(
         plan_run(clips, settings), learner.iteration // length, -(-settings.iterations // length)
     )
-    augment = AugmentOptions(settings.crop, settings.scale, still=settings.still)
+    augment = augmentation(settings)
     threads = WORKERS[on] if workers is None else workers
     with closing(load(batches, augment, threads, pinned=on == "cuda")) as loaded:
         for batch in loaded:

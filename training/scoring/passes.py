@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from models.segmenter import Segmenter
+from server.sources.picture import fit
 from training.data.clips import Clip, Sample, read_image, read_label
 from training.data.labels import Labels
 from training.scoring.metrics import confusion, mean_iou
@@ -61,7 +62,7 @@ def run(stepper: Stepper, clips: Sequence[Clip], modes: Sequence[Mode]) -> Itera
         memories = {mode: stepper.blank() for mode in modes}
         for index, sample in enumerate(clip.samples):
             image, truth = read_image(sample), read_label(sample)
-            frame = resized(image, (stepper.height, stepper.width), cv2.INTER_AREA)
+            frame = fit(image, stepper.height, stepper.width)
             answers = {}
             for mode in modes:
                 remembered = REMEMBERED[mode](stepper, frame, memories[mode])
@@ -98,12 +99,9 @@ REMEMBERED: dict[Mode, Callable[[Stepper, Pixels, Any], Any]] = {
 """(stepper, frame, what the mode's step before left) -> the memory this frame is given."""
 
 
-def resized(pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
-    """(h, w) or (h, w, 3) at ``size`` (height, width)."""
-    height, width = size
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
-
-
 def _answer(stepped: Stepped, truth: Labels) -> Answer:
+    """The mask at the truth's size. OpenCV's INTER_NEAREST would move it by half a pixel."""
     height, width = truth.shape
-    return Answer(resized(stepped.mask, (height, width), cv2.INTER_NEAREST), stepped.judge)
+    how = cv2.INTER_NEAREST_EXACT
+    mask = cv2.resize(stepped.mask, (width, height), interpolation=how)
+    return Answer(np.asarray(mask, np.uint8), stepped.judge)
