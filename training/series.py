@@ -131,7 +131,7 @@ def check_same(path: Path, wanted: Run) -> None:
 def _train_frozen(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
     clips = series.dataset.clips("train")
     recipe = series.recipe(experiment)
-    network = frozen.begin(recipe, series.start, settings.seed)
+    network = frozen.begin(recipe, series.start, clips, settings.seed)
     trunk = memoise(network, series.work / "maps")
     learner = Learner(
         network, replace(settings, frozen_stages=0), beginning.balance(clips, recipe, settings)

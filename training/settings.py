@@ -8,6 +8,7 @@ from typing import Any
 PRECISIONS = ("fp32", "bf16", "fp16")
 OPTIMISERS = ("adamw", "sgd")
 
+LEAST = {"iterations": 1, "batch": 2, "clip_length": 1, "memory_stride": 1}
 
 BEFORE = {"lovasz": 0.0, "memory_rate": 1.0}
 """What fields that were added later amount to in settings without them."""
@@ -53,9 +54,10 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch", "clip_length", "memory_stride"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+        # A head's norm of the whole picture's mean has nothing to compare in a batch of one.
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is at least {least}, not {getattr(self, name)}")
         for name, allowed in (("precision", PRECISIONS), ("optimiser", OPTIMISERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(

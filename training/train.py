@@ -32,7 +32,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--start",
         type=Path,
-        help="ImageNet weights under torchvision's names (.safetensors) or a checkpoint (.pt)",
+        help="ImageNet weights under torchvision's names (.safetensors), a checkpoint (.pt) or an "
+        "exported file (.onnx)",
     )
     parser.add_argument("--recipe", default="default", choices=tuple(RECIPES))
     parser.add_argument("--freeze", choices=tuple(FREEZES), help="the trunk: memory and head learn")

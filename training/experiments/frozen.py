@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import checkpoint
 from models.build import Recipe, build
 from models.segmenter import Segmenter
 from training.data.batches import Window, augmentation, plan_epoch
 from training.data.datasets import Clip
 from training.data.loading import make_batch
+from training.learning.beginning import open_start
 from training.learning.learner import Learner
 from training.learning.lesson import Lesson
 from training.learning.running import teach
@@ -40,11 +40,11 @@ def deal(windows: Sequence[Window], settings: TrainSettings) -> Iterator[list[Wi
             yield [windows[i] for i in order[start : start + batch]]
 
 
-def begin(recipe: Recipe, start: Path, seed: int) -> Segmenter:
+def begin(recipe: Recipe, start: Path, clips: Sequence[Clip], seed: int) -> Segmenter:
     """``start``'s trunk and, where it has the same one, its head; all else fresh, by ``seed``."""
     torch.manual_seed(seed)
     network = build(recipe)
-    given, theirs, _ = checkpoint.load(start)
+    given, theirs = open_start(start, clips)
     network.encoder.trunk.load_state_dict(given.encoder.trunk.state_dict())
     if theirs.head == recipe.head:
         network.head.load_state_dict(given.head.state_dict())

@@ -11,12 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models import checkpoint
+from models import artefact, checkpoint
 from models.backbone import load_imagenet
 from models.build import Recipe, build
 from models.segmenter import Segmenter
-from training.data.datasets import Clip, DataError, class_shares
+from server.sources.picture import fit
+from training.data.datasets import Clip, DataError, class_shares, read_image
+from training.learning.unfolding import unfold
 from training.settings import TrainSettings
+
+PICTURES = 48
+"""About how many of a data set an artefact's norms are measured on."""
 
 
 def open_device(name: str) -> torch.device:
@@ -43,30 +48,57 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def begin(recipe: Recipe, start: Path | None) -> Segmenter:
-    """The network with fresh weights, ImageNet's in its trunk, or a checkpoint's.
+def begin(recipe: Recipe, start: Path | None, clips: Sequence[Clip]) -> Segmenter:
+    """The network with fresh weights, ImageNet's in its trunk, a checkpoint's or an artefact's.
 
-    Memory that the checkpoint's network lacks starts afresh. Raises DataError, CheckpointError.
+    Memory that the other network lacks starts afresh, memory that this one lacks is left out.
+    Raises DataError, CheckpointError, SpecError.
     """
     network = build(recipe)
     if start is None:
         return network
-    if start.suffix == ".pt":
-        return _take_over(network, start)
+    if start.suffix in {".pt", ".onnx"}:
+        return _take_over(network, start, clips)
     try:
         load_imagenet(network.encoder.trunk, load_file(start))
     except SafetensorError as error:
-        raise DataError(f"{start} is neither a .safetensors file nor a .pt: {error}") from error
+        raise DataError(
+            f"{start} is neither a .safetensors file nor a .pt or .onnx: {error}"
+        ) from error
     return network
 
 
-def _take_over(network: Segmenter, start: Path) -> Segmenter:
-    fresh = {n: v for n, v in network.state_dict().items() if n.startswith("encoder.pcma.")}
+def open_start(start: Path, clips: Sequence[Clip]) -> tuple[Segmenter, Recipe]:
+    """The network of a checkpoint, or of an artefact with its norms put back, and its recipe.
+
+    Raises CheckpointError, SpecError, DataError.
+    """
+    if start.suffix != ".onnx":
+        network, recipe, _ = checkpoint.load(start)
+        return network, recipe
+    folded, recipe, spec = artefact.load(start)
+    samples = [sample for clip in clips for sample in clip.samples]
+    every = max(1, len(samples) // PICTURES)
+    pictures = [fit(read_image(sample), spec.height, spec.width) for sample in samples[::every]]
+    return unfold(folded, recipe, [torch.from_numpy(picture) for picture in pictures]), recipe
+
+
+def _take_over(network: Segmenter, start: Path, clips: Sequence[Clip]) -> Segmenter:
+    ours = network.state_dict()
+    fresh = {n: v for n, v in ours.items() if is_memory(n)}
+    given = open_start(start, clips)[0].state_dict()
     try:
-        network.load_state_dict(fresh | checkpoint.load(start)[0].state_dict())
+        network.load_state_dict(
+            fresh | {n: v for n, v in given.items() if fresh or not is_memory(n)}
+        )
     except RuntimeError as error:
         raise checkpoint.CheckpointError(f"{start} does not fit this network: {error}") from error
     return network
+
+
+def is_memory(name: str) -> bool:
+    """Is a weight of this name memory's?"""
+    return name.startswith("encoder.pcma.")
 
 
 def balance(clips: Sequence[Clip], recipe: Recipe, settings: TrainSettings) -> Tensor:

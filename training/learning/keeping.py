@@ -18,6 +18,9 @@ from training.data.datasets import DataError
 from training.learning.learner import Learner
 from training.settings import TrainSettings
 
+ORIGIN = ("dataset", "start")
+"""What decides a run beside recipe and settings; files of older versions lack some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Best:
@@ -51,14 +54,21 @@ class Keeper:
         if not self.last.exists():
             return Best()
         kept = checkpoint.read(self.last)
-        theirs = Recipe.from_dict(kept["recipe"]).to_dict()
-        told = TrainSettings.from_dict(kept["settings"])
-        if (theirs, told) != (self.recipe.to_dict(), self.settings):
+        if other := ", ".join(self._differing(kept)):
             raise DataError(
-                f"{self.last} was made with other settings: give them again, or another --out"
+                f"{self.last} was made with another {other}: give the same again, or another --out"
             )
         learner.restore(kept["weights"], kept["training"])
         return Best(**kept.get("best", {}))
+
+    def _differing(self, kept: Mapping[str, Any]) -> list[str]:
+        """What of a run that is not this one differs: settings by name, recipe, ORIGIN."""
+        told = TrainSettings.from_dict(kept["settings"]).to_dict()
+        differing = [name for name, value in self.settings.to_dict().items() if told[name] != value]
+        if Recipe.from_dict(kept["recipe"]).to_dict() != self.recipe.to_dict():
+            differing.append("model")
+        ours = {name: self.more[name] for name in ORIGIN if name in self.more}
+        return differing + [name for name in ours if kept.get(name, ours[name]) != ours[name]]
 
     def keep_last(self, learner: Learner, best: Best) -> None:
         self._write(self.last, learner, best, training=learner.state())

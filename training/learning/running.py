@@ -69,8 +69,9 @@ def run(
     clips = dataset.clips("train")
     look = validator(options.validation, dataset)
     torch.manual_seed(settings.seed)
-    learner = Learner(begin(recipe, start), settings, balance(clips, recipe, settings), device)
-    keeper = Keeper(out, recipe, settings, origin(dataset, options, device))
+    network, weights = begin(recipe, start, clips), balance(clips, recipe, settings)
+    learner = Learner(network, settings, weights, device)
+    keeper = Keeper(out, recipe, settings, origin(dataset, start, options, device))
     best = keeper.resume(learner)
     with closing(train(learner, clips, options.workers)) as lessons:
         _keep_all(learner, lessons, keeper, best, look, options)
@@ -102,10 +103,13 @@ def _keep_all(
                 keeper.keep_last(learner, best)
 
 
-def origin(dataset: Dataset, options: RunOptions, device: torch.device) -> dict[str, Any]:
+def origin(
+    dataset: Dataset, start: Path | None, options: RunOptions, device: torch.device
+) -> dict[str, Any]:
     """What a checkpoint keeps of where it comes from, beside recipe and settings."""
     return {
         "dataset": dataset.name,
+        "start": start.name if start else "",
         "options": asdict(options),
         "device": device_name(device),
         "versions": versions(),

@@ -27,22 +27,22 @@ def baseline(tmp_path: Path) -> Path:
 
 
 def test_a_memory_may_be_put_into_a_plain_networks_checkpoint(baseline: Path) -> None:
-    network = begin(WITH_MEMORY, baseline)
+    network = begin(WITH_MEMORY, baseline, [])
     for name, tensor in checkpoint.read(baseline)["weights"].items():
         assert torch.equal(network.state_dict()[name], tensor), name
     checkpoint.save(baseline, WITH_MEMORY, network.state_dict())
-    again = begin(replace(WITH_MEMORY, memory={"frames": 3}), baseline)
+    again = begin(replace(WITH_MEMORY, memory={"frames": 3}), baseline, [])
     for name, tensor in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
 
 
 def test_what_does_not_fit_is_refused(baseline: Path, tmp_path: Path) -> None:
     with pytest.raises(checkpoint.CheckpointError, match="does not fit"):
-        begin(replace(PLAIN, classes=12), baseline)
+        begin(replace(PLAIN, classes=12), baseline, [])
     text = tmp_path / "weights.safetensors"
     text.write_text("text")
     with pytest.raises(DataError, match="neither"):
-        begin(PLAIN, text)
+        begin(PLAIN, text, [])
 
 
 def test_rare_classes_weigh_more_where_that_is_asked_for(tiny: Path) -> None:

@@ -69,7 +69,7 @@ def test_settings_of_a_later_version_are_refused_in_words(keeper: Keeper) -> Non
         keeper.resume(make_learner(0))
     other = Keeper(keeper.folder, RECIPE, replace(SETTINGS, rate=1.0), {})
     rewrite(keeper.last, lambda kept: kept["settings"].pop("gears"))
-    with pytest.raises(DataError, match="other settings"):
+    with pytest.raises(DataError, match="another rate"):
         other.resume(make_learner(0))
 
 
@@ -83,3 +83,27 @@ def test_only_what_is_better_becomes_best(keeper: Keeper) -> None:
         assert told["training"] == {"iteration": best.iteration}
     assert best == Best(0.5, 40)
     assert keeper.keep_better(learner, Best(float("nan"), 50), best) == best
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "named"),
+    [
+        (RECIPE, {"dataset": "vspw", "start": "a.pt"}, "another dataset:"),
+        (RECIPE, {"dataset": "camvid", "start": "b.pt"}, "another start:"),
+        (replace(RECIPE, classes=12), {"dataset": "vspw", "start": "a.pt"}, "model, dataset:"),
+    ],
+)
+def test_a_run_of_other_origin_is_not_gone_on_with(
+    tmp_path: Path, recipe: Recipe, more: dict[str, str], named: str
+) -> None:
+    Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid", "start": "a.pt"}).keep_last(
+        make_learner(0), Best()
+    )
+    with pytest.raises(DataError, match=named):
+        Keeper(tmp_path, recipe, SETTINGS, more).resume(make_learner(0))
+
+
+def test_a_file_that_does_not_tell_its_start_is_taken_up(tmp_path: Path) -> None:
+    Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid"}).keep_last(make_learner(0), Best(0.5))
+    more = {"dataset": "camvid", "start": "a.pt"}
+    assert Keeper(tmp_path, RECIPE, SETTINGS, more).resume(make_learner(0)) == Best(0.5)
