@@ -74,7 +74,7 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.service = service
-    problems.install(app)
+    problems.install(app, service.metrics.rejected)
     once_loaded = [Depends(_provide_jobs)]
     app.include_router(health_router(service.reasons, service.metrics))
     app.include_router(models_router(service.worker, service.plan), dependencies=once_loaded)

@@ -2,7 +2,8 @@
 
 Every field is set by ``MASTREAM_<FIELD>``, nested ones by ``MASTREAM_<GROUP>__<FIELD>``:
 ``MASTREAM_PORT=9000``, ``MASTREAM_VIDEOS__MAX_BYTES=1000000``. Nothing reads them globally: the
-entry point makes one Settings and hands each part the group it needs.
+entry point makes one Settings and hands each part the group it needs. A field of a group that is
+none is an error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PlanPrecision = Literal["fp16", "fp32", "off"]
 class EngineSettings(BaseModel):
     """Which engine runs the model, and how wide."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("onnx_rt", description="a row of server.engines.ENGINES")
     model: Path | None = Field(None, description="artefact; the shipped one where absent")
@@ -73,7 +74,7 @@ class EngineSettings(BaseModel):
 class StreamSettings(BaseModel):
     """Limits of one stream socket, and of all of them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_sessions: PositiveInt = 64
     window: PositiveInt = Field(8, description="frames of one stream that may be unanswered")
@@ -93,7 +94,7 @@ class StreamSettings(BaseModel):
 class VideoSettings(BaseModel):
     """Limits of uploaded videos and where they are kept."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: PositiveInt = 2 * 2**30
     max_seconds: PositiveFloat = 4 * 3600.0
@@ -112,7 +113,7 @@ class VideoSettings(BaseModel):
 class DecodeSettings(BaseModel):
     """Where videos are decoded. What really decoded a frame is in the metrics and the summary."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "gpu", "cpu"] = Field(
         "auto",

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from server.frame import AnyPixels, Frame, Pixels
 from server.sources.nvjpeg import DevicePictures
-from server.sources.picture import decode_picture, fit, picture_size, raw_picture
+from server.sources.picture import check_pixels, decode_picture, fit, picture_size, raw_picture
 
 _DECODE_PIXEL_SECONDS = 4e-9
 _DECODE_BYTE_SECONDS = 2e-9
@@ -99,4 +99,5 @@ class PacketDecoder:
     def _picture(self, data: bytes) -> Pixels:
         if self.raw is None:
             return decode_picture(data, self.limit_pixels)
+        check_pixels(*self.raw, self.limit_pixels)
         return raw_picture(data, *self.raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -58,17 +58,26 @@ def problem_response(
     )
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem, and its OpenAPI say so."""
-    app.add_exception_handler(MastreamError, _ours)
+def install(app: FastAPI, rejected: Callable[[str], None] = lambda _: None) -> None:
+    """Make every error of ``app`` a problem, and its OpenAPI say so.
+
+    ``rejected`` is told the code where work that was posted is turned away.
+    """
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MastreamError)
+        if request.method == "POST":
+            rejected(error.code)
+        return _ours(request, error)
+
+    app.add_exception_handler(MastreamError, ours)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(Exception, _of_anything)
     setattr(app, "openapi", lambda: _openapi(app))  # noqa: B010  # FastAPI's documented hook
 
 
-async def _ours(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MastreamError)
+def _ours(request: Request, error: MastreamError) -> JSONResponse:
     if error.status >= 500 and isinstance(error, Fault):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     headers = {"Retry-After": "1"} if error.status == 503 else {}

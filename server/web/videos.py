@@ -42,7 +42,10 @@ def _jobs(request: Request) -> Jobs:
 
 
 JobsOf = Annotated[Jobs, Depends(_jobs)]
-VideoId = Annotated[str, Path(max_length=64)]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL takes no text with one."""
+VideoId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
+Cursor = Annotated[str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of a page")]
 Asked = Annotated[
     str | None,
     Query(alias="artefacts", description=f"some of {', '.join(ARTEFACTS)}, by comma; else all"),
@@ -89,7 +92,7 @@ async def list_videos(
     request: Request,
     jobs: JobsOf,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=64, description="`next` of a page")] = None,
+    cursor: Cursor = None,
 ) -> VideoPage:
     """All videos, newest first."""
     found = await jobs.page(limit + 1, cursor)

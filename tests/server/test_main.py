@@ -63,6 +63,14 @@ def test_a_group_of_settings_that_is_no_json_is_named(
     assert "streams" in told
 
 
+def test_a_setting_that_is_none_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASTREAM_VIDEOS__MAX_BYTE", "1")
+    assert main([]) == 2
+    assert "videos.max_byte:" in capsys.readouterr().err
+
+
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])

@@ -59,6 +59,13 @@ def test_bad_pictures_are_refused() -> None:
         PacketDecoder(10, 20, 200, raw=(10, 20)).decode(Packet(PICTURE.tobytes()[1:], 0, 0.0))
 
 
+def test_raw_rows_that_no_overlay_could_show_are_refused() -> None:
+    rows = Packet(bytes(65501 * 3), 0, 0.0)
+    with pytest.raises(TooLarge, match="65501x1 has a side of more than"):
+        PacketDecoder(10, 20, 10**6, raw=(1, 65501)).decode(rows)
+    assert PacketDecoder(10, 20, 10**6, raw=(1, 65500)).decode(Packet(rows.data[3:], 0, 0.0))
+
+
 def test_a_huge_file_is_no_cheap_picture_and_only_its_header_is_read() -> None:
     jpeg = cv2.imencode(".jpg", PICTURE)[1].tobytes()
     decoder = PacketDecoder(10, 20, 200)

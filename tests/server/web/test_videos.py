@@ -191,6 +191,7 @@ def test_what_is_no_video_is_refused_and_leaves_nothing(
     else:
         answer = client.post("/v1/videos", content=content, headers={"Content-Type": "video/mp4"})
     refused(answer, status, code)
+    assert f'mastream_rejected_total{{reason="{code}"}} 1.0' in client.get("/metrics").text
     assert uploads(tmp_path) == []
     assert client.get("/v1/videos").json()["videos"] == []
     assert ended(client, post(client, clip.read_bytes()))["state"] == "succeeded"
@@ -402,6 +403,11 @@ def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) ->
 def test_no_other_file_is_served(name: str, client: TestClient, clip: Path) -> None:
     done = ended(client, post(client, clip.read_bytes()))
     refused(client.get(f"{done['links']['self']}/{name}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/a%00b", "/v1/videos?cursor=%00"])
+def test_a_nul_is_no_part_of_an_id(path: str, client: TestClient) -> None:
+    refused(client.get(path), 422, "bad_request")
 
 
 @pytest.mark.parametrize("video", ["unknown", "..", "%2e%2e", "a" * 64])
