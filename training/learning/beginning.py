@@ -17,6 +17,7 @@ from models.build import Recipe, build
 from models.segmenter import Segmenter
 from server.sources.picture import fit
 from training.data.datasets import Clip, DataError, class_shares, read_image
+from training.learning.reach import silence_unreached
 from training.learning.unfolding import unfold
 from training.settings import TrainSettings
 
@@ -48,17 +49,21 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def begin(recipe: Recipe, start: Path | None, clips: Sequence[Clip]) -> Segmenter:
+def begin(
+    recipe: Recipe, start: Path | None, clips: Sequence[Clip], crop: tuple[int, int]
+) -> Segmenter:
     """The network with fresh weights, ImageNet's in its trunk, a checkpoint's or an artefact's.
 
-    Memory that the other network lacks starts afresh, memory that this one lacks is left out.
+    Memory that the other network lacks starts afresh, memory that this one lacks is left out. Of
+    a fresh head the taps that no crop (height, width) reaches are 0.
     Raises DataError, CheckpointError, SpecError.
     """
     network = build(recipe)
+    if start is not None and start.suffix in {".pt", ".onnx"}:
+        return _take_over(network, start, clips)
+    silence_unreached(network, crop)
     if start is None:
         return network
-    if start.suffix in {".pt", ".onnx"}:
-        return _take_over(network, start, clips)
     try:
         load_imagenet(network.encoder.trunk, load_file(start))
     except SafetensorError as error:

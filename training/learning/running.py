@@ -69,7 +69,7 @@ def run(
     clips = dataset.clips("train")
     look = validator(options.validation, dataset)
     torch.manual_seed(settings.seed)
-    network, weights = begin(recipe, start, clips), balance(clips, recipe, settings)
+    network, weights = begin(recipe, start, clips, settings.crop), balance(clips, recipe, settings)
     learner = Learner(network, settings, weights, device)
     keeper = Keeper(out, recipe, settings, origin(dataset, start, options, device))
     best = keeper.resume(learner)

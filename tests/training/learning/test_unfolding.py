@@ -86,5 +86,5 @@ def test_the_shipped_model_is_a_start_with_and_without_its_memory(tiny: Path) ->
     folded, recipe, _ = artefact.load(SHIPPED)
     wanted = logits(folded, pictures(2))
     for wished in (recipe, replace(recipe, encoder="resnet50", memory={})):
-        found = logits(begin(wished, SHIPPED, clips).eval(), pictures(2))
+        found = logits(begin(wished, SHIPPED, clips, (64, 96)).eval(), pictures(2))
         assert (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
