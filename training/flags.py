@@ -50,6 +50,7 @@ SETTINGS_FLAGS = (
     Flag("tone", float, "strength of drawn gamma, colour cast and blur; 0: none"),
     Flag("mix", float, "share of clips that show a rectangle of another"),
     Flag("drop_path", float, "how often the trunk's last block is left out, the first never"),
+    Flag("dropout", float, "how often a value of DeepLabV3+'s context is left out"),
     Flag("optimiser", str, "what updates the weights", choices=OPTIMISERS),
     Flag("rate", float, "highest learning rate of the head"),
     Flag("final_rate", float, "last learning rate of the head"),

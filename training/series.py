@@ -5,8 +5,9 @@ training/experiments/rows.py for every seed and writes one JSON file a run into 
 ``training.tables`` reads. A run whose file is there is left out: a killed series goes on where it
 was, and two processes with different ``--only`` share the work.
 
-On a CPU a series shares one frozen trunk, that of CHECKPOINT (a ``.pt``): its maps of every
-augmented picture are computed once (experiments/memo.py), head and memory learn on them.
+On a CPU a series shares one frozen trunk, that of CHECKPOINT (a ``.pt``, or an exported ``.onnx``):
+its maps of every augmented picture are computed once (experiments/memo.py), head and memory learn
+on them.
 ``--whole`` trains the trunk too, from ImageNet weights (CHECKPOINT a ``.safetensors``): for a GPU.
 """
 
@@ -131,7 +132,7 @@ def check_same(path: Path, wanted: Run) -> None:
 def _train_frozen(series: Series, experiment: Experiment, settings: TrainSettings) -> Segmenter:
     clips = series.dataset.clips("train")
     recipe = series.recipe(experiment)
-    network = frozen.begin(recipe, series.start, clips, settings.seed)
+    network = frozen.begin(recipe, series.start, clips, settings)
     trunk = memoise(network, series.work / "maps")
     learner = Learner(
         network, replace(settings, frozen_stages=0), beginning.balance(clips, recipe, settings)
@@ -198,7 +199,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--dataset", default="camvid")
-    parser.add_argument("--start", type=Path, required=True, help="a .pt, or a .safetensors")
+    parser.add_argument("--start", type=Path, required=True, help="where runs begin")
     parser.add_argument("--out", type=Path, default=Path("training/results"), help="results")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="checkpoints and maps")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, such as pspnet-baseline")

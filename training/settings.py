@@ -8,9 +8,9 @@ from typing import Any
 PRECISIONS = ("fp32", "bf16", "fp16")
 OPTIMISERS = ("adamw", "sgd")
 
-LEAST = {"iterations": 1, "batch": 2, "clip_length": 1, "memory_stride": 1}
+LEAST = {"iterations": 1, "batch": 1, "clip_length": 1, "memory_stride": 1}
 
-BEFORE = {"lovasz": 0.0, "memory_rate": 1.0}
+BEFORE = {"lovasz": 0.0, "memory_rate": 1.0, "dropout": 0.0}
 """What fields that were added later amount to in settings without them."""
 
 
@@ -22,7 +22,8 @@ class TrainSettings:
     ``memory_rate`` times. ``still`` is the share of clips that are made of one drifting picture.
     ``tone`` is the strength of the drawn light (:class:`training.data.augment.AugmentOptions`),
     ``mix`` the share of clips that show a rectangle of another (CutMix).
-    ``drop_path`` is how often the trunk's last block is left out, the first never.
+    ``drop_path`` is how often the trunk's last block is left out, the first never; ``dropout`` how
+    often a value of DeepLabV3+'s context is. Other heads leave out whole channels as published.
     ``lovasz`` weighs the Lovász-Softmax loss beside cross-entropy.
     ``frozen_stages`` counts trunk stages (with the stem) that keep their weights. ``precision`` is
     autocast's; weights, memory and loss are float32 in all of them.
@@ -38,6 +39,7 @@ class TrainSettings:
     tone: float = 0.0
     mix: float = 0.0
     drop_path: float = 0.0
+    dropout: float = 0.1
     optimiser: str = "adamw"
     rate: float = 5e-4
     final_rate: float = 0.0
@@ -54,7 +56,6 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        # A head's norm of the whole picture's mean has nothing to compare in a batch of one.
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is at least {least}, not {getattr(self, name)}")
@@ -65,11 +66,12 @@ class TrainSettings:
                 )
         if not 0 <= self.frozen_stages <= 4:
             raise ValueError(f"frozen_stages is 0 to 4, not {self.frozen_stages}")
-        for name in ("still", "tone", "mix", "drop_path"):
+        for name in ("still", "tone", "mix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average is a decay below 1, not {self.average}")
+        for name in ("average", "drop_path", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,8 +2,8 @@
 
 Runs from one start with other seeds, batches and augmentation end in one valley of the loss; the
 mean of their weights lies deeper in it than each of them (Wortsman et al. 2022) and costs no more
-to serve. The head's batch norms are measured again on the training pictures of ``--data``: the mean
-of networks has other statistics than the mean of theirs.
+to serve. Batch norms that learned are measured again on the training pictures of ``--data``: the
+mean of networks has other statistics than the mean of theirs.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models import checkpoint
-from models.build import Recipe
+from models.build import Recipe, build
 from models.checkpoint import CheckpointError
 from models.segmenter import Segmenter
 from training.data.batches import augmentation, plan_run
@@ -30,6 +31,15 @@ from training.settings import TrainSettings
 
 BATCHES = 40
 """How many batches of clips the norms are measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """What a checkpoint says of itself."""
+
+    recipe: Recipe
+    settings: TrainSettings
+    dataset: str
 
 
 def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -48,29 +58,52 @@ def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def measure_norms(network: Segmenter, clips: Sequence[Clip], settings: TrainSettings) -> None:
-    """Give the head's norms the mean of their statistics over BATCHES batches."""
-    norms = [m for m in network.head.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
+    """Give every norm that learned the mean of its statistics over BATCHES batches of clips.
+
+    Memory is handed on as in training; a trunk with ``frozen_norm`` keeps its own.
+    """
+    kept = set(network.encoder.trunk.modules()) if settings.frozen_norm else set()
+    for norm in network.modules():
+        if norm in kept or not isinstance(norm, nn.BatchNorm2d):
+            continue
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean
         norm.train()
     for windows in islice(plan_run(clips, settings), BATCHES):
+        memory = network.encoder.blank(settings.batch, *settings.crop, network.mean)
         for step in make_batch(windows, augmentation(settings), pinned=False):
-            memory = network.encoder.blank(settings.batch, *settings.crop, network.mean)
-            network.logits(network.normalise(step.frames), memory)
+            image = network.normalise(step.frames)
+            memory = network.logits(image, memory.forget(step.reset))[1].memory
     network.eval()
 
 
-def mix(paths: Sequence[Path]) -> tuple[Segmenter, Recipe, TrainSettings, str]:
-    """The mean network of checkpoints that training.train wrote, in eval mode; its recipe, the
-    first one's settings, its dataset. Raises CheckpointError."""
+def mix(paths: Sequence[Path]) -> tuple[Segmenter, list[Ingredient]]:
+    """The mean network of checkpoints that training.train wrote, in eval mode, and what they are.
+    Raises CheckpointError."""
     kept = [checkpoint.read(path) for path in paths]
-    if any(one["recipe"] != kept[0]["recipe"] for one in kept):
+    told = [ingredient(path, one) for path, one in zip(paths, kept, strict=True)]
+    if any(one.recipe.to_dict() != told[0].recipe.to_dict() for one in told):
         raise CheckpointError("these checkpoints are of different networks")
-    network, recipe, _ = checkpoint.load(paths[0])
+    if len(datasets := {one.dataset for one in told}) > 1:
+        raise CheckpointError(f"these checkpoints learned from {', '.join(sorted(datasets))}")
+    network = build(told[0].recipe).eval()
     network.load_state_dict(average([one["weights"] for one in kept]))
-    settings = TrainSettings.from_dict(kept[0]["settings"])
-    return network, recipe, settings, str(kept[0]["dataset"])
+    return network, told
+
+
+def ingredient(path: Path, kept: Mapping[str, Any]) -> Ingredient:
+    """Raises CheckpointError where the file does not say how it was trained."""
+    try:
+        settings = TrainSettings.from_dict(kept["settings"])
+        return Ingredient(Recipe.from_dict(kept["recipe"]), settings, str(kept["dataset"]))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} does not say how it was trained: {error}") from error
+
+
+def largest_crop(told: Sequence[Ingredient]) -> tuple[int, int]:
+    """(height, width) that holds every crop: what none of the runs reached lies beyond."""
+    rows, columns = zip(*(one.settings.crop for one in told), strict=True)
+    return max(rows), max(columns)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -91,17 +124,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     try:
-        network, recipe, settings, name = mix(given.checkpoints)
+        network, told = mix(given.checkpoints)
+        first = told[0]
         if given.silence:
-            print(f"{silence_unreached(network, settings.crop)} weights that no crop reached are 0")
-        clips = open_dataset(name, given.data).clips("train")
-        measure_norms(network, clips, replace(settings, clip_length=1))
+            silenced = silence_unreached(network, largest_crop(told))
+            print(f"{silenced} weights that no crop reached are 0")
+        measure_norms(
+            network, open_dataset(first.dataset, given.data).clips("train"), first.settings
+        )
         checkpoint.save(
             given.out,
-            recipe,
+            first.recipe,
             network.state_dict(),
-            dataset=name,
-            settings=settings.to_dict(),
+            dataset=first.dataset,
+            settings=first.settings.to_dict(),
             mixed=[path.name for path in given.checkpoints],
         )
     except (ValueError, OSError) as error:

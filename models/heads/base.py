@@ -36,6 +36,9 @@ class Head(nn.Module, ABC):
 
     stages: ClassVar[tuple[int, ...]]
     auxiliary_weight: ClassVar[float] = 0.0
+    least_batch: ClassVar[int] = 1
+    """Pictures that training needs at once: 2 where a batch norm follows a whole map's mean, which
+    has one value a channel and picture."""
     release_paths: ClassVar[tuple[ReleasePath, ...]] = ()
 
     @abstractmethod

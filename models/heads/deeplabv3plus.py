@@ -17,6 +17,7 @@ class DeepLabV3Plus(Head):
     """Reads C1 and C4; logits (B, classes, h1, w1) at C1's size."""
 
     stages = (1, 4)
+    least_batch = 2
     release_paths = (
         ReleasePath(r"aspp\.branches\.0\.conv", r"aspp.aspp_blocks.0", True),
         ReleasePath(

@@ -18,6 +18,7 @@ class PSPNet(SupervisedHead):
     """
 
     width: ClassVar[int] = 512
+    least_batch = 2
     release_paths = (
         ReleasePath(r"pyramid\.branches\.(\d)\.conv", r"psp_module.stages.\1.1", True),
         ReleasePath(r"pyramid\.fuse\.conv", r"psp_module.conv_bn_relu2", True),

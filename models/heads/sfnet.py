@@ -23,6 +23,7 @@ class SFNet(Head):
     """
 
     stages = (1, 2, 3, 4)
+    least_batch = 2
     release_paths = (
         ReleasePath(r"pyramid\.branches\.(\d)\.conv", r"ppm.stages.\1.1", True),
         ReleasePath(r"pyramid\.fuse\.conv", r"ppm.conv_bn_relu2", True),

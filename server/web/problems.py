@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -66,22 +66,34 @@ def install(app: FastAPI, rejected: Callable[[str], None] = lambda _: None) -> N
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MastreamError)
+        return answered(request, error)
+
+    async def not_valid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answered(request, *_of_validation(error))
+
+    def answered(
+        request: Request, error: MastreamError, fields: Sequence[dict[str, str]] = ()
+    ) -> JSONResponse:
         if request.method == "POST":
             rejected(error.code)
-        return _ours(request, error)
+        return _ours(request, error, fields)
 
     app.add_exception_handler(MastreamError, ours)
     app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(RequestValidationError, not_valid)
     app.add_exception_handler(Exception, _of_anything)
     setattr(app, "openapi", lambda: _openapi(app))  # noqa: B010  # FastAPI's documented hook
 
 
-def _ours(request: Request, error: MastreamError) -> JSONResponse:
+def _ours(
+    request: Request, error: MastreamError, fields: Sequence[dict[str, str]] = ()
+) -> JSONResponse:
     if error.status >= 500 and isinstance(error, Fault):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     headers = {"Retry-After": "1"} if error.status == 503 else {}
-    return problem_response(error.problem(), headers)
+    problem = error.problem() | ({"errors": list(fields)} if fields else {})
+    return problem_response(problem, headers)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
@@ -99,15 +111,14 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
     return problem_response(problem, error.headers)
 
 
-async def _of_validation(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+def _of_validation(error: RequestValidationError) -> tuple[BadRequest, list[dict[str, str]]]:
+    """What FastAPI found wrong as an error of ours, and field by field."""
     fields = [
         {"field": ".".join(str(part) for part in one["loc"]), "detail": one["msg"]}
         for one in error.errors()
     ]
     words = "; ".join(f"{one['field']}: {one['detail']}" for one in fields)
-    problem = BadRequest(f"the request is not valid: {words}").problem()
-    return problem_response(problem | {"errors": fields})
+    return BadRequest(f"the request is not valid: {words}"), fields
 
 
 async def _of_anything(request: Request, error: Exception) -> JSONResponse:

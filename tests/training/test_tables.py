@@ -14,6 +14,7 @@ from training.data.datasets import DataError
 from training.experiments import costs
 from training.experiments.runs import Average, read_runs, trials
 from training.experiments.sheet import Sheet, in_markdown
+from training.settings import TrainSettings
 
 # Table 4 by its closed form, to two places: T, then r = 0.125, 0.25, 0.5.
 TABLE_4 = {
@@ -108,6 +109,17 @@ def test_runs_trained_otherwise_are_not_seeds_of_one_trial(folder: Path) -> None
         told = run.settings | {"seed": 99} | settings
         other = run.model_copy(update={"seed": 99, "settings": told})
         assert len(trials([run, other])) == apart
+
+
+def test_a_run_of_before_some_settings_is_told_in_full(folder: Path) -> None:
+    path = sorted(folder.glob("*.json"))[0]
+    settings = TrainSettings().to_dict()
+    del settings["drop_path"], settings["dropout"]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"settings": settings}))
+    assert read_runs(folder)[0].settings == TrainSettings(dropout=0.0).to_dict()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"settings": {"gears": 3}}))
+    with pytest.raises(DataError, match="not the result of a run"):
+        read_runs(folder)
 
 
 def test_seeds_are_averaged(folder: Path) -> None:

@@ -55,6 +55,9 @@ def test_how_it_is_carried_out() -> None:
         ("--device cuda:99", "not here"),
         ("--batch 0", "batch is at least 1"),
         ("--average 1", "below 1"),
+        ("--drop-path 1", "drop_path is at least 0 and below 1"),
+        ("--dropout -1", "dropout is at least 0"),
+        ("--mix 2", "mix is 0 to 1"),
         ("--frozen-stages 5", "0 to 4"),
     ],
 )

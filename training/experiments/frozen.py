@@ -17,6 +17,7 @@ from training.data.loading import make_batch
 from training.learning.beginning import open_start
 from training.learning.learner import Learner
 from training.learning.lesson import Lesson
+from training.learning.reach import silence_unreached
 from training.learning.running import teach
 from training.settings import TrainSettings
 
@@ -40,10 +41,18 @@ def deal(windows: Sequence[Window], settings: TrainSettings) -> Iterator[list[Wi
             yield [windows[i] for i in order[start : start + batch]]
 
 
-def begin(recipe: Recipe, start: Path, clips: Sequence[Clip], seed: int) -> Segmenter:
-    """``start``'s trunk and, where it has the same one, its head; all else fresh, by ``seed``."""
-    torch.manual_seed(seed)
+def begin(recipe: Recipe, start: Path, clips: Sequence[Clip], settings: TrainSettings) -> Segmenter:
+    """``start``'s trunk and, where it has the same one, its head; all else fresh, by the seed.
+
+    Of a fresh head the taps that no crop reaches are 0. Raises ValueError for settings that draw
+    the trunk's work anew every time, and what :func:`open_start` raises.
+    """
+    for name in ("mix", "drop_path"):
+        if getattr(settings, name):
+            raise ValueError(f"{name} changes what the trunk computes: it cannot be frozen")
+    torch.manual_seed(settings.seed)
     network = build(recipe)
+    silence_unreached(network, settings.crop)
     given, theirs = open_start(start, clips)
     network.encoder.trunk.load_state_dict(given.encoder.trunk.state_dict())
     if theirs.head == recipe.head:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from models.options import MemoryOptions, memory_options
 from training.data.datasets import DataError
+from training.settings import TrainSettings
 
 Memory = Literal["with", "off"]
 
@@ -112,12 +113,14 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def read_run(path: Path) -> Run:
+    """One run, its settings in full: an older file lacks fields that were added later."""
     try:
         run = Run.model_validate_json(path.read_bytes())
         _ = run.memory
+        settings = TrainSettings.from_dict(run.settings).to_dict() if run.settings else {}
     except (ValidationError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not the result of a run: {error}") from error
-    return run
+    return run.model_copy(update={"settings": settings})
 
 
 def trials(runs: Iterable[Run]) -> list[Trial]:

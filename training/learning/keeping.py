@@ -18,8 +18,8 @@ from training.data.datasets import DataError
 from training.learning.learner import Learner
 from training.settings import TrainSettings
 
-ORIGIN = ("dataset", "start")
-"""What decides a run beside recipe and settings; files of older versions lack some."""
+ORIGIN = {"dataset": "dataset", "start_sha256": "start"}
+"""What decides a run beside recipe and settings, and the word for it; older files lack some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ class Keeper:
         if Recipe.from_dict(kept["recipe"]).to_dict() != self.recipe.to_dict():
             differing.append("model")
         ours = {name: self.more[name] for name in ORIGIN if name in self.more}
-        return differing + [name for name in ours if kept.get(name, ours[name]) != ours[name]]
+        return differing + [
+            ORIGIN[name] for name in ours if kept.get(name, ours[name]) != ours[name]
+        ]
 
     def keep_last(self, learner: Learner, best: Best) -> None:
         self._write(self.last, learner, best, training=learner.state())

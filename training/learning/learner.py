@@ -28,7 +28,10 @@ CPU = torch.device("cpu")
 
 
 class Learner:
-    """Network, optimiser and running average. :meth:`learn` is one iteration on one instant."""
+    """Network, optimiser and running average. :meth:`learn` is one iteration on one instant.
+
+    Raises ValueError where the head cannot learn from so small a batch.
+    """
 
     def __init__(
         self,
@@ -37,14 +40,18 @@ class Learner:
         class_weights: Tensor,
         device: torch.device = CPU,
     ) -> None:
+        if settings.batch < network.head.least_batch:
+            raise ValueError(
+                f"batch is at least {network.head.least_batch} with this head, "
+                f"not {settings.batch}: one picture's mean cannot be normed over a batch of one"
+            )
         self.network: Segmenter = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.settings = settings
         self.class_weights = class_weights.to(device)
         self.device = device
         self.iteration = 0
         freeze(network, settings)
-        if settings.drop_path:
-            network.encoder.trunk.skip_blocks(settings.drop_path)
+        regularise(network, settings)
         self.optimiser = make_optimiser(network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -153,6 +160,15 @@ def freeze(network: Segmenter, settings: TrainSettings) -> None:
     frozen = ["conv1", "bn1", *(f"layer{n}" for n in range(1, settings.frozen_stages + 1))]
     for name in frozen:
         trunk.get_submodule(name).requires_grad_(False)
+
+
+def regularise(network: Segmenter, settings: TrainSettings) -> None:
+    """Tell trunk and head what to leave out while training."""
+    if settings.drop_path:
+        network.encoder.trunk.skip_blocks(settings.drop_path)
+    for module in network.head.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = settings.dropout
 
 
 def train_mode(network: Segmenter, settings: TrainSettings) -> None:

@@ -6,6 +6,7 @@ again with the same, it goes on from its last checkpoint to the same result, bit
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
@@ -110,10 +111,17 @@ def origin(
     return {
         "dataset": dataset.name,
         "start": start.name if start else "",
+        "start_sha256": content(start) if start else "",
         "options": asdict(options),
         "device": device_name(device),
         "versions": versions(),
     }
+
+
+def content(path: Path) -> str:
+    """What a file is known by, whatever its name. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def train(learner: Learner, clips: Sequence[Clip], workers: int | None = None) -> Generator[Lesson]:

@@ -197,6 +197,13 @@ def test_what_is_no_video_is_refused_and_leaves_nothing(
     assert ended(client, post(client, clip.read_bytes()))["state"] == "succeeded"
 
 
+def test_a_post_that_is_not_valid_is_counted_too(client: TestClient) -> None:
+    answer = client.post("/v1/videos", params={"name": "n" * 256}, content=b"")
+    refused(answer, 422, "bad_request")
+    assert answer.json()["errors"][0]["field"] == "query.name"
+    assert 'mastream_rejected_total{reason="bad_request"} 1.0' in client.get("/metrics").text
+
+
 def test_a_video_cut_off_half_way_is_refused(
     client: TestClient, clip: Path, tmp_path: Path
 ) -> None:

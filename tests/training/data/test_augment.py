@@ -35,9 +35,9 @@ def test_light_draws_nothing_and_changes_nothing_where_it_is_off() -> None:
 def test_gamma_and_cast_are_what_they_say() -> None:
     same = relight(RAMP, Light(gamma=1.0, cast=(1.0, 1.0, 1.0), blur=0.0))
     assert np.array_equal(same, RAMP)
-    darker = relight(RAMP, Light(gamma=2.0, cast=(1.0, 0.5, 2.0), blur=0.0))
-    at = (8, 0)  # grey 128
-    assert darker[at].tolist() == [64, 32, 128]
+    darker = relight(RAMP, Light(gamma=2.0, cast=(1.0, 0.5, 3.0), blur=0.0))
+    at = (8, 0)  # grey 128: 64.25 after gamma
+    assert darker[at].tolist() == [64, 32, 193]
     assert darker.max() == 255  # blue is clipped, not wrapped
 
 

@@ -48,7 +48,8 @@ def test_a_lap_deals_each_window_once_in_the_seeds_order(tiny: Path) -> None:
 def test_trunk_and_head_are_the_starts_and_the_memory_is_the_seeds(start: Path) -> None:
     given = checkpoint.load(start)[0].state_dict()
     remembering = Recipe(output_stride=32)
-    found = [frozen.begin(remembering, start, [], seed).state_dict() for seed in (0, 0, 1)]
+    told = [replace(LIGHT, seed=seed) for seed in (0, 0, 1)]
+    found = [frozen.begin(remembering, start, [], settings).state_dict() for settings in told]
     key = "encoder.pcma.4.key_conv.weight"
     assert torch.equal(found[0][key], found[1][key])
     assert not torch.equal(found[0][key], found[2][key])
@@ -58,5 +59,11 @@ def test_trunk_and_head_are_the_starts_and_the_memory_is_the_seeds(start: Path) 
 
 def test_another_head_is_fresh(start: Path) -> None:
     recipe = Recipe("pspnet", "resnet50", output_stride=32)
-    one, other = (frozen.begin(recipe, start, [], seed) for seed in (0, 1))
+    one, other = (frozen.begin(recipe, start, [], replace(LIGHT, seed=seed)) for seed in (0, 1))
     assert not torch.equal(one.head.classify.weight, other.head.classify.weight)  # type: ignore[union-attr, arg-type]
+
+
+def test_what_changes_the_trunks_maps_is_refused(start: Path) -> None:
+    for settings in (replace(LIGHT, mix=0.5), replace(LIGHT, drop_path=0.1)):
+        with pytest.raises(ValueError, match="changes what the trunk computes"):
+            frozen.begin(PLAIN, start, [], settings)

@@ -18,7 +18,7 @@ from training.learning.learner import Learner
 from training.settings import TrainSettings
 
 RECIPE = Recipe(encoder="resnet50", output_stride=32)
-SETTINGS = replace(TrainSettings(), frozen_stages=4, memory_rate=1.0, lovasz=0.0)
+SETTINGS = replace(TrainSettings(), frozen_stages=4, memory_rate=1.0, lovasz=0.0, dropout=0.0)
 
 
 def make_learner(seed: int) -> Learner:
@@ -44,14 +44,14 @@ def test_a_fresh_run_stays_fresh(keeper: Keeper) -> None:
 
 
 def test_a_file_of_before_these_settings_is_taken_up(keeper: Keeper) -> None:
-    """Those of version 0.1.0 have no precision, memory_rate, lovasz, scaler and best."""
+    """Those of version 0.1.0 have no precision, memory_rate, lovasz, dropout, scaler and best."""
     first, second = make_learner(0), make_learner(1)
     first.iteration = 12
     keeper.keep_last(first, Best(0.5, 10))
 
     def age(kept: dict[str, Any]) -> None:
         del kept["settings"]["precision"], kept["settings"]["memory_rate"]
-        del kept["settings"]["lovasz"]
+        del kept["settings"]["lovasz"], kept["settings"]["dropout"]
         del kept["training"]["scaler"], kept["best"]
 
     rewrite(keeper.last, age)
@@ -88,15 +88,15 @@ def test_only_what_is_better_becomes_best(keeper: Keeper) -> None:
 @pytest.mark.parametrize(
     ("recipe", "more", "named"),
     [
-        (RECIPE, {"dataset": "vspw", "start": "a.pt"}, "another dataset:"),
-        (RECIPE, {"dataset": "camvid", "start": "b.pt"}, "another start:"),
-        (replace(RECIPE, classes=12), {"dataset": "vspw", "start": "a.pt"}, "model, dataset:"),
+        (RECIPE, {"dataset": "vspw", "start_sha256": "a"}, "another dataset:"),
+        (RECIPE, {"dataset": "camvid", "start_sha256": "b"}, "another start:"),
+        (replace(RECIPE, classes=12), {"dataset": "vspw", "start_sha256": "a"}, "model, dataset:"),
     ],
 )
 def test_a_run_of_other_origin_is_not_gone_on_with(
     tmp_path: Path, recipe: Recipe, more: dict[str, str], named: str
 ) -> None:
-    Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid", "start": "a.pt"}).keep_last(
+    Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid", "start_sha256": "a"}).keep_last(
         make_learner(0), Best()
     )
     with pytest.raises(DataError, match=named):
@@ -105,5 +105,5 @@ def test_a_run_of_other_origin_is_not_gone_on_with(
 
 def test_a_file_that_does_not_tell_its_start_is_taken_up(tmp_path: Path) -> None:
     Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid"}).keep_last(make_learner(0), Best(0.5))
-    more = {"dataset": "camvid", "start": "a.pt"}
+    more = {"dataset": "camvid", "start_sha256": "a"}
     assert Keeper(tmp_path, RECIPE, SETTINGS, more).resume(make_learner(0)) == Best(0.5)

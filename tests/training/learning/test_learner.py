@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from models.build import Recipe, build
 from models.memory import PCMA
@@ -105,6 +107,38 @@ def test_half_precision_learns_what_single_does_and_remembers_in_float32() -> No
         assert losses == pytest.approx(exact, rel=0.03), precision
         assert {t.dtype for fifo in memory.fifos for t in fifo} == {torch.float32}
         assert {p.dtype for p in learner.network.parameters()} == {torch.float32}
+
+
+def test_blocks_are_left_out_while_training_in_half_precision_too() -> None:
+    """With most of the trunk left out the loss is another one; the average serves whole."""
+    exact, _ = taught_twice(small(frozen_stages=1))
+    for precision in ("fp32", "bf16"):
+        learner = small(frozen_stages=1, drop_path=0.9, precision=precision)
+        losses, _ = taught_twice(learner)
+        assert losses != pytest.approx(exact, rel=1e-4), precision
+        assert all(math.isfinite(loss) for loss in losses), precision
+    whole = learner.averaged()
+    frames = make_step(True).frames
+    memory = whole.encoder.blank(1, *SIZE, whole.mean)
+    assert torch.equal(whole.step(frames, memory)[0], whole.step(frames, memory)[0])
+
+
+def test_dropout_is_as_often_as_it_is_told() -> None:
+    for dropout in (0.0, 0.3):
+        head = small(dropout=dropout).network.head
+        assert [m.p for m in head.modules() if isinstance(m, nn.Dropout)] == [dropout]
+
+
+def test_a_head_that_norms_a_pictures_mean_wants_two_of_them() -> None:
+    for head, least in (("deeplabv3plus", 2), ("pspnet", 2), ("sfnet", 2), ("dnlnet", 1)):
+        network = build(Recipe(head, "resnet50", output_stride=32))
+        settings = replace(SETTINGS, batch=1, crop=SIZE, lovasz=0.0)
+        if least > 1:
+            with pytest.raises(ValueError, match="batch is at least 2 with this head"):
+                Learner(network, settings, torch.ones(11))
+        else:
+            learner = Learner(network, settings, torch.ones(11))
+            assert learner.learn(make_step(True), learner.blank())[0].loss > 0
 
 
 def test_overflowing_gradients_change_no_weight_and_halve_the_scale() -> None:
