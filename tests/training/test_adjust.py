@@ -77,7 +77,7 @@ def test_an_exported_file_stays_one_and_is_known_as_another(
 def test_the_strength_is_the_one_that_the_split_likes_best(
     tiny: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where nothing is rare all do the same; so they do where one class is far beyond the others."""
+    """Where nothing is rare all do the same, and where one class is far beyond the others too."""
     torch.manual_seed(0)
     network, clips = build(RECIPE).eval(), camvid(tiny, "val")
     rare = torch.zeros(11)
