@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import torch
@@ -36,6 +35,7 @@ from training.data.labels import DataError
 from training.evaluate import check_classes
 from training.learning.beginning import balance
 from training.scoring.metrics import confusion, mean_iou
+from training.scoring.passes import at_truth
 from training.settings import TrainSettings
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -62,10 +62,7 @@ def sweep(
             memory, truth = features.memory, read_label(sample)
             for by in STRENGTHS:
                 mask = (logits[0] - by * rare[:, None, None]).argmax(dim=0).to(torch.uint8)
-                shown = cv2.resize(
-                    mask.numpy(), truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT
-                )
-                matrices[by] += confusion(truth, np.asarray(shown, np.uint8), classes)
+                matrices[by] += confusion(truth, at_truth(mask.numpy(), truth), classes)
     return {by: mean_iou(matrix) for by, matrix in matrices.items()}
 
 

@@ -15,7 +15,7 @@ from server.sources.picture import fit
 from training.data.clips import Clip, Sample, read_image, read_label
 from training.data.labels import Labels
 from training.scoring.metrics import confusion, mean_iou
-from training.scoring.steppers import NetworkStepper, Pixels, Stepped, Stepper
+from training.scoring.steppers import NetworkStepper, Pixels, Stepper
 
 
 class Mode(StrEnum):
@@ -68,7 +68,7 @@ def run(stepper: Stepper, clips: Sequence[Clip], modes: Sequence[Mode]) -> Itera
                 remembered = REMEMBERED[mode](stepper, frame, memories[mode])
                 stepped = stepper.step(frame, remembered)
                 memories[mode] = stepped.memory
-                answers[mode] = _answer(stepped, truth)
+                answers[mode] = Answer(at_truth(stepped.mask, truth), stepped.judge)
             yield Shot(sample, index, clip.dense, image, truth, answers)
 
 
@@ -99,9 +99,8 @@ REMEMBERED: dict[Mode, Callable[[Stepper, Pixels, Any], Any]] = {
 """(stepper, frame, what the mode's step before left) -> the memory this frame is given."""
 
 
-def _answer(stepped: Stepped, truth: Labels) -> Answer:
-    """The mask at the truth's size. OpenCV's INTER_NEAREST would move it by half a pixel."""
+def at_truth(mask: Labels, truth: Labels) -> Labels:
+    """A mask at the truth's size. OpenCV's INTER_NEAREST would move it by half a pixel."""
     height, width = truth.shape
-    how = cv2.INTER_NEAREST_EXACT
-    mask = cv2.resize(stepped.mask, (width, height), interpolation=how)
-    return Answer(np.asarray(mask, np.uint8), stepped.judge)
+    scaled = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(scaled, np.uint8)
