@@ -68,7 +68,7 @@ def sweep(
 
 def best(found: Mapping[float, float]) -> float:
     """The strength of the highest mean IoU; of equal ones the least."""
-    return max(found, key=lambda by: (found[by], -by))
+    return max(sorted(found), key=found.__getitem__)
 
 
 def write_adjusted(path: Path, out: Path, network: Segmenter, less: Tensor) -> None:

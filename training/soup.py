@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from models import checkpoint
-from models.build import Recipe, build
+from models.build import Recipe
 from models.checkpoint import CheckpointError
 from models.segmenter import Segmenter
 from training.data.batches import augmentation, plan_run
@@ -86,7 +86,7 @@ def mix(paths: Sequence[Path]) -> tuple[Segmenter, list[Ingredient]]:
         raise CheckpointError("these checkpoints are of different networks")
     if len(datasets := {one.dataset for one in told}) > 1:
         raise CheckpointError(f"these checkpoints learned from {', '.join(sorted(datasets))}")
-    network = build(told[0].recipe).eval()
+    network, *_ = checkpoint.load(paths[0])
     network.load_state_dict(average([one["weights"] for one in kept]))
     return network, told
 

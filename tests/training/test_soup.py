@@ -120,3 +120,15 @@ def test_what_cannot_be_mixed_is_refused(
     assert soup.main([*asked, "--out", str(tmp_path / "c.pt")]) == 1
     assert told in capsys.readouterr().err
     assert not (tmp_path / "c.pt").exists()
+
+
+def test_weights_that_do_not_fit_their_recipe_are_told(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pt"
+    weights = keep(path)
+    del weights[TAPS]
+    checkpoint.save(path, RECIPE, weights, dataset="camvid", settings=SETTINGS.to_dict())
+    asked = [str(path), "--data", str(tiny), "--out", str(tmp_path / "c.pt")]
+    assert soup.main(asked) == 1
+    assert "does not fit its own recipe" in capsys.readouterr().err
