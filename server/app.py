@@ -17,6 +17,7 @@ from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.errors import MastreamError, NoCapacity
 from server.fleet import Fleet
+from server.holding import Budget
 from server.jobs import Jobs
 from server.metrics import Metrics
 from server.plans import PlanStatus
@@ -128,8 +129,17 @@ class Service:
         self._upgrade = Upgrade(self.worker, settings.engine, workshop)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
+        budget = Budget(settings.streams.total_bytes)
+        self.metrics.watch_held(lambda: budget.held)
         self.streams = Streams(
-            House(self.worker, self.pool, self.metrics, settings.streams, lambda: self._hardware)
+            House(
+                self.worker,
+                self.pool,
+                self.metrics,
+                settings.streams,
+                budget,
+                lambda: self._hardware,
+            )
         )
         self._hardware: Hardware | None = None
         self.draining = False

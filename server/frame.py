@@ -126,6 +126,11 @@ class Frame:
     decode: float = 0.0
     decoder: str = ""
 
+    @property
+    def nbytes(self) -> int:
+        """What it keeps alive, about."""
+        return self.pixels.nbytes + (0 if self.original is None else self.original.nbytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -151,6 +156,11 @@ class Mask:
     reset: ResetCause | None = None
     batch: int = 1
     timing: Timing = field(default_factory=Timing)
+
+    @property
+    def nbytes(self) -> int:
+        """What it keeps alive, about."""
+        return self.labels.nbytes + self.frame.nbytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,9 @@ class Metrics:
         self._sessions = _gauge(registry, "sessions", "Open sessions", "state")
         self._watched: list[tuple[Iterable[Session], Callable[[], int]]] = []
         self._memory = _gauge(registry, "session_memory_bytes", "Bytes that memories hold")
+        self._held = _gauge(
+            registry, "streams_held_bytes", "Bytes of messages, pictures and masks on their way"
+        )
         self._resets = Counter(
             "mastream_memory_resets", "Memories emptied", ["cause"], registry=registry
         )
@@ -124,6 +127,10 @@ class Metrics:
         for state in SessionState:
             self._sessions.labels(state.value).set_function(partial(self._count_in, state))
         self._memory.set_function(self._count_memory)
+
+    def watch_held(self, nbytes: Callable[[], float]) -> None:
+        """Tell what all streams hold, at every scrape."""
+        self._held.set_function(nbytes)
 
     def watch_sources(self, state: str, count: Callable[[], float]) -> None:
         self._sources.labels(state).set_function(count)

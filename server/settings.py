@@ -14,6 +14,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.holding import STREAM_BYTES, TOTAL_BYTES
+
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
@@ -79,8 +81,13 @@ class StreamSettings(BaseModel):
     max_sessions: PositiveInt = 64
     window: PositiveInt = Field(8, description="frames of one stream that may be unanswered")
     outbox: PositiveInt = Field(8, description="masks that wait for a client that reads slowly")
-    outbox_bytes: PositiveInt = Field(
-        64 * 2**20, description="that those masks and the pictures of their overlays may hold"
+    stream_bytes: PositiveInt = Field(
+        STREAM_BYTES, description="that the pictures and masks of one stream may hold"
+    )
+    total_bytes: PositiveInt = Field(
+        TOTAL_BYTES,
+        description="that messages, pictures and masks of all streams may hold; from there on a "
+        "stream is read again when nothing of its own is on the way",
     )
     max_message_bytes: PositiveInt = 32 * 2**20
     max_pixels: PositiveInt = Field(4096 * 4096, description="of one pushed picture")

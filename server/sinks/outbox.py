@@ -11,12 +11,12 @@ import protocol
 from protocol import DropCause
 from server.errors import MastreamError, TooSlow
 from server.frame import Dropped, Mask
+from server.holding import Holding
 from server.sinks.base import Sink
 
 Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong
 """A text message to a client."""
 
-MAX_BYTES = 64 * 2**20
 MAX_NOTICES = 1024
 MAX_SEQS = 1024
 """Losses told in one message."""
@@ -26,11 +26,12 @@ class Outbox(Sink):
     """What one client is still to be sent: short notices, and at most ``capacity`` masks.
 
     One event loop uses it. When it is full the oldest mask goes, and is told as ``client_slow``;
-    so it does where masks and the pictures they keep pass ``max_bytes``, but the newest stays.
-    Where :attr:`keeps_all` is set no mask goes: then the caller waits for :meth:`room` and
-    :meth:`space`. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is given
-    up: the next :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect` until
-    :meth:`sent` is called with it, so :attr:`unanswered` stays high while a client does not read.
+    so it does where ``holding`` is overfull, but the newest stays.
+    Where :attr:`keeps_all` is set no mask goes: then the caller waits for :meth:`room` and for
+    the holding's space. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is
+    given up: the next :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect`
+    until :meth:`sent` is called with it, so :attr:`unanswered` stays high while a client does not
+    read.
     ``on_lost`` is called for every mask that is lost here.
     """
 
@@ -38,13 +39,11 @@ class Outbox(Sink):
         self,
         capacity: int,
         on_lost: Callable[[], None] = lambda: None,
-        *,
-        max_bytes: int = MAX_BYTES,
+        holding: Holding | None = None,
     ) -> None:
         self.keeps_all = False
         self._capacity = capacity
-        self._max_bytes = max_bytes
-        self._bytes = 0
+        self._holding = holding or Holding()
         self._on_lost = on_lost
         self._owed: set[int] = set()
         self._masks: deque[Mask] = deque()
@@ -70,14 +69,15 @@ class Outbox(Sink):
 
     def mask(self, mask: Mask) -> None:
         self._masks.append(mask)
-        self._bytes += _weight(mask)
+        self._holding.picture(mask.frame.seq, mask.nbytes)
         while self._is_overfull():
-            lost = self._next_mask()
+            lost = self._masks.popleft()
             self._on_lost()
             self.dropped((Dropped(lost.frame.seq, DropCause.CLIENT_SLOW),))
         self._changed.set()
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
+        self._holding.free(drop.seq for drop in drops)
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
             self._tell_lost(tuple(drop.seq for drop in group), cause)
 
@@ -86,6 +86,7 @@ class Outbox(Sink):
 
     def tell(self, notice: Notice) -> None:
         """Queue a short message."""
+        self._holding.free(_answers(notice))
         self._overrun = self._overrun or len(self._notices) >= MAX_NOTICES
         if not self._overrun:
             self._notices.append(notice)
@@ -108,10 +109,11 @@ class Outbox(Sink):
             raise TooSlow("too many messages wait for a client that does not read; read faster")
         if self._notices:
             return self._notices.popleft()
-        return self._next_mask() if self._masks else None
+        return self._masks.popleft() if self._masks else None
 
     def sent(self, item: Mask | Notice) -> None:
         """What :meth:`take` gave is on its way."""
+        self._holding.free(_answers(item))
         self._owed.difference_update(_answers(item))
         self._answered.set()
 
@@ -121,21 +123,10 @@ class Outbox(Sink):
             self._answered.clear()
             await self._answered.wait()
 
-    async def space(self) -> None:
-        """Wait until the masks that wait are below ``max_bytes``."""
-        while self._bytes >= self._max_bytes:
-            self._answered.clear()
-            await self._answered.wait()
-
     def _is_overfull(self) -> bool:
         if self.keeps_all or len(self._masks) <= 1:
             return False
-        return len(self._masks) > self._capacity or self._bytes > self._max_bytes
-
-    def _next_mask(self) -> Mask:
-        mask = self._masks.popleft()
-        self._bytes -= _weight(mask)
-        return mask
+        return len(self._masks) > self._capacity or self._holding.is_overfull
 
     def _tell_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
         """Tell a loss, in one message with the last one where nothing sets them apart."""
@@ -151,13 +142,6 @@ def failure(error: Exception, seq: int | None = None, fatal: bool = False) -> pr
     if not isinstance(error, MastreamError):
         return protocol.Failure("fault", "the server failed; its log says why", 500, "", seq, fatal)
     return protocol.Failure(error.code, str(error), error.status, "", seq, fatal)
-
-
-def _weight(mask: Mask) -> int:
-    """The bytes that a mask keeps alive, about."""
-    original = mask.frame.original
-    held = mask.labels.nbytes + mask.frame.pixels.nbytes
-    return held if original is None else held + original.nbytes
 
 
 def _answers(item: Mask | Notice) -> tuple[int, ...]:

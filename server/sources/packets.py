@@ -37,7 +37,8 @@ class PacketDecoder:
     """Makes the Frames of one stream: (height, width) is the model's size.
 
     ``raw`` is the (height, width) of rgb24 pictures, None where pictures say their own size.
-    ``keep_original`` keeps the whole picture in the Frame, for overlays. ``device`` decodes the
+    ``keep_original`` keeps the whole picture in the Frame, for overlays; a replayed one gets
+    none. ``device`` decodes the
     JPEGs that it can, which stay there; an original is wanted on the host, so then it is left out.
     """
 
@@ -69,7 +70,7 @@ class PacketDecoder:
     def decode(self, packet: Packet, clock: Callable[[], float] = time.monotonic) -> Frame:
         """The Frame of a packet. Raises Undecodable or TooLarge; may run in any thread."""
         began = clock()
-        pixels, size, original, decoder = self._decode(packet.data)
+        pixels, size, original, decoder = self._decode(packet)
         return Frame(
             pixels=pixels,
             seq=packet.seq,
@@ -84,8 +85,9 @@ class PacketDecoder:
             decoder=decoder,
         )
 
-    def _decode(self, data: bytes) -> tuple[AnyPixels, tuple[int, int], Pixels | None, str]:
+    def _decode(self, packet: Packet) -> tuple[AnyPixels, tuple[int, int], Pixels | None, str]:
         """Pixels at the model's size, the picture's own size, itself if kept, who decoded."""
+        data = packet.data
         if self.device and self.raw is None and not self.keep_original:
             found = self.device.decode(data, self.height, self.width, self.limit_pixels)
             if found is not None:
@@ -93,7 +95,7 @@ class PacketDecoder:
         picture = self._picture(data)
         pixels = fit(picture, self.height, self.width)
         size = (picture.shape[0], picture.shape[1])
-        kept = picture if self.keep_original else None
+        kept = picture if self.keep_original and not packet.replay else None
         return pixels, size, kept, "cpu" if self.raw is None else ""
 
     def _picture(self, data: bytes) -> Pixels:

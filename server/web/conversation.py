@@ -20,6 +20,7 @@ import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
 from server.errors import MastreamError, TooLarge, TooSlow, Undecodable
 from server.frame import Frame, Mask
+from server.holding import Budget, Holding
 from server.metrics import Metrics
 from server.serving import Serving
 from server.settings import StreamSettings
@@ -42,6 +43,7 @@ class House:
     pool: PicturePool
     metrics: Metrics
     settings: StreamSettings
+    budget: Budget
     hardware: Callable[[], Hardware | None] = lambda: None
     """The GPU that decodes, once it is known."""
 
@@ -54,10 +56,9 @@ class Conversation:
         self._socket = socket
         self._house = house
         self._settings = house.settings
-        self._inbox = Inbox()
-        self._outbox = Outbox(
-            house.settings.outbox, self._count_slow, max_bytes=house.settings.outbox_bytes
-        )
+        self._holding = Holding(house.budget, house.settings.stream_bytes)
+        self._inbox = Inbox(holding=self._holding)
+        self._outbox = Outbox(house.settings.outbox, self._count_slow, self._holding)
         self._listener = Listener(
             house.worker,
             house.settings,
@@ -80,6 +81,7 @@ class Conversation:
             last = await self._talk()
         finally:
             self._listener.close()
+            self._holding.close()
         if last:
             await say(self._socket, last, self._patience())
 
@@ -129,8 +131,9 @@ class Conversation:
 
     async def _room(self) -> None:
         """The socket is not read while a window of frames waits that may not be lost; under
-        ``every``, while so many are unanswered."""
+        ``every``, while so many are unanswered; and while all streams hold too much."""
         await self._inbox.room(self._settings.window)
+        await self._holding.turn_to_read()
         opened = self._listener.opened
         if opened and opened.policy is DropPolicy.EVERY:
             await self._outbox.room(self._settings.window)
@@ -150,8 +153,9 @@ class Conversation:
         while (packet := await self._inbox.take()) is not None:
             opened = self._listener.opened
             assert opened, "a packet came before its session"
+            await self._holding.turn_to_decode()
             if opened.policy is DropPolicy.EVERY:
-                await self._outbox.space()
+                await self._holding.space()
             frame = await self._decode(packet, opened)
             if frame is not None:
                 await self._offer(frame, opened)
@@ -172,6 +176,10 @@ class Conversation:
     async def _offer(self, frame: Frame, opened: Opened) -> None:
         self._house.metrics.stage("wait", frame.wait)
         self._house.metrics.stage("decode", frame.decode)
+        if frame.replay:
+            self._holding.free([frame.seq])
+        else:
+            self._holding.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
             await self._house.worker.room(opened.session)
         self._house.worker.offer(opened.session, frame)

@@ -39,6 +39,7 @@ def exported() -> dict[str, set[str]]:
     metrics.watch_engine(lambda: BUILT)
     metrics.watch_plan(lambda: PlanStatus("failed", 40, "no room"))
     metrics.watch_sessions([], lambda: 0)
+    metrics.watch_held(lambda: 0)
     metrics.watch_sources("open", lambda: 0)
     metrics.watch_jobs("queued", lambda: 0)
     metrics.count_jobs()

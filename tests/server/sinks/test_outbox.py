@@ -13,6 +13,7 @@ import protocol
 from protocol import DropCause
 from server.errors import EngineFault, TooSlow
 from server.frame import Dropped, Frame, Mask
+from server.holding import Budget, Holding
 from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
 
 def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     lost: list[None] = []
-    outbox = Outbox(9, lambda: lost.append(None), max_bytes=1000)
+    outbox = Outbox(9, lambda: lost.append(None), Holding(limit=1000))
     for seq in range(4):
         outbox.mask(mask(seq, kept=300))
     assert len(lost) == 1
@@ -153,14 +154,43 @@ def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     assert soon(drained(outbox)) == [slow, 4]
 
 
+def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
+    budget = Budget(1000)
+    theirs = Outbox(9, holding=Holding(budget))
+    theirs.mask(mask(0, kept=3000))
+    ours = filled(Outbox(9, holding=Holding(budget)), 1, 2)
+    slow = protocol.Dropped((1,), protocol.DropCause.CLIENT_SLOW)
+    assert soon(drained(ours)) == [slow, 2]
+    assert soon(drained(theirs)) == [0]
+    assert budget.held == 0
+
+
+def test_an_answer_of_any_kind_frees_what_was_held() -> None:
+    budget = Budget()
+    holding = Holding(budget)
+    outbox = Outbox(4, holding=holding)
+    for seq in range(4):
+        outbox.expect(seq)
+        holding.packet(seq, 100)
+    outbox.dropped([Dropped(0, DropCause.NEWER)])
+    outbox.failed(1, EngineFault("it broke"))
+    outbox.tell(protocol.Dropped((2,), DropCause.UNDECODABLE, "cut off"))
+    assert budget.held == 100
+    outbox.mask(mask(3, kept=300))
+    assert budget.held == 316
+    soon(drained(outbox))
+    assert budget.held == 0
+
+
 def test_where_all_are_kept_space_is_waited_for() -> None:
     async def scenario() -> None:
-        outbox = Outbox(1, max_bytes=1000)
+        holding = Holding(limit=1000)
+        outbox = Outbox(1, holding=holding)
         outbox.keeps_all = True
-        await outbox.space()
+        await holding.space()
         for seq in range(4):
             outbox.mask(mask(seq, kept=600))
-        waiting = asyncio.create_task(outbox.space())
+        waiting = asyncio.create_task(holding.space())
         taken = []
         while not waiting.done():
             item = await outbox.take()

@@ -28,6 +28,8 @@ def test_the_original_is_kept_where_an_overlay_needs_it() -> None:
     frame = PacketDecoder(20, 40, 200, keep_original=True).decode(Packet(PNG, 0, 0.0))
     assert frame.original is not None
     assert np.array_equal(frame.original, cv2.cvtColor(PICTURE, cv2.COLOR_BGR2RGB))
+    replayed = Packet(PNG, 0, 0.0, replay=True)
+    assert PacketDecoder(20, 40, 200, keep_original=True).decode(replayed).original is None
 
 
 def test_raw_rows_of_the_model_size_are_taken_as_they_are() -> None:

@@ -18,6 +18,7 @@ from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineFault
 from server.frame import Pixels
+from server.holding import Budget
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
 from server.sinks.answers import Answers
@@ -39,10 +40,13 @@ POISON = 66
 
 @contextmanager
 def service(
-    folder: Path, on_step: Callable[[Sequence[Pixels]], None] | None = None
+    folder: Path,
+    on_step: Callable[[Sequence[Pixels]], None] | None = None,
+    streams: StreamSettings | None = None,
 ) -> Iterator[TestClient]:
     app = create_app(
-        Settings(folder=folder), lambda: FakeEngine(fake_spec(16, 16), on_step=on_step)
+        Settings(folder=folder, streams=streams or StreamSettings()),
+        lambda: FakeEngine(fake_spec(16, 16), on_step=on_step),
     )
     with TestClient(app) as web:
         assert web.portal
@@ -151,6 +155,17 @@ def test_replayed_frames_are_never_lost_however_many_come_at_once(tmp_path: Path
     assert steps == list(range(31))
 
 
+def test_where_all_streams_hold_too_much_each_still_gets_all_its_answers(tmp_path: Path) -> None:
+    with service(tmp_path, streams=StreamSettings(total_bytes=1)) as web:
+        with stream(web) as socket, stream(web) as other:
+            for seq in range(10):
+                send(socket, seq)
+                send(other, seq)
+            for one in (socket, other):
+                assert [mask(one).seq for _ in range(10)] == list(range(10))
+        assert "mastream_streams_held_bytes 0.0" in web.get("/metrics").text
+
+
 async def talking(
     messages: Iterator[dict[str, object]],
     sent: list[dict[str, object]],
@@ -169,7 +184,7 @@ async def talking(
     await worker.start()
     socket = WebSocket({"type": "websocket"}, receive, send)  # type: ignore[arg-type]
     await socket.accept()
-    conversation = Conversation(socket, House(worker, pool, Metrics(), StreamSettings()))
+    conversation = Conversation(socket, House(worker, pool, Metrics(), StreamSettings(), Budget()))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(conversation.run())
         await meanwhile(conversation)

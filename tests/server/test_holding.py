@@ -1,0 +1,80 @@
+"""Holding: what is counted of a stream, and who waits for whom when all hold too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from server.holding import Budget, Holding
+
+
+async def waits(turn: Callable[[], Awaitable[None]], until: Callable[[], None]) -> None:
+    """The turn does not come before ``until`` was called, and comes then."""
+    waiting = asyncio.ensure_future(turn())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    until()
+    await asyncio.wait_for(waiting, 10)
+
+
+def test_a_frame_is_counted_once_whatever_has_become_of_it() -> None:
+    budget = Budget()
+    holding = Holding(budget)
+    holding.packet(1, 10)
+    holding.picture(1, 600)
+    holding.picture(1, 700)
+    assert budget.held == 700
+    holding.free([1])
+    holding.free([1, 2])
+    assert budget.held == 0
+
+
+def test_a_stream_that_is_over_leaves_nothing_and_counts_no_more() -> None:
+    budget = Budget()
+    holding = Holding(budget)
+    holding.packet(1, 10)
+    holding.picture(2, 20)
+    holding.close()
+    holding.picture(3, 30)
+    assert budget.held == 0
+
+
+@pytest.mark.parametrize("stage", ["packet", "picture"])
+def test_a_spent_budget_lets_a_stream_be_read_when_all_of_its_own_is_answered(stage: str) -> None:
+    async def scenario() -> None:
+        budget = Budget(100)
+        ours, theirs = Holding(budget), Holding(budget)
+        theirs.picture(1, 100)
+        await ours.turn_to_read()
+        getattr(ours, stage)(1, 5)
+        await waits(ours.turn_to_read, lambda: ours.free([1]))
+        assert budget.is_spent
+
+    asyncio.run(scenario())
+
+
+def test_a_spent_budget_lets_a_stream_decode_one_picture_at_a_time() -> None:
+    async def scenario() -> None:
+        budget = Budget(100)
+        ours = Holding(budget)
+        ours.packet(1, 60)
+        ours.packet(2, 60)
+        await ours.turn_to_decode()
+        ours.picture(1, 600)
+        await waits(ours.turn_to_decode, lambda: ours.free([1]))
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_goes_on_at_once_where_another_has_left_room() -> None:
+    async def scenario() -> None:
+        budget = Budget(100)
+        ours, theirs = Holding(budget), Holding(budget)
+        theirs.picture(1, 100)
+        ours.packet(1, 5)
+        theirs.close()
+        await ours.turn_to_read()
+
+    asyncio.run(scenario())
