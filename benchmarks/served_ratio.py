@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 
 import protocol
 from benchmarks.servers import mastream_server
-from export.verify import Runner, blank
+from export.runners import Runner, blank
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.engines.onnx_graph import read_spec, shipped_model

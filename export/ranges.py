@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from export.clips import Clip
 from export.graph import names
-from export.verify import blank
+from export.runners import blank
 from models.spec import ModelSpec
 
 LEVELS = 255

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.comparing import TOLERANCES, Check, compare_clip
 from export.graph import names
+from export.runners import Arrays, Runner
 from export.to_trt_build import PlanFailed
 from export.to_trt_graph import TrtGraph
-from export.verify import TOLERANCES, Arrays, Check, Runner, compare_clip, read_frames
+from export.verify import read_frames
 from models.spec import ModelSpec
 
 

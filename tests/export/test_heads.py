@@ -11,15 +11,10 @@ import torch
 from onnx import ModelProto
 
 from export import to_onnx
+from export.comparing import TOLERANCES, compare_clip, compare_poisoned
 from export.portable import rewrite
-from export.verify import (
-    TOLERANCES,
-    Runner,
-    TorchRunner,
-    compare_clip,
-    compare_poisoned,
-    verify,
-)
+from export.runners import Runner, TorchRunner
+from export.verify import verify
 from models import artefact, checkpoint
 from models.build import Recipe, build
 from models.source import load

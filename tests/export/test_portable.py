@@ -13,7 +13,7 @@ import pytest
 from fake_builds import SIZE, pictures
 from onnx import ModelProto, helper, numpy_helper, shape_inference
 
-from export import to_trt, verify
+from export import comparing, runners, to_trt
 from export.half import BeyondHalf, NotRewritable
 from export.portable import rewrite
 from export.to_onnx import export
@@ -62,13 +62,13 @@ def test_it_computes_what_its_network_computes(fused: Path, precision: str) -> N
     assert described.read_spec(rewritten) == spec
     assert {node.domain for node in rewritten.graph.node} == {""}
     onnx.checker.check_model(rewritten, full_check=True)
-    runner = verify.Runner(rewritten.SerializeToString(), spec)
-    network = verify.TorchRunner(source.load(fused)[0])
-    tolerance = verify.TOLERANCES[precision]
-    check = verify.compare_clip(runner, network, spec, pictures(4), "it", tolerance)
+    runner = runners.Runner(rewritten.SerializeToString(), spec)
+    network = runners.TorchRunner(source.load(fused)[0])
+    tolerance = comparing.TOLERANCES[precision]
+    check = comparing.compare_clip(runner, network, spec, pictures(4), "it", tolerance)
     assert check.held, check.detail
-    assert verify.compare_batch(runner, spec, pictures(3)).held
-    assert verify.compare_poisoned(runner, spec, pictures(3)).held
+    assert comparing.compare_batch(runner, spec, pictures(3)).held
+    assert comparing.compare_poisoned(runner, spec, pictures(3)).held
 
 
 def test_it_is_as_precise_as_a_fresh_trace(
@@ -84,9 +84,11 @@ def test_fused_attention_in_float16_has_its_softmax_in_float32(
     spec = export(trained, tmp_path / "half.onnx", SIZE, precision="fp16")
     rewritten, _ = rewrite(described.read(tmp_path / "half.onnx"), "fp16")
     assert kinds(rewritten) == kinds(plain[0])
-    runner = verify.Runner(rewritten.SerializeToString(), spec)
-    network = verify.TorchRunner(source.load(trained)[0])
-    check = verify.compare_clip(runner, network, spec, pictures(3), "it", verify.TOLERANCES["fp16"])
+    runner = runners.Runner(rewritten.SerializeToString(), spec)
+    network = runners.TorchRunner(source.load(trained)[0])
+    check = comparing.compare_clip(
+        runner, network, spec, pictures(3), "it", comparing.TOLERANCES["fp16"]
+    )
     assert check.held, check.detail
 
 
@@ -96,11 +98,13 @@ def test_the_shipped_model_loses_its_levels_and_nothing_else() -> None:
     assert {"QuantizeLinear", "DequantizeLinear"}.isdisjoint(
         n.op_type for n in rewritten.graph.node
     )
-    runner = verify.Runner(rewritten.SerializeToString(), spec)
-    network = verify.TorchRunner(source.load(shipped_model())[0])
+    runner = runners.Runner(rewritten.SerializeToString(), spec)
+    network = runners.TorchRunner(source.load(shipped_model())[0])
     shape = (2, spec.height, spec.width, 3)
     frames = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
-    check = verify.compare_clip(runner, network, spec, frames, "it", verify.TOLERANCES["fp32"])
+    check = comparing.compare_clip(
+        runner, network, spec, frames, "it", comparing.TOLERANCES["fp32"]
+    )
     assert check.held, check.detail
 
 

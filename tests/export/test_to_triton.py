@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from numpy.typing import NDArray
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
-from export import to_triton, verify
+from export import runners, to_triton
 from export.graph import trace
 from export.to_triton_config import TritonError, states
 from models import artefact, source
@@ -111,8 +111,8 @@ def test_as_triton_runs_it_a_sequence_has_its_memory(
     folder: Path, trained: Path, spec: ModelSpec
 ) -> None:
     network, recipe, _ = source.load(trained)
-    served = verify.Runner(trace(network, recipe, spec, "fused").SerializeToString(), spec)
-    triton, memory = Triton(folder), verify.blank(spec, 1)
+    served = runners.Runner(trace(network, recipe, spec, "fused").SerializeToString(), spec)
+    triton, memory = Triton(folder), runners.blank(spec, 1)
     frames = np.random.default_rng(0).integers(0, 256, (4, 1, *SIZE, 3), np.uint8)
     for frame in frames:
         mask, *memory = served.step([frame, *memory])

@@ -13,7 +13,7 @@ from fake_builds import SIZE, pictures
 from onnx import ModelProto, TensorProto, helper, numpy_helper, shape_inference
 
 import export.graph
-from export import verify
+from export import comparing, runners
 from export.graph import names
 from export.to_trt_graph import GraphError, TrtGraph, columns, prepare
 from models import source
@@ -28,9 +28,11 @@ def types(model: ModelProto) -> dict[str, int]:
     return held | {i.name: i.data_type for i in graph.initializer}
 
 
-def run_both(one: verify.Steps, other: verify.Steps, spec: ModelSpec, column: bool = False) -> bool:
+def run_both(
+    one: runners.Steps, other: runners.Steps, spec: ModelSpec, column: bool = False
+) -> bool:
     """Whether two graphs answer a clip bit for bit alike."""
-    ours, theirs = verify.blank(spec, 1), verify.blank(spec, 1)
+    ours, theirs = runners.blank(spec, 1), runners.blank(spec, 1)
     if column:
         ours[0] = ours[0][:, None]
     alike = []
@@ -73,15 +75,15 @@ def test_it_answers_as_the_plain_graph(
     plain: tuple[ModelProto, ModelSpec], graph: TrtGraph
 ) -> None:
     model, spec = plain
-    adapted = verify.Runner(graph.content, spec)
-    assert run_both(adapted, verify.Runner(model.SerializeToString(), spec), spec)
+    adapted = runners.Runner(graph.content, spec)
+    assert run_both(adapted, runners.Runner(model.SerializeToString(), spec), spec)
 
 
 def test_it_agrees_with_the_network(trained: Path, graph: TrtGraph) -> None:
-    network = verify.TorchRunner(source.load(trained)[0])
-    runner = verify.Runner(graph.content, graph.spec)
-    tolerance = verify.TOLERANCES["fp16"]
-    check = verify.compare_clip(runner, network, graph.spec, pictures(3), "it", tolerance)
+    network = runners.TorchRunner(source.load(trained)[0])
+    runner = runners.Runner(graph.content, graph.spec)
+    tolerance = comparing.TOLERANCES["fp16"]
+    check = comparing.compare_clip(runner, network, graph.spec, pictures(3), "it", tolerance)
     assert check.held, check.detail
 
 
@@ -91,8 +93,8 @@ def test_columns_give_count_an_axis_and_change_nothing_else(graph: TrtGraph) -> 
     assert TrtGraph(changed, graph.spec, "fp16").inputs()["count"] == (1,)
     assert [i.name for i in changed.graph.input] == names(graph.spec)[0]
     spec = graph.spec
-    runner = verify.Runner(changed.SerializeToString(), spec)
-    assert run_both(runner, verify.Runner(graph.content, spec), spec, column=True)
+    runner = runners.Runner(changed.SerializeToString(), spec)
+    assert run_both(runner, runners.Runner(graph.content, spec), spec, column=True)
 
 
 def test_inputs_are_shapes_for_one_stream(graph: TrtGraph) -> None:

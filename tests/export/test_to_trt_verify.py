@@ -6,7 +6,7 @@ import pytest
 from fake_builds import HostDevice, pictures
 from tensorrt_contract import Contract, altered
 
-from export import to_trt_verify, verify
+from export import runners, to_trt_verify
 from export.to_trt_graph import TrtGraph
 from export.to_trt_verify import PlanFailed, PlanRunner, verify_plan
 
@@ -47,7 +47,7 @@ def test_a_name_of_tensorrt_10_fails(
     older = altered(to_trt_verify, old, new)
     runner = older.PlanRunner(contract.module, b"plan", graph.spec, "cpu")
     with pytest.raises(AttributeError):
-        runner.step([pictures(1)[0][None], *verify.blank(graph.spec, 1)])
+        runner.step([pictures(1)[0][None], *runners.blank(graph.spec, 1)])
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_what_tensorrt_refuses_is_said(
     contract.answers[path] = (lambda *_: None) if "Runtime" in path else False
     with pytest.raises(PlanFailed, match=told):
         PlanRunner(contract.module, b"plan", graph.spec, "cpu").step(
-            [pictures(1)[0][None], *verify.blank(graph.spec, 1)]
+            [pictures(1)[0][None], *runners.blank(graph.spec, 1)]
         )

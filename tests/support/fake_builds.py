@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorrt_contract import Contract
 
-from export import verify
+from export import runners
 from export.graph import names
 from export.to_trt_graph import TrtGraph
 
@@ -48,7 +48,7 @@ class HostDevice:
 
     def __init__(self, contract: Contract, graph: TrtGraph, wrong: bool = False) -> None:
         trt = contract.bindings
-        self.runner, self.wrong = verify.Runner(graph.content, graph.spec), wrong
+        self.runner, self.wrong = runners.Runner(graph.content, graph.spec), wrong
         self.inputs, self.outputs = names(graph.spec)
         self.kinds = {"frame": np.uint8, "count": np.int64, "mask": np.uint8, "count_out": np.int64}
         self.shapes: dict[str, tuple[int, ...]] = {}
