@@ -77,7 +77,6 @@ class Outbox(Sink):
         self._changed.set()
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
-        self._holding.free(drop.seq for drop in drops)
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
             self._tell_lost(tuple(drop.seq for drop in group), cause)
 
@@ -133,6 +132,7 @@ class Outbox(Sink):
         match self._notices and self._notices[-1]:
             case protocol.Dropped(known, last, None) if last == cause and len(known) < MAX_SEQS:
                 self._notices[-1] = protocol.Dropped(known + seqs, cause)
+                self._holding.free(seqs)
             case _:
                 self.tell(protocol.Dropped(seqs, cause))
 
