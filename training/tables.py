@@ -1,76 +1,58 @@
-"""The paper's tables, from our own modules and runs: ``python -m training.tables``.
+"""The paper's tables next to our own modules and runs: ``python -m training.tables``.
 
-Table 4 is counted from the modules themselves. Tables 1, 2 (over T) and 3 (over r) are filled from
-the results of our runs, one JSON file each (experiments/runs.py), beside the paper's figures where
-they are known to us.
+The column ``paper`` holds the cells as the paper prints them (experiments/paper.py). Our costs in
+Table 4 are counted from the modules themselves; our scores in Tables 1, 2 (over T), 3 (over r) and
+5 (methods) are the results of our runs, one JSON file each (experiments/runs.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from models.options import MemoryOptions
 from training.data.datasets import DataError
-from training.experiments import costs
+from training.experiments import paper
+from training.experiments.cost_sheets import head_table, table_4
 from training.experiments.runs import Average, Trial, read_runs, trials
 from training.experiments.sheet import ROOM, UNKNOWN, Sheet, in_markdown, on_screen
 
 RESULTS = Path(__file__).parent / "results"
 USUAL = MemoryOptions()
 
-PAPER_SETTING = (
-    "paper: its CamVid figures are of 960x720 and of the release's own split, which is not the "
-    "standard one, so ours cannot be held against them."
-)
 OURS = (
     "ours: mIoU in % over the whole split, mean ± standard deviation over seeds; off: the same "
     "weights with every memory empty; VC8: consistency over 8 frames of the dense val clip."
 )
 
-
-@dataclass(frozen=True)
-class Published:
-    """One line of the paper's Table 1: mIoU in % on ResNet-50 and on MA-ResNet50."""
-
-    dataset: str
-    head: str
-    plain: float
-    remembering: float
-
-
-PUBLISHED = (
-    Published("camvid", "deeplabv3plus", 73.77, 75.02),
-    Published("camvid", "pspnet", 69.61, 71.39),
-    Published("camvid", "sfnet", 75.55, 77.05),
-    Published("vspw-person", "deeplabv3plus", 81.79, 83.10),
-    Published("vspw-person", "pspnet", 75.95, 78.52),
-    Published("vspw-person", "dnlnet", 78.94, 80.82),
-)
-
 SCORES = ("test", "test off", "val", "val off", "VC8")
 OURS_COLUMNS = (*SCORES, "seeds", "run", "series")
+EMPTY = (UNKNOWN,) * len(OURS_COLUMNS)
+"""No result of ours."""
 
 
 def table_1(found: Sequence[Trial]) -> Sheet:
-    """Every head on plain and on MA-ResNet50: the paper's figure, then each series of ours."""
+    """Every head on plain and on MA-ResNet50: the paper's cells, then each series of ours."""
     rows, held = [], []
-    for line in PUBLISHED:
-        for remembers, figure in ((False, line.plain), (True, line.remembering)):
-            encoder = "MA-ResNet50" if remembers else "ResNet50"
-            ours = [t for t in found if _of_table_1(t, line, remembers)]
-            rows += _lines((line.dataset, line.head, encoder, f"{figure:.2f}"), ours)
+    for line in paper.TABLE_1:
+        for encoder, cell, gain in (
+            ("ResNet50", line.plain, UNKNOWN),
+            ("MA-ResNet50", line.remembering, f"{line.gain:+}"),
+        ):
+            ours = [t for t in found if _of_table_1(t, line, cell is line.remembering)]
+            printed = (f"{cell.miou}", gain, f"{cell.fps}")
+            rows += _lines((line.dataset, line.head, encoder, *printed), ours)
             held += ours
-    columns = ("dataset", "head", "encoder", "paper", *OURS_COLUMNS)
-    return Sheet("Table 1: mIoU by head and encoder", columns, tuple(rows), notes(held))
+    columns = ("dataset", "head", "encoder", "paper", "its gain", "its fps", *OURS_COLUMNS)
+    told = ("its fps: on one V100; the paper does not say how it was timed.", *notes(held))
+    return Sheet("Table 1: mIoU by head and encoder", columns, tuple(rows), told)
 
 
-def _of_table_1(trial: Trial, line: Published, remembers: bool) -> bool:
+def _of_table_1(trial: Trial, line: paper.Comparison, remembers: bool) -> bool:
     run = trial.first
     same = (run.dataset, run.head, run.remembers) == (line.dataset, line.head, remembers)
     return same and not run.changed
@@ -78,41 +60,64 @@ def _of_table_1(trial: Trial, line: Published, remembers: bool) -> bool:
 
 def table_2(found: Sequence[Trial]) -> Sheet:
     """Over the memory's length; T=0 is the plain encoder."""
-    return _sweep(found, f"Table 2: mIoU over T, r={USUAL.ratio:g}", "T", "frames", costs.FRAMES)
+    title = f"Table 2: mIoU over T, r={USUAL.ratio:g}"
+    return _sweep(found, title, "T", "frames", paper.TABLE_2)
 
 
 def table_3(found: Sequence[Trial]) -> Sheet:
     """Over the share of channels; r=0 is the plain encoder."""
-    return _sweep(found, f"Table 3: mIoU over r, T={USUAL.frames}", "r", "ratio", costs.RATIOS)
+    title = f"Table 3: mIoU over r, T={USUAL.frames}"
+    return _sweep(found, title, "r", "ratio", paper.TABLE_3)
 
 
 def _sweep(
-    found: Sequence[Trial], title: str, symbol: str, option: str, usual: Iterable[float]
+    found: Sequence[Trial], title: str, symbol: str, option: str, printed: Sequence[paper.Sweep]
 ) -> Sheet:
-    """Of every series and head in which ``option`` was varied, a row a value."""
+    """The paper's cells, a row for each value, next to every series of ours that varied
+    ``option``; then those of ours for which the paper prints nothing."""
     varied = {_compared(t) for t in found if t.first.changed == {option}}
     held = [t for t in found if _compared(t) in varied and t.first.changed <= {option}]
+    cells = {(line.dataset, line.head): line.miou for line in printed}
+    usual = printed[0].miou
     rows = []
-    for value in sorted({*usual, *(_value(t, option) for t in held)}):
-        ours = [t for t in held if _value(t, option) == value]
-        rows += _lines((f"{value:g}", UNKNOWN), ours)
-    unknown = "paper: its figures of this table are not known to us; it settles on T=2, r=0.25."
-    columns = (symbol, "paper", *OURS_COLUMNS)
-    return Sheet(title, columns, tuple(rows), (unknown, *notes(held)))
+    for subject in dict.fromkeys([*cells, *map(_subject, held)]):
+        ours = [t for t in held if _subject(t) == subject]
+        theirs = cells.get(subject, {})
+        for value in sorted({*usual, *(_value(t, option) for t in ours)}):
+            cell = f"{theirs.get(value, UNKNOWN)}"
+            same = [t for t in ours if _value(t, option) == value]
+            rows += _lines((*subject, f"{value:g}", cell), same)
+    columns = ("dataset", "head", symbol, "paper", *OURS_COLUMNS)
+    return Sheet(title, columns, tuple(rows), notes(held))
 
 
 def _compared(trial: Trial) -> tuple[str, str]:
     return trial.first.series, trial.first.head
 
 
+def _subject(trial: Trial) -> tuple[str, str]:
+    return trial.first.dataset, trial.first.head
+
+
 def _value(trial: Trial, option: str) -> float:
     return float(getattr(trial.first.memory, option)) if trial.first.remembers else 0
+
+
+def table_5(found: Sequence[Trial]) -> Sheet:
+    """Methods on CamVid, as the paper prints them, then each series of our MA-ResNet50."""
+    rows = [(line.name, f"{line.miou}", *EMPTY) for line in paper.TABLE_5]
+    ours = [t for t in found if t.first.dataset == "camvid" and t.first.remembers]
+    held = [t for t in ours if not t.first.changed]
+    for trial in held:
+        rows += _lines((f"ours: MA-ResNet50, {trial.first.head}", UNKNOWN), [trial])
+    columns = ("method", "paper", *OURS_COLUMNS)
+    return Sheet("Table 5: mIoU on CamVid by method", columns, tuple(rows), notes(held))
 
 
 def _lines(start: tuple[str, ...], ours: Sequence[Trial]) -> list[tuple[str, ...]]:
     """A row for each trial behind ``start``, or one that says that there is none."""
     if not ours:
-        return [(*start, *[UNKNOWN] * len(OURS_COLUMNS))]
+        return [(*start, *EMPTY)]
     return [(*start, *scores(trial), trial.first.name, trial.first.series) for trial in ours]
 
 
@@ -153,59 +158,21 @@ def _told(average: Average | None, seeds: int) -> str:
 def notes(found: Sequence[Trial]) -> tuple[str, ...]:
     """What differs from the paper, and what was trained how in each series."""
     if not found:
-        return (PAPER_SETTING, "No run of ours fits here yet: our columns are empty.")
+        return (paper.SETTING, "No run of ours fits here yet: our columns are empty.")
     settings = dict.fromkeys(
         f"{run.series}: {run.setting}; from {run.start}, {run.iterations} iterations"
         for trial in found
         for run in trial.runs
     )
-    return PAPER_SETTING, OURS, *settings
-
-
-def table_4() -> Sheet:
-    """What memory adds to a frame, as the paper counts and in truth."""
-    trunk, _ = costs.trunk_maps()
-    rows = []
-    for frames in costs.FRAMES:
-        for ratio in costs.RATIOS:
-            cost = costs.memory_cost(frames, ratio)
-            figures = (cost.printed, cost.counted, cost.full, cost.strided, cost.ours)
-            share = f"{100 * cost.ours / trunk:.1f} %"
-            rows.append((f"{frames}", f"{ratio:g}", *(f"{g:.2f}" for g in figures), share))
-    columns = ("T", "r", "paper", "alike", "full", "strided", "ours", "of trunk")
-    return Sheet(
-        "Table 4: what memory adds, G of MACs a frame, 640x640, output stride 8, stages 1-3",
-        columns,
-        tuple(rows),
-        (
-            "paper: by the closed form 2 * 45.2985 r² + 21.62688 r T, which fits its nine cells "
-            "within 0.015.",
-            "alike: our modules, by the paper's rule: the key convolution at full "
-            "resolution and twice, attention at half resolution.",
-            "full: true MACs, that convolution once, as the release computes it. strided: by "
-            "stride 2 instead. ours: a whole step, keys padded to the values' width besides.",
-            f"Trunk: ResNet50-vd, {trunk:.2f} G, {costs.trunk_parameters():,} parameters.",
-        ),
-    )
-
-
-def head_table() -> Sheet:
-    rows = tuple(
-        (cost.head, f"{cost.parameters / 1e6:.2f} M", f"{cost.cost:.1f}")
-        for cost in costs.head_costs()
-    )
-    title = "Heads: 640x640, output stride 8, 11 classes, without their auxiliary loss"
-    return Sheet(title, ("head", "parameters", "G of MACs"), rows)
+    return paper.SETTING, OURS, *settings
 
 
 def sheets(folder: Path) -> list[Sheet]:
     """All tables in order. Raises DataError for a file in ``folder`` that is no run."""
     found = trials(read_runs(folder))
     alike = trained_alike(found)
-    of_runs = [table_1(alike), table_2(alike), table_3(alike)]
-    if found:
-        of_runs.append(all_runs(found))
-    return [*of_runs, table_4(), head_table()]
+    papers = [table_1(alike), table_2(alike), table_3(alike), table_4(), table_5(alike)]
+    return [*papers, *([all_runs(found)] if found else []), head_table()]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,50 +8,12 @@ from typing import Any
 
 import pytest
 
-from models.build import HEADS
 from training import tables
 from training.data.datasets import DataError
-from training.experiments import costs
+from training.experiments import paper
 from training.experiments.runs import Average, read_runs, trials
 from training.experiments.sheet import Sheet, in_markdown
 from training.settings import TrainSettings
-
-# Table 4 by its closed form, to two places: T, then r = 0.125, 0.25, 0.5.
-TABLE_4 = {
-    1: (4.12, 11.07, 33.46),
-    2: (6.82, 16.48, 44.28),
-    3: (9.53, 21.88, 55.09),
-}
-
-
-@pytest.mark.parametrize("frames", costs.FRAMES)
-def test_the_modules_cost_what_table_4_says(frames: int) -> None:
-    for ratio, printed in zip(costs.RATIOS, TABLE_4[frames], strict=True):
-        cost = costs.memory_cost(frames, ratio)
-        assert cost.counted == pytest.approx(printed, abs=0.02)
-        assert cost.counted == pytest.approx(cost.printed, abs=0.001)
-
-
-def test_what_memory_truly_costs() -> None:
-    cost = costs.memory_cost(frames=1, ratio=0.25)
-    assert (cost.full, cost.strided) == pytest.approx((8.24, 6.11), abs=0.01)
-    # Keys as wide as values: two products of width s instead of s/2 and s.
-    attention = costs.ATTENTION_G * 0.25
-    assert cost.ours - cost.strided == pytest.approx(attention / 3, abs=0.01)
-
-
-def test_the_trunk_costs_what_the_paper_says() -> None:
-    cost, maps = costs.trunk_maps()
-    assert cost == pytest.approx(157.69, abs=0.01)
-    assert [tuple(m.shape[1:]) for m in maps][::3] == [(256, 160, 160), (2048, 80, 80)]
-    assert costs.trunk_parameters() == 23_527_264
-
-
-def test_every_head_is_counted() -> None:
-    found = {cost.head: cost for cost in costs.head_costs()}
-    assert list(found) == list(HEADS)
-    assert found["deeplabv3plus"].parameters == pytest.approx(3.19e6, abs=5e3)
-    assert found["deeplabv3plus"].cost == pytest.approx(20.1, abs=0.05)
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -147,31 +109,105 @@ def test_table_1_has_the_papers_figures_beside_ours(folder: Path) -> None:
     assert "frozen: frozen trunk; from part1.pt, 400 iterations" in sheet.notes
 
 
+def printed(sheet: Sheet) -> list[tuple[str, ...]]:
+    """The rows' cells up to the paper's, if it has one."""
+    end = sheet.columns.index("paper") + 1
+    return [row[:end] for row in sheet.rows if row[end - 1] != "-"]
+
+
+def test_table_1_has_every_cell_of_the_papers() -> None:
+    sheet = tables.table_1([])
+    assert [row[:6] for row in sheet.rows] == [
+        ("camvid", "deeplabv3plus", "ResNet50", "73.77", "-", "45.78"),
+        ("camvid", "deeplabv3plus", "MA-ResNet50", "75.02", "+1.25", "38.60"),
+        ("camvid", "pspnet", "ResNet50", "69.61", "-", "46.14"),
+        ("camvid", "pspnet", "MA-ResNet50", "71.39", "+1.78", "42.60"),
+        ("camvid", "sfnet", "ResNet50", "75.55", "-", "12.99"),
+        ("camvid", "sfnet", "MA-ResNet50", "77.05", "+1.50", "11.55"),
+        ("vspw-person", "deeplabv3plus", "ResNet50", "81.79", "-", "43.45"),
+        ("vspw-person", "deeplabv3plus", "MA-ResNet50", "83.10", "+1.31", "37.27"),
+        ("vspw-person", "pspnet", "ResNet50", "75.95", "-", "45.35"),
+        ("vspw-person", "pspnet", "MA-ResNet50", "78.52", "+2.57", "42.08"),
+        ("vspw-person", "dnlnet", "ResNet50", "78.94", "-", "11.79"),
+        ("vspw-person", "dnlnet", "MA-ResNet50", "80.82", "+1.88", "10.88"),
+    ]
+    for line in paper.TABLE_1:
+        assert line.remembering.miou - line.plain.miou == line.gain
+
+
 def test_table_2_is_over_t_of_the_series_that_varied_it(folder: Path) -> None:
     (folder / "other.json").write_text(json.dumps(result(series="other")))
     sheet = tables.table_2(trials(read_runs(folder)))
-    assert [(row[0], row[2]) for row in sheet.rows] == [
+    ours = cells(sheet, "camvid", "deeplabv3plus")
+    assert [(row["T"], row["test"]) for row in ours] == [
         ("0", "58.00"),
         ("1", "55.00"),
         ("2", "62.00 ± 2.00"),
         ("3", "-"),
         ("4", "56.00"),
     ]
-    assert {row[1] for row in sheet.rows} == {"-"}, "no figure of the paper is invented"
+    assert {row["paper"] for row in ours} == {"-"}, "no figure of the paper is invented"
+    assert printed(sheet) == [
+        ("vspw-person", "deeplabv3plus", "1", "83.1"),
+        ("vspw-person", "deeplabv3plus", "2", "83.09"),
+        ("vspw-person", "deeplabv3plus", "3", "83.09"),
+        ("vspw-person", "pspnet", "1", "78.47"),
+        ("vspw-person", "pspnet", "2", "78.52"),
+        ("vspw-person", "pspnet", "3", "78.48"),
+        ("vspw-person", "dnlnet", "1", "80.81"),
+        ("vspw-person", "dnlnet", "2", "80.82"),
+        ("vspw-person", "dnlnet", "3", "80.81"),
+    ]
 
 
-def test_table_3_stays_empty_where_r_was_not_varied(folder: Path) -> None:
+def test_ours_of_the_papers_head_and_data_stand_in_its_rows(tmp_path: Path) -> None:
+    model = "pspnet-ma-resnet50"
+    for name, options in (("default", {}), ("r=1/2", {"ratio": 0.5}), ("r=1", {"ratio": 1.0})):
+        run = result(model=model, name=name, options=options)
+        (tmp_path / f"{len(name)}.json").write_text(json.dumps(run))
+    sheet = tables.table_3(trials(read_runs(tmp_path)))
+    rows = cells(sheet, "camvid", "pspnet")
+    assert [(row["r"], row["paper"], row["run"]) for row in rows] == [
+        ("0.125", "71.3", "-"),
+        ("0.25", "71.39", "default"),
+        ("0.5", "71.25", "r=1/2"),
+        ("1", "-", "r=1"),
+    ]
+
+
+def test_table_3_has_the_papers_figures_alone_if_r_was_not_varied(folder: Path) -> None:
     sheet = tables.table_3(trials(read_runs(folder)))
-    assert [row[:3] for row in sheet.rows] == [(r, "-", "-") for r in ("0.125", "0.25", "0.5")]
+    assert [row[:5] for row in sheet.rows] == [
+        ("camvid", "pspnet", "0.125", "71.3", "-"),
+        ("camvid", "pspnet", "0.25", "71.39", "-"),
+        ("camvid", "pspnet", "0.5", "71.25", "-"),
+        ("camvid", "sfnet", "0.125", "77", "-"),
+        ("camvid", "sfnet", "0.25", "77.05", "-"),
+        ("camvid", "sfnet", "0.5", "76.27", "-"),
+    ]
     assert any("no run of ours" in note.lower() for note in sheet.notes)
+
+
+def test_table_5_has_others_methods_and_every_series_of_ours(folder: Path) -> None:
+    sheet = tables.table_5(trials(read_runs(folder)))
+    assert printed(sheet) == [
+        ("GRFP", "66.10"),
+        ("Netwarp", "67.10"),
+        ("TDNet", "76.00"),
+        ("TMANet", "76.50"),
+        ("the paper: MA-ResNet50, sfnet", "77.05"),
+    ]
+    (ours,) = cells(sheet, "ours: MA-ResNet50, deeplabv3plus")
+    assert (ours["paper"], ours["test"], ours["series"]) == ("-", "62.00 ± 2.00", "frozen")
 
 
 def test_a_run_trained_otherwise_stands_among_all_runs_alone(folder: Path) -> None:
     otherwise = result(name="memory rate 1", settings={"memory_rate": 1.0, "seed": 0})
     (folder / "rate.json").write_text(json.dumps(otherwise))
-    first, second, _, all_of_ours, *_ = tables.sheets(folder)
+    first, second, _, _, _, all_of_ours, _ = tables.sheets(folder)
     assert len(cells(first, "camvid", "deeplabv3plus", "MA-ResNet50")) == 1
-    assert [row[0] for row in second.rows] == ["0", "1", "2", "3", "4"]
+    ours = cells(second, "camvid", "deeplabv3plus")
+    assert [row["T"] for row in ours] == ["0", "1", "2", "3", "4"]
     assert cells(all_of_ours, "frozen", "deeplabv3plus", "memory rate 1")
 
 
@@ -193,8 +229,8 @@ def test_an_absent_folder_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixt
     assert tables.main(["--results", str(tmp_path / "none"), "--markdown"]) == 0
     told = capsys.readouterr()
     assert "no results yet" in told.err
-    assert told.out.count("\n### ") == 4 and told.out.startswith("### Table 1")
-    assert "| 2 | 0.25 | 16.48 | 16.48 | 13.64 | 11.52 | 15.13 | 9.6 % |" in told.out
+    assert told.out.count("\n### ") == 5 and told.out.startswith("### Table 1")
+    assert "| 2 | 0.25 | 16.47 | 110.38 % | 16.48 | 13.64 | 11.52 | 15.13 | 9.6 % |" in told.out
 
 
 def test_the_screen_shows_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
