@@ -38,6 +38,7 @@ Errors (``errors``): ProtocolError(message, code, close) is all that foreign byt
 """
 
 from protocol.errors import CloseCode, ProtocolError
+from protocol.fields import MAX_INTEGER
 from protocol.framing import MAX_HEADER_BYTES, Message, pack, picture_kind, unpack
 from protocol.headers import FrameHeader, MaskHeader, MaskMemory, StageTimes, split_overlay
 from protocol.masks import decode_mask, encode_mask
@@ -66,6 +67,7 @@ from protocol.words import (
 
 __all__ = [
     "MAX_HEADER_BYTES",
+    "MAX_INTEGER",
     "SUBPROTOCOL",
     "ClientMessage",
     "CloseCode",

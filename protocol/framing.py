@@ -62,15 +62,22 @@ def picture_kind(data: bytes | bytearray | memoryview) -> str | None:
 
 
 def parse_object(data: bytes | str, what: str) -> dict[str, Any]:
-    """A JSON object, strictly: UTF-8, no NaN or Infinity, nothing but an object."""
+    """Parse a JSON object strictly: UTF-8, no NaN or Infinity, nothing but an object.
+
+    Raise ProtocolError in words of our own: those of Python's parser are for Python programmers.
+    """
     try:
         value = json.loads(_text(data, what), parse_constant=_refuse_constant)
     except ProtocolError:
         raise
     except RecursionError as error:
         raise ProtocolError(f"the {what} is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ProtocolError(f"the {what} is not JSON: it cannot be read at {place}") from error
     except ValueError as error:
-        raise ProtocolError(f"the {what} is not JSON: {error}") from error
+        words = "is not JSON that can be read: a number has too many digits"
+        raise ProtocolError(f"the {what} {words}") from error
     if not isinstance(value, dict):
         raise ProtocolError(f"the {what} must be a JSON object, not {json_kind(value)}")
     return value

@@ -22,8 +22,12 @@ from server.sinks.answers import Answers
 from server.sinks.outbox import Outbox
 from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
+from server.sources.picture import check_pixels
 from server.web.farewell import ENDED, Leave, farewell
 from server.web.inbox import Inbox
+
+_RAW_OVERHEAD_BYTES = 4
+"""What the shortest message adds to its picture: the length of an empty header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,10 @@ class Listener:
         seq = last + 1 if given is None else given
         if seq <= last:
             raise Leave(farewell(OutOfSequence(f"seq must rise: {seq} came after {last}"), seq))
+        if seq > protocol.MAX_INTEGER:
+            # The refused number is not reported: no peer could read it.
+            words = f"No seq is left after {last}: open another stream to begin at 0."
+            raise Leave(farewell(OutOfSequence(words)))
         self._last_seq = seq
         return seq
 
@@ -141,6 +149,7 @@ class Listener:
         """Claim a session and answer ``ready``; again, as long as no frame has come."""
         if self._last_seq is not None:
             raise BadMessage("'open' must come before the first frame")
+        _check_raw(wish, self._settings)
         self.close()
         self.opened = None
         self.opened = self._claim(wish)
@@ -175,4 +184,17 @@ class Listener:
         limits = protocol.Limits(self._settings.max_message_bytes, self._settings.max_pixels)
         return protocol.Ready(
             uuid4().hex, self._worker.spec.to_dict(), limits, self._settings.window
+        )
+
+
+def _check_raw(wish: protocol.Open, settings: StreamSettings) -> None:
+    """Raise TooLarge if no raw picture of the announced size could be accepted."""
+    if wish.width is None or wish.height is None:
+        return
+    check_pixels(wish.height, wish.width, settings.max_pixels)
+    size = _RAW_OVERHEAD_BYTES + wish.height * wish.width * 3
+    if size > settings.max_message_bytes:
+        raise TooLarge(
+            f"An rgb24 picture of {wish.width}x{wish.height} needs a message of {size} bytes and "
+            f"the limit is {settings.max_message_bytes}: send it smaller, or as JPEG."
         )

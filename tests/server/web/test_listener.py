@@ -49,7 +49,11 @@ class Desk:
         return told
 
 
-def at_desk(scene: Callable[[Desk], object], max_sessions: int = 1) -> None:
+def at_desk(
+    scene: Callable[[Desk], object],
+    max_sessions: int = 1,
+    settings: StreamSettings | None = None,
+) -> None:
     """Play a scene, a coroutine function, with a worker that serves."""
 
     async def play() -> None:
@@ -58,7 +62,7 @@ def at_desk(scene: Callable[[Desk], object], max_sessions: int = 1) -> None:
             lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
         )
         await worker.start()
-        listener = Listener(worker, StreamSettings(), metrics, inbox, outbox)
+        listener = Listener(worker, settings or StreamSettings(), metrics, inbox, outbox)
         try:
             await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
         finally:
@@ -123,6 +127,60 @@ def test_frames_are_numbered_and_must_rise() -> None:
         assert found == [(0, None), (7, 0.5), (8, None)]
 
     at_desk(scene)
+
+
+def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.hear(frame(2**53 - 1), 0.0)
+        for message in (frame(), JPEG):
+            with pytest.raises(Leave) as left:
+                desk.listener.hear(message, 0.0)
+            last = left.value.last
+            assert (last.close, last.reason) == (4422, "out_of_sequence")
+            assert isinstance(last.message, protocol.Failure)
+            assert last.message.seq is None and last.message.fatal
+            assert str(2**53 - 1) in last.message.detail
+            assert protocol.parse_server(protocol.serialise(last.message)).seq is None  # type: ignore[union-attr]
+        assert [packet.seq for packet in await desk.packets()] == [2**53 - 1]
+
+    at_desk(scene)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "limits", "words"),
+    [
+        (65535, 65535, {}, "side of more than 65500"),
+        (65535, 1, {}, "side of more than 65500"),
+        (1, 65535, {}, "side of more than 65500"),
+        (4097, 4096, {}, "the 16777216 pixels"),
+        (4096, 4096, {}, "50331652 bytes and the limit is 33554432"),
+        (10, 10, {"max_pixels": 99}, "the 99 pixels"),
+        (10, 10, {"max_message_bytes": 303}, "304 bytes and the limit is 303"),
+    ],
+)
+def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
+    width: int, height: int, limits: dict[str, int], words: str
+) -> None:
+    async def scene(desk: Desk) -> None:
+        wish = protocol.Open(protocol.InputEncoding.RGB24, width, height)
+        with pytest.raises(TooLarge, match=words) as caught:
+            desk.listener.hear(protocol.serialise(wish), 0.0)
+        assert caught.value.close == 4413
+        assert desk.listener.opened is None
+        assert await desk.told() == []
+
+    at_desk(scene, settings=StreamSettings(**limits))  # type: ignore[arg-type]
+
+
+def test_raw_pictures_that_just_fit_are_opened_and_taken() -> None:
+    async def scene(desk: Desk) -> None:
+        wish = protocol.Open(protocol.InputEncoding.RGB24, 10, 10)
+        desk.listener.hear(protocol.serialise(wish), 0.0)
+        desk.listener.hear(bytes(4) + bytes(300), 0.0)
+        assert [len(packet.data) for packet in await desk.packets()] == [300]
+
+    at_desk(scene, settings=StreamSettings(max_pixels=100, max_message_bytes=304))
 
 
 def test_reset_falls_on_the_next_frame_alone() -> None:
