@@ -177,7 +177,7 @@ class EngineKeeper:
         if not successor or not successor.built or self._alarm:
             return
         if self._thread:
-            self._leaving.append(self._thread)
+            self._let_go(self._thread)
         self._abandon()
         self._successor = None
         self._thread = successor.thread
@@ -193,9 +193,13 @@ class EngineKeeper:
         assert self._successor, "there is no engine to refuse"
         successor, self._successor = self._successor, None
         successor.thread.leave()
-        self._leaving.append(successor.thread)
+        self._let_go(successor.thread)
         if not successor.taken_over.done():
             successor.taken_over.set_exception(error)
+
+    def _let_go(self, thread: EngineThread) -> None:
+        """Remember a thread that is about to end, and forget those that have."""
+        self._leaving = [left for left in self._leaving if not left.ended.is_set()] + [thread]
 
     def _begin(self, built: Built) -> None:
         self.restarts += self.built is not None

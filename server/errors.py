@@ -46,6 +46,17 @@ class MastreamError(Exception):
         }
 
 
+def detached(error: Exception) -> MastreamError:
+    """Return an equal error without traceback, cause and context; a foreign one becomes a Fault.
+
+    Whoever keeps an error for later keeps this: a traceback holds the frames of the code that
+    failed, and with them pictures and decoders. What it tells is to be logged before.
+    """
+    if isinstance(error, MastreamError):
+        return type(error)(*error.args)
+    return Fault("The server failed; its log says why.")
+
+
 class BadInput(MastreamError):
     code, status, close = "bad_input", 400, 4400
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
@@ -28,7 +27,6 @@ class Fleet:
         assert workers, "a fleet has at least one worker"
         self.workers = tuple(workers)
         self._max_sessions = max_sessions
-        self._places: WeakKeyDictionary[Session, Worker] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"<Fleet {self.state.value} {list(self.workers)!r}>"
@@ -83,29 +81,31 @@ class Fleet:
         if sum(worker.sessions for worker in self.workers) >= self._max_sessions:
             raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
         worker = most_room(self.workers)
-        session = worker.open(sink, policy=policy, window=window, budget=budget)
-        self._places[session] = worker
-        return session
+        return worker.open(sink, policy=policy, window=window, budget=budget)
 
     def offer(self, session: Session, frame: Frame) -> None:
         """Hand in a frame: see Worker."""
-        self._places[session].offer(session, frame)
+        self._place(session).offer(session, frame)
 
     async def room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
-        await self._places[session].room(session)
+        await self._place(session).room(session)
 
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered was answered."""
-        await self._places[session].settled(session)
+        await self._place(session).settled(session)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
         """Forget before the next frame offered."""
-        self._places[session].reset(session, cause)
+        self._place(session).reset(session, cause)
 
     def close(self, session: Session) -> None:
         """Drop what waits: see Worker. Twice is harmless."""
-        self._places[session].close(session)
+        self._place(session).close(session)
+
+    def _place(self, session: Session) -> Worker:
+        """Return the session's worker; for one that has left any will do, it is closed there."""
+        return next((w for w in self.workers if w.holds(session)), self.workers[0])
 
     def _check_serving(self) -> None:
         if self.state is WorkerState.STARTING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 
 from server.deadline import Deadline
 from server.engine_keeper import EngineKeeper
@@ -17,7 +17,7 @@ from server.engines.base import Engine
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
 from server.scheduler import Scheduler
-from server.seat import Seat
+from server.seat import Seats
 from server.session import Session
 from server.waiting import Turn
 
@@ -35,7 +35,7 @@ class Pump:
         self,
         make_engine: Callable[[], Engine],
         scheduler: Scheduler,
-        seats: MutableMapping[Session, Seat],
+        seats: Seats,
         *,
         deadline: Deadline,
         backoff: float,
@@ -88,8 +88,8 @@ class Pump:
         plan = self._scheduler.schedule(self._clock())
         if plan.turns:
             self._submit(plan.turns)
-        for session, drops in plan.drops:
-            self._seats[session].dropped(drops)
+        for seat, drops in [(self._seats[session], drops) for session, drops in plan.drops]:
+            seat.dropped(drops)
 
     def _submit(self, turns: list[tuple[Session, Turn]]) -> None:
         self._batch = turns
@@ -124,11 +124,14 @@ class Pump:
     def _finish(self, stepped: Stepped) -> None:
         """Keep the memories, put the engine to work again, then hand on the masks."""
         batch = self._end_batch()
+        # Taken before any answer is delivered: a sink may close any session of the batch.
+        seats = [self._seats[session] for session, _ in batch]
         for (session, _), memory in zip(batch, stepped.memories, strict=True):
             session.finish(memory)
         self._go_on()
-        for slot, (session, turn) in enumerate(batch):
-            self._seats[session].mask(turn, stepped, slot)
+        for slot, (seat, (session, turn)) in enumerate(zip(seats, batch, strict=True)):
+            seat.mask(turn, stepped, slot)
+            self._seats.free(session)
         self._metrics.batch(len(batch))
         self._metrics.stage("gather", stepped.began - stepped.submitted)
         self._metrics.stage("step", stepped.ended - stepped.began)
@@ -158,6 +161,7 @@ class Pump:
                 session.retry()
                 continue
             self._seats[session].failed(session.fail(), error)
+            self._seats.free(session)
 
     def _end_batch(self) -> list[tuple[Session, Turn]]:
         batch, self._batch = self._batch, []

@@ -11,6 +11,7 @@ from server.engine_thread import Stepped
 from server.errors import MastreamError
 from server.frame import Dropped, Mask, Timing
 from server.metrics import Metrics
+from server.session import Session
 from server.sinks.base import Sink
 from server.waiting import Turn
 
@@ -89,3 +90,40 @@ class Seat:
         except Exception:
             log.exception("%r failed to take an answer", self._sink)
         self.wake()
+
+
+class Seats:
+    """The seats of all sessions that can still be answered.
+
+    A session keeps its seat from :meth:`add` until it is closed and no frame of its own is in a
+    step; :meth:`free` is called whenever either may have become true. A seat refers to its
+    session through its sink, so nothing but this rule frees it.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._seats: dict[Session, Seat] = {}
+
+    def __repr__(self) -> str:
+        return f"<Seats {len(self)}>"
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def __contains__(self, session: Session) -> bool:
+        return session in self._seats
+
+    def __getitem__(self, session: Session) -> Seat:
+        return self._seats[session]
+
+    def add(self, session: Session, sink: Sink) -> None:
+        self._seats[session] = Seat(sink, self._metrics)
+
+    def get(self, session: Session) -> Seat | None:
+        """Return the seat of a session, or None if it was freed."""
+        return self._seats.get(session)
+
+    def free(self, session: Session) -> None:
+        """Forget a session that is closed and has no frame in a step; idempotent."""
+        if session.closed and session.under_way is None:
+            self._seats.pop(session, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Self
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.errors import Fault
+from server.errors import Fault, MastreamError, detached
 from server.frame import Dropped, Mask, VideoInfo
 from server.serving import Serving
 from server.sinks.base import Sink
@@ -22,6 +23,8 @@ from server.sources.hardware import Hardware
 
 OVERLAY = "overlay.mp4"
 """The artefact that is drawn on the pictures themselves."""
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[int], None]
 """Called on the event loop with the number of frames recorded so far."""
@@ -95,13 +98,13 @@ class Recording(Sink):
         self._window = window
         self._credits = asyncio.Semaphore(window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._failure: Exception | None = None
+        self._failure: MastreamError | None = None
         self._over = False
         self.written = 0
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._made = self._thread.submit(self._make)
+        self._made = self._thread.submit(self._begin)
         return self
 
     async def room(self) -> None:
@@ -143,15 +146,29 @@ class Recording(Sink):
             self._thread.submit(self._abort)
         await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
 
+    def _begin(self) -> Recorder | MastreamError:
+        """Make the recorder; a failure is a result here, since the future outlives this call."""
+        try:
+            return self._make()
+        except Exception as error:
+            _log.error("a video's results cannot be written: %s", error, exc_info=error)
+            return detached(error)
+
+    def _recorder(self) -> Recorder:
+        made = self._made.result()
+        if isinstance(made, MastreamError):
+            raise detached(made)
+        return made
+
     def _write(self, mask: Mask) -> None:
-        self._made.result().write(mask)
+        self._recorder().write(mask)
 
     def _close(self) -> None:
-        self._made.result().close()
+        self._recorder().close()
 
     def _abort(self) -> None:
-        if self._made.exception() is None:
-            self._made.result().abort()
+        if isinstance(made := self._made.result(), Recorder):
+            made.abort()
 
     def _wrote(self, writing: asyncio.Future[None]) -> None:
         failure = writing.exception()
@@ -162,12 +179,13 @@ class Recording(Sink):
 
     def _answered(self, failure: BaseException | None) -> None:
         if isinstance(failure, Exception) and self._failure is None:
-            self._failure = failure
+            _log.error("a video is given up: %s", failure, exc_info=failure)
+            self._failure = detached(failure)
         self._credits.release()
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            raise detached(self._failure)
 
 
 def _recorder(

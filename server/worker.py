@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from enum import Enum
-from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
@@ -17,7 +16,7 @@ from server.frame import Frame, ResetCause
 from server.metrics import Metrics
 from server.pump import Pump
 from server.scheduler import Scheduler
-from server.seat import Seat
+from server.seat import Seats
 from server.session import Session
 from server.sinks.base import Sink
 
@@ -53,8 +52,7 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._scheduler = Scheduler(max_batch=1)
-        self._seats: WeakKeyDictionary[Session, Seat] = WeakKeyDictionary()
-        """Closed sessions too: their last answers still come."""
+        self._seats = Seats(self._metrics)
         self._pump = Pump(
             make_engine,
             self._scheduler,
@@ -143,7 +141,7 @@ class Worker:
             raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
         horizon = self.spec.memory_horizon
         session = Session(policy, window=window, budget=budget, horizon=horizon)
-        self._seats[session] = Seat(sink, self._metrics)
+        self._seats.add(session, sink)
         self._scheduler.add(session)
         return session
 
@@ -156,7 +154,8 @@ class Worker:
         size = (self.spec.height, self.spec.width, 3)
         assert frame.pixels.shape == size, f"a frame is {size}, not {frame.pixels.shape}"
         self._check_serving()
-        self._seats[session].dropped(session.offer(frame, self._clock()))
+        drops = session.offer(frame, self._clock())
+        self._seats[session].dropped(drops)
         self._pump.soon()
 
     async def room(self, session: Session) -> None:
@@ -165,22 +164,30 @@ class Worker:
         def is_over() -> bool:
             return session.closed or self.state is not WorkerState.SERVING
 
-        await self._seats[session].until(lambda: is_over() or session.has_room)
+        if seat := self._seats.get(session):
+            await seat.until(lambda: is_over() or session.has_room)
 
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered was answered."""
-        await self._seats[session].until(lambda: not session.unanswered)
+        if seat := self._seats.get(session):
+            await seat.until(lambda: not session.unanswered)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
         """Forget before the next frame offered; those offered before keep the memory."""
         session.reset(cause)
 
     def close(self, session: Session) -> None:
-        """Drop what waits, told as ``stale`` and counted as ``left``; a frame in its step is
-        still answered. Twice is harmless."""
+        """Drop what waits, reported as ``stale`` and counted as ``left``; a frame in its step is
+        still answered, and only then is the sink let go. Idempotent."""
         self._scheduler.remove(session)
-        self._seats[session].left(session.close())
-        self._seats[session].wake()
+        if seat := self._seats.get(session):
+            seat.left(session.close())
+            seat.wake()
+            self._seats.free(session)
+
+    def holds(self, session: Session) -> bool:
+        """Return whether the session is open here, or still awaits an answer."""
+        return session in self._seats
 
     @property
     def _built(self) -> Built:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
 
-from server.errors import MastreamError, SourceFault
+from server.errors import MastreamError, SourceFault, detached
 from server.frame import Frame
 from server.sources.base import Source
 from server.sources.decoding import Reading, read_frames
@@ -18,6 +19,8 @@ from server.sources.hardware import Hardware
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
 
 __all__ = ["ContainerSource", "VideoLimits", "probe"]
+
+_log = logging.getLogger(__name__)
 
 FILE_GRACE = 5.0
 """Seconds in which a file's thread ends for sure: the time of one picture."""
@@ -123,8 +126,8 @@ def _decode(reading: Reading, handover: Handover[Frame]) -> None:
                 if not handover.put(frame):
                     break
     except MastreamError as known:
-        error = known
-    except Exception as unknown:  # our own mistake must not leave the reader waiting for ever
+        error = detached(known)
+    except Exception:  # our own mistake must not leave the reader waiting for ever
+        _log.exception("reading a source failed")
         error = SourceFault("The source broke off for an unknown reason.")
-        error.__cause__ = unknown
     handover.finish(error)

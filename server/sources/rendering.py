@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -100,8 +101,10 @@ def _layout(frame: VideoFrame) -> str:
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """How this picture is turned to be displayed."""
-    side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
+    """Return how this picture is turned to be displayed."""
+    # `frame.side_data` would keep the container in the frame, and that refers back to it: each
+    # picture would stay in memory until the cyclic collector came by.
+    side_data = cast(Mapping[SideDataType, Buffer], SideDataContainer(frame))  # type: ignore[call-arg]
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     return UPRIGHT if matrix is None else Orientation.from_matrix(bytes(matrix))
 

@@ -13,18 +13,22 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from living import living, without_collector
 
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadVideo, EngineFault, Fault, NoCapacity
-from server.frame import Frame, Labels, Pixels
+from server.frame import Frame, Labels, Mask, Pixels
 from server.session import Session
-from server.sinks.recorder import ARTEFACTS
+from server.sinks.encoding import OverlayVideo
+from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
-from server.video import segment_video
+from server.video import Recording, segment_video
 from server.worker import Worker
 
 MAX_PIXELS = 10**7
 SPEC = fake_spec(48, 64)
+HEAVY = (av.VideoFrame, Frame, Mask, Recorder, Recording)
+"""What holds pictures, decoders or encoders."""
 OnStep = Callable[[Sequence[Pixels]], None]
 
 
@@ -248,3 +252,33 @@ def test_no_more_than_the_window_is_under_way(
     asyncio.run(segmented(clip, tmp_path / "out", tell=tell))
     assert offered == written == [40]
     assert 1 <= most[0] <= 4
+
+
+async def fails(video: Path, folder: Path, on_step: OnStep | None = None) -> None:
+    with pytest.raises(Fault):
+        await segmented(video, folder, on_step=on_step)
+
+
+def break_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def add(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OverlayVideo, "add", add)
+
+
+def test_no_picture_of_a_video_waits_for_the_cyclic_collector(
+    tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 8)
+    blocked = tmp_path / "file" / "out"
+    blocked.parent.write_bytes(b"")
+    with without_collector():
+        asyncio.run(segmented(clip, tmp_path / "done"))
+        assert living(*HEAVY) == {}, "after a video that succeeded"
+        asyncio.run(fails(clip, tmp_path / "step", on_step=fail_at(5)))
+        assert living(*HEAVY) == {}, "after a step that failed"
+        asyncio.run(fails(clip, blocked))
+        assert living(*HEAVY) == {}, "after a recorder that could not be made"
+        break_encoder(monkeypatch)
+        asyncio.run(fails(clip, tmp_path / "full"))
+        assert living(*HEAVY) == {}, "after a disk that was full"

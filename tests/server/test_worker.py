@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from living import living, without_collector
 from watching import unbroken
 
 from protocol import DropCause, DropPolicy
@@ -547,6 +548,52 @@ def test_a_session_closed_in_a_step_that_fails_is_answered(fault: EngineFault) -
             assert [mask.frame.seq for mask in notes.masks] == [0]
 
     run(scenario())
+
+
+@pytest.mark.parametrize("fault", [None, EngineFault("as asked"), EngineDead("as asked")])
+def test_a_closed_session_is_freed_once_its_last_frame_is_answered(
+    fault: EngineFault | None,
+) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+
+        def step(frames: Sequence[Pixels]) -> None:
+            gate(frames)
+            if fault:
+                raise fault
+
+        async with serving(step) as worker:
+            session, notes = opened(worker)
+            offer(worker, session, pictures(2))
+            await gate.entered()
+            worker.close(session)
+            assert worker.holds(session), "its frame is in a step"
+            gate.open()
+            await worker.settled(session)
+            assert notes.answered == [0, 1]
+            assert not worker.holds(session)
+            worker.close(session)
+            await worker.room(session)
+            await worker.settled(session)
+            with pytest.raises(Conflict):
+                offer(worker, session, pictures(1), first=2)
+
+    run(scenario())
+
+
+def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
+    async def scenario() -> None:
+        async with serving() as worker:
+            for _ in range(100):
+                session, _ = opened(worker)
+                offer(worker, session, pictures(2))
+                await worker.settled(session)
+                worker.close(session)
+            del session, _
+            assert living(Session, Notes, Mask, Frame) == {}
+
+    with without_collector():
+        run(scenario())
 
 
 def test_stopping_leaves_a_hung_step_behind_and_answers_its_frames() -> None:
