@@ -173,10 +173,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a container says of its video stream. ``width`` and ``height`` are as displayed.
+    """What a container says of its video stream.
 
-    ``frames`` is the exact count, or None where it is unknown before decoding; ``rotation`` is
-    the clockwise quarter-turn in degrees that was applied to reach the displayed picture.
+    ``width`` and ``height`` are the picture's pixels, turned as displayed, and ``pixel_aspect`` is
+    the width of one of them divided by its height. ``frames`` is the exact count, or None if it is
+    unknown before decoding; ``rotation`` is the clockwise quarter-turn in degrees that was applied
+    to reach the displayed picture.
     """
 
     width: int
@@ -187,3 +189,11 @@ class VideoInfo:
     time_base: Fraction
     rotation: int = 0
     codec: str = ""
+    pixel_aspect: Fraction = Fraction(1)
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """(height, width) in square pixels: players enlarge one side, and never shrink one."""
+        if self.pixel_aspect < 1:
+            return round(self.height / self.pixel_aspect), self.width
+        return self.height, round(self.width * self.pixel_aspect)

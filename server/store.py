@@ -23,6 +23,9 @@ from server.records import ACTIVE, VideoRecord, VideoState
 
 SCHEMA = 1
 
+_FRACTIONS = ("rate", "time_base", "pixel_aspect")
+"""Fields of VideoInfo that JSON keeps as text."""
+
 _metadata = sql.MetaData()
 _marker = sql.Table(
     "mastream_schema", _metadata, sql.Column("version", sql.Integer, primary_key=True)
@@ -228,7 +231,7 @@ def _count(connection: sql.Connection, state: VideoState) -> int:
 def _to_row(record: VideoRecord) -> dict[str, Any]:
     row = {column.name: getattr(record, column.name) for column in _videos.c}
     info = {name: getattr(record.info, name) for name in VideoInfo.__dataclass_fields__}
-    row["info"] = info | {"rate": str(info["rate"]), "time_base": str(info["time_base"])}
+    row["info"] = info | {name: str(info[name]) for name in _FRACTIONS}
     row["artefacts"] = list(record.artefacts)
     return row
 
@@ -236,7 +239,7 @@ def _to_row(record: VideoRecord) -> dict[str, Any]:
 def _from_row(row: Mapping[Any, Any]) -> VideoRecord:
     values = dict(row)
     info = dict(values["info"])
-    fractions = {name: Fraction(info[name]) for name in ("rate", "time_base")}
+    fractions = {name: Fraction(info[name]) for name in _FRACTIONS if name in info}
     values["info"] = VideoInfo(**(info | fractions))
     values["artefacts"] = tuple(values["artefacts"])
     values["state"] = VideoState(values["state"])

@@ -126,10 +126,11 @@ def _container_frames(source: str) -> Generator[Frame]:
         with av.open(
             source, options=options, timeout=timeout, metadata_errors="replace"
         ) as container:
-            if not container.streams.video:
+            stream = container.streams.best("video")
+            if stream is None:
                 raise BadFootage(f"{source} has no video in it")
-            container.streams.video[0].thread_type = "SLICE" if live else "AUTO"
-            for frame in container.decode(video=0):
+            stream.thread_type = "SLICE" if live else "AUTO"
+            for frame in container.decode(stream):
                 yield Frame(_displayed(frame), frame.time)
     except (FFmpegError, OSError) as error:
         raise BadFootage(f"{source} cannot be read: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""masks.mkv and overlay.mp4: masks as video, with the source's size and timestamps."""
+"""masks.mkv and overlay.mp4: masks as video, with the source's size, pixel shape and timestamps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from av.video.stream import VideoStream
 from models.spec import ModelSpec
 from server.frame import Pixels, VideoInfo, host_pixels
 from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.matroska import BT709_MATRIX, reserve_pixel_aspect, set_pixel_aspect
 from server.sinks.overlay import overlay, palette
 
 OPACITY = 0.5
-
-BT709_MATRIX = 1
-"""AVCOL_SPC_BT709, as a codec is told."""
 
 MATROSKA_TICK = Fraction(1, 100_000)
 """Seconds. Fine enough to find a source's tick of 1/90000 s or coarser again by rounding."""
@@ -75,6 +73,9 @@ class MaskVideo(Artefact):
         stream = container.add_stream("ffv1", rate=info.rate, options={"level": "3"})
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, "gray"
         stream.codec_context.color_range = ColorRange.JPEG
+        self._info = info
+        if info.pixel_aspect != 1:
+            reserve_pixel_aspect(stream)
         # The muxer counts in milliseconds and nothing else; what it takes for one is our tick.
         self._encoder = Encoder(container, stream, Fraction(1, 1000))
         self._stretch = Fraction(1, 1000) / MATROSKA_TICK
@@ -87,6 +88,9 @@ class MaskVideo(Artefact):
     def finish(self) -> None:
         self._encoder.finish()
         set_matroska_tick(self._path)
+        if self._info.pixel_aspect != 1:
+            info = self._info
+            set_pixel_aspect(self._path, info.height, info.width, info.pixel_aspect)
 
     def discard(self) -> None:
         self._encoder.discard()
@@ -107,6 +111,7 @@ class OverlayVideo(Artefact):
         stream = container.add_stream("libx264", rate=info.rate, options=options)
         stream.width, stream.height = info.width + info.width % 2, info.height + info.height % 2
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = info.pixel_aspect
         _tag_bt709(stream)
         self._encoder = Encoder(container, stream, info.time_base)
 

@@ -109,6 +109,7 @@ def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:
         "video": {
             "width": info.width,
             "height": info.height,
+            "pixel_aspect": str(info.pixel_aspect),
             "rate": str(info.rate),
             "time_base": str(info.time_base),
             "rotation": info.rotation,

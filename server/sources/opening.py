@@ -15,10 +15,10 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
+from server.sources.streams import CUT_OFF, candidates, chosen
 
 FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf",
@@ -35,8 +35,6 @@ LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 PADDING = 2
 """Decoders round sizes up before they allocate, so their own limit must lie above ours."""
 
-CUT_OFF = "The video is damaged or cut off: its index or first frames are missing."
-
 _MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI "))
 
 
@@ -49,7 +47,7 @@ def open_video(
     threads: int = 1,
     acceleration: HWAccel | None = None,
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its first moving-picture stream, ready to be decoded.
+    """The container and the video stream that players show, ready to be decoded.
 
     A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures
     far above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the
@@ -64,7 +62,7 @@ def open_video(
         # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
         raise _refusal(location, error) from (None if live else error)
     with container:
-        stream = _moving_pictures(container)
+        stream = _moving_pictures(container, location, max_pixels)
         check_pixels(stream.codec_context.height, stream.codec_context.width, max_pixels)
         stream.codec_context.options = {"max_pixels": str(max_pixels * PADDING)}
         stream.codec_context.thread_count = threads
@@ -129,10 +127,16 @@ def _diagnosis(path: Path) -> BadVideo:
     return UnsupportedMedia("The file is no video container known here.")
 
 
-def _moving_pictures(container: InputContainer) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise BadVideo("The video is in a codec that is not decoded here.")
-            return stream
-    raise BadVideo("The file has no video stream." if container.streams else CUT_OFF)
+def _moving_pictures(
+    container: InputContainer, location: Path | str, max_pixels: int
+) -> VideoStream:
+    """The stream that players show: of a file by its first packets, else by its headers."""
+    streams = candidates(container)
+    if len(streams) == 1:
+        return streams[0]
+    if isinstance(location, str):
+        best = container.streams.best("video")
+        return next((stream for stream in streams if stream is best), streams[0])
+    with _open(location, max_pixels, None, None) as ahead:
+        index = chosen(streams, ahead.demux(ahead.streams.video))
+    return next(stream for stream in streams if stream.index == index)

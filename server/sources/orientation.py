@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -38,6 +39,10 @@ class Orientation:
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) as displayed of a picture stored as (height, width)."""
         return (width, height) if self.clockwise in (90, 270) else (height, width)
+
+    def pixel_aspect(self, stored: Fraction) -> Fraction:
+        """Width by height of a pixel as displayed, from that of one as stored."""
+        return 1 / stored if self.clockwise in (90, 270) else stored
 
     def apply(self, picture: Pixels) -> Pixels:
         """The picture as displayed, C-contiguous; itself where it is upright and contiguous."""

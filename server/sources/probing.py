@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
@@ -21,6 +22,9 @@ PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
 """Codecs in which a packet may show nothing (VP8's hidden frames, MPEG-4's packed B-frames)."""
 
 MAX_PIXELS = 4096 * 4096
+
+MAX_PIXEL_ASPECT = 32
+"""Beyond it, or below its inverse, a pixel's shape is a mistake of whoever wrote the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ def probe(path: Path, limits: VideoLimits) -> VideoInfo:
         except FFmpegError as error:
             raise broken(False, error, None) from error
         return survey.info(stream)
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width by height of a stored pixel; 1 if nothing plausible is given."""
+    given = stream.sample_aspect_ratio
+    return given if given and 1 / MAX_PIXEL_ASPECT <= given <= MAX_PIXEL_ASPECT else Fraction(1)
 
 
 @dataclass(slots=True)
@@ -89,6 +99,7 @@ class _Survey:
             time_base=tick(stream),
             rotation=turned.clockwise,
             codec=codec,
+            pixel_aspect=turned.pixel_aspect(pixel_aspect(stream)),
         )
 
 

