@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from clients.python.errors import BadFootage
@@ -127,7 +128,7 @@ def _container_frames(source: str) -> Generator[Frame]:
             source, options=options, timeout=timeout, metadata_errors="replace"
         ) as container:
             stream = container.streams.best("video")
-            if stream is None:
+            if not isinstance(stream, VideoStream):
                 raise BadFootage(f"{source} has no video in it")
             stream.thread_type = "SLICE" if live else "AUTO"
             for frame in container.decode(stream):
