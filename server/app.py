@@ -32,6 +32,7 @@ from server.upgrade import Upgrade, Workshop
 from server.web import problems, videos
 from server.web.conversation import House
 from server.web.health import health_router
+from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.stream import Streams, stream_router
 from server.worker import Worker, WorkerState
@@ -77,9 +78,11 @@ def create_app(
     app.state.service = service
     problems.install(app, service.metrics.rejected)
     once_loaded = [Depends(_provide_jobs)]
-    app.include_router(health_router(service.reasons, service.metrics))
-    app.include_router(models_router(service.worker, service.plan), dependencies=once_loaded)
-    app.include_router(videos.router, dependencies=once_loaded)
+    health = health_router(service.reasons, service.metrics)
+    models = models_router(service.worker, service.plan)
+    for router, needs in ((health, []), (models, once_loaded), (videos.router, once_loaded)):
+        app.include_router(router, dependencies=needs)
+        app.include_router(heads_of(router), dependencies=needs)
     app.include_router(stream_router(service.streams))
     return app
 

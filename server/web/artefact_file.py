@@ -2,24 +2,90 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
-from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+from starlette.responses import RangeNotSatisfiable
+from starlette.types import Receive, Scope, Send
 
-from server.errors import BadInput
+Part = tuple[int, int]
+"""First byte and the one after the last."""
+
+_SPEC = re.compile(r"(\d+)-(\d*)|-(\d+)", re.ASCII)
+_MAX_DIGITS = 18
 
 
 class ArtefactFile(FileResponse):
-    """A file, or the part that Range asks for. A Range that cannot be met is a problem like every
-    other error; starlette alone would answer it with plain text."""
+    """A file, or the parts of it that a GET with Range asks for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            # Range is defined for GET only (RFC 9110, section 14.2).
+            kept = [line for line in scope["headers"] if line[0] != b"range"]
+            scope = dict(scope) | {"headers": kept}
+        await super().__call__(scope, receive, send)
 
     @classmethod
-    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[Part]:
         try:
-            return super()._parse_range_header(http_range, file_size)
-        except MalformedRangeHeader as error:
-            raise BadInput("the Range header is not valid: ask for bytes=FIRST-LAST") from error
+            return asked_parts(http_range, file_size, cls.max_ranges)
         except RangeNotSatisfiable as error:
+            # Starlette would answer with plain text, not with a problem like every other error.
             size = {"Content-Range": f"bytes */{error.max_size}"}
-            words = f"the file has {error.max_size} bytes, the Range begins behind them"
+            words = f"the file has {error.max_size} bytes and no asked range begins within them"
             raise HTTPException(416, words, size) from error
+
+
+def asked_parts(header: str, size: int, max_parts: int) -> list[Part]:
+    """The parts of a file of ``size`` bytes that a Range header asks for: sorted and apart.
+
+    Empty if the header is to be ignored: it is malformed, has other units, or more than
+    ``max_parts`` ranges. Raise RangeNotSatisfiable if no range begins within the file.
+    """
+    unit, _, listed = header.partition("=")
+    specs = [spec.strip() for spec in listed.split(",") if spec.strip()]
+    if unit.strip().lower() != "bytes" or not 0 < len(specs) <= max_parts:
+        return []
+    parts = []
+    for spec in specs:
+        part = _part(spec, size)
+        if part is None:
+            return []
+        parts.append(part)
+    within = [(first, end) for first, end in parts if first < end]
+    if not within:
+        raise RangeNotSatisfiable(size)
+    return _merged(within)
+
+
+def _part(spec: str, size: int) -> Part | None:
+    """One range, which ends within the file at the latest; None if it is malformed."""
+    found = _SPEC.fullmatch(spec)
+    if found is None:
+        return None
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        return max(0, size - _number(suffix)), size
+    if not last:
+        return _number(first), size
+    if _number(last) < _number(first):
+        return None
+    return _number(first), min(_number(last) + 1, size)
+
+
+def _number(digits: str) -> int:
+    """A number of any length; beyond every file's size they are all alike."""
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= _MAX_DIGITS else 10**_MAX_DIGITS
+
+
+def _merged(parts: list[Part]) -> list[Part]:
+    """Sorted, with those that overlap or touch made one."""
+    merged: list[Part] = []
+    for first, end in sorted(parts):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((first, end))
+    return merged

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from server.errors import BadRequest, Fault, MastreamError
+from server.web.methods import allowed_methods
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,13 @@ class Problem(BaseModel):
     reasons: list[str] | None = Field(None, description="why the service is not ready")
 
 
+PROBLEM_CONTENT: dict[str, Any] = {
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+}
+"""The body of one of the ``responses`` of a route."""
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "Any error, as an RFC 9457 problem",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+    "default": {"description": "Any error, as an RFC 9457 problem"} | PROBLEM_CONTENT
 }
 """The ``responses`` of every route."""
 
@@ -108,7 +111,10 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
         "code": code,
         "detail": f"{request.method} {request.url.path}: {error.detail}; see /docs",
     }
-    return problem_response(problem, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return problem_response(problem, headers)
 
 
 def _of_validation(error: RequestValidationError) -> tuple[BadRequest, list[dict[str, str]]]:

@@ -11,7 +11,7 @@ from starlette.datastructures import URL
 
 from server.progress import Video
 from server.records import VideoRecord, VideoState
-from server.web.problems import Problem
+from server.web.problems import PROBLEM_CONTENT, Problem
 
 UrlFor = Callable[..., URL]
 """Starlette's ``request.url_for``."""
@@ -155,8 +155,23 @@ UPLOAD_BODY: dict[str, Any] = {
 ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "the file", "content": dict.fromkeys(MEDIA_TYPES.values(), _FILE)},
     206: {"description": "the part that Range asked for"},
-    304: {"description": "unchanged since the ETag given in If-None-Match"},
-    416: {"description": "no such part"},
+    304: {"description": "unchanged since If-None-Match or If-Modified-Since"},
+    412: {"description": "not what If-Match or If-Unmodified-Since asks for"} | PROBLEM_CONTENT,
+    416: {"description": "no part that Range asks for is in the file"} | PROBLEM_CONTENT,
+}
+
+ARTEFACT_CONDITIONS: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+        for name in (
+            "If-Match",
+            "If-None-Match",
+            "If-Modified-Since",
+            "If-Unmodified-Since",
+            "Range",
+            "If-Range",
+        )
+    ]
 }
 
 EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {

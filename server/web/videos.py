@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import NotModifiedResponse
 
 from server.errors import NotFound
 from server.jobs import Jobs
@@ -17,10 +19,12 @@ from server.progress import Video
 from server.records import VideoRecord
 from server.sinks.recorder import ARTEFACTS, chosen_artefacts
 from server.web.artefact_file import ArtefactFile
+from server.web.preconditions import Verdict, judge
 from server.web.problems import PROBLEMS
 from server.web.upload import Upload, announced_size, receive
 from server.web.video_body import (
     ARTEFACT_ANSWERS,
+    ARTEFACT_CONDITIONS,
     EVENT_ANSWERS,
     MEDIA_TYPES,
     UPLOAD_BODY,
@@ -45,6 +49,8 @@ JobsOf = Annotated[Jobs, Depends(_jobs)]
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL takes no text with one."""
 VideoId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
+ArtefactName = Annotated[str, Path(json_schema_extra={"enum": [*ARTEFACTS]})]
+"""Checked by the route: a name that no artefact has is not found, as any other path."""
 Cursor = Annotated[str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of a page")]
 Asked = Annotated[
     str | None,
@@ -125,21 +131,22 @@ async def watch_video(
     now = await jobs.find(video)
     if now.record.state.ended and now.version == seen:
         return Response(status_code=204)
-    changes = jobs.watch(video, seen, BEAT_SECONDS)
-    return StreamingResponse(
-        _events(changes, request.url_for),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        # What is not sent must not be waited for either.
+        return Response(media_type="text/event-stream", headers=headers)
+    changes = _events(jobs.watch(video, seen, BEAT_SECONDS), request.url_for)
+    return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
 
-@router.head("/{video}/{name}", include_in_schema=False)
-@router.get("/{video}/{name}", response_class=FileResponse, responses=ARTEFACT_ANSWERS)
+@router.get(
+    "/{video}/{name}",
+    response_class=FileResponse,
+    responses=ARTEFACT_ANSWERS,
+    openapi_extra=ARTEFACT_CONDITIONS,
+)
 async def get_artefact(
-    jobs: JobsOf,
-    video: VideoId,
-    name: Annotated[str, Path(description=f"one of {', '.join(ARTEFACTS)}")],
-    known: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    request: Request, jobs: JobsOf, video: VideoId, name: ArtefactName
 ) -> Response:
     """An artefact of a video that succeeded; Range and If-Range give parts of it."""
     if name not in ARTEFACTS:
@@ -153,9 +160,10 @@ async def get_artefact(
         stat_result=await run_in_threadpool(path.stat),
         headers={"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"},
     )
-    if known is not None and answer.headers["etag"] in known:
-        return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
-    return answer
+    verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
+    if verdict is Verdict.FAILED:
+        raise HTTPException(412, "the file is not the version that the request asks for")
+    return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
 
 
 async def _events(changes: AsyncIterator[Video | None], url_for: UrlFor) -> AsyncIterator[bytes]:

@@ -397,13 +397,93 @@ def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) ->
     assert beyond.status_code == 416
     assert beyond.headers["content-range"] == f"bytes */{size}"
     refused(beyond, 416, "requested_range_not_satisfiable")
-    refused(get(Range="pages=1-2"), 400, "bad_input")
-    assert get(If_None_Match=etag).status_code == 304
-    assert get(If_None_Match='"other"').status_code == 200
-    head = client.head(link)
-    assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == str(size)
-    assert head.headers["etag"] == etag
+    for ignored in ("pages=1-2", "bytes=9-5", "bytes=x", "junk"):
+        whole_again = get(Range=ignored)
+        assert (whole_again.status_code, whole_again.content) == (200, whole.content)
+    two = get(Range="bytes=0-3,10-19,12-21")
+    assert two.status_code == 206
+    assert two.headers["content-type"].startswith("multipart/byteranges; boundary=")
+    assert two.headers["content-length"] == str(len(two.content))
+    assert two.content.count(b"Content-Range: ") == 2
+    assert whole.content[10:22] in two.content
+
+
+def test_artefacts_obey_conditions(client: TestClient, clip: Path) -> None:
+    link = ended(client, post(client, clip.read_bytes()))["links"]["overlay.mp4"]
+    whole = client.get(link)
+    etag, modified = whole.headers["etag"], whole.headers["last-modified"]
+    past = "Sun, 06 Nov 1994 08:49:37 GMT"
+    for method in ("GET", "HEAD"):
+        for name, text, status in (
+            ("If-None-Match", etag, 304),
+            ("If-None-Match", "*", 304),
+            ("If-None-Match", '"other"', 200),
+            ("If-Modified-Since", modified, 304),
+            ("If-Modified-Since", past, 200),
+            ("If-Match", etag, 200),
+            ("If-Match", '"other"', 412),
+            ("If-Unmodified-Since", modified, 200),
+            ("If-Unmodified-Since", past, 412),
+        ):
+            answer = client.request(method, link, headers={name: text})
+            assert answer.status_code == status, (method, name, text)
+            if status == 304:
+                assert answer.headers["etag"] == etag
+                assert answer.headers["cache-control"] == whole.headers["cache-control"]
+    for ranged in ("bytes=0-1", "bytes=999999999-"):
+        answer = client.get(link, headers={"If-Match": '"other"', "Range": ranged})
+        refused(answer, 412, "precondition_failed")
+    for if_range in (etag, modified):
+        answer = client.get(link, headers={"If-Range": if_range, "Range": "bytes=0-1"})
+        assert answer.status_code == 206
+    for if_range in (f"W/{etag}", '"other"', past):
+        answer = client.get(link, headers={"If-Range": if_range, "Range": "bytes=0-1"})
+        assert (answer.status_code, answer.content) == (200, whole.content)
+    missing = client.get(link.replace("overlay.mp4", "x"), headers={"If-Match": '"other"'})
+    refused(missing, 404, "not_found")
+
+
+def test_head_is_get_without_a_body_and_without_ranges(client: TestClient, clip: Path) -> None:
+    done = ended(client, post(client, clip.read_bytes()))
+    for path in ("/v1/videos", *done["links"].values(), "/v1/models", "/health/ready", "/docs"):
+        get, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert head.headers["content-type"] == get.headers["content-type"]
+        if "events" not in path:
+            assert head.headers["content-length"] == str(len(get.content)), path
+    link = done["links"]["overlay.mp4"]
+    for ranged in ("bytes=0-1", "bytes=999999999-", "bytes=0-1,5-6"):
+        head = client.head(link, headers={"Range": ranged})
+        assert head.status_code == 200
+        assert head.headers["content-length"] == str(len(client.get(link).content))
+    assert client.head("/v1/videos/unknown").status_code == 404
+
+
+def test_head_of_events_does_not_wait_for_them(tmp_path: Path, clip: Path) -> None:
+    on_step, go_on = held(0)
+    with serving(tmp_path, on_step) as client:
+        head = client.head(post(client, clip.read_bytes())["links"]["events"])
+        assert head.status_code == 200
+        assert head.headers["content-type"].startswith("text/event-stream")
+        assert head.headers["cache-control"] == "no-store"
+        go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/videos", "GET, HEAD, POST"),
+        ("/v1/videos/x", "GET, HEAD, DELETE"),
+        ("/v1/videos/x/events", "GET, HEAD"),
+        ("/v1/videos/x/masks.mkv", "GET, HEAD"),
+        ("/v1/models", "GET, HEAD"),
+        ("/health/live", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(path: str, allowed: str, client: TestClient) -> None:
+    answer = client.put(path)
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("name", ["upload", "masks.mkv.part", "..%2Fupload", "%2e%2e", "x.mp4"])
