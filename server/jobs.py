@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from server.records import VideoRecord, VideoState, new_id
 from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
+from server.sinks.coding import check_encodable
 from server.sources.container import VideoLimits, probe
 from server.sources.hardware import Hardware
 from server.store import Store
@@ -109,15 +110,21 @@ class Jobs:
         """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
         self._shelf.check_room(size)
 
-    async def probe(self, path: Path) -> VideoInfo:
-        """What an uploaded file says of itself. Raises UnsupportedMedia, BadVideo, TooLarge."""
+    async def probe(self, path: Path, artefacts: Collection[str] = ()) -> VideoInfo:
+        """What an uploaded file says of itself.
+
+        Raises UnsupportedMedia, TooLarge, or BadVideo, also if its pictures are too large or too
+        small for one of the artefacts.
+        """
         limits = VideoLimits(
             max_bytes=self.settings.max_bytes,
             max_seconds=self.settings.max_seconds,
             max_frames=self.settings.max_frames,
             max_pixels=self.settings.max_pixels,
         )
-        return await self._probes(probe, path, limits)
+        info = await self._probes(probe, path, limits)
+        await self._probes(check_encodable, info, artefacts)
+        return info
 
     async def add(self, record: VideoRecord) -> Video:
         """Queue a video whose bytes lie in its place, as created now. Raises NoCapacity and,

@@ -21,6 +21,7 @@ from server.errors import Fault, MastreamError, NotFound
 from server.frame import VideoInfo
 from server.plan_wish import find_plan, make_wish, why_not
 from server.settings import EngineSettings, Settings
+from server.sinks.coding import check_encodable
 from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.container import VideoLimits, probe
@@ -64,6 +65,7 @@ async def _segment(
     video: Path, folder: Path, settings: Settings, artefacts: Collection[str], tell: Tell
 ) -> int:
     info = await asyncio.to_thread(_probe, video, settings)
+    await asyncio.to_thread(check_encodable, info, artefacts)
     worker = Worker(partial(make_engine, settings.engine))
     await worker.start()
     try:

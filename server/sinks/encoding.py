@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from models.spec import ModelSpec
 from server.frame import Pixels, VideoInfo, host_pixels
 from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.coding import CODINGS
 from server.sinks.matroska import BT709_MATRIX, reserve_pixel_aspect, set_pixel_aspect
 from server.sinks.overlay import overlay, palette
 
@@ -70,8 +71,7 @@ class MaskVideo(Artefact):
         self._path = path
         # A cluster is cut off after this many ticks, at most an int16 of them.
         container = av.open(path, "w", format="matroska", options={"cluster_time_limit": "30000"})
-        stream = container.add_stream("ffv1", rate=info.rate, options={"level": "3"})
-        stream.width, stream.height, stream.pix_fmt = info.width, info.height, "gray"
+        stream = CODINGS["masks.mkv"].add_to(container, info)
         stream.codec_context.color_range = ColorRange.JPEG
         self._info = info
         if info.pixel_aspect != 1:
@@ -107,11 +107,7 @@ class OverlayVideo(Artefact):
         self._size = (info.height, info.width)
         self._reformatter = VideoReformatter()
         container = av.open(path, "w", format="mp4", options={"movflags": "+faststart"})
-        options = {"preset": "superfast", "crf": "23"}
-        stream = container.add_stream("libx264", rate=info.rate, options=options)
-        stream.width, stream.height = info.width + info.width % 2, info.height + info.height % 2
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.sample_aspect_ratio = info.pixel_aspect
+        stream = CODINGS["overlay.mp4"].add_to(container, info)
         _tag_bt709(stream)
         self._encoder = Encoder(container, stream, info.time_base)
 

@@ -72,7 +72,7 @@ def read_frames(reading: Reading) -> Generator[Frame, None, None]:
                 nothing = False
                 yield frame
         except FFmpegError as error:
-            raise broken(live, error, reading.timeout) from (None if live else error)
+            raise broken(reading.location, error, reading.timeout) from (None if live else error)
     if nothing:
         raise BadVideo("The video holds no picture that can be decoded.")
 

@@ -35,6 +35,8 @@ LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 PADDING = 2
 """Decoders round sizes up before they allocate, so their own limit must lie above ours."""
 
+READ_BYTES = 2**20
+
 _MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI "))
 
 
@@ -79,13 +81,17 @@ def check_pixels(height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def broken(live: bool, error: FFmpegError, timeout: float | None) -> MastreamError:
-    """What to raise where reading or converting broke in mid-stream."""
+def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> MastreamError:
+    """What to raise if reading or converting broke in mid-stream.
+
+    Damaged files bring errors of every kind, those of the operating system too: only a file whose
+    bytes cannot be read is our fault.
+    """
     if isinstance(error, ExitError):
         return SourceFault(f"The source sent nothing for {timeout or 0:g} s.")
-    if live or isinstance(error, OSError):
+    if isinstance(location, str):
         return SourceFault(f"The source broke off: {error.strerror}.")
-    return BadVideo(f"The video cannot be decoded: {error.strerror}.")
+    return _unreadable(location) or BadVideo(f"The video cannot be decoded: {error.strerror}.")
 
 
 def _open(
@@ -110,11 +116,22 @@ def _open(
 def _refusal(location: Path | str, error: FFmpegError) -> MastreamError:
     if isinstance(error, ExitError):
         return SourceFault("The source did not answer in time.")
+    if not isinstance(location, str):
+        return _unreadable(location) or _diagnosis(location)
     if isinstance(error, OSError):
         return SourceFault(f"The source cannot be opened: {error.strerror}.")
-    if isinstance(location, str):
-        return SourceFault("The source sends no video that is served here.")
-    return _diagnosis(location)
+    return SourceFault("The source sends no video that is served here.")
+
+
+def _unreadable(path: Path) -> SourceFault | None:
+    """Why the bytes of a file cannot be read, if they cannot."""
+    try:
+        with path.open("rb") as file:
+            while file.read(READ_BYTES):
+                pass
+    except OSError as error:
+        return SourceFault(f"The file cannot be read: {error.strerror}.")
+    return None
 
 
 def _diagnosis(path: Path) -> BadVideo:

@@ -54,7 +54,7 @@ def probe(path: Path, limits: VideoLimits) -> VideoInfo:
         try:
             survey = _survey(container, stream, limits)
         except FFmpegError as error:
-            raise broken(False, error, None) from error
+            raise broken(path, error, None) from error
         return survey.info(stream)
 
 

@@ -83,7 +83,7 @@ async def upload_video(
                 name=_shown_name(upload.name or name),
                 model=jobs.model,
                 size=upload.size,
-                info=await jobs.probe(path),
+                info=await jobs.probe(path, artefacts),
                 artefacts=artefacts,
                 fingerprint=fingerprint,
                 key=key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import zipfile
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.error import FFmpegError
 
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
-from server.sources.opening import open_video
+from server.sources.opening import broken, open_video
 
 Film = Callable[..., Path]
 
@@ -155,3 +157,31 @@ def test_a_title_that_is_not_utf8(film: Film) -> None:
     titled.write_bytes(data.replace(b"caf? noir", b"caf\xe9 noir"))
     with open_video(titled, max_pixels=PIXELS) as (_, stream):
         assert (stream.width, stream.height) == (64, 48)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOMEM, errno.EINVAL, errno.ENOSYS, errno.EPERM])
+def test_a_file_that_brings_an_error_of_the_system_is_to_blame_itself(
+    film: Film, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """FFmpeg returns such codes for damaged files, too."""
+    path = film()
+
+    def fail(*_: object, **__: object) -> None:
+        av.error.err_check(-code)
+
+    assert type(broken(path, ffmpeg_error(code), None)) is BadVideo
+    monkeypatch.setattr(av, "open", fail)
+    error = refusal(path)
+    assert type(error) is BadVideo and error.status == 422
+
+
+def test_a_disk_that_cannot_be_read_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.mp4"
+    assert type(broken(gone, ffmpeg_error(errno.EIO), None)) is SourceFault
+    assert type(broken("http://host/a.mp4", ffmpeg_error(errno.EIO), 1.0)) is SourceFault
+
+
+def ffmpeg_error(code: int) -> FFmpegError:
+    with pytest.raises(FFmpegError) as caught:
+        av.error.err_check(-code)
+    return caught.value

@@ -1,0 +1,93 @@
+"""What /v1/videos says of unusual sources: shapes of pixels, sizes that artefacts cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from starlette.testclient import TestClient
+
+from server.app import create_app
+from server.engines.fake import FakeEngine, fake_spec
+from server.settings import Settings, VideoSettings
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    settings = Settings(folder=tmp_path / "data", videos=VideoSettings(min_free_bytes=0))
+    app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64)))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.portal is not None
+        client.portal.call(app.state.service.loaded)
+        yield client
+
+
+def film(
+    path: Path, width: int, height: int, aspect: Fraction = Fraction(1), turn: int = 0
+) -> bytes:
+    """Two pictures, lossless if they are in an AVI."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1" if path.suffix == ".avi" else "mpeg4", rate=25)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "bgr0" if path.suffix == ".avi" else "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        if turn:
+            stream.set_display_rotation(turn)
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(width, height, stream.pix_fmt)))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def ended(client: TestClient, video: dict[str, Any]) -> dict[str, Any]:
+    client.get(video["links"]["events"])
+    now: dict[str, Any] = client.get(video["links"]["self"]).json()
+    return now
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        (0, {"width": 72, "height": 58, "display_width": 102, "display_height": 58}),
+        (90, {"width": 58, "height": 72, "display_width": 58, "display_height": 102}),
+    ],
+)
+def test_pixels_that_are_not_square_keep_their_shape(
+    client: TestClient, tmp_path: Path, turn: int, expected: dict[str, int]
+) -> None:
+    data = film(tmp_path / "a.mp4", 72, 58, Fraction(64, 45), turn)
+    video = ended(client, client.post("/v1/videos", content=data).json())
+    assert video["state"] == "succeeded"
+    assert {name: video["source"][name] for name in expected} == expected
+    aspect = Fraction(45, 64) if turn else Fraction(64, 45)
+    assert video["source"]["pixel_aspect"] == str(aspect)
+    for name in ("masks.mkv", "overlay.mp4"):
+        path = tmp_path / name
+        path.write_bytes(client.get(video["links"][name]).content)
+        with av.open(path) as container:
+            assert container.streams.video[0].sample_aspect_ratio == aspect
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "refused", "served"),
+    [
+        (17000, 2, "overlay.mp4", "masks.mkv,masks.zip,summary.json"),
+        (2, 17000, "overlay.mp4", "masks.mkv,masks.zip,summary.json"),
+        (1, 181, "masks.mkv", "overlay.mp4,masks.zip,summary.json"),
+    ],
+)
+def test_a_size_that_an_artefact_cannot_have_is_refused_unless_it_is_not_asked_for(
+    client: TestClient, tmp_path: Path, width: int, height: int, refused: str, served: str
+) -> None:
+    data = film(tmp_path / "a.avi", width, height)
+    answer = client.post("/v1/videos", content=data)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_video")
+    assert f"no {refused} for pictures of {width}x{height}" in answer.json()["detail"]
+    answer = client.post(f"/v1/videos?artefacts={served}", content=data)
+    assert answer.status_code == 202, answer.text
+    video = ended(client, answer.json())
+    assert (video["state"], video["progress"]["frames_done"]) == ("succeeded", 2)
