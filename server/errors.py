@@ -12,7 +12,8 @@
     |-- NotFound                 no such model, stream, video
     |-- Conflict                 the thing's state does not allow it
     |-- NoCapacity               full, or not serving yet; come back
-    |   `-- Draining             about to stop; its successor takes over
+    |   |-- Draining             about to stop; its successor takes over
+    |   `-- NotReady             the answer of a health check
     |-- TooSlow                  idle, or not reading what it is sent
     `-- Fault                    our fault
         |-- EngineFault          a step failed; every memory is as it was
@@ -103,6 +104,10 @@ class NoCapacity(MastreamError):
 
 class Draining(NoCapacity):
     code, close = "draining", 1013
+
+
+class NotReady(NoCapacity):
+    code = "not_ready"
 
 
 class TooSlow(MastreamError):

@@ -166,7 +166,7 @@ class Jobs:
         """Cancel a video, or remove it where it has ended. Its files are gone when this returns;
         the row of a cancelled one stays until it is deleted again. Raises NotFound."""
         await self.find(video)
-        if await self._desk(self._shelf.store.cancel, video, self._clock()):
+        if await self._desk(self._cancel, video):
             await self._lanes.halt(video)
             await self._desk(self._shelf.clear, video)
         else:
@@ -193,6 +193,12 @@ class Jobs:
             if now.record.state.ended:
                 return
             await _rang(bell, beat)
+
+    def _cancel(self, video: str) -> bool:
+        # The frames are counted here, at the desk, and not before its queue: what was reported
+        # while the video waited for its end must not be more than what it keeps.
+        frames = self._lanes.frames(video) or 0
+        return self._shelf.store.cancel(video, self._clock(), frames)
 
     def _seen(self, record: VideoRecord) -> Video:
         return video_now(record, self._lanes.frames(record.id), self._clock())

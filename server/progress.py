@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.records import VideoRecord, VideoState
 
@@ -39,11 +39,18 @@ def progress(done: int, total: int | None, seconds: float) -> Progress:
 
 
 def video_now(record: VideoRecord, frames: int | None, now: float) -> Video:
-    """A video at the time ``now``; ``frames`` is how many are recorded where it runs here."""
+    """A video at the time ``now``; ``frames`` is how many are recorded where it runs here.
+
+    What failed or was cancelled keeps the frames that it had, and nothing is left of it to wait
+    for.
+    """
     done = record.frames_done
     if record.state is VideoState.RUNNING and frames is not None:
         done = frames
     total = done if record.state is VideoState.SUCCEEDED else record.info.frames
     began = now if record.started is None else record.started
     ended = now if record.ended is None else record.ended
-    return Video(record, progress(done, total, ended - began))
+    far = progress(done, total, ended - began)
+    if record.state in (VideoState.FAILED, VideoState.CANCELLED):
+        far = replace(far, eta_s=None)
+    return Video(record, far)

@@ -155,10 +155,12 @@ class Store:
             ended.values(state=state, ended=now, frames_done=frames_done, problem=problem)
         )
 
-    def cancel(self, video: str, now: float) -> bool:
+    def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
         """End a video that is queued or running. False when it is neither."""
         ended = _moved(*ACTIVE).where(_videos.c.id == video)
-        return self._changed(ended.values(state=VideoState.CANCELLED, ended=now))
+        return self._changed(
+            ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames_done)
+        )
 
     def release(self, video: str) -> bool:
         """Put a running video back into the queue as if it had not been begun."""

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from server.errors import NoCapacity
+from server.errors import NotReady
 from server.metrics import CONTENT_TYPE, Metrics
-from server.web.problems import PROBLEMS, problem_response
+from server.web.problems import PROBLEMS, RETRY_SOON, problem_response
 
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}
@@ -46,8 +46,8 @@ def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRout
         found = reasons()
         if not found:
             return Ready()
-        problem = NoCapacity(f"not ready: {'; '.join(found)}").problem()
-        return problem_response(problem | {"code": "not_ready", "reasons": found})
+        problem = NotReady(f"not ready: {'; '.join(found)}").problem()
+        return problem_response(problem | {"reasons": found}, RETRY_SOON)
 
     @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
     async def prometheus() -> Response:

@@ -20,6 +20,8 @@ from server.web.methods import allowed_methods
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_SOON = {"Retry-After": "1"}
+"""The headers of a 503."""
 
 
 class FieldProblem(BaseModel):
@@ -94,7 +96,7 @@ def _ours(
 ) -> JSONResponse:
     if error.status >= 500 and isinstance(error, Fault):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    headers = {"Retry-After": "1"} if error.status == 503 else {}
+    headers = RETRY_SOON if error.status == 503 else {}
     problem = error.problem() | ({"errors": list(fields)} if fields else {})
     return problem_response(problem, headers)
 

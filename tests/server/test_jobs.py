@@ -207,6 +207,28 @@ def test_a_running_video_is_cancelled_and_leaves_no_file(
     run(test())
 
 
+def test_a_cancelled_video_keeps_the_frames_that_it_had_across_a_restart(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(7)
+
+    async def test() -> None:
+        async with serving(tmp_path, on_step=gate) as jobs:
+            video = await upload(jobs, clip)
+            await gate.reached()
+            before = await until(jobs, video, lambda now: now.progress.frames_done == 7)
+            assert before.progress.eta_s is not None
+            await jobs.delete(video)
+            cancelled = await jobs.find(video)
+            assert (cancelled.progress.frames_done, cancelled.progress.frames_total) == (7, 20)
+            assert cancelled.progress.eta_s is None
+            gate.open()
+        async with serving(tmp_path) as jobs:
+            assert (await jobs.find(video)).progress == cancelled.progress
+
+    run(test())
+
+
 def test_a_queued_video_is_cancelled_and_never_runs(tmp_path: Path, make_clip: MakeClip) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 3), Gate(1)
 

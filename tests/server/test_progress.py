@@ -44,7 +44,9 @@ def test_a_video_that_ended_is_as_far_as_it_came() -> None:
     ended = replace(RUNNING, state=VideoState.SUCCEEDED, ended=20.0, frames_done=90)
     assert video_now(ended, 25, now=99.0).progress == Progress(90, 90, 9.0, 0.0)
     failed = replace(ended, state=VideoState.FAILED)
-    assert video_now(failed, None, now=99.0).progress.frames_total == 100
+    assert video_now(failed, None, now=99.0).progress == Progress(90, 100, 9.0, None)
+    cancelled = replace(ended, state=VideoState.CANCELLED)
+    assert video_now(cancelled, 95, now=99.0).progress == Progress(90, 100, 9.0, None)
 
 
 def test_every_change_has_another_version() -> None:

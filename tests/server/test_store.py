@@ -133,14 +133,16 @@ def test_a_cancelled_video_never_runs_again(store: Store, running: bool) -> None
     fresh = added(store)
     if running:
         store.claim(2.0)
-    assert store.cancel(fresh.id, 3.0)
+    assert store.cancel(fresh.id, 3.0, 7)
     assert store.claim(4.0) is None
     assert not store.release(fresh.id)
     assert not store.finish(fresh.id, VideoState.SUCCEEDED, 4.0, 10)
-    assert not store.cancel(fresh.id, 5.0)
+    assert not store.cancel(fresh.id, 5.0, 8)
+    store.recover(6.0, 1, PROBLEM)
     found = store.get(fresh.id)
     assert found is not None
     assert (found.state, found.ended) == (VideoState.CANCELLED, 3.0)
+    assert found.frames_done == 7
 
 
 def test_release_undoes_the_beginning(store: Store) -> None:

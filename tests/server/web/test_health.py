@@ -22,7 +22,11 @@ def test_it_is_ready_until_there_is_a_reason_against_it() -> None:
     answer = web.get("/health/ready")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["reasons"] == reasons
+    assert answer.headers["retry-after"] == "1"
+    problem = answer.json()
+    assert problem["type"] == "urn:mastream:error:not_ready"
+    assert (problem["code"], problem["title"]) == ("not_ready", "not ready")
+    assert problem["reasons"] == reasons
     assert answer.json()["detail"] == "not ready: the engine is being restarted; the disk is full"
     assert web.get("/health/live").status_code == 200
 
