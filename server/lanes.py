@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from server import heap
 from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
 from server.records import VideoRecord, VideoState
@@ -104,6 +105,7 @@ class Lanes:
                 return
             try:
                 await self._next()
+                await self._desk(heap.give_back)
             except Exception:  # whatever it was, the videos that wait must not wait for ever
                 _log.exception("the queue of videos stumbled; again in %s s", RETRY_SECONDS)
                 self._retry_soon()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -11,6 +10,7 @@ from types import FrameType
 
 import uvicorn
 
+from server import heap
 from server.app import Service, create_app
 from server.engine_thread import Built
 from server.errors import Fault
@@ -87,15 +87,8 @@ class DrainingServer(uvicorn.Server):
             self.exit_code = 1
             self.should_exit = True
         else:
-            _settle_heap()
+            heap.settle()
             print(ready_line(listener, self._service), flush=True)
-
-
-def _settle_heap() -> None:
-    """Take what was loaded for good out of garbage collection: going through all of it stops
-    every stream for tens of milliseconds."""
-    gc.collect()
-    gc.freeze()
 
 
 def ready_line(listener: socket.socket, service: Service) -> str:
