@@ -127,4 +127,5 @@ def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
 def _check_known(artefacts: Collection[str]) -> None:
     unknown = sorted(set(artefacts) - set(ARTEFACTS))
     if unknown:
-        raise BadRequest(f"no artefact is called {unknown[0]!r}; there are {', '.join(ARTEFACTS)}")
+        known = ", ".join(ARTEFACTS)
+        raise BadRequest(f"no artefact is called {unknown[0][:80]!r}; there are {known}")

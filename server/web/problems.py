@@ -24,6 +24,19 @@ RETRY_SOON = {"Retry-After": "1"}
 """The headers of a 503."""
 
 
+_FIELD_FAULTS = {
+    "missing": "is missing",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "has a character that is not allowed",
+}
+"""What is wrong with a field, by pydantic's type of the error."""
+
+
 class FieldProblem(BaseModel):
     """One field that was wrong."""
 
@@ -122,11 +135,17 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
 def _of_validation(error: RequestValidationError) -> tuple[BadRequest, list[dict[str, str]]]:
     """What FastAPI found wrong as an error of ours, and field by field."""
     fields = [
-        {"field": ".".join(str(part) for part in one["loc"]), "detail": one["msg"]}
+        {"field": ".".join(str(part) for part in one["loc"]), "detail": _fault_of(one)}
         for one in error.errors()
     ]
-    words = "; ".join(f"{one['field']}: {one['detail']}" for one in fields)
-    return BadRequest(f"the request is not valid: {words}"), fields
+    words = "; ".join(f"{one['field']} {one['detail']}" for one in fields)
+    return BadRequest(f"The request is not valid: {words}."), fields
+
+
+def _fault_of(found: Mapping[str, Any]) -> str:
+    """What is wrong with a field. Pydantic's own words are about Python."""
+    words = _FIELD_FAULTS.get(found["type"], "is not valid")
+    return words.format_map(found.get("ctx", {}))
 
 
 async def _of_anything(request: Request, error: Exception) -> JSONResponse:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
 from server.progress import Video
 from server.records import VideoRecord, VideoState
+from server.sinks.recorder import ARTEFACTS
 from server.web.problems import PROBLEM_CONTENT, Problem
+from server.web.summary_body import SummaryBody
+
+Artefact = Annotated[str, Field(json_schema_extra={"enum": [*ARTEFACTS]})]
 
 UrlFor = Callable[..., URL]
 """Starlette's ``request.url_for``."""
@@ -52,7 +56,7 @@ class VideoBody(BaseModel):
     model: str
     bytes: int
     source: SourceBody
-    artefacts: list[str] = Field(description="those asked for")
+    artefacts: list[Artefact] = Field(description="those asked for")
     progress: ProgressBody
     error: Problem | None = Field(description="why it failed")
     created: datetime
@@ -134,7 +138,20 @@ MEDIA_TYPES = {
     "summary.json": "application/json",
 }
 
-UPLOAD_BODY: dict[str, Any] = {
+_SOME_ARTEFACTS = {"type": "array", "items": {"type": "string", "enum": [*ARTEFACTS]}}
+_BY_COMMA = {"style": "form", "explode": False}
+
+UPLOAD: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "artefacts",
+            "in": "query",
+            "required": False,
+            "description": "those to make; all if absent",
+            "schema": _SOME_ARTEFACTS,
+        }
+        | _BY_COMMA
+    ],
     "requestBody": {
         "required": True,
         "description": "the video, raw or as the one file of a form",
@@ -143,17 +160,23 @@ UPLOAD_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": _FILE["schema"], "artefacts": {"type": "string"}},
-                }
+                    "properties": {"file": _FILE["schema"], "artefacts": _SOME_ARTEFACTS},
+                },
+                "encoding": {"artefacts": _BY_COMMA},
             },
             "video/*": _FILE,
             "application/octet-stream": _FILE,
         },
-    }
+    },
 }
+"""What FastAPI cannot know of the upload: lists by comma, and a body that the route reads."""
 
 ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the file", "content": dict.fromkeys(MEDIA_TYPES.values(), _FILE)},
+    200: {
+        "description": "the file",
+        "model": SummaryBody,
+        "content": {kind: _FILE for name, kind in MEDIA_TYPES.items() if name != "summary.json"},
+    },
     206: {"description": "the part that Range asked for"},
     304: {"description": "unchanged since If-None-Match or If-Modified-Since"},
     412: {"description": "not what If-Match or If-Unmodified-Since asks for"} | PROBLEM_CONTENT,

@@ -27,7 +27,7 @@ from server.web.video_body import (
     ARTEFACT_CONDITIONS,
     EVENT_ANSWERS,
     MEDIA_TYPES,
-    UPLOAD_BODY,
+    UPLOAD,
     UrlFor,
     VideoBody,
     VideoPage,
@@ -52,14 +52,11 @@ VideoId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
 ArtefactName = Annotated[str, Path(json_schema_extra={"enum": [*ARTEFACTS]})]
 """Checked by the route: a name that no artefact has is not found, as any other path."""
 Cursor = Annotated[str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of a page")]
-Asked = Annotated[
-    str | None,
-    Query(alias="artefacts", description=f"some of {', '.join(ARTEFACTS)}, by comma; else all"),
-]
+Asked = Annotated[str | None, Query(alias="artefacts", include_in_schema=False)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
-@router.post("", status_code=202, openapi_extra=UPLOAD_BODY)
+@router.post("", status_code=202, openapi_extra=UPLOAD)
 async def upload_video(
     request: Request,
     response: Response,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import jsonschema
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -542,7 +543,11 @@ def test_pages_hold_every_video_once(client: TestClient, clip: Path) -> None:
 
 
 def test_the_documentation_knows_uploads_and_answers(client: TestClient) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
+    described = client.get("/openapi.json").json()
+    paths, listed = (
+        described["paths"],
+        described["components"]["schemas"]["VideoBody"]["properties"],
+    )
     upload = paths["/v1/videos"]["post"]
     assert set(upload["requestBody"]["content"]) == {
         "multipart/form-data",
@@ -550,6 +555,11 @@ def test_the_documentation_knows_uploads_and_answers(client: TestClient) -> None
         "application/octet-stream",
     }
     assert "202" in upload["responses"]
+    form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    (asked,) = [one for one in upload["parameters"] if one["name"] == "artefacts"]
+    assert (asked["style"], asked["explode"]) == ("form", False)
+    for some in (asked["schema"], form["artefacts"], listed["artefacts"]):
+        assert (some["type"], some["items"]["enum"]) == ("array", list(ARTEFACTS))
     assert set(paths["/v1/videos/{video}/{name}"]["get"]["responses"]["200"]["content"]) == {
         "video/x-matroska",
         "video/mp4",
@@ -561,3 +571,22 @@ def test_the_documentation_knows_uploads_and_answers(client: TestClient) -> None
         in (paths["/v1/videos/{video}/events"]["get"]["responses"]["200"]["content"])
     )
     assert "204" in paths["/v1/videos/{video}"]["delete"]["responses"]
+    parameters = paths["/v1/videos/{video}/{name}"]["get"]["parameters"]
+    (name,) = [one for one in parameters if one["name"] == "name"]
+    assert name["schema"]["enum"] == list(ARTEFACTS)
+
+
+def test_the_documentation_describes_the_summary(client: TestClient, clip: Path) -> None:
+    described = client.get("/openapi.json").json()
+    answers = described["paths"]["/v1/videos/{video}/{name}"]["get"]["responses"]["200"]["content"]
+    assert answers["video/mp4"]["schema"] == {"type": "string", "format": "binary"}
+    schema = answers["application/json"]["schema"]
+    done = ended(client, post(client, clip.read_bytes()))
+    summary = client.get(done["links"]["summary.json"]).json()
+    jsonschema.validate(summary, schema | {"components": described["components"]})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            summary | {"frames": 12}, schema | {"components": described["components"]}
+        )
+    body = described["components"]["schemas"]["SummaryBody"]
+    assert set(body["properties"]) == set(summary), "each field is described, and no other"
