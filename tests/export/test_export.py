@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +16,14 @@ from models import artefact, checkpoint
 from models.build import Recipe, build
 from models.spec import SpecError
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 SIZE = (64, 96)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("export")
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path) -> Path:
-    """A checkpoint with weights that make all classes and norms that are not the identity."""
-    torch.manual_seed(0)
-    recipe = Recipe(output_stride=32)
-    network = build(recipe)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    path = folder / "trained.pt"
-    checkpoint.save(path, recipe, network.state_dict(), dataset="camvid")
-    return path
-
-
-@pytest.fixture(scope="module")
-def exported(trained: Path, folder: Path) -> Iterator[Path]:
-    """The artefact in the form that is shipped: weights as int8, fused attention."""
-    path = folder / "shipped.onnx"
-    asked = [str(trained), "-o", str(path), "--size", "96x64", "--weights", "int8", "--no-verify"]
-    assert to_onnx.main(asked) == 0
-    return path
 
 
 def test_the_file_describes_itself(exported: Path, trained: Path) -> None:

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import ModelProto
+from small_networks import lively, save
 
 from export import to_onnx
 from export.comparing import TOLERANCES, compare_clip, compare_poisoned
 from export.portable import rewrite
 from export.runners import Runner, TorchRunner
 from export.verify import verify
-from models import artefact, checkpoint
-from models.build import Recipe, build
+from models import artefact
+from models.build import Recipe
 from models.source import load
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 HEADS = ("pspnet", "sfnet", "dnlnet")
 ODD, EVEN = (45, 75), (64, 96)
@@ -26,17 +28,8 @@ ODD, EVEN = (45, 75), (64, 96)
 @pytest.fixture(scope="module", params=HEADS)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with norms that are not the identity."""
-    torch.manual_seed(0)
     recipe = Recipe(request.param, output_stride=32)
-    network = build(recipe)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    path = tmp_path_factory.mktemp(request.param) / "trained.pt"
-    checkpoint.save(path, recipe, network.state_dict(), dataset="camvid")
-    return path
+    return save(tmp_path_factory.mktemp(request.param) / "trained.pt", recipe, lively(recipe))
 
 
 @pytest.mark.parametrize(

@@ -25,22 +25,15 @@ from models.spec import ModelSpec
 from server.engine_keeper import goes_on
 from server.engines.fake_cuda import FakeCuda
 from server.engines.fake_tensorrt import FakeTensorRt
-from server.engines.onnx_graph import shipped_model
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.tensor_rt import TensorRtEngine
 from server.errors import Fault
 from server.plan_wish import PlanWish, find_plan
 from server.trial import Tried, agreement, follow
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def fused(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As artefacts are by default, its weights stored as int8."""
-    path = tmp_path_factory.mktemp("fused") / "fused.onnx"
-    export(trained, path, SIZE, weights="int8")
-    return path
 
 
 def kinds(model: ModelProto) -> Counter[tuple[str, int]]:
@@ -53,8 +46,8 @@ def kinds(model: ModelProto) -> Counter[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_it_computes_what_its_network_computes(fused: Path, precision: str) -> None:
-    model = described.read(fused)
+def test_it_computes_what_its_network_computes(exported: Path, precision: str) -> None:
+    model = described.read(exported)
     before = model.SerializeToString()
     rewritten, spec = rewrite(model, precision)
     assert model.SerializeToString() == before
@@ -63,7 +56,7 @@ def test_it_computes_what_its_network_computes(fused: Path, precision: str) -> N
     assert {node.domain for node in rewritten.graph.node} == {""}
     onnx.checker.check_model(rewritten, full_check=True)
     runner = runners.Runner(rewritten.SerializeToString(), spec)
-    network = runners.TorchRunner(source.load(fused)[0])
+    network = runners.TorchRunner(source.load(exported)[0])
     tolerance = comparing.TOLERANCES[precision]
     check = comparing.compare_clip(runner, network, spec, pictures(4), "it", tolerance)
     assert check.held, check.detail
@@ -72,9 +65,9 @@ def test_it_computes_what_its_network_computes(fused: Path, precision: str) -> N
 
 
 def test_it_is_as_precise_as_a_fresh_trace(
-    fused: Path, plain: tuple[ModelProto, ModelSpec]
+    exported: Path, plain: tuple[ModelProto, ModelSpec]
 ) -> None:
-    rewritten, _ = rewrite(described.read(fused), "fp16")
+    rewritten, _ = rewrite(described.read(exported), "fp16")
     assert kinds(rewritten) == kinds(plain[0])
 
 
@@ -92,22 +85,6 @@ def test_fused_attention_in_float16_has_its_softmax_in_float32(
     assert check.held, check.detail
 
 
-def test_the_shipped_model_loses_its_levels_and_nothing_else() -> None:
-    model = described.read(shipped_model())
-    rewritten, spec = rewrite(model, "fp32")
-    assert {"QuantizeLinear", "DequantizeLinear"}.isdisjoint(
-        n.op_type for n in rewritten.graph.node
-    )
-    runner = runners.Runner(rewritten.SerializeToString(), spec)
-    network = runners.TorchRunner(source.load(shipped_model())[0])
-    shape = (2, spec.height, spec.width, 3)
-    frames = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
-    check = comparing.compare_clip(
-        runner, network, spec, frames, "it", comparing.TOLERANCES["fp32"]
-    )
-    assert check.held, check.detail
-
-
 def planned(model: Path, folder: Path, device: FakeCuda, module: FakeTensorRt) -> Path:
     """The fp16 plan of a model, as export/to_trt.py leaves it; to the fake it is the graph."""
     here = Machine(device.name, device.capability, module.__version__)
@@ -120,13 +97,13 @@ def planned(model: Path, folder: Path, device: FakeCuda, module: FakeTensorRt) -
 
 
 def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
-    fused: Path, tmp_path: Path
+    exported: Path, tmp_path: Path
 ) -> None:
     device = FakeCuda()
     module = FakeTensorRt(device)
-    built = planned(fused, tmp_path, device, module)
-    before = OnnxEngine(fused, max_batch=2, threads=1)
-    wish = PlanWish(fused, before.spec, tmp_path, "fp16", 2, 0)
+    built = planned(exported, tmp_path, device, module)
+    before = OnnxEngine(exported, max_batch=2, threads=1)
+    wish = PlanWish(exported, before.spec, tmp_path, "fp16", 2, 0)
     here = Machine(device.name, device.capability, module.__version__)
     assert find_plan(wish, here) == built
     after = TensorRtEngine(built, device, max_batch=2, tensorrt=module)
@@ -156,22 +133,22 @@ def test_a_weight_beyond_float16_is_named(trained: Path, tmp_path: Path) -> None
         network.to_half()
 
 
-def test_a_plan_whose_sums_overflow_float16_is_found_out(fused: Path, tmp_path: Path) -> None:
+def test_a_plan_whose_sums_overflow_float16_is_found_out(exported: Path, tmp_path: Path) -> None:
     device = FakeCuda()
     module = FakeTensorRt(device)
-    built = planned(fused, tmp_path, device, module)
+    built = planned(exported, tmp_path, device, module)
     # The sum that would be: on a CPU, ONNX Runtime computes float16 in float32.
     with_weight(built, np.inf)
     tried = Tried(
         lambda: TensorRtEngine(built, device, max_batch=2, tensorrt=module),
-        lambda: OnnxEngine(fused, max_batch=1, threads=1),
+        lambda: OnnxEngine(exported, max_batch=1, threads=1),
     )
     with pytest.raises(Fault, match="what it remembers is no number: it overflows fp16"):
         tried()
 
 
-def test_what_is_not_known_is_not_rewritten(fused: Path) -> None:
-    model = described.read(fused)
+def test_what_is_not_known_is_not_rewritten(exported: Path) -> None:
+    model = described.read(exported)
     (first, *_) = (n for n in model.graph.node if n.op_type == "MultiHeadAttention")
     first.attribute.extend([helper.make_attribute("mask_filter_value", -1.0)])
     with pytest.raises(NotRewritable, match="attention of another kind"):
@@ -181,7 +158,7 @@ def test_what_is_not_known_is_not_rewritten(fused: Path) -> None:
         rewrite(model, "fp32")
 
 
-def test_a_plans_graph_is_prepared_without_torch(fused: Path) -> None:
+def test_a_plans_graph_is_prepared_without_torch(exported: Path) -> None:
     text = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
@@ -190,7 +167,7 @@ def test_a_plans_graph_is_prepared_without_torch(fused: Path) -> None:
         "print(prepare(Path(sys.argv[1]), 'fp16', None).precision, len(to_trt.parser().prog))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", text, str(fused)],
+        [sys.executable, "-c", text, str(exported)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -25,6 +25,8 @@ from models import artefact, source
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.spec import METADATA_KEY, ModelSpec, StageMemory
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 SIZE = (32, 64)
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"TYPE_INT64": np.int64, "TYPE_FP16": np.float16, "TYPE_FP32": np.float32}

@@ -28,6 +28,8 @@ from models.plan import BatchRange, Machine, PlanDescription, digest
 from models.spec import ModelSpec
 from server.errors import NotFound
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 HERE = Machine("NVIDIA Test", "9.0", "11.4.0.106")
 ROOT = Path(__file__).resolve().parents[2]
 

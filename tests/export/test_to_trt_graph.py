@@ -19,6 +19,8 @@ from export.to_trt_graph import GraphError, TrtGraph, columns, prepare
 from models import source
 from models.spec import METADATA_KEY, ModelSpec
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 
 def types(model: ModelProto) -> dict[str, int]:
     """The element type of every tensor of a graph."""
