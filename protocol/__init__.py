@@ -7,6 +7,8 @@ Binary messages (``framing``): ``u32 little-endian header length | JSON header |
     unpack(data, max_message_bytes) -> Message(header: dict, payload: bytes)
         A picture without a header (magic of JPEG, PNG, WebP) comes back with header {}.
     picture_kind(data) -> "jpeg" | "png" | "webp" | None
+    foreign_kind(data) -> "a GIF picture" | ... | None      what else the bytes are
+    is_json_text(data) -> bool      a text message that was sent as binary
     MAX_HEADER_BYTES = 65536
 
 Text messages (``messages``): one JSON object whose ``type`` names it. Frozen dataclasses, each
@@ -39,6 +41,7 @@ Errors (``errors``): ProtocolError(message, code, close) is all that foreign byt
 
 from protocol.errors import CloseCode, ProtocolError
 from protocol.fields import MAX_INTEGER
+from protocol.foreign import foreign_kind, is_json_text
 from protocol.framing import MAX_HEADER_BYTES, Message, pack, picture_kind, unpack
 from protocol.headers import FrameHeader, MaskHeader, MaskMemory, StageTimes, split_overlay
 from protocol.masks import decode_mask, encode_mask
@@ -96,6 +99,8 @@ __all__ = [
     "StageTimes",
     "decode_mask",
     "encode_mask",
+    "foreign_kind",
+    "is_json_text",
     "pack",
     "parse_client",
     "parse_server",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from protocol.errors import CloseCode, ProtocolError, too_big
+from protocol.foreign import foreign_kind
 
 MAX_HEADER_BYTES = 64 * 1024
 _LENGTH = struct.Struct("<I")
@@ -34,12 +35,13 @@ def pack(header: Mapping[str, Any], payload: bytes | bytearray | memoryview = b"
 def unpack(data: bytes | bytearray | memoryview, max_message_bytes: int) -> Message:
     """Take a binary message apart; a bare picture has an empty header.
 
+    So has a bare file of another known kind: it is for whoever decodes pictures to refuse it.
     Raises ProtocolError: 1009 where the message or its header is too big, 1007 where the header
     is not UTF-8, 4400 for all else.
     """
     if len(data) > max_message_bytes:
         raise too_big(f"a message of {len(data)} bytes is over the limit of {max_message_bytes}")
-    if picture_kind(data) is not None:
+    if picture_kind(data) is not None or _is_foreign(data):
         return Message({}, bytes(data))
     end = _header_end(data)
     header = parse_object(bytes(data[_LENGTH.size : end]), "header") if end > _LENGTH.size else {}
@@ -90,12 +92,23 @@ def json_kind(value: object) -> str:
     return names[type(value)] if type(value) in names else type(value).__name__
 
 
+def _is_foreign(data: bytes | bytearray | memoryview) -> bool:
+    """Whether a known file is here in place of a message: one whose header could be legal is not
+    taken for it."""
+    if len(data) < _LENGTH.size or _LENGTH.unpack_from(data)[0] <= MAX_HEADER_BYTES:
+        return False
+    return foreign_kind(data) is not None
+
+
 def _header_end(data: bytes | bytearray | memoryview) -> int:
     if len(data) < _LENGTH.size:
         raise ProtocolError(f"a message of {len(data)} bytes is too short for a header length")
     (length,) = _LENGTH.unpack_from(data)
     if length > MAX_HEADER_BYTES:
-        raise too_big(f"a header of {length} bytes is over the limit of {MAX_HEADER_BYTES}")
+        raise too_big(
+            f"a header of {length} bytes is over the limit of {MAX_HEADER_BYTES}: send a picture "
+            "(JPEG, PNG or WebP) alone, or behind a header and its length"
+        )
     end: int = _LENGTH.size + length
     if end > len(data):
         raise ProtocolError(f"the header should have {length} bytes but the message ends before")

@@ -7,15 +7,21 @@ entry point's to say (``cv2.setNumThreads``): one is right where calls already r
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import cv2
 import numpy as np
 
 from server.errors import TooLarge, Undecodable
 from server.frame import Pixels
-from server.sources.picture_header import PictureBytes, check_whole, read_header
+from server.sources.jpeg_markers import END, PictureBytes, extent, next_restart
+from server.sources.picture_header import PictureHeader, read_header
 
 MAX_JPEG_SIDE = 65500
 """The longest side that a JPEG encoder takes; overlays are JPEGs."""
+
+_FILL = bytes(byte for byte in sha256(b"fill").digest() * 8 if byte != 0xFF)
+"""Compressed data that says nothing sensible, and holds no marker."""
 
 
 def picture_size(data: PictureBytes) -> tuple[str, int, int]:
@@ -35,14 +41,7 @@ def decode_picture(data: PictureBytes, limit_pixels: int) -> Pixels:
     """
     header = read_header(data)
     check_pixels(header.height, header.width, limit_pixels)
-    check_whole(data)
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise Undecodable(f"The {header.encoding} picture cannot be decoded.") from error
-    if picture is None:
-        raise Undecodable(f"The {header.encoding} picture is damaged or cut off.")
-    return np.ascontiguousarray(picture, dtype=np.uint8)
+    return _whole_jpeg(data, header) if header.encoding == "jpeg" else _decode(data, header)
 
 
 def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
@@ -73,6 +72,35 @@ def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     """How OpenCV is to scale (height, width) pixels to others."""
     shrinks = wanted[0] <= size[0] and wanted[1] <= size[1]
     return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+
+
+def _whole_jpeg(data: PictureBytes, header: PictureHeader) -> Pixels:
+    """Decode a JPEG up to its end marker; some cameras leave that out.
+
+    Decoders fill what a JPEG lacks with grey, and say so on stderr only. So one without an end
+    marker is decoded twice, the second time with more data behind: where that changes nothing,
+    nothing is missing.
+    """
+    found = extent(data)
+    if found.has_marker:
+        return _decode(memoryview(data)[: found.end], header)
+    if found.covered:
+        begun = bytes(data).rstrip(b"\xff")
+        picture = _decode(begun + END, header)
+        filled = begun + _FILL + next_restart(begun) + _FILL + END
+        if np.array_equal(picture, _decode(filled, header)):
+            return picture
+    raise Undecodable("The JPEG picture is cut off.")
+
+
+def _decode(data: PictureBytes, header: PictureHeader) -> Pixels:
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise Undecodable(f"The {header.encoding} picture cannot be decoded.") from error
+    if picture is None:
+        raise Undecodable(f"The {header.encoding} picture is damaged or cut off.")
+    return np.ascontiguousarray(picture, dtype=np.uint8)
 
 
 def check_pixels(height: int, width: int, limit_pixels: int) -> None:

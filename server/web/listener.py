@@ -30,6 +30,11 @@ _RAW_OVERHEAD_BYTES = 4
 """What the shortest message adds to its picture: the length of an empty header."""
 
 
+_AS_TEXT = protocol.Failure(
+    "bad_message", "This JSON came as a binary message: send it as a text message.", 400
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What ``open`` settled for the rest of a stream."""
@@ -71,10 +76,12 @@ class Listener:
         Raises Leave where the stream is to end well, ProtocolError, BadMessage or NoCapacity
         where it is to end otherwise.
         """
-        if isinstance(message, bytes):
-            self._take_frame(message, now)
-        else:
+        if isinstance(message, str):
             self._take_control(protocol.parse_client(message))
+        elif protocol.is_json_text(message):
+            self._outbox.tell(_AS_TEXT)
+        else:
+            self._take_frame(message, now)
 
     def assume(self) -> None:
         """The client began without ``open``: the defaults hold. Twice is harmless."""

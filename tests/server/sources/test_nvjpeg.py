@@ -93,6 +93,18 @@ def test_what_the_device_cannot_is_the_cpus(pictures: DevicePictures) -> None:
     assert both(unable, encoded(), 40, 64)[0].decoder == "cpu"
 
 
+def test_a_jpeg_without_an_end_marker_is_the_cpus(pictures: DevicePictures) -> None:
+    found, expected = both(pictures, encoded()[:-2], 40, 64)
+    assert found.decoder == "cpu"
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+
+
+def test_bytes_after_the_end_are_not_for_the_device(pictures: DevicePictures) -> None:
+    found, expected = both(pictures, encoded() + b"\xff\xda" * 5000, 40, 64)
+    assert found.decoder == pictures.decoder.name
+    np.testing.assert_array_equal(np.asarray(found.pixels), expected.pixels)
+
+
 def test_an_original_is_wanted_on_the_host(pictures: DevicePictures) -> None:
     decoder = PacketDecoder(20, 32, LIMIT, keep_original=True, device=pictures)
     frame = decoder.decode(Packet(encoded(), 0, 0.0))

@@ -73,7 +73,7 @@ def test_a_huge_file_is_no_cheap_picture_and_only_its_header_is_read() -> None:
     decoder = PacketDecoder(10, 20, 200)
     huge = decoder.cost(Packet(jpeg + bytes(2**20), 0, 0.0))
     assert huge > 0.001 > decoder.cost(Packet(jpeg, 0, 0.0))
-    cut_off = Packet(jpeg[:-2], 0, 0.0)
+    cut_off = Packet(jpeg[:-20], 0, 0.0)
     assert decoder.cost(cut_off) > 0
     with pytest.raises(Undecodable, match="cut off"):
         decoder.decode(cut_off)

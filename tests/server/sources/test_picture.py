@@ -79,11 +79,52 @@ def test_the_limit_itself_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.99])
 def test_a_truncated_picture_is_refused(suffix: str, share: float) -> None:
     data = cv2.imencode(suffix, BGR)[1].tobytes()
     with pytest.raises(Undecodable):
         decode_picture(data[: int(len(data) * share)], LIMIT)
+
+
+SMOOTH = cv2.resize(BGR, (96, 64), interpolation=cv2.INTER_CUBIC)
+JPEGS = [
+    (),
+    (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    (cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
+    (cv2.IMWRITE_JPEG_RST_INTERVAL, 5, cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+]
+
+
+def jpeg(parameters: tuple[int, ...]) -> bytes:
+    return cv2.imencode(".jpg", SMOOTH, parameters)[1].tobytes()
+
+
+@pytest.mark.parametrize("parameters", JPEGS)
+def test_a_whole_jpeg_without_an_end_marker_is_that_picture(parameters: tuple[int, ...]) -> None:
+    data = jpeg(parameters)
+    expected = decode_picture(data, LIMIT)
+    np.testing.assert_array_equal(decode_picture(data[:-2], LIMIT), expected)
+    np.testing.assert_array_equal(decode_picture(data[:-1], LIMIT), expected)
+
+
+@pytest.mark.parametrize("parameters", JPEGS)
+def test_a_jpeg_that_is_cut_off_is_refused_or_lacks_nothing(parameters: tuple[int, ...]) -> None:
+    data = jpeg(parameters)
+    expected = decode_picture(data, LIMIT)
+    scan = data.rindex(b"\xff\xda") + 20
+    refused = 0
+    for end in range(scan, len(data) - 2):
+        try:
+            np.testing.assert_array_equal(decode_picture(data[:end], LIMIT), expected)
+        except Undecodable as error:
+            refused += "cut off" in str(error)
+    assert refused >= len(data) - 2 - scan - 1
+
+
+def test_bytes_after_the_end_of_a_jpeg_change_nothing() -> None:
+    data = jpeg(())
+    tail = b"MotionPhoto_Data" + b"\xff\xda\x00\x0c" * 500
+    np.testing.assert_array_equal(decode_picture(data + tail, LIMIT), decode_picture(data, LIMIT))
 
 
 def test_damage_and_garbage_are_refused() -> None:

@@ -246,3 +246,28 @@ def test_a_full_worker_is_told_and_counted() -> None:
         assert b'mastream_rejected_total{reason="no_capacity"} 1.0' in desk.metrics.render()
 
     at_desk(scene)
+
+
+def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear(b'{"type":"open","policy":"every"}', 0.0)
+        assert desk.listener.opened is None
+        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.hear(b"{\n}" + b" " * 200, 0.0)
+        desk.listener.hear(frame(), 0.0)
+        kinds = [(type(one), getattr(one, "fatal", None)) for one in await desk.told()]
+        wrong = (protocol.Failure, False)
+        assert kinds == [wrong, (protocol.Ready, None), wrong]
+        assert [packet.seq for packet in await desk.packets()] == [0]
+
+    at_desk(scene)
+
+
+def test_a_bare_file_of_another_kind_is_a_frame() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.hear(b"GIF89a" + bytes(20), 0.0)
+        desk.listener.hear(frame(), 0.0)
+        assert [packet.seq for packet in await desk.packets()] == [0, 1]
+
+    at_desk(scene)
