@@ -29,11 +29,11 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def film(
     path: Path, width: int, height: int, aspect: Fraction = Fraction(1), turn: int = 0
 ) -> bytes:
-    """Two pictures, lossless if they are in an AVI."""
+    """Two pictures, uncompressed if they are in a NUT file."""
     with av.open(path, "w") as container:
-        stream = container.add_stream("ffv1" if path.suffix == ".avi" else "mpeg4", rate=25)
+        stream = container.add_stream("rawvideo" if path.suffix == ".nut" else "mpeg4", rate=25)
         stream.width, stream.height = width, height
-        stream.pix_fmt = "bgr0" if path.suffix == ".avi" else "yuv420p"
+        stream.pix_fmt = "rgb24" if path.suffix == ".nut" else "yuv420p"
         stream.codec_context.sample_aspect_ratio = aspect
         if turn:
             stream.set_display_rotation(turn)
@@ -83,7 +83,7 @@ def test_pixels_that_are_not_square_keep_their_shape(
 def test_a_size_that_an_artefact_cannot_have_is_refused_unless_it_is_not_asked_for(
     client: TestClient, tmp_path: Path, width: int, height: int, refused: str, served: str
 ) -> None:
-    data = film(tmp_path / "a.avi", width, height)
+    data = film(tmp_path / "a.nut", width, height)
     answer = client.post("/v1/videos", content=data)
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_video")
     assert f"no {refused} for pictures of {width}x{height}" in answer.json()["detail"]
