@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from math import prod
@@ -197,3 +198,20 @@ class VideoInfo:
         if self.pixel_aspect < 1:
             return round(self.height / self.pixel_aspect), self.width
         return self.height, round(self.width * self.pixel_aspect)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON has them, fractions as text."""
+        return {
+            name: str(value) if isinstance(value, Fraction) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VideoInfo:
+        """Return what :meth:`to_dict` was called on; missing fields have their defaults."""
+        exact = {name: Fraction(values[name]) for name in _EXACT if name in values}
+        return cls(**{**values, **exact})
+
+
+_EXACT = ("rate", "time_base", "pixel_aspect")
+"""The fields of VideoInfo that are fractions."""

@@ -20,8 +20,9 @@ from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sinks.coding import check_encodable
-from server.sources.container import VideoLimits, probe
 from server.sources.hardware import Hardware
+from server.sources.probe_process import Prober
+from server.sources.probing import VideoLimits
 from server.store import Store
 
 NEWS_SECONDS = 0.2
@@ -52,6 +53,7 @@ class Jobs:
         self._shelf = Shelf(store, folder, settings)
         self._desk = Desk("videos")
         self._probes = Desk("probe", threads=2)
+        self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
         self._lanes = Lanes(
             worker,
             self._shelf,
@@ -87,6 +89,7 @@ class Jobs:
         """Drain and free the threads; the store stays open for its owner to close."""
         await self.drain()
         await self._desk.close()
+        await asyncio.to_thread(self._probe.close)
         await self._probes.close()
         self._lock.release()
 
@@ -122,7 +125,7 @@ class Jobs:
             max_frames=self.settings.max_frames,
             max_pixels=self.settings.max_pixels,
         )
-        info = await self._probes(probe, path, limits)
+        info = await self._probes(self._probe, path, limits)
         await self._probes(check_encodable, info, artefacts)
         return info
 

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,8 @@ from server.settings import EngineSettings, Settings
 from server.sinks.coding import check_encodable
 from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
-from server.sources.container import VideoLimits, probe
+from server.sources.probe_process import Prober
+from server.sources.probing import VideoLimits
 from server.trial import plan_maker
 from server.video import segment_video
 from server.worker import Worker
@@ -108,7 +109,8 @@ def _probe(video: Path, settings: Settings) -> VideoInfo:
         max_frames=sys.maxsize,
         max_pixels=settings.videos.max_pixels,
     )
-    return probe(video, limits)
+    with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
+        return probe(video, limits)
 
 
 @contextmanager

@@ -107,6 +107,12 @@ class VideoSettings(BaseModel):
     max_seconds: PositiveFloat = 4 * 3600.0
     max_frames: PositiveInt = 1_000_000
     max_pixels: PositiveInt = 4096 * 4096
+    probe_bytes: PositiveInt = Field(
+        2**30, description="of memory that opening an upload may take; then it is refused"
+    )
+    probe_seconds: PositiveFloat = Field(
+        30.0, description="that reading through an upload may take; then it is refused"
+    )
     max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
     running: PositiveInt = Field(1, description="videos segmented side by side")
     min_free_bytes: NonNegativeInt = Field(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,6 @@ from server.frame import VideoInfo
 from server.records import ACTIVE, VideoRecord, VideoState
 
 SCHEMA = 1
-
-_FRACTIONS = ("rate", "time_base", "pixel_aspect")
-"""Fields of VideoInfo that JSON keeps as text."""
 
 _metadata = sql.MetaData()
 _marker = sql.Table(
@@ -232,17 +228,14 @@ def _count(connection: sql.Connection, state: VideoState) -> int:
 
 def _to_row(record: VideoRecord) -> dict[str, Any]:
     row = {column.name: getattr(record, column.name) for column in _videos.c}
-    info = {name: getattr(record.info, name) for name in VideoInfo.__dataclass_fields__}
-    row["info"] = info | {name: str(info[name]) for name in _FRACTIONS}
+    row["info"] = record.info.to_dict()
     row["artefacts"] = list(record.artefacts)
     return row
 
 
 def _from_row(row: Mapping[Any, Any]) -> VideoRecord:
     values = dict(row)
-    info = dict(values["info"])
-    fractions = {name: Fraction(info[name]) for name in _FRACTIONS if name in info}
-    values["info"] = VideoInfo(**(info | fractions))
+    values["info"] = VideoInfo.from_dict(values["info"])
     values["artefacts"] = tuple(values["artefacts"])
     values["state"] = VideoState(values["state"])
     return VideoRecord(**values)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from server.errors import Fault
-from server.settings import DecodeSettings
 from server.sources.base import Source
 from server.sources.cuda_driver import driver_installed
 from server.sources.hardware import Hardware
+
+if TYPE_CHECKING:  # pydantic would double the start of the process that looks at uploads
+    from server.settings import DecodeSettings
 
 _log = logging.getLogger(__name__)
 

@@ -23,6 +23,9 @@ PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
 
 MAX_PIXELS = 4096 * 4096
 
+INDEX_PER_FRAME = 4
+"""Entries of a container's index for each frame of its longest video: sound has entries too."""
+
 MAX_PIXEL_ASPECT = 32
 """Beyond it, or below its inverse, a pixel's shape is a mistake of whoever wrote the file."""
 
@@ -51,11 +54,24 @@ def probe(path: Path, limits: VideoLimits) -> VideoInfo:
     with open_video(path, max_pixels=limits.max_pixels) as (container, stream):
         if path.stat().st_size > limits.max_bytes:
             raise TooLarge(f"The video is larger than the {limits.max_bytes} bytes served here.")
+        _check_index(container, limits.max_frames)
         try:
             survey = _survey(container, stream, limits)
         except FFmpegError as error:
             raise broken(path, error, None) from error
         return survey.info(stream)
+
+
+def _check_index(container: InputContainer, max_frames: int) -> None:
+    """Raise BadVideo if the index that FFmpeg keeps in memory is out of all proportion.
+
+    It leaves the index of a stream empty, without an error, if there is no memory for it.
+    """
+    entries = sum(len(stream.index_entries) or stream.frames for stream in container.streams)
+    if entries > max_frames * INDEX_PER_FRAME:
+        raise BadVideo(
+            f"The video's index claims {entries} entries, more than {max_frames} frames need."
+        )
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:

@@ -1,0 +1,182 @@
+"""Probing behind a limit of memory and time: what comes back, and what does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from server.errors import (
+    BadVideo,
+    Draining,
+    MastreamError,
+    SourceFault,
+    TooLarge,
+    UnsupportedMedia,
+)
+from server.sources.probe_process import Prober
+from server.sources.probing import VideoLimits, probe
+
+Film = Callable[..., Path]
+
+MEMORY, SECONDS = 2**29, 20.0
+LIMITS = VideoLimits()
+
+
+@contextmanager
+def prober(memory: int = MEMORY, seconds: float | None = SECONDS) -> Iterator[Prober]:
+    made = Prober(memory, seconds)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def box(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", len(data) + 8, name) + data
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    while data:
+        size, name = struct.unpack_from(">I4s", data)
+        yield name, data[8:size]
+        data = data[size:]
+
+
+def claiming(film: Path, samples: int, tracks: int = 1, honest: int = 0) -> Path:
+    """An MP4 whose tracks claim so many samples of one byte, after ``honest`` ones that do not."""
+    tables = {
+        b"stsz": struct.pack(">III", 0, 1, samples),
+        b"stts": struct.pack(">IIII", 0, 1, samples, 1),
+        b"stsc": struct.pack(">IIIII", 0, 1, 1, samples, 1),
+    }
+
+    def rewritten(data: bytes) -> bytes:
+        whole = b""
+        for name, inside in boxes(data):
+            if name in (b"trak", b"mdia", b"minf", b"stbl"):
+                whole += box(name, rewritten(inside))
+            elif name not in (b"edts", b"stss", b"ctts", b"sdtp", b"sgpd", b"sbgp", b"udta"):
+                whole += box(name, tables.get(name, inside))
+        return whole
+
+    parts = dict(boxes(film.read_bytes()))
+    inside = dict(boxes(parts[b"moov"]))
+    lies = box(b"trak", rewritten(inside[b"trak"])) * tracks
+    moov = box(b"mvhd", inside[b"mvhd"]) + box(b"trak", inside[b"trak"]) * honest + lies
+    path = film.with_name("claims.mp4")
+    path.write_bytes(
+        b"".join(box(name, moov if name == b"moov" else data) for name, data in parts.items())
+    )
+    return path
+
+
+def test_a_child_finds_what_a_call_finds(film: Film) -> None:
+    path = film(configure=lambda stream: stream.set_display_rotation(90))
+    with prober() as probed:
+        assert [probed(path, LIMITS) for _ in range(3)] == [probe(path, LIMITS)] * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "kind"),
+    [
+        (b"", LIMITS, BadVideo),
+        (b"text\n" * 100, LIMITS, UnsupportedMedia),
+        (None, VideoLimits(max_bytes=10), TooLarge),
+        (None, VideoLimits(max_frames=2), BadVideo),
+    ],
+)
+def test_a_refusal_comes_back_as_what_it_is(
+    film: Film, data: bytes | None, limits: VideoLimits, kind: type[MastreamError]
+) -> None:
+    path = film()
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(kind) as here:
+        probe(path, limits)
+    with prober() as probed, pytest.raises(kind) as there:
+        probed(path, limits)
+    assert (type(there.value), str(there.value)) == (type(here.value), str(here.value))
+
+
+def test_a_file_that_is_gone_is_no_fault_of_the_video(tmp_path: Path) -> None:
+    with prober() as probed, pytest.raises(SourceFault):
+        probed(tmp_path / "none.mp4", LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("samples", "tracks", "honest"),
+    [(40_000_000, 1, 0), (10_000_000, 1, 0), (5_000_000, 20, 0), (100_000_000, 1, 1)],
+)
+def test_samples_that_are_only_claimed_are_refused_within_the_memory(
+    film: Film, samples: int, tracks: int, honest: int
+) -> None:
+    path = claiming(film(), samples, tracks, honest)
+    with prober() as probed, pytest.raises(BadVideo):
+        probed(path, LIMITS)
+
+
+def test_memory_that_is_not_there_is_the_videos_fault(film: Film) -> None:
+    with prober(memory=2**20) as probed, pytest.raises(BadVideo):
+        probed(film(width=640, height=480), LIMITS)
+
+
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    pipe = tmp_path / "endless"
+    os.mkfifo(pipe)
+    with prober(seconds=0.2) as probed, pytest.raises(BadVideo, match=r"more than 512 MiB, or 0.2"):
+        probed(pipe, LIMITS)
+
+
+def test_many_at_once(film: Film) -> None:
+    paths = [film(f"{frames}.mp4", frames=frames) for frames in range(1, 9)]
+    with prober() as probed, ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda path: probed(path, LIMITS).frames, paths * 4))
+    assert found == [*range(1, 9)] * 4
+
+
+def test_one_that_died_is_begun_anew(film: Film) -> None:
+    path = film()
+    with prober() as probed:
+        assert probed(path, LIMITS).frames == 6
+        os.kill(children()[0], signal.SIGKILL)
+        assert probed(path, LIMITS).frames == 6
+        assert len(children()) == 1
+    assert children() == []
+
+
+def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
+    pipe = tmp_path / "endless"
+    os.mkfifo(pipe)
+    probed = Prober(MEMORY, None)
+    refused: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            probed(pipe, LIMITS)
+        except MastreamError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    with pipe.open("wb"):  # returns once the child has opened the other end
+        probed.close()
+        thread.join()
+    assert [type(error) for error in refused] == [Draining]
+    assert children() == []
+    with pytest.raises(Draining):
+        probed(pipe, LIMITS)
+
+
+def children() -> list[int]:
+    """The probing processes that this one has started."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    found = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in found if b"probe_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
