@@ -58,6 +58,17 @@ def detached(error: Exception) -> MastreamError:
     return Fault("The server failed; its log says why.")
 
 
+def strip(error: BaseException | None) -> None:
+    """Take traceback, cause and context from an error that was dealt with, to free their frames."""
+    if error is None:
+        return
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inner = (*members, error.__cause__, error.__context__)
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    for one in inner:
+        strip(one)
+
+
 class BadInput(MastreamError):
     code, status, close = "bad_input", 400, 4400
 

@@ -145,8 +145,9 @@ class Session:
         turn = self._end_turn()
         if turn.reset:
             self._past.clear()
-        self.memory = memory
-        self._past.append(Frame(turn.frame.pixels, turn.frame.seq, replay=True))
+        if not self.closed:
+            self.memory = memory
+            self._past.append(Frame(turn.frame.pixels, turn.frame.seq, replay=True))
         self.counts.segmented += not turn.is_silent
         self.counts.replayed += turn.is_silent and not turn.rebuild
         return turn
@@ -178,8 +179,10 @@ class Session:
         self.memory = None
 
     def close(self) -> list[Dropped]:
-        """Take no more frames and drop what waits. What is under way still has to end."""
+        """Take no more frames, drop what waits and forget. What is under way still has to end."""
         self.closed = True
+        self.memory = None
+        self._past.clear()
         return self._drop_if(lambda _: True, DropCause.STALE)
 
     def _check(self, frame: Frame) -> None:

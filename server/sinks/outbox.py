@@ -49,6 +49,7 @@ class Outbox(Sink):
         self._masks: deque[Mask] = deque()
         self._notices: deque[Notice] = deque()
         self._closed = False
+        self._discarded = False
         self._overrun = False
         self._changed = asyncio.Event()
         self._answered = asyncio.Event()
@@ -68,6 +69,8 @@ class Outbox(Sink):
         self._owed.add(seq)
 
     def mask(self, mask: Mask) -> None:
+        if self._discarded:
+            return
         self._masks.append(mask)
         self._holding.picture(mask.frame.seq, mask.nbytes)
         while self._is_overfull():
@@ -95,6 +98,12 @@ class Outbox(Sink):
         """Nothing more will come; :meth:`take` gives what is left, then None."""
         self._closed = True
         self._changed.set()
+
+    def discard(self) -> None:
+        """Close, and let go of what waits and of every mask that still comes. Idempotent."""
+        self._discarded = True
+        self._masks.clear()
+        self.close()
 
     async def take(self) -> Mask | Notice | None:
         """The next thing to send, or None when all is sent after :meth:`close`.

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
-from server.errors import MastreamError, TooLarge, TooSlow, Undecodable
+from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
 from server.holding import Budget, Holding
 from server.metrics import Metrics
@@ -82,6 +82,8 @@ class Conversation:
         finally:
             self._listener.close()
             self._holding.close()
+            self._inbox.discard()
+            self._outbox.discard()
         if last:
             await say(self._socket, last, self._patience())
 
@@ -103,7 +105,11 @@ class Conversation:
                 await self._write()
                 watch.cancel()
         except ExceptionGroup as group:
-            return _broken_by(group.exceptions[0])
+            ended = _broken_by(group.exceptions[0])
+            # asyncio's TaskGroup leaves its error in a cycle with its own frame, and the frames
+            # of ours hold masks.
+            strip(group)
+            return ended
         return self._farewell
 
     async def _read(self) -> None:

@@ -51,6 +51,11 @@ class Inbox:
         self._closed = True
         self._changed.set()
 
+    def discard(self) -> None:
+        """Close, and let go of what waits: nobody will take it. Idempotent."""
+        self.close()
+        self._waiting.clear()
+
     async def take(self) -> Packet | None:
         """The next packet, or None when all are taken after :meth:`close`."""
         while not (self._waiting or self._closed):
