@@ -17,14 +17,24 @@ from models.build import Recipe, build
 from training import adjust
 from training.data.datasets import camvid
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 RECIPE = Recipe(output_stride=32)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    path = tmp_path / "model.pt"
+    path = tmp_path_factory.mktemp("model") / "model.pt"
     checkpoint.save(path, RECIPE, build(RECIPE).state_dict(), dataset="camvid", note="kept")
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path) -> Path:
+    path = model.with_suffix(".onnx")
+    asked = [str(model), "-o", str(path), "--size", "64x64", "--weights", "fp16", "--no-verify"]
+    assert to_onnx(asked) == 0
     return path
 
 
@@ -62,15 +72,13 @@ def test_a_checkpoint_loses_what_was_asked_for_and_nothing_else(
 
 
 def test_an_exported_file_stays_one_and_is_known_as_another(
-    tiny: Path, model: Path, tmp_path: Path
+    tiny: Path, exported: Path, tmp_path: Path
 ) -> None:
-    given, out = tmp_path / "model.onnx", tmp_path / "out.onnx"
-    asked = [str(model), "-o", str(given), "--size", "64x64", "--weights", "fp16", "--no-verify"]
-    assert to_onnx(asked) == 0
-    assert adjust.main([str(given), "--data", str(tiny), "--out", str(out), "--by", "1"]) == 0
+    out = tmp_path / "out.onnx"
+    assert adjust.main([str(exported), "--data", str(tiny), "--out", str(out), "--by", "1"]) == 0
     less = adjust.rarity(camvid(tiny, "train"), RECIPE)
-    torch.testing.assert_close(bias(given) - bias(out), less)
-    assert source.load(given)[2].fingerprint != source.load(out)[2].fingerprint
+    torch.testing.assert_close(bias(exported) - bias(out), less)
+    assert source.load(exported)[2].fingerprint != source.load(out)[2].fingerprint
     onnx.checker.check_model(onnx.load(out), full_check=True)
 
 
@@ -98,12 +106,14 @@ def test_the_strength_is_the_one_that_the_split_likes_best(
 
 
 def test_wrong_input_ends_in_one_sentence(
-    tiny: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path,
+    model: Path,
+    exported: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     few = tmp_path / "few.onnx"
-    asked = [str(model), "-o", str(few), "--size", "64x64", "--no-verify"]
-    assert to_onnx(asked) == 0
-    graph = onnx.load(few)
+    graph = onnx.load(exported)
     (held,) = (tensor for tensor in graph.graph.initializer if tensor.name == adjust.BIAS)
     held.CopyFrom(numpy_helper.from_array(np.zeros(11, np.float16), f"{adjust.BIAS}.fp16"))
     onnx.save(graph, few)

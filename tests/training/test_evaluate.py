@@ -19,6 +19,8 @@ from training.data.labels import DataError
 from training.scoring.passes import Mode, run
 from training.scoring.steppers import FakeStepper
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 PERSON = 61
 
 

@@ -18,6 +18,8 @@ from training.experiments.runs import read_runs
 from training.series import Series
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 LIGHT = replace(
     TrainSettings(), iterations=4, batch=2, clip_length=2, crop=(64, 64), warm_up=1, still=0.5
 )

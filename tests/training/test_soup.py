@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import CHANNELS
 from torch import Tensor
 
 from models import checkpoint
@@ -15,6 +16,8 @@ from models.build import Recipe, build
 from training import soup
 from training.data.datasets import camvid
 from training.settings import TrainSettings
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 RECIPE = Recipe(encoder="resnet50", output_stride=32)
 SETTINGS = TrainSettings(batch=2, clip_length=2, crop=(64, 64))
@@ -48,7 +51,7 @@ def test_it_holds_the_mean_of_all_weights_and_norms_measured_anew(
     assert recipe == RECIPE
     assert (kept["dataset"], kept["mixed"]) == ("camvid", ["0.pt", "1.pt", "2.pt"])
     found = network.state_dict()
-    for name in ("encoder.trunk.layer4.2.conv3.weight", TAPS):
+    for name in ("encoder.trunk.layer4.1.conv3.weight", TAPS):
         mean = torch.stack([one[name] for one in weights]).mean(0)
         torch.testing.assert_close(found[name], mean)
     norm = "head.low_level.bn.running_mean"
@@ -89,9 +92,9 @@ def test_taps_that_no_crop_reached_are_silenced_where_that_is_asked_for(
     asked = [str(tmp_path / "a.pt"), "--out", str(tmp_path / "b.pt"), "--data", str(tiny)]
     assert soup.main([*asked, "--silence"]) == 0
     # Maps of 2x2: every tap but the middle one of all three dilations, 3, 6 and 9.
-    assert f"{3 * 8 * 2048} weights" in capsys.readouterr().out
+    assert f"{3 * 8 * CHANNELS[3]} weights" in capsys.readouterr().out
     taps = checkpoint.read(tmp_path / "b.pt")["weights"][TAPS]
-    assert taps[:, :, 1, 1].all() and int((taps != 0).sum()) == 2048
+    assert taps[:, :, 1, 1].all() and int((taps != 0).sum()) == CHANNELS[3]
 
 
 def test_only_taps_beyond_every_crop_are_silenced() -> None:

@@ -15,6 +15,8 @@ from training.data.datasets import camvid
 from training.experiments import frozen
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 LIGHT = replace(TrainSettings(), batch=2, clip_length=2)
 PLAIN = Recipe(encoder="resnet50", output_stride=32)
 

@@ -14,6 +14,8 @@ from training.data.datasets import DataError, camvid
 from training.learning.beginning import balance, begin, open_device
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 PLAIN = Recipe(encoder="resnet50", output_stride=32)
 WITH_MEMORY = Recipe(output_stride=32)
 CROP = (256, 352)

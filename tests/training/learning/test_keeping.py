@@ -17,6 +17,8 @@ from training.learning.keeping import Best, Keeper
 from training.learning.learner import Learner
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 RECIPE = Recipe(encoder="resnet50", output_stride=32)
 SETTINGS = replace(TrainSettings(), frozen_stages=4, memory_rate=1.0, lovasz=0.0, dropout=0.0)
 

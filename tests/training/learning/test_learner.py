@@ -19,6 +19,8 @@ from training.data.datasets import VOID
 from training.learning.learner import Learner, part_of
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 SETTINGS = replace(TrainSettings(), iterations=10, warm_up=1, frozen_stages=1)
 SIZE = (64, 64)
 

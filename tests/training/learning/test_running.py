@@ -29,6 +29,8 @@ from training.learning.running import RunOptions, TrainingError, run, teach
 from training.learning.validation import ValidationOptions
 from training.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = Recipe(output_stride=32)
 

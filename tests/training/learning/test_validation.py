@@ -18,6 +18,9 @@ def clip(frames: int) -> Clip:
     return Clip(tuple(Sample(Path(), Path(), "a", n) for n in range(frames)))
 
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
+
 @pytest.mark.parametrize(
     ("frames", "left"), [(0, [30, 10]), (20, [15, 5]), (1, [1, 1]), (40, [30, 10]), (99, [30, 10])]
 )

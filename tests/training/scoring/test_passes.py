@@ -14,6 +14,8 @@ from training.data.clips import Clip, Sample
 from training.scoring.passes import Mode, run, validate
 from training.scoring.steppers import FakeMemory, FakeStepper
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Clip]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_networks import lively, save
 
 from export.to_onnx import export
 from models import checkpoint
@@ -17,6 +18,8 @@ from models.segmenter import Memory
 from server.engines.onnx_graph import shipped_model
 from training.data.labels import DataError
 from training.scoring.steppers import NetworkStepper, open_model
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 SIZE = (32, 64)
 
@@ -65,8 +68,10 @@ def test_a_plain_network_has_no_memory() -> None:
 
 
 def test_an_exported_file_steps_as_the_network_in_it(tmp_path: Path) -> None:
+    recipe = Recipe(output_stride=32)
+    trained = save(tmp_path / "trained.pt", recipe, lively(recipe))
     exact = tmp_path / "float32.onnx"
-    export(shipped_model(), exact, (352, 480))
+    export(trained, exact, (64, 96))
     artefact, classes = open_model(exact, threads=1)
     rebuilt, same = open_model(exact, runtime="torch", threads=1)
     assert classes == same and len(classes) == 11
