@@ -39,6 +39,8 @@ from server.errors import BadInput, BadRequest, EngineDead, EngineFault, NotFoun
 from server.frame import Labels, Pixels
 from server.settings import EngineSettings
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 TINY = """
 <ir_version: 10, opset_import: ["": 21]>
 tiny (uint8[B,16,24,3] frame, int64[B] count,
