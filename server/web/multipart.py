@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass, field
+from email.message import Message
+from enum import Enum, auto
 from typing import Protocol
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-
 from server.errors import BadRequest
+from server.web.disposition import PartHeaders, read_part_headers
 
 FORM_BYTES = 2**16
+HEADER_BYTES = 2**13
+MAX_BOUNDARY = 200
+"""Characters. RFC 2046 allows 70."""
+
+_MAX_PADDING = 64
+_DELIMITER_END = re.compile(rb"--|[ \t]{0,%d}\r?\n" % _MAX_PADDING)
+_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 class Body(Protocol):
     """A request's body, fed chunk by chunk. ``name`` is the file's, as the sender calls it;
-    ``fields`` are what the form says beside it, complete after :meth:`finish`."""
+    ``fields`` are the form's other parts, complete after :meth:`finish`, the values of those with
+    the same name joined by commas."""
 
     name: str | None
     fields: dict[str, str]
@@ -31,12 +38,19 @@ class Body(Protocol):
 
 def body_of(content_type: str | None) -> Body:
     """How to read a body of this type. Raises BadRequest for multipart without a boundary."""
-    kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
+    message = Message()
+    message["Content-Type"] = content_type or ""
+    if message.get_content_type() != "multipart/form-data":
         return RawBody()
-    if b"boundary" not in options:
+    boundary = message.get_boundary()
+    if not boundary:
         raise BadRequest("The multipart upload names no boundary in its Content-Type.")
-    return MultipartBody(options[b"boundary"])
+    if len(boundary) > MAX_BOUNDARY:
+        raise BadRequest(
+            "The multipart upload is not well-formed: its boundary has more than "
+            f"{MAX_BOUNDARY} characters."
+        )
+    return MultipartBody(boundary.encode("latin-1", "replace"))
 
 
 @dataclass(slots=True)
@@ -53,107 +67,132 @@ class RawBody:
         return
 
 
-@dataclass(slots=True)
-class _Part:
-    """The part being read: the header line under way, its disposition, a field's value."""
+class _At(Enum):
+    """What the next bytes belong to: the content of a part (or of the preamble before the first),
+    the headers of one, or the epilogue."""
 
-    header: bytearray = field(default_factory=bytearray)
-    header_value: bytearray = field(default_factory=bytearray)
-    disposition: bytes = b""
-    name: str = ""
-    is_file: bool = False
-    value: bytearray = field(default_factory=bytearray)
+    CONTENT = auto()
+    HEADERS = auto()
+    EPILOGUE = auto()
 
 
 class MultipartBody:
-    """A form with exactly one file and small fields around it, in any order."""
+    """A form with exactly one file and small fields around it, in any order (RFC 7578).
+
+    An input without a name and without bytes, which browsers send for one that is not used, is no
+    file. Lines may end with LF alone. State: bytes not understood yet, what the next ones belong
+    to, the part being read (None in the preamble) and how many bytes are not the file's.
+    """
 
     def __init__(self, boundary: bytes) -> None:
         self.name: str | None = None
         self.fields: dict[str, str] = {}
-        self._part = _Part()
-        self._files = 0
+        self._delimiter = b"\n--" + boundary
+        self._longest = len(b"\r") + len(self._delimiter) + _MAX_PADDING + len(b"\r\n")
+        # A body may begin with its first boundary, which elsewhere begins with a line break.
+        self._buffer = bytearray(b"\r\n")
+        self._at = _At.CONTENT
+        self._part: PartHeaders | None = None
+        self._value = bytearray()
+        self._file: PartHeaders | None = None
         self._form_bytes = 0
-        self._ended = False
-        self._file_bytes = bytearray()
-        with _well_formed():
-            self._parser = MultipartParser(boundary)
-        self._parser.callbacks = {
-            "on_part_begin": self._begin_part,
-            "on_header_field": self._header_field,
-            "on_header_value": self._header_value,
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
-            "on_part_data": self._data,
-            "on_part_end": self._end_part,
-            "on_end": self._end,
-        }
 
     def feed(self, chunk: bytes) -> bytearray:
-        with _well_formed():
-            self._parser.write(chunk)
-        found, self._file_bytes = self._file_bytes, bytearray()
+        self._buffer += chunk
+        found = bytearray()
+        while self._advance(found):
+            pass
         return found
 
     def finish(self) -> None:
-        if not self._ended:
+        if self._at is _At.CONTENT and self._part is None:
+            raise BadRequest(
+                "The multipart upload is not well-formed: it ended before a first or closing "
+                "boundary."
+            )
+        if self._at is not _At.EPILOGUE:
             raise BadRequest("The multipart upload ended before its closing boundary.")
-        if not self._files:
+        if self._file is None:
             raise BadRequest("The form holds no file: send the video as a part with a filename.")
 
-    def _begin_part(self) -> None:
-        self._part = _Part()
-        self._count_form(len("--\r\n"))
+    def _advance(self, found: bytearray) -> bool:
+        """Understand some bytes, adding the file's to ``found``; False when more are needed."""
+        if self._at is _At.HEADERS:
+            return self._read_headers()
+        if self._at is _At.CONTENT:
+            return self._read_content(found)
+        self._buffer.clear()
+        return False
 
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._part.header += data[start:end]
+    def _read_headers(self) -> bool:
+        end = _BLANK_LINE.search(self._buffer)
+        size = end.start() if end else len(self._buffer)
+        if size > HEADER_BYTES:
+            raise BadRequest(f"A part of the form has more than {HEADER_BYTES} bytes of headers.")
+        if end is None:
+            return False
+        self._count_form(end.end())
+        self._begin_part(read_part_headers(bytes(self._buffer[:size])))
+        del self._buffer[: end.end()]
+        self._at = _At.CONTENT
+        return True
 
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._part.header_value += data[start:end]
+    def _read_content(self, found: bytearray) -> bool:
+        place = self._find_delimiter()
+        if place is None:
+            # The last bytes may be the beginning of a delimiter.
+            size = max(0, len(self._buffer) - self._longest)
+            self._take(self._buffer[:size], found)
+            del self._buffer[:size]
+            return False
+        begin, end = place
+        self._at = _At.EPILOGUE if self._buffer[end - 1] == ord("-") else _At.HEADERS
+        self._count_form(end - begin)
+        self._take(self._buffer[:begin], found)
+        self._end_part()
+        del self._buffer[:end]
+        return True
 
-    def _end_header(self) -> None:
-        part = self._part
-        if part.header.lower() == b"content-disposition":
-            part.disposition = bytes(part.header_value)
-        part.header, part.header_value = bytearray(), bytearray()
+    def _find_delimiter(self) -> tuple[int, int] | None:
+        """Where the next whole delimiter begins and ends. A boundary that other text follows is
+        none."""
+        place = self._buffer.find(self._delimiter)
+        while place >= 0:
+            after = place + len(self._delimiter)
+            if end := _DELIMITER_END.match(self._buffer, after):
+                begin = place - (self._buffer[place - 1 : place] == b"\r")
+                return begin, end.end()
+            place = self._buffer.find(self._delimiter, after)
+        return None
 
-    def _end_headers(self) -> None:
-        _, options = parse_options_header(self._part.disposition)
-        self._part.name = _text(options.get(b"name", b""))
-        self._part.is_file = b"filename" in options
-        if self._part.is_file:
-            self._files += 1
-            self.name = _text(options[b"filename"])
-        if self._files > 1:
+    def _begin_part(self, part: PartHeaders) -> None:
+        self._part, self._value = part, bytearray()
+        if part.filename:
+            self._accept(part)
+
+    def _accept(self, part: PartHeaders) -> None:
+        """Make a part that has a name or content the file."""
+        if self._file is not None and self._file is not part:
             raise BadRequest("The form holds more than one file: upload one video at a time.")
+        self._file, self.name = part, part.filename
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.is_file:
-            self._file_bytes += memoryview(data)[start:end]
-        else:
-            self._count_form(end - start)
-            self._part.value += data[start:end]
+    def _take(self, content: bytearray, found: bytearray) -> None:
+        part = self._part
+        if part is None or not part.is_file:
+            self._count_form(len(content))
+            self._value += content
+        elif content:
+            self._accept(part)
+            found += content
 
     def _end_part(self) -> None:
-        if not self._part.is_file:
-            self.fields[self._part.name] = self._part.value.decode("utf-8", "replace")
-
-    def _end(self) -> None:
-        self._ended = True
+        part = self._part
+        if part is not None and not part.is_file:
+            value = self._value.decode("utf-8", "replace")
+            known = self.fields.get(part.name)
+            self.fields[part.name] = value if known is None else f"{known},{value}"
 
     def _count_form(self, size: int) -> None:
         self._form_bytes += size
         if self._form_bytes > FORM_BYTES:
             raise BadRequest(f"The form's fields hold more than {FORM_BYTES} bytes.")
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
-@contextmanager
-def _well_formed() -> Iterator[None]:
-    try:
-        yield
-    except FormParserError as error:
-        raise BadRequest(f"The multipart upload is not well-formed: {error}") from error

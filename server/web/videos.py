@@ -19,6 +19,7 @@ from server.progress import Video
 from server.records import VideoRecord
 from server.sinks.recorder import ARTEFACTS, chosen_artefacts
 from server.web.artefact_file import ArtefactFile
+from server.web.disposition import offered
 from server.web.preconditions import Verdict, judge
 from server.web.problems import PROBLEMS
 from server.web.upload import Upload, announced_size, receive
@@ -152,10 +153,12 @@ async def get_artefact(
     answer = ArtefactFile(
         path,
         media_type=MEDIA_TYPES[name],
-        filename=f"{record.name.rpartition('.')[0] or record.name}.{name}",
-        content_disposition_type="inline" if name == "overlay.mp4" else "attachment",
         stat_result=await run_in_threadpool(path.stat),
-        headers={"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"},
+        headers={
+            "Content-Disposition": _offer(record, name),
+            "Cache-Control": "private, no-cache",
+            "X-Content-Type-Options": "nosniff",
+        },
     )
     verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
     if verdict is Verdict.FAILED:
@@ -180,4 +183,11 @@ def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:
 def _shown_name(given: str | None) -> str:
     """A file's name for people: no folders, nothing unprintable, at most 255 characters."""
     last = (given or "").replace("\\", "/").rpartition("/")[2]
-    return "".join(c for c in last if c.isprintable())[:255] or "video"
+    shown = "".join(c for c in last if c.isprintable()).strip()[:255]
+    return shown if shown.strip(". ") else "video"
+
+
+def _offer(record: VideoRecord, artefact: str) -> str:
+    """The Content-Disposition of an artefact, named after its video; browsers play overlays."""
+    kind = "inline" if artefact == "overlay.mp4" else "attachment"
+    return offered(kind, f"{record.name.rpartition('.')[0] or record.name}.{artefact}")

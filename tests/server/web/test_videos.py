@@ -134,6 +134,37 @@ def test_a_form_is_taken_with_its_name_and_artefacts(
     assert refused(client.get(f"{done['links']['self']}/masks.mkv"), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "offered"),
+    [
+        ("filename*=UTF-8''stra%C3%9Fe.mp4", "straße.mp4", "UTF-8''stra%C3%9Fe.summary.json"),
+        ('filename="=?UTF-8?B?c3RyYcOfZS5tcDQ=?="', "straße.mp4", 'filename="stra_e.summary.json"'),
+        ('filename="C:\\films\\a.mp4"', "a.mp4", 'filename="a.summary.json"'),
+        ('filename="../../etc/a.mp4"', "a.mp4", 'filename="a.summary.json"'),
+        ('filename="a\u202e%0D%0Ab.mp4 "', "ab.mp4", 'filename="ab.summary.json"'),
+        ('filename=".."', "video", 'filename="video.summary.json"'),
+        ('filename="C:\\films\\"', "video", 'filename="video.summary.json"'),
+        ('filename=""', "video", 'filename="video.summary.json"'),
+        ("x=y", "video", 'filename="video.summary.json"'),
+    ],
+)
+def test_a_form_of_a_foreign_client_is_taken_and_its_name_kept(
+    name: str, shown: str, offered: str, client: TestClient, clip: Path
+) -> None:
+    blank = b'--b\r\nContent-Disposition: form-data; name="more"; filename=""\r\n\r\n\r\n'
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\n'.encode()
+    form = b"A preamble.\r\n" + blank + head + clip.read_bytes() + b"\r\n--b--\r\nAn epilogue."
+    answer = client.post(
+        "/v1/videos?artefacts=summary.json",
+        content=form,
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert answer.status_code == 202, answer.text
+    done = ended(client, answer.json())
+    assert (done["state"], done["name"]) == ("succeeded", shown)
+    assert offered in client.get(done["links"]["summary.json"]).headers["content-disposition"]
+
+
 def test_a_raw_body_may_say_its_name_and_artefacts(client: TestClient, clip: Path) -> None:
     asked = {"name": "trip.mp4", "artefacts": "masks.mkv"}
     video = client.post("/v1/videos", params=asked, content=clip.read_bytes()).json()
@@ -379,7 +410,7 @@ def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) ->
     assert whole.headers["accept-ranges"] == "bytes"
     zipped = client.get(done["links"]["masks.zip"])
     assert zipped.headers["content-type"] == "application/zip"
-    assert "my%20trip.masks.zip" in zipped.headers["content-disposition"]
+    assert "my trip.masks.zip" in zipped.headers["content-disposition"]
     assert client.get(done["links"]["masks.mkv"]).headers["content-type"] == "video/x-matroska"
     assert client.get(done["links"]["summary.json"]).json()["totals"]["frames"] == 12
 
