@@ -126,8 +126,13 @@ def of_status(status: int, detail: str, code: str = "") -> ClientError:
 
 
 def of_close(close: int | None, reason: str, detail: str = "") -> ClientError:
-    """The error that a WebSocket close means; ``detail`` is what a last ``error`` said."""
+    """The error that a WebSocket close means; ``detail`` is what a last ``error`` said.
+
+    ``reason`` is a stable word, which a sentence may follow: ``too_large: over 2 MB``.
+    """
+    word, _, sentence = reason.partition(": ")
     kind = _BY_CLOSE.get(close or 0, Unreachable)
+    said = detail or sentence
     if kind is Unreachable:
-        return Unreachable(detail or "the connection to the server was lost", reason)
-    return kind(detail or f"the server closed the stream: {reason or close}", reason)
+        return Unreachable(said or "the connection to the server was lost", word)
+    return kind(said or f"the server closed the stream: {word or close}", word)

@@ -11,7 +11,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from clients.python.errors import ClientError, NotOurs, Unreachable, of_close, of_status
-from protocol import ProtocolError
+from protocol import Failure, ProtocolError
 
 
 @contextmanager
@@ -61,11 +61,18 @@ def web_errors(url: str) -> Iterator[None]:
         raise Unreachable(f"no server answers at {url}: {error}") from error
 
 
-def closed(error: ConnectionClosed, detail: str = "") -> ClientError:
-    """What a socket's close means. ``detail`` is what a fatal ``error`` said before it."""
-    if error.rcvd is None:
-        return of_close(None, "", detail)
-    return of_close(error.rcvd.code, error.rcvd.reason, detail)
+def closed(error: ConnectionClosed, last: Failure | None = None) -> ClientError:
+    """What a socket's close means. ``last`` is the fatal ``error`` that came before it."""
+    code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (None, "")
+    if last is None:
+        return of_close(code, reason)
+    ended = of_close(code, reason or last.code, last.detail)
+    return of_failure(last) if isinstance(ended, Unreachable) else ended
+
+
+def of_failure(last: Failure) -> ClientError:
+    """The error that a fatal ``error`` means if no close code tells more."""
+    return of_status(last.status, last.detail, last.code)
 
 
 def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:

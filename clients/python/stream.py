@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clients.python.errors import ClientError, GoneAway
-from clients.python.foreign import closed, message_errors
+from clients.python.foreign import closed, message_errors, of_failure
 from clients.python.ledger import Ledger
 from clients.python.pictures import Frame, Frames, Pictures, encode_picture
 from protocol import (
@@ -41,6 +41,8 @@ from protocol import (
 
 MAX_RESULT_BYTES = 2**28
 OPEN_SECONDS = 30.0
+FAREWELL_SECONDS = 2.0
+"""How long the close may take after a fatal error."""
 
 OnDropped = Callable[[Dropped], None]
 OnFailure = Callable[[Failure], None]
@@ -92,13 +94,13 @@ class Stream:
         self._pictures: Pictures | None = None
         self._sender: asyncio.Task[None] | None = None
         self._going_away: GoingAway | None = None
-        self._fatal = ""
+        self._fatal: Failure | None = None
 
     async def open(self) -> None:
         """Say what we want and wait until the server is ready. Raises a ClientError."""
         with self._errors():
-            await self._socket.send(serialise(self._request))
             async with asyncio.timeout(OPEN_SECONDS):
+                await self._say(self._request)
                 while not isinstance(message := await self._receive(), Ready):
                     pass
             self.ready = message
@@ -144,7 +146,9 @@ class Stream:
             raise
         await self._say(End())
 
-    async def _say(self, message: End | Pong) -> None:
+    async def _say(self, message: Open | End | Pong) -> None:
+        """Send a message. On a closed socket the receiver finds out why: what the server said
+        before it closed is still to be read."""
         with contextlib.suppress(ConnectionClosed):
             await self._socket.send(serialise(message))
 
@@ -170,7 +174,8 @@ class Stream:
             return message if isinstance(message, Mask) else None
 
     async def _receive(self) -> Mask | ServerMessage | None:
-        data = await self._socket.recv()
+        async with asyncio.timeout(FAREWELL_SECONDS if self._fatal else None):
+            data = await self._socket.recv()
         if isinstance(data, bytes):
             return self._mask(data, time.monotonic())
         message = parse_server(data)
@@ -209,17 +214,25 @@ class Stream:
         if message.seq is not None:
             self.ledger.fail(message.seq)
         if message.fatal:
-            self._fatal = message.detail
+            self._fatal = message
         elif self.on_failure is not None:
             self.on_failure(message)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
+        """Whatever ends the stream, a fatal ``error`` that came before is what the user gets."""
         try:
             with message_errors():
                 yield
         except ConnectionClosed as error:
-            if self._going_away is not None:
-                after = self._going_away.reconnect_after_ms / 1000
-                raise GoneAway("the server is going away: come back", "", after) from error
-            raise closed(error, self._fatal) from error
+            raise self._ending(error) from error
+        except ClientError as error:
+            if self._fatal is None:
+                raise
+            raise of_failure(self._fatal) from error
+
+    def _ending(self, error: ConnectionClosed) -> ClientError:
+        if self._going_away is not None and self._fatal is None:
+            after = self._going_away.reconnect_after_ms / 1000
+            return GoneAway("the server is going away: come back", "", after)
+        return closed(error, self._fatal)
