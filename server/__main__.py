@@ -8,15 +8,21 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from server.errors import BadRequest, MastreamError
-from server.settings import Settings
 
-USAGE_ERROR = 2
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+
+
+class OneLineParser(ArgumentParser):
+    """Reports wrong use in one sentence that names the command's help, not by its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: error: {message}; see {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = settings_of(flags)
         _begin_log(settings.log_level)
         return _segment(flags, settings) if flags.command == "segment" else _serve(settings)
+    except KeyboardInterrupt:  # while libraries are loaded: later, each command does it
+        print("mastream: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except MastreamError as error:
         print(f"mastream: {error}", file=sys.stderr)
         return USAGE_ERROR if isinstance(error, BadRequest) else 1
@@ -37,6 +46,11 @@ def settings_of(flags: Namespace) -> Settings:
 
     Raises BadRequest that names the setting that is wrong.
     """
+    from pydantic import ValidationError  # noqa: PLC0415  an interrupt meanwhile is one sentence
+    from pydantic_settings import SettingsError  # noqa: PLC0415
+
+    from server.settings import Settings  # noqa: PLC0415
+
     engine = {"name": flags.engine, "model": flags.model} | _given(flags, "max_batch", "threads")
     given = _given(flags, "host", "port", "folder", "log_level")
     if chosen := {key: value for key, value in engine.items() if value is not None}:
@@ -64,10 +78,12 @@ def _segment(flags: Namespace, settings: Settings) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = OneLineParser(
         "python -m server",
         description="Segment video in real time. Without a command it serves.",
-        epilog="Every setting can be given as MASTREAM_<NAME> too; a flag goes before it.",
+        epilog="Every setting can be given as MASTREAM_<NAME> too; a flag goes before it. "
+        "Exit status: 0 done, 1 failed, 2 used wrongly; 130, 143 or 129 when SIGINT, SIGTERM or "
+        "SIGHUP stopped segment. serve drains on SIGINT and SIGTERM and exits with 0.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve streams and uploaded videos")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import stat
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -26,13 +27,13 @@ from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
+from server.stopping import stoppable, undisturbed
 from server.trial import plan_maker
 from server.video import segment_video
 from server.worker import Worker
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = 130
 LINE_SECONDS = 5.0
 
 Tell = Callable[[int, int | None], None]
@@ -44,19 +45,20 @@ def segment(
 ) -> int:
     """Segment a video into the folder ``out`` and tell how it goes; returns the exit code.
 
-    0 with the artefacts in ``out``, in place of older ones; 1 after one sentence on stderr; 130
-    when interrupted. Unless it is 0, ``out`` is as it was.
+    0 with the artefacts in ``out``, in place of older ones; 1 after one sentence on stderr; 130,
+    143 or 129 when SIGINT, SIGTERM or SIGHUP stopped it. Unless it is 0, ``out`` is as it was.
     """
     began = time.monotonic()
-    try:
-        with _folder(out) as folder, _shown(Console(stderr=True)) as tell:
-            frames = asyncio.run(_segment(video, folder, settings, artefacts, tell))
-    except MastreamError as error:
-        print(f"mastream: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mastream: interrupted, nothing was kept", file=sys.stderr)
-        return INTERRUPTED
+    with stoppable() as stop:
+        try:
+            with _folder(out, artefacts) as folder, _shown(Console(stderr=True)) as tell:
+                frames = asyncio.run(_segment(video, folder, settings, artefacts, tell))
+        except MastreamError as error:
+            print(f"mastream: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("mastream: interrupted, nothing was kept", file=sys.stderr)
+            return stop.exit_code
     seconds = time.monotonic() - began
     print(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s) -> {out}")
     return 0
@@ -101,8 +103,7 @@ async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
 
 
 def _probe(video: Path, settings: Settings) -> VideoInfo:
-    if not video.is_file():
-        raise NotFound(f"There is no file {video}.")
+    _check_video(video)
     limits = VideoLimits(
         max_bytes=sys.maxsize,
         max_seconds=sys.maxsize,
@@ -113,16 +114,30 @@ def _probe(video: Path, settings: Settings) -> VideoInfo:
         return probe(video, limits)
 
 
-@contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A folder to write in; what is in it moves to ``out`` where the block ends well."""
-    made = [parent for parent in (out, *out.parents) if not parent.exists()]
+def _check_video(video: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out, prefix=".segmenting-") as folder:
-            yield Path(folder)
-            for file in list(Path(folder).iterdir()):
-                file.replace(out / file.name)
+        regular = stat.S_ISREG(video.stat().st_mode)
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {video}.") from None
+    except OSError as error:
+        raise NotFound(f"{video} cannot be read: {error.strerror}.") from error
+    if not regular:
+        raise NotFound(f"{video} is not a file; give a video file.")
+
+
+@contextmanager
+def _folder(out: Path, artefacts: Collection[str]) -> Iterator[Path]:
+    """A folder to write in. If the block ends well, what is in it moves to ``out``; it is removed
+    in any case, with the folders that were made for it. Signals do not interrupt either."""
+    made: list[Path] = []
+    try:
+        made += [parent for parent in (out, *out.parents) if not parent.exists()]
+        with _scratch(out) as folder:
+            _check_places(out, artefacts)
+            yield folder
+            with undisturbed():
+                for file in list(folder.iterdir()):
+                    file.replace(out / file.name)
     except BaseException as error:
         for parent in made:
             with suppress(OSError):
@@ -130,6 +145,24 @@ def _folder(out: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise Fault(f"Nothing can be written to {out}: {error.strerror}.") from error
         raise
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = TemporaryDirectory(dir=out, prefix=".segmenting-")
+    try:
+        yield Path(scratch.name)
+    finally:
+        with undisturbed():
+            scratch.cleanup()
+
+
+def _check_places(out: Path, artefacts: Collection[str]) -> None:
+    """Raise Fault if an artefact could not be put in its place, before any work is done."""
+    for name in artefacts:
+        if (out / name).is_dir():
+            raise Fault(f"{out / name} is a folder; remove it or choose another folder with -o.")
 
 
 @contextmanager

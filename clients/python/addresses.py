@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
+import httpx
+
 from clients.python.errors import ClientError
 
 _SOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -30,12 +32,26 @@ def web_address(url: str) -> str:
     return urlunsplit((_WEB_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
 
 
+def shown(url: str) -> str:
+    """The address without user and password, for messages."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        known = parts.scheme in _SOCKET_SCHEMES and parts.hostname and parts.port != 0
-    except ValueError:
+        known = parts.scheme in _SOCKET_SCHEMES and parts.port != 0 and _is_host(parts)
+        known = known and not any(letter.isspace() for letter in url)
+    except (httpx.InvalidURL, ValueError):
         known = False
     if not known:
         raise ClientError(f"{url!r} is not a server's address: give one like http://localhost:8000")
     return parts
+
+
+def _is_host(parts: SplitResult) -> bool:
+    """Whether there is a host that libraries can look up, else False or an error of theirs."""
+    name = parts.hostname or ""
+    name.encode("idna")
+    return bool(name and httpx.URL(f"http://{parts.netloc}").host)

@@ -1,22 +1,24 @@
-"""The command ``mastream``: its arguments, its commands by name, its exit codes.
+"""The command ``mastream``: its commands by name, its exit codes.
 
-0 done, 1 failed, 2 used wrongly, 130 interrupted. Every error is one sentence on stderr.
+0 done; 1 failed: a server, a file or a frame; 2 used wrongly: the command line itself; 130, 143 or
+129 when SIGINT (Ctrl-C), SIGTERM or SIGHUP stopped it. Every error is one sentence on stderr.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any
 
+from clients.python.arguments import DEFAULT_URL, parse
 from clients.python.errors import ClientError
-from protocol import DropPolicy, MaskEncoding, MaskSize
+from clients.python.stopping import stoppable
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-DEFAULT_URL = "http://127.0.0.1:8000"
+__all__ = ["COMMANDS", "DEFAULT_URL", "main"]
+
+FAILED = 1
 
 COMMANDS = {
     "serve": "clients.python.serve_command",
@@ -29,173 +31,31 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    args, rest = _parse(list(sys.argv[1:] if argv is None else argv))
-    try:
-        run: Callable[[Namespace, list[str]], int] = import_module(COMMANDS[args.command]).run
-        return run(args, rest)
-    except KeyboardInterrupt:
-        print("mastream: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except ClientError as error:
-        print(f"mastream: {error}", file=sys.stderr)
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        print(f"mastream: {error.strerror or error}{place}", file=sys.stderr)
+    args, rest = parse(list(sys.argv[1:] if argv is None else argv))
+    with stoppable() as stop:
+        try:
+            run: Callable[[Namespace, list[str]], int] = import_module(COMMANDS[args.command]).run
+            code = run(args, rest)
+            print(end="", flush=True)  # what cannot be written is an error of ours, not of the exit
+            return code
+        except KeyboardInterrupt:
+            print("mastream: interrupted", file=sys.stderr)
+            return stop.exit_code
+        except ClientError as error:
+            print(f"mastream: {error}", file=sys.stderr)
+        except OSError as error:
+            _drop_output()
+            place = f": {error.filename}" if error.filename else ""
+            print(f"mastream: {error.strerror or error}{place}", file=sys.stderr)
     return FAILED
 
 
-def _parse(argv: list[str]) -> tuple[Namespace, list[str]]:
-    """The arguments, and those that the server's own command line is to understand."""
-    if argv[:1] == ["serve"]:
-        return Namespace(command="serve"), argv[1:]
-    parser = make_parser()
-    args, rest = parser.parse_known_args(argv)
-    if rest and (args.command != "segment" or args.url):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return args, rest
-
-
-def make_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        "mastream",
-        description="Real-time video segmentation: every stream has its own memory.",
-        epilog=_examples(
-            "mastream serve",
-            "mastream segment drive.mp4 -o masks",
-            "mastream stream 0 --overlay camera.mp4",
-            "mastream load -n 16 --rate 30 --seconds 60",
-        ),
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("serve", help="start the server (its options: mastream serve --help)")
-    _add_segment(commands)
-    _add_stream(commands)
-    _add_load(commands)
-    return parser
-
-
-def _add_segment(commands: Any) -> None:
-    command = _command(
-        commands,
-        "segment",
-        "segment a whole video into mask and overlay videos",
-        "Without --url the model runs here, and any option of `python -m server segment` may be "
-        "added. With --url the video is uploaded, followed, and its results are downloaded.",
-        "mastream segment drive.mp4 -o masks",
-        "mastream segment drive.mp4 -o masks --url http://gpu-box:8000",
-    )
-    command.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
-    command.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
-    )
-    command.add_argument("--url", help="a server to do it, like http://localhost:8000")
-    command.add_argument(
-        "--remove", action="store_true", help="with --url: remove the video there afterwards"
-    )
-
-
-def _add_stream(commands: Any) -> None:
-    command = _command(
-        commands,
-        "stream",
-        "send a video or camera to a server frame by frame",
-        "Shows frames a second, drops and latency while it runs, and a summary last.",
-        "mastream stream drive.mp4 --policy every --overlay out.mp4",
-        "mastream stream 0                      # the first camera",
-        "mastream stream rtsp://camera/main --url http://gpu-box:8000",
-    )
-    command.add_argument(
-        "source", metavar="VIDEO|CAMERA|URL", help="a file, a camera's index or a stream's address"
-    )
-    _add_stream_options(command)
-    command.add_argument("--overlay", type=Path, metavar="OUT.mp4", help="save masks over pictures")
-    command.add_argument(
-        "--rate",
-        type=_positive,
-        metavar="FPS",
-        help="frames a second of a file (its own; with --policy every as fast as they go)",
-    )
-
-
-def _add_load(commands: Any) -> None:
-    command = _command(
-        commands,
-        "load",
-        "load a server with many streams and measure it",
-        "Sends a moving pattern, or a video's first frames, and tells p50, p95 and p99 of every "
-        "stage, the drops by cause, and whether each frame was answered exactly once.",
-        "mastream load -n 16 --rate 30 --seconds 60",
-        "mastream load -n 4 --video drive.mp4 --policy every --json result.json",
-    )
-    _add_stream_options(command)
-    command.add_argument("-n", "--streams", type=_count, default=4, help="streams (4)")
-    command.add_argument("--rate", type=_positive, default=30.0, metavar="FPS", help="of each (30)")
-    command.add_argument(
-        "--seconds", type=_positive, default=10.0, metavar="S", help="how long (10)"
-    )
-    command.add_argument("--video", metavar="FILE", help="footage to send, instead of a pattern")
-    command.add_argument(
-        "--picture", type=_size, default=(480, 360), metavar="WxH", help="pattern size (480x360)"
-    )
-    command.add_argument(
-        "--json", type=Path, metavar="OUT", help="write the result as JSON; - for standard output"
-    )
-
-
-def _add_stream_options(command: ArgumentParser) -> None:
-    command.add_argument("--url", default=DEFAULT_URL, help=f"the server ({DEFAULT_URL})")
-    command.add_argument("--model", metavar="NAME", help="one of the server's models (its first)")
-    _add_word(command, "--policy", DropPolicy, "drop what is late, or wait for every frame")
-    _add_word(command, "--output", MaskEncoding, "how masks come back")
-    _add_word(command, "--size", MaskSize, "masks of the picture's size or the model's")
-    command.add_argument(
-        "--budget-ms", type=_positive, metavar="MS", help="drop frames older than this"
-    )
-
-
-def _add_word(command: ArgumentParser, name: str, words: Any, tells: str) -> None:
-    first = next(iter(words))
-    choices = [str(word) for word in words]
-    command.add_argument(name, choices=choices, default=str(first), help=f"{tells} ({first})")
-
-
-def _command(commands: Any, name: str, short: str, long: str, *examples: str) -> ArgumentParser:
-    command: ArgumentParser = commands.add_parser(
-        name,
-        help=short,
-        description=f"{short[0].upper()}{short[1:]}. {long}",
-        epilog=_examples(*examples),
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    return command
-
-
-def _examples(*lines: str) -> str:
-    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _positive(text: str) -> float:
+def _drop_output() -> None:
+    """If standard output cannot be written, let go of the rest: Python would complain at exit."""
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise ArgumentTypeError(f"{text!r} is not a whole number in 1..10000")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) * int(height)):
-        raise ArgumentTypeError(f"{text!r} is not a size like 480x360")
-    return int(width), int(height)
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -16,7 +18,8 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from clients.python.errors import BadFootage
+from clients.python.errors import BadOutput
+from clients.python.outputs import check_file
 
 OPACITY = 0.5
 TIME_BASE = Fraction(1, 90_000)
@@ -32,26 +35,41 @@ def blend(
     return np.asarray(cv2.addWeighted(picture, 1 - OPACITY, colours, OPACITY, 0), np.uint8)
 
 
+def check_video(path: Path) -> None:
+    """Raise BadOutput unless an H.264 video can be written at ``path``; nothing is changed."""
+    check_file(path)
+    nowhere = BytesIO()
+    nowhere.name = path.name  # FFmpeg goes by its ending
+    try:
+        with av.open(nowhere, "w") as container:
+            fits = "h264" in container.supported_codecs or container.format.name == "mpegts"
+    except (FFmpegError, ValueError):
+        fits = False
+    if not fits:
+        raise BadOutput(f"{path} cannot be written as a video: give it a name like overlay.mp4")
+
+
 class OverlayVideo:
-    """An H.264 video of masked pictures. The file is whole once the block is left, and is not there
-    where no picture came. What another thread is just writing still gets in, nothing later.
+    """An H.264 video of masked pictures. The file is whole and in its place once the block is left;
+    if no picture came, what was there before stays. What another thread is just writing still gets
+    in, nothing later.
 
     Its size is the first picture's, made even; later ones are scaled to it. Frames keep their
     timestamps as long as these rise, else they follow the last after a 30th of a second.
+    Raises BadOutput.
     """
 
     def __init__(self, path: Path, palette: Sequence[tuple[int, int, int]]) -> None:
+        check_video(path)
         self._path = path
+        self._part = _beside(path)
         self._palette = np.asarray(palette, np.uint8)
         self._stream: VideoStream | None = None
         self._last = -1
         self._closed = False
         self._turn = Lock()
-        try:
-            path.touch()  # tells now, not after the first picture, that it cannot be written
-            self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        except (FFmpegError, OSError, ValueError) as error:
-            raise BadFootage(f"{path} cannot be written: {error}") from error
+        with self._errors():
+            self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
 
     def __enter__(self) -> Self:
         return self
@@ -64,17 +82,27 @@ class OverlayVideo:
     ) -> None:
         with self._turn:
             self._closed = True
+            try:
+                with self._errors():
+                    self._finish()
+            finally:
+                if self._part != self._path:
+                    self._part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        try:
             if self._stream is not None:
                 self._container.mux(self._stream.encode())
+        finally:
             self._container.close()
-            if self._stream is None:
-                self._path.unlink(missing_ok=True)
+        if self._stream is not None:
+            self._part.replace(self._path.resolve())
 
     def write(
         self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
     ) -> None:
         """Add one picture (H, W, 3) RGB under its labels, of any size; ``pts`` in seconds."""
-        with self._turn:
+        with self._turn, self._errors():
             if not self._closed:
                 self._write(picture, labels, pts)
 
@@ -90,6 +118,14 @@ class OverlayVideo:
         frame.pts = self._last = self._ticks(pts)
         self._container.mux(self._stream.encode(frame))
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BadOutput(f"{self._path} cannot be written: {reason}") from error
+
     def _ticks(self, pts: float | None) -> int:
         asked = -1 if pts is None else round(pts / TIME_BASE)
         return asked if asked > self._last else self._last + 3000
@@ -100,3 +136,11 @@ class OverlayVideo:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE
         return stream
+
+
+def _beside(path: Path) -> Path:
+    """Where a video grows until it is whole: next to its place, unless that is a device or pipe."""
+    if path.exists() and not path.is_file():
+        return path
+    place = path.resolve()
+    return place.with_name(f".{place.stem}.part{place.suffix}")

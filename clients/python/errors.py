@@ -13,7 +13,8 @@
     |-- TooSlow           we were idle, or did not read what we were sent
     |-- ServerFault       the server's own fault
     |-- VideoFailed       an uploaded video could not be segmented, or was cancelled
-    `-- BadFootage        a local video, picture or camera that cannot be read
+    |-- BadFootage        a local video, picture or camera that cannot be read
+    `-- BadOutput         a file or folder that cannot be written
 
 Each message is one sentence for the user. ``code`` is the server's stable word, "" where the
 server had no say.
@@ -85,6 +86,10 @@ class VideoFailed(ClientError):
 
 
 class BadFootage(ClientError):
+    pass
+
+
+class BadOutput(ClientError):
     pass
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ECONNREFUSED
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
+from clients.python.addresses import shown
 from clients.python.errors import ClientError, NotOurs, Unreachable, of_close, of_status
 from protocol import Failure, ProtocolError
 
@@ -17,6 +20,7 @@ from protocol import Failure, ProtocolError
 @contextmanager
 def socket_errors(url: str) -> Iterator[None]:
     """Errors of opening a WebSocket at ``url``."""
+    url = shown(url)
     try:
         yield
     except InvalidStatus as error:
@@ -47,18 +51,21 @@ def message_errors() -> Iterator[None]:
 @contextmanager
 def web_errors(url: str) -> Iterator[None]:
     """Errors of an HTTP request to ``url``."""
+    url = shown(url)
     try:
         yield
     except httpx.WriteError as error:
         raise Unreachable("the server broke off the upload: it may be over a limit") from error
-    except httpx.RemoteProtocolError as error:
+    except (httpx.RemoteProtocolError, httpx.ReadError) as error:
         raise Unreachable("the server broke off the connection") from error
     except httpx.TimeoutException as error:
         raise Unreachable(f"the server at {url} did not answer in time") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise ClientError(f"{url!r} is not a server's address") from error
+    except httpx.ConnectError as error:
+        raise Unreachable(f"no server answers at {url}: {_reason(_root(error))}") from error
     except httpx.HTTPError as error:
-        raise Unreachable(f"no server answers at {url}: {error}") from error
+        raise Unreachable(f"the connection to {url} was lost: {error}") from error
 
 
 def closed(error: ConnectionClosed, last: Failure | None = None) -> ClientError:
@@ -87,10 +94,19 @@ def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
     return of_status(status, detail, str(problem.get("code", "")))
 
 
-def _reason(error: OSError) -> str:
-    """TimeoutError is an OSError too, and often says nothing."""
+def _root(error: BaseException) -> BaseException:
+    """What the system said: httpx wraps it, and says less."""
+    if isinstance(error, BaseExceptionGroup):
+        return _root(error.exceptions[0])
+    inner = error.__cause__ or error.__context__
+    return error if inner is None else _root(inner)
+
+
+def _reason(error: BaseException) -> str:
+    """TimeoutError is an OSError too, and often says nothing; asyncio puts several into words."""
     if isinstance(error, ssl.SSLError):
         return "its certificate or encryption is not accepted"
-    if isinstance(error, ConnectionRefusedError):
+    number = re.search(r"\[Errno (\d+)\]", str(error))
+    if isinstance(error, ConnectionRefusedError) or (number and int(number[1]) == ECONNREFUSED):
         return "connection refused"
-    return error.strerror or str(error) or "it took too long"
+    return getattr(error, "strerror", None) or str(error) or "it took too long"

@@ -39,7 +39,15 @@ class Plan:
     @property
     def planned(self) -> int:
         """Frames that all streams together have to offer."""
-        return self.streams * max(1, round(self.rate * self.seconds))
+        return self.due(self.seconds)
+
+    def phase(self, index: int) -> float:
+        """How much later than the first stream one begins: they are spread over one interval."""
+        return index / (self.streams * self.rate)
+
+    def due(self, elapsed: float) -> int:
+        """Frames that they have to offer in the first ``elapsed`` seconds."""
+        return self.streams * max(1, round(self.rate * min(elapsed, self.seconds)))
 
 
 @dataclass(slots=True)
@@ -53,11 +61,13 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a plan came to. ``held`` frames were never sent, since the window was full."""
+    """What a plan came to, or had come to when it was ``interrupted``. ``held`` frames were due
+    and never sent, since the window was full."""
 
     plan: Plan
     elapsed: float
     streams: Sequence[StreamResult]
+    interrupted: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -65,7 +75,8 @@ class LoadResult:
 
     @property
     def held(self) -> int:
-        return self.plan.planned - self.outcome.sent
+        due = self.plan.due(self.elapsed) if self.interrupted else self.plan.planned
+        return max(0, due - self.outcome.sent)
 
     @property
     def times(self) -> Times:
@@ -82,7 +93,7 @@ class LoadResult:
 
     @property
     def passed(self) -> bool:
-        return self.outcome.answered_once and not self.errors
+        return self.outcome.answered_once and not self.errors and not self.interrupted
 
     def to_dict(self) -> dict[str, Any]:
         plan, fps = self.plan, self.fps
@@ -97,19 +108,65 @@ class LoadResult:
             "fps": {"total": sum(fps), "slowest": min(fps), "fastest": max(fps)},
             "ms": self.times.summary(),
             "errors": self.errors,
+            "interrupted": self.interrupted,
             "passed": self.passed,
         }
 
 
+class Load:
+    """A plan under way. Its state, the streams' results so far and when the first frame was due
+    and the last moment of measuring, can be looked at at any time, so that what was measured
+    survives an interruption."""
+
+    def __init__(self, plan: Plan, clock: Clock = time.monotonic) -> None:
+        self.plan = plan
+        self._clock = clock
+        self._streams: list[StreamResult] = []
+        self._began: float | None = None
+        self._ended: float | None = None
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds of measuring; None before the first frame was due."""
+        if self._began is None:
+            return None
+        return (self._clock() if self._ended is None else self._ended) - self._began
+
+    async def run(self) -> LoadResult:
+        """Open all streams, then feed them side by side. Raises a ClientError if one does not
+        open."""
+        plan = self.plan
+        async with AsyncExitStack() as stack:
+            opened = [await stack.enter_async_context(_opened(plan)) for _ in range(plan.streams)]
+            self._streams = [StreamResult(stream.ledger) for stream in opened]
+            self._began = began = self._clock()
+            pairs = enumerate(zip(opened, self._streams, strict=True))
+            feeds = [_feed(*pair, plan, began + plan.phase(index)) for index, pair in pairs]
+            try:
+                await asyncio.gather(*feeds)
+            finally:
+                self._ended = self._clock()
+            return LoadResult(plan, self._ended - began, self._streams)
+
+    def so_far(self) -> LoadResult | None:
+        """What has been measured until now; None before the first frame was due."""
+        elapsed = self.elapsed
+        if elapsed is None:
+            return None
+        return LoadResult(self.plan, elapsed, self._streams, interrupted=True)
+
+    def counts(self) -> str:
+        """The masks and losses so far in a few words; quick, since streams are being measured."""
+        masks = sum(stream.ledger.masks for stream in self._streams)
+        dropped = sum(stream.ledger.dropped.total() for stream in self._streams)
+        failed = sum(bool(stream.error) for stream in self._streams)
+        note = f", {failed} streams failed" if failed else ""
+        return f"{masks} masks, {dropped} dropped{note}"
+
+
 async def run_load(plan: Plan) -> LoadResult:
-    """Open all streams, then feed them side by side. Raises a ClientError where none opens."""
-    async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(_opened(plan)) for _ in range(plan.streams)]
-        began = time.monotonic()
-        results = await asyncio.gather(
-            *(_feed(stream, plan, began, index) for index, stream in enumerate(streams))
-        )
-        return LoadResult(plan, time.monotonic() - began, results)
+    """Carry out a plan from its beginning to its end. Raises a ClientError."""
+    return await Load(plan).run()
 
 
 def _opened(plan: Plan) -> AbstractAsyncContextManager[Stream]:
@@ -124,16 +181,13 @@ def _opened(plan: Plan) -> AbstractAsyncContextManager[Stream]:
     )
 
 
-async def _feed(stream: Stream, plan: Plan, began: float, index: int) -> StreamResult:
-    """One stream from its first frame to its last answer; its phase is its own."""
-    result = StreamResult(stream.ledger)
-    start = began + index / (plan.streams * plan.rate)
+async def _feed(stream: Stream, result: StreamResult, plan: Plan, start: float) -> None:
+    """One stream from its first frame to its last answer."""
     try:
         async for mask in stream.segment(camera(plan, start)):
             result.times.add(mask)
     except ClientError as error:
         result.error = str(error)
-    return result
 
 
 async def camera(plan: Plan, start: float, clock: Clock = time.monotonic) -> AsyncIterator[Frame]:

@@ -6,12 +6,15 @@ import asyncio
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from clients.python.footage import first_frames
-from clients.python.load import LoadResult, Plan, run_load
+from clients.python.load import Load, LoadResult, Plan
+from clients.python.load_progress import SHOW_SECONDS, progress_of
+from clients.python.outputs import check_file, write_file
 from clients.python.pattern import pattern_pictures
 from clients.python.pictures import encode_picture
 from clients.python.tables import load_tables
@@ -19,17 +22,42 @@ from protocol import DropPolicy, InputEncoding, MaskEncoding, MaskSize
 
 PATTERN_PICTURES = 30
 VIDEO_PICTURES = 120
+STANDARD_OUTPUT = Path("-")
 
 
 def run(args: Namespace, _rest: list[str]) -> int:
-    """Load ``args.url``; 1 where a stream failed or a frame was not answered exactly once."""
-    result = asyncio.run(run_load(_plan(args)))
-    _write_json(args.json, result)
-    if args.json != Path("-"):
-        Console().print(load_tables(result))
+    """Load ``args.url``; 1 where a stream failed or a frame was not answered exactly once.
+
+    Interrupted, it shows what it has measured so far.
+    """
+    if args.json is not None and args.json != STANDARD_OUTPUT:
+        check_file(args.json)
+    load = Load(_plan(args))
+    try:
+        result = asyncio.run(_watched(load))
+    except KeyboardInterrupt:
+        if found := load.so_far():
+            _show(args.json, found)
+        raise
+    _show(args.json, result)
     if not result.passed:
         print(f"mastream: {_verdict(result)}", file=sys.stderr)
     return 0 if result.passed else 1
+
+
+async def _watched(load: Load) -> LoadResult:
+    with progress_of(load) as show:
+        shown = asyncio.create_task(_keep_showing(show))
+        try:
+            return await load.run()
+        finally:
+            shown.cancel()
+
+
+async def _keep_showing(show: Callable[[], None]) -> None:
+    while True:
+        show()
+        await asyncio.sleep(SHOW_SECONDS)
 
 
 def _plan(args: Namespace) -> Plan:
@@ -55,12 +83,15 @@ def _pictures(args: Namespace) -> list[bytes]:
     return [encode_picture(frame.picture, InputEncoding.JPEG) for frame in frames]
 
 
-def _write_json(target: Path | None, result: LoadResult) -> None:
+def _show(target: Path | None, result: LoadResult) -> None:
+    """Tables first: they are there even if the file cannot be written in the end."""
     text = json.dumps(result.to_dict(), indent=2)
-    if target == Path("-"):
+    if target == STANDARD_OUTPUT:
         print(text)
-    elif target is not None:
-        target.write_text(text + "\n")
+        return
+    Console().print(load_tables(result))
+    if target is not None:
+        write_file(target, text + "\n")
 
 
 def _verdict(result: LoadResult) -> str:

@@ -1,45 +1,48 @@
-"""``mastream segment``: a whole video, here in a process of its own or on a server."""
+"""``mastream segment``: a whole video, here as the server's command or on a server."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from clients.python.videos import Video, Videos
-
-INTERRUPTED = 130
+from clients.python.errors import ClientError
+from clients.python.outputs import results_folder
+from clients.python.videos import Video, Videos, size_of
 
 
 def run(args: Namespace, rest: list[str]) -> int:
-    """Segment ``args.video`` into ``args.out``; returns the exit code."""
+    """Segment ``args.video`` into ``args.out``; returns the exit code. ``rest`` is for here."""
     if not args.url:
-        return _here(args, rest)
-    size = args.video.stat().st_size
-    args.out.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_there(args.url, args.video, size, args.out, args.remove))
+        _here(args, rest)
+    size = size_of(args.video)
+    with results_folder(args.out) as folder:
+        done = asyncio.run(_there(args.url, args.video, size, folder, args.remove))
+    print(f"{done.done} frames -> {args.out}: {', '.join(done.artefacts)}")
     return 0
 
 
-def _here(args: Namespace, rest: list[str]) -> int:
-    command = [sys.executable, "-m", "server", "segment", str(args.video), "-o", str(args.out)]
-    with subprocess.Popen([*command, *rest]) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:  # it has been interrupted too, and is tidying up
-            server.wait()
-            return INTERRUPTED
-    return code if code >= 0 else 128 - code
+def _here(args: Namespace, rest: list[str]) -> NoReturn:
+    """Become ``python -m server segment``: a signal to this process is one to that."""
+    command = ["-m", "server", "segment", _plain(args.video), "-o", _plain(args.out), *rest]
+    os.execv(sys.executable, [sys.executable, *command])
 
 
-async def _there(url: str, video: Path, size: int, out: Path, remove: bool) -> None:
+def _plain(path: Path) -> str:
+    """The path as an argument that is no option, even if it begins with a dash."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+async def _there(url: str, video: Path, size: int, folder: Path, remove: bool) -> Video:
     """Upload, follow, download. A video that is not followed to its end is cancelled."""
     with _progress() as progress:
         async with Videos(url) as videos:
@@ -48,12 +51,13 @@ async def _there(url: str, video: Path, size: int, out: Path, remove: bool) -> N
             try:
                 done = await videos.finished(uploaded, _follower(progress))
             except (asyncio.CancelledError, KeyboardInterrupt):
-                await asyncio.shield(videos.remove(uploaded.id))
+                with suppress(ClientError):
+                    await asyncio.shield(videos.remove(uploaded.id))
                 raise
-            await _download(videos, done, out, progress)
+            await _download(videos, done, folder, progress)
             if remove:
                 await videos.remove(done.id)
-    print(f"{done.done} frames -> {out}: {', '.join(done.artefacts)}")
+    return done
 
 
 def _follower(progress: Progress) -> Callable[[Video], None]:

@@ -16,8 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from clients.python.client import connect
-from clients.python.drawing import OverlayVideo
-from clients.python.errors import ClientError
+from clients.python.drawing import OverlayVideo, check_video
 from clients.python.footage import Newest, frames_of, is_live, paced
 from clients.python.ledger import Ledger
 from clients.python.measures import Outcome, Times
@@ -25,7 +24,7 @@ from clients.python.meter import Meter
 from clients.python.pictures import Frame
 from clients.python.stream import Mask, Stream
 from clients.python.tables import outcome_table, times_table
-from protocol import DropPolicy, Failure, MaskEncoding
+from protocol import DropPolicy, Failure
 
 SHOW_SECONDS = 0.25
 
@@ -47,8 +46,8 @@ class Tally:
 
 def run(args: Namespace, _rest: list[str]) -> int:
     """Stream ``args.source``; returns the exit code. The summary comes also when interrupted."""
-    if args.overlay and args.output == MaskEncoding.NONE:
-        raise ClientError("an overlay needs masks: leave --output none out")
+    if args.overlay:
+        check_video(args.overlay)
     tally = Tally()
     try:
         asyncio.run(_stream(args, tally))

@@ -41,9 +41,10 @@ def outcome_table(outcome: Outcome, held: int = 0) -> Table:
 def load_tables(result: LoadResult) -> RenderableType:
     """All that a load came to."""
     fps = result.fps
+    cut = " (interrupted)" if result.interrupted else ""
     rates = (
         f"{result.plan.streams} streams at {result.plan.rate:g} frames/s for "
-        f"{result.elapsed:.1f} s: {sum(fps):.1f} masks/s in all, "
+        f"{result.elapsed:.1f} s{cut}: {sum(fps):.1f} masks/s in all, "
         f"slowest stream {min(fps):.2f}, fastest {max(fps):.2f}"
     )
     tables = Group(rates, times_table(result.times), outcome_table(result.outcome, result.held))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Videos:
         """
         headers = {
             "Content-Type": "application/octet-stream",
-            "Content-Length": str(_size(path)),
+            "Content-Length": str(size_of(path)),
             "Idempotency-Key": key or uuid.uuid4().hex,
         }
         with web_errors(self._url):
@@ -173,9 +174,11 @@ class Videos:
                             yield Video.from_dict(_json(line.removeprefix("data:")))
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file. Raises BadFootage if there is no file, or none that can be opened."""
     try:
-        return path.stat().st_size
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
     except OSError as error:
         raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clients.python.addresses import stream_address, web_address
+from clients.python.addresses import shown, stream_address, web_address
 from clients.python.errors import ClientError
 
 
@@ -36,7 +36,30 @@ def test_the_web(given: str, address: str) -> None:
     assert web_address(given) == address
 
 
-@pytest.mark.parametrize("given", ["", "ftp://host", "http://", "http://h:port", "http://[::"])
+def test_no_password_is_shown() -> None:
+    assert shown("ws://me:secret@host:1/v1/stream") == "ws://host:1/v1/stream"
+    assert shown("http://host/a@b") == "http://host/a@b"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "ftp://host",
+        "http://",
+        "http://h:port",
+        "http://h:0",
+        "http://[::",
+        "http://[v1.x]",
+        "http://a b",
+        "http://h/a b",
+        "http://a\tb",
+        "http://a\x7fb",
+        "http://a..b",
+        f"http://{'a' * 64}.de",
+        "http://xn--a",
+    ],
+)
 def test_no_address(given: str) -> None:
     with pytest.raises(ClientError, match="give one like"):
         stream_address(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from clients.python import cli
+from clients.python.arguments import LOCAL_OPTIONS
 from clients.python.errors import NoCapacity
 
 
@@ -67,6 +69,14 @@ def test_serve_leaves_all_arguments_to_the_server(monkeypatch: pytest.MonkeyPatc
         ["segmnet"],
         ["segment", "a.mp4"],
         ["segment", "a.mp4", "-o", "out", "--url", "http://h", "--engine", "fake"],
+        ["segment", "a.mp4", "-o", "out", "--url", ""],
+        ["segment", "a.mp4", "-o", "out", "--remove"],
+        ["segment", "a.mp4", "-o", "out", "--policy", "every"],
+        ["segment", "a.mp4", "b.mp4", "-o", "out"],
+        ["stream", "0", "--url", "ftp://host"],
+        ["stream", "0", "--url", "http://host:port"],
+        ["stream", "0", "--engine", "fake"],
+        ["load", "--url", "http://a b"],
         ["stream"],
         ["stream", "0", "--policy", "some"],
         ["stream", "0", "--rate", "0"],
@@ -81,7 +91,30 @@ def test_wrong_use_is_told_with_2(argv: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    command = " ".join(["mastream", *(word for word in argv[:1] if word in cli.COMMANDS)])
+    assert told.startswith(f"{command}: error: ")
+    assert told.endswith(f"; see {command} --help.\n")
+    assert told.count("\n") == 1
+
+
+def test_the_options_of_segment_are_those_of_the_server() -> None:
+    served = subprocess.run(
+        [sys.executable, "-m", "server", "segment", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert set(re.findall(r"^  (--[\w-]+)", served.stdout, re.M)) == set(LOCAL_OPTIONS)
+
+
+def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    told = capsys.readouterr().out
+    assert "0 done, 1 failed, 2 used wrongly" in told
+    assert "130 SIGINT" in told and "143 SIGTERM" in told
 
 
 @pytest.mark.parametrize("argv", [["-h"], ["segment", "-h"], ["stream", "-h"], ["load", "-h"]])
@@ -130,3 +163,20 @@ def test_it_runs_as_a_program() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("mastream: no server answers at ws://127.0.0.1:1/v1/stream")
     assert ended.stderr.count("\n") == 1
+
+
+def test_an_output_that_nobody_reads_is_one_sentence() -> None:
+    run = "import sys; from types import ModuleType; from clients.python import cli\n"
+    run += "sys.modules['long'] = long = ModuleType('long'); cli.COMMANDS['load'] = 'long'\n"
+    run += "long.run = lambda *_: print('x' * 100) or 0\n"
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        ended = subprocess.run(
+            [sys.executable, "-c", f"{run}raise SystemExit(cli.main(['load']))"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[2],
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "mastream: No space left on device\n"

@@ -30,6 +30,11 @@ def test_other_bodies_leave_the_fallback(body: bytes) -> None:
         (TimeoutError(), errors.Unreachable, "too long"),
         (ssl.SSLError(1, "x"), errors.Unreachable, "certificate"),
         (OSError(113, "No route to host"), errors.Unreachable, "No route to host"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] ..."),
+            errors.Unreachable,
+            "connection refused$",
+        ),
         (InvalidHandshake("odd"), errors.NotOurs, "not a mastream server: odd"),
     ],
 )
@@ -55,11 +60,20 @@ def test_messages(raised: Exception, kind: type[Exception]) -> None:
         (httpx.ReadTimeout("slow"), errors.Unreachable, "in time"),
         (httpx.WriteError("broken"), errors.Unreachable, "over a limit"),
         (httpx.RemoteProtocolError("gone"), errors.Unreachable, "broke off"),
+        (httpx.ReadError(""), errors.Unreachable, "broke off"),
         (httpx.UnsupportedProtocol("odd"), errors.ClientError, "address"),
     ],
 )
 def test_the_web(raised: Exception, kind: type[Exception], says: str) -> None:
     with pytest.raises(kind, match=says), web_errors("http://h"):
+        raise raised
+
+
+def test_the_web_tells_what_the_system_said() -> None:
+    raised = httpx.ConnectError("All connection attempts failed")
+    raised.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "x")])
+    says = r"answers at http://h:1: connection refused$"
+    with pytest.raises(errors.Unreachable, match=says), web_errors("http://me:secret@h:1"):
         raise raised
 
 

@@ -108,5 +108,33 @@ def test_a_clip_that_cannot_be_read(
 
 
 def test_an_overlay_without_masks_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["stream", "0", "--overlay", "o.mp4", "--output", "none"]) == 1
-    assert "an overlay needs masks" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["stream", "0", "--overlay", "o.mp4", "--output", "none"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("mastream stream: error: --overlay needs masks")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["absent/o.mp4", ".", "clip.mp4/o.mp4", "o.txt", "o.webm"])
+def test_an_overlay_that_cannot_be_written_is_found_before_anything_else(
+    place: str, clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["stream", clip, "--url", "http://127.0.0.1:1", "--overlay", str(tmp_path / place)]
+    assert main(argv) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"mastream: {tmp_path / place} ")
+    assert told.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_the_servers_sentence_is_the_one_that_is_shown(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuse(talk: Any) -> None:
+        await talk.say(Failure("not_found", "no model is called 'nope'", 404, fatal=True))
+        await talk.socket.close(4404, "not_found")
+
+    assert main(["stream", clip, "--url", small_server(refuse).url, "--model", "nope"]) == 1
+    assert capsys.readouterr() == ("", "mastream: no model is called 'nope'\n")

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,9 @@ def test_only_what_was_asked_for_replaces_what_was_there(
         ("absent.mp4", None, "no file"),
         ("empty.mp4", b"", "empty"),
         ("text.mp4", b"no video at all" * 100, "no video"),
+        (".", None, "is not a file"),
+        ("long" * 99, None, "File name too long"),
+        ("empty.mp4/clip.mp4", None, "Not a directory"),
     ],
 )
 def test_what_is_no_video_is_told_in_a_sentence_and_leaves_nothing(
@@ -64,6 +68,7 @@ def test_what_is_no_video_is_told_in_a_sentence_and_leaves_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "empty.mp4").touch()
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert segment(tmp_path / name, tmp_path / "out" / "deep", FAKE) == 1
@@ -114,10 +119,11 @@ def test_progress_is_a_bar_on_a_terminal(
     assert "12/12" in capsys.readouterr().err
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path, make_clip: MakeClip) -> None:
-    clip, out = make_clip(tmp_path / "clip.mp4", 200), tmp_path / "out"
+@contextmanager
+def working(clip: Path, out: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
+    """``segment`` of a clip in a process of its own, once its first artefact is being written."""
     slow = os.environ | {"MASTREAM_ENGINE__FAKE_STEP_MS": "20"}
-    command = [sys.executable, "-m", "server", "segment", str(clip), "-o", str(out)]
+    command = [*before, sys.executable, "-m", "server", "segment", str(clip), "-o", str(out)]
     with subprocess.Popen(
         [*command, "--engine", "fake"], cwd=ROOT, env=slow, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -125,12 +131,57 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, make_clip: MakeClip) -> Non
         guard.start()
         while not list(out.glob(".segmenting-*/*.part")) and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
+        yield process
         guard.cancel()
-    assert process.returncode == 130, told
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_it_and_leaves_nothing(
+    number: signal.Signals, code: int, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 200), tmp_path / "a" / "out"
+    with working(clip, out) as process:
+        process.send_signal(number)
+        _, told = process.communicate()
+    assert process.returncode == code, told
     assert told == "mastream: interrupted, nothing was kept\n"
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_was_there_before_a_signal_stays(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 200), tmp_path / "out"
+    out.mkdir()
+    (out / "summary.json").write_text("old")
+    with working(clip, out) as process:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert [(file.name, file.read_text()) for file in out.iterdir()] == [("summary.json", "old")]
+
+
+def test_in_the_background_where_sigint_is_ignored_sigterm_ends_it(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 200), tmp_path / "out"
+    with working(clip, out, "env", "--ignore-signal=INT") as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 143
     assert not out.exists()
+
+
+def test_a_folder_in_an_artefacts_place_is_found_before_any_work(
+    tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4"), tmp_path / "out"
+    (out / "summary.json").mkdir(parents=True)
+    assert segment(clip, out, Settings(engine=EngineSettings(name="quantum"))) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"mastream: {out / 'summary.json'} is a folder;")
+    assert told.count("\n") == 1
+    assert [path.name for path in out.iterdir()] == ["summary.json"]
 
 
 @pytest.mark.data

@@ -1,0 +1,72 @@
+"""Places to write to, looked at before the work whose results go there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from clients.python.errors import BadOutput
+
+
+def check_file(path: Path) -> None:
+    """Raise BadOutput unless a file can be written at ``path``; nothing is changed there."""
+    with output_errors(path):
+        place = Path(os.path.realpath(path))  # resolve() raises RuntimeError for a loop
+        if place.is_dir():
+            raise BadOutput(f"{path} is a folder: name a file to write to")
+        if not place.exists():
+            place.touch(exist_ok=False)
+            place.unlink()
+        elif place.is_file():
+            place.open("ab").close()
+        elif not os.access(place, os.W_OK):
+            raise BadOutput(f"{path} cannot be written: it is no file of yours")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Raises BadOutput."""
+    with output_errors(path):
+        path.write_text(text)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Errors of writing to ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise BadOutput(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def results_folder(out: Path) -> Iterator[Path]:
+    """A folder to write in. If the block ends well, what is in it moves to ``out``; it is removed
+    in any case, with the folders that were made for it. Raises BadOutput."""
+    made: list[Path] = []
+    try:
+        with output_errors(out):
+            made += [parent for parent in (out, *out.parents) if not parent.exists()]
+            out.mkdir(parents=True, exist_ok=True)
+            scratch = TemporaryDirectory(dir=out, prefix=".segmenting-")
+        with scratch:
+            yield Path(scratch.name)
+            _move(Path(scratch.name), out)
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _move(folder: Path, out: Path) -> None:
+    """All files or none: what would stop one is found first."""
+    files = list(folder.iterdir())
+    for file in files:
+        if (out / file.name).is_dir():
+            raise BadOutput(f"{out / file.name} is a folder: remove it or choose another place")
+    for file in files:
+        with output_errors(out / file.name):
+            file.replace(out / file.name)

@@ -1,0 +1,45 @@
+"""SIGTERM and SIGHUP stop a command as Ctrl-C does: files are closed, results are shown."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(slots=True)
+class Stop:
+    """``number`` is the signal that came: SIGINT unless another did."""
+
+    number: int = signal.SIGINT
+
+    @property
+    def exit_code(self) -> int:
+        """As shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + self.number
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Let SIGTERM and SIGHUP do in the block what Ctrl-C does: cancel, or raise KeyboardInterrupt.
+
+    A signal that the process was started to ignore, as nohup does, stays ignored. For the main
+    thread only.
+    """
+    stop = Stop()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        stop.number = number
+        handler = signal.getsignal(signal.SIGINT)  # asyncio's own while a loop runs
+        (handler if callable(handler) else signal.default_int_handler)(number, frame)
+
+    named = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    heeded = [one for one in named if one and signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
