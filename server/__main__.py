@@ -74,6 +74,9 @@ def _segment(flags: Namespace, settings: Settings) -> int:
     from server.local import segment  # noqa: PLC0415  as above
     from server.sinks.recorder import chosen_artefacts  # noqa: PLC0415
 
+    if not logging.root.isEnabledFor(logging.DEBUG):
+        # What it logs of a video that fails is what segment() says in its one sentence.
+        logging.getLogger("server.video").setLevel(logging.CRITICAL)
     return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
 
 

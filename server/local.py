@@ -67,7 +67,8 @@ def segment(
 async def _segment(
     video: Path, folder: Path, settings: Settings, artefacts: Collection[str], tell: Tell
 ) -> int:
-    info = await asyncio.to_thread(_probe, video, settings)
+    with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
+        info = await asyncio.to_thread(_probe, probe, video, settings)
     await asyncio.to_thread(check_encodable, info, artefacts)
     worker = Worker(partial(make_engine, settings.engine))
     await worker.start()
@@ -102,7 +103,7 @@ async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
         log.warning("no TensorRT plan is taken: %s", error)
 
 
-def _probe(video: Path, settings: Settings) -> VideoInfo:
+def _probe(probe: Prober, video: Path, settings: Settings) -> VideoInfo:
     _check_video(video)
     limits = VideoLimits(
         max_bytes=sys.maxsize,
@@ -110,8 +111,7 @@ def _probe(video: Path, settings: Settings) -> VideoInfo:
         max_frames=sys.maxsize,
         max_pixels=settings.videos.max_pixels,
     )
-    with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
-        return probe(video, limits)
+    return probe(video, limits)
 
 
 def _check_video(video: Path) -> None:

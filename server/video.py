@@ -79,6 +79,9 @@ async def _feed(worker: Serving, source: ContainerSource, sink: Recording, windo
                 worker.offer(session, frame)
                 frames += 1
         await worker.settled(session)
+    except BaseException:
+        sink.give_up()
+        raise
     finally:
         worker.close(session)
     return frames
@@ -124,6 +127,10 @@ class Recording(Sink):
 
     def failed(self, seq: int, error: Exception) -> None:
         self._answered(Fault(f"Frame {seq} could not be segmented: {error}"))
+
+    def give_up(self) -> None:
+        """Frames that are still answered fail nothing: closing their session drops them."""
+        self._over = True
 
     async def finish(self, frames: int) -> None:
         """Wait for the last mask to be written and close the files. Raises the first failure,
@@ -178,7 +185,7 @@ class Recording(Sink):
         self._answered(failure)
 
     def _answered(self, failure: BaseException | None) -> None:
-        if isinstance(failure, Exception) and self._failure is None:
+        if isinstance(failure, Exception) and self._failure is None and not self._over:
             _log.error("a video is given up: %s", failure, exc_info=failure)
             self._failure = detached(failure)
         self._credits.release()
