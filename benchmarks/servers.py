@@ -20,22 +20,38 @@ def mastream_server(*flags: str, **settings: str) -> Iterator[str]:
     environment = {f"MASTREAM_{name.upper()}": value for name, value in settings.items()}
     with TemporaryDirectory() as data:
         command = ("-m", "server", "serve", "--port", "0", "--data", data, *flags)
-        with _running(command, environment) as url:
+        with _running(command, environment) as (url, _):
             yield url
+
+
+@contextmanager
+def soak_server() -> Iterator[tuple[str, int]]:
+    """``ws://host:port`` and the process id of the server that a soak is for.
+
+    Its log is thrown away: engines die by the hundred.
+    """
+    with TemporaryDirectory() as data:
+        command = ("-m", "benchmarks.soak.server", data)
+        with _running(command, {}, subprocess.DEVNULL) as it:
+            yield it
 
 
 @contextmanager
 def echo_server() -> Iterator[str]:
     """``ws://host:port`` of a bare uvicorn that sends every message back."""
-    with _running(("-m", "benchmarks.echo"), {}) as url:
+    with _running(("-m", "benchmarks.echo"), {}) as (url, _):
         yield url
 
 
 @contextmanager
-def _running(command: tuple[str, ...], environment: dict[str, str]) -> Iterator[str]:
+def _running(
+    command: tuple[str, ...], environment: dict[str, str], errors: int | None = None
+) -> Iterator[tuple[str, int]]:
+    """The address that the process prints first, and its id."""
     process = subprocess.Popen(
         (sys.executable, *command),
         stdout=subprocess.PIPE,
+        stderr=errors,
         text=True,
         env=os.environ | environment,
     )
@@ -44,7 +60,7 @@ def _running(command: tuple[str, ...], environment: dict[str, str]) -> Iterator[
         found = _URL.search(process.stdout.readline())
         if not found:
             raise RuntimeError(f"{' '.join(command)} did not begin; see above")
-        yield f"ws://{found[1]}"
+        yield f"ws://{found[1]}", process.pid
     finally:
         process.terminate()
         process.wait(_END_SECONDS)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -13,6 +14,7 @@ import uvicorn
 from server import heap
 from server.app import Service, create_app
 from server.engine_thread import Built
+from server.engines.base import Engine
 from server.errors import Fault
 from server.settings import Settings
 from server.web.transport import StreamTransport
@@ -27,13 +29,14 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal ends it; the exit code: 0 after draining, 1 where it could not begin.
+def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
+    """Serve until a signal ends it; the exit code: 0 after draining, 1 if it could not begin.
 
-    Raises Fault where the port cannot be had.
+    ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the port
+    cannot be had.
     """
     listener = bind(settings.host, settings.port)
-    app = create_app(settings)
+    app = create_app(settings, make)
     server = DrainingServer(_config(app, settings), app.state.service)
     server.run(sockets=[listener])
     return server.exit_code

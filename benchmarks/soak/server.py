@@ -1,0 +1,48 @@
+"""The server of a soak: the real one with the fake engine, which dies of one kind of picture.
+
+python -m benchmarks.soak.server FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import EngineDead
+from server.frame import AnyPixels, host_pixels
+from server.listening import serve
+from server.settings import Settings, StreamSettings, VideoSettings
+
+HEIGHT, WIDTH = 48, 64
+DEADLY = np.full((HEIGHT, WIDTH, 3), 251, np.uint8)
+"""A step with this picture kills its engine."""
+
+IDLE_SECONDS = 5.0
+SLOW_SECONDS = 2.0
+
+
+def die_of_the_deadly(frames: Sequence[AnyPixels]) -> None:
+    if any(np.array_equal(host_pixels(frame), DEADLY) for frame in frames):
+        raise EngineDead("the picture was deadly, as the soak asked")
+
+
+def make_engine() -> FakeEngine:
+    return FakeEngine(fake_spec(HEIGHT, WIDTH), on_step=die_of_the_deadly)
+
+
+def main() -> None:
+    settings = Settings(
+        port=0,
+        folder=Path(sys.argv[1]),
+        streams=StreamSettings(idle_seconds=IDLE_SECONDS, slow_seconds=SLOW_SECONDS),
+        videos=VideoSettings(min_free_bytes=0),
+    )
+    sys.exit(serve(settings, make_engine))
+
+
+if __name__ == "__main__":
+    main()

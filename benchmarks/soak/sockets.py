@@ -1,0 +1,190 @@
+"""Streams that come and go: whole ones that check each mask, and every other way to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+import protocol
+from benchmarks.soak.server import DEADLY, HEIGHT, WIDTH
+from benchmarks.soak.tally import Answers, Tally
+from protocol import DropPolicy, InputEncoding, MaskEncoding, MaskSize
+from server.engines.fake import FakeEngine, fake_spec
+
+Labels = NDArray[np.uint8]
+
+RAW = protocol.serialise(
+    protocol.Open(
+        input=InputEncoding.RGB24,
+        width=WIDTH,
+        height=HEIGHT,
+        output=MaskEncoding.RAW,
+        size=MaskSize.MODEL,
+        policy=DropPolicy.EVERY,
+    )
+)
+LARGE = cv2.imencode(".jpg", np.full((1080, 1920, 3), 90, np.uint8))[1].tobytes()
+NONSENSE = ("{", '{"type": "nobody"}', b"\xff" * 20, b"", '{"type": "open", "size": 7}')
+TOO_SLOW = 4408
+PATIENCE = 30.0
+SLOW_FRAMES = 400
+
+Life = Callable[[str, random.Random, Tally], Awaitable[None]]
+
+
+async def whole(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send some pictures and compare every mask with those of a stream that is alone."""
+    frames = _frames(dice, dice.randint(1, 12))
+    expected = iter(_unbroken(frames))
+    answers = Answers()
+    async with _connected(url) as socket:
+        await socket.send(RAW)
+        for seq, frame in enumerate(frames):
+            await socket.send(protocol.pack({"seq": seq}, frame.tobytes()))
+            answers.sent.append(seq)
+        await socket.send(protocol.serialise(protocol.End()))
+        async for message in socket:
+            seqs, mask = _read(message, tally)
+            answers.answered.update(seqs)
+            if mask is not None and not np.array_equal(mask, next(expected)):
+                tally.frames["foreign"] += 1
+    answers.close(tally, complete=True)
+
+
+async def deadly(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send a picture of which the engine dies, twice; it must be answered by an error."""
+    answers = Answers()
+    async with _connected(url) as socket:
+        await socket.send(RAW)
+        await socket.send(protocol.pack({"seq": 1}, DEADLY.tobytes()))
+        answers.sent.append(1)
+        await socket.send(protocol.serialise(protocol.End()))
+        async for message in socket:
+            answers.answered.update(_read(message, tally)[0])
+    answers.close(tally, complete=True)
+    del dice
+
+
+async def slow(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send large pictures and read nothing, until the server has had enough."""
+    answers = Answers()
+    async with _connected(url, max_queue=1) as socket:
+        with suppress(ConnectionClosed, TimeoutError):
+            await socket.send('{"type": "open", "output": "raw", "overlay": true}')
+            async with asyncio.timeout(PATIENCE):
+                for seq in range(SLOW_FRAMES):
+                    await socket.send(protocol.pack({"seq": seq}, LARGE))
+                    answers.sent.append(seq)
+                    await asyncio.sleep(0.01 * dice.random())
+        socket.transport.abort()
+    answers.close(tally, complete=False)
+
+
+async def aborts(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send some pictures and cut the connection."""
+    answers = Answers()
+    async with _connected(url) as socket:
+        for seq, frame in enumerate(_frames(dice, dice.randint(0, 8))):
+            picture = cv2.imencode(".jpg", frame)[1].tobytes()
+            await socket.send(protocol.pack({"seq": seq}, picture))
+            answers.sent.append(seq)
+        await asyncio.sleep(0.05 * dice.random())
+        socket.transport.abort()
+    answers.close(tally, complete=False)
+
+
+async def closes(url: str, dice: random.Random, tally: Tally) -> None:
+    """Close politely with frames on the way."""
+    async with _connected(url) as socket:
+        await socket.send(RAW)
+        for seq, frame in enumerate(_frames(dice, dice.randint(0, 8))):
+            await socket.send(protocol.pack({"seq": seq}, frame.tobytes()))
+    del tally
+
+
+async def talks_nonsense(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send what is no message of ours, and expect to be told so."""
+    nonsense = dice.choice(NONSENSE)
+    told = []
+    async with _connected(url) as socket:
+        await socket.send(nonsense)
+        await socket.send(protocol.serialise(protocol.End()))
+        with suppress(ConnectionClosed):
+            while True:
+                told.append(await socket.recv())
+    if not any('"error"' in str(one) or '"dropped"' in str(one) for one in told):
+        tally.trouble("nonsense", ValueError(f"{nonsense!r} was answered by {told}"))
+
+
+async def says_nothing(url: str, dice: random.Random, tally: Tally) -> None:
+    """Connect and be silent, until the server closes."""
+    async with _connected(url) as socket:
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+        if socket.close_code != TOO_SLOW:
+            tally.trouble("silent", ValueError(f"it was closed with {socket.close_code}"))
+    del dice
+
+
+KINDS: dict[str, tuple[Life, float]] = {
+    "whole": (whole, 10),
+    "aborts": (aborts, 5),
+    "closes": (closes, 3),
+    "nonsense": (talks_nonsense, 3),
+    "silent": (says_nothing, 0.2),
+    "slow": (slow, 0.05),
+    "deadly": (deadly, 0.3),
+}
+"""Each kind of stream, and how often there is one in relation to the others."""
+
+
+def _connected(url: str, max_queue: int | None = None) -> connect:
+    return connect(
+        f"{url}/v1/stream",
+        compression=None,
+        max_size=None,
+        max_queue=max_queue,
+        ping_interval=None,
+        open_timeout=PATIENCE,
+    )
+
+
+def _frames(dice: random.Random, count: int) -> list[Labels]:
+    drawn = np.random.default_rng(dice.getrandbits(32))
+    return [drawn.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
+
+
+def _unbroken(frames: list[Labels]) -> list[Labels]:
+    """Return the masks that a stream of these frames has when it is alone."""
+    engine, masks = FakeEngine(fake_spec(HEIGHT, WIDTH)), []
+    memory = engine.blank()
+    for frame in frames:
+        (labels,), (memory,) = engine.step([frame], [memory])
+        masks.append(labels)
+    return masks
+
+
+def _read(message: str | bytes, tally: Tally) -> tuple[tuple[int, ...], Labels | None]:
+    """Return the seqs that a message answers, and the mask if it is one."""
+    if isinstance(message, bytes):
+        header, payload = protocol.unpack(message, len(message))
+        tally.frames["masks"] += 1
+        return (header["seq"],), np.frombuffer(payload, np.uint8).reshape(HEIGHT, WIDTH)
+    told = json.loads(message)
+    if told["type"] == "dropped":
+        tally.frames["dropped"] += len(told["seqs"])
+        return tuple(told["seqs"]), None
+    if told["type"] == "error" and told.get("seq") is not None:
+        tally.frames["failed"] += 1
+        return (told["seq"],), None
+    return (), None
