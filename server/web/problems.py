@@ -24,6 +24,9 @@ RETRY_SOON = {"Retry-After": "1"}
 """The headers of a 503."""
 
 
+_TITLES = {416: "requested range not satisfiable"}
+"""Those that Python's versions name differently: codes are made of them."""
+
 _FIELD_FAULTS = {
     "missing": "is missing",
     "int_parsing": "must be a whole number",
@@ -117,7 +120,7 @@ def _ours(
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
     """What starlette itself refuses: a path or a method that is not there."""
     assert isinstance(error, HTTPException)
-    title = HTTPStatus(error.status_code).phrase.lower()
+    title = _TITLES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower()
     code = title.replace(" ", "_").replace("-", "_")
     problem = {
         "type": f"urn:mastream:error:{code}",
