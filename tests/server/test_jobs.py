@@ -260,6 +260,7 @@ def test_a_failing_video_says_why_and_harms_no_other(tmp_path: Path, make_clip: 
             bad, good = await upload(jobs, clip), await upload(jobs, clip)
             failed = await ended(jobs, bad)
             assert failed.record.state is VideoState.FAILED
+            assert (failed.progress.frames_done, failed.progress.eta_s) == (4, None)
             assert failed.record.problem is not None
             assert failed.record.problem["code"] == "fault"
             assert "out of memory" in failed.record.problem["detail"]
