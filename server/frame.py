@@ -112,7 +112,7 @@ class Frame:
     that picture itself, kept only where an overlay will be drawn on it. ``pts`` is the
     presentation time in seconds, exact. ``arrived`` is time.monotonic() when the bytes came in,
     ``decode`` the seconds that decoding and scaling took, ``decoder`` what did it: "cpu",
-    "nvdec", or "" where nothing had to be decoded.
+    "nvdec", or "" where nothing had to be decoded. ``damaged`` pictures are partly guessed.
     """
 
     pixels: AnyPixels
@@ -126,6 +126,7 @@ class Frame:
     wait: float = 0.0
     decode: float = 0.0
     decoder: str = ""
+    damaged: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -170,6 +171,23 @@ class Dropped:
 
     seq: int
     cause: DropCause
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What could not be decoded of a video: ``undecodable`` packets, pictures that are ``damaged``
+    and were shown all the same, and pictures that are ``missing`` though their packets are not."""
+
+    undecodable: int = 0
+    damaged: int = 0
+    missing: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.undecodable or self.damaged or self.missing)
+
+    def most_of(self, frames: int) -> bool:
+        """Whether less than half is whole of a video of which ``frames`` pictures were decoded."""
+        return 2 * (frames - self.damaged) < frames + self.undecodable + self.missing
 
 
 @dataclass(frozen=True, slots=True)

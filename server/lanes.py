@@ -11,6 +11,7 @@ from typing import Any
 from server import heap
 from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
+from server.frame import Losses
 from server.records import VideoRecord, VideoState
 from server.serving import Serving
 from server.settings import VideoSettings
@@ -24,10 +25,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A video being segmented: its task, and the frames recorded so far."""
+    """A video being segmented: its task, and the frames recorded so far, and what was
+    lost of it once that is known."""
 
     task: asyncio.Task[int]
     frames: int = 0
+    losses: Losses | None = None
 
 
 class Lanes:
@@ -130,6 +133,9 @@ class Lanes:
             running.frames = frames
             self._changed()
 
+        def report(losses: Losses) -> None:
+            running.losses = losses
+
         work = segment_video(
             self._worker,
             self._shelf.upload(record.id),
@@ -139,6 +145,7 @@ class Lanes:
             max_pixels=self._settings.max_pixels,
             hardware=self._hardware,
             tell=tell,
+            report=report,
         )
         running = self._running[record.id] = _Running(asyncio.create_task(work))
         if self.draining:
@@ -174,7 +181,8 @@ class Lanes:
             await self._end(video, VideoState.SUCCEEDED, running, None)
 
     async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
-        await self._desk(self._shelf.end, video, state, self._clock(), running.frames, problem)
+        done, losses = running.frames, running.losses
+        await self._desk(self._shelf.end, video, state, self._clock(), done, problem, losses)
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)

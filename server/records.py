@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from server.frame import VideoInfo
+from server.frame import Losses, VideoInfo
 
 
 class VideoState(StrEnum):
@@ -37,7 +37,8 @@ class VideoRecord:
     """One uploaded video as last written down.
 
     ``key`` is the client's idempotency key and ``fingerprint`` what was asked under it;
-    ``attempts`` counts how often it was begun; ``problem`` is the RFC 9457 object of a failure.
+    ``attempts`` counts how often it was begun; ``problem`` is the RFC 9457 object of a failure;
+    ``losses`` what could not be decoded, None before that is known.
     """
 
     id: str
@@ -55,6 +56,7 @@ class VideoRecord:
     problem: Mapping[str, Any] | None = None
     started: float | None = None
     ended: float | None = None
+    losses: Losses | None = None
 
 
 def new_id(now: float) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from server.errors import Fault, NoCapacity
+from server.frame import Losses
 from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
 from server.store import Store
@@ -94,9 +95,10 @@ class Shelf:
         now: float,
         frames: int,
         problem: Mapping[str, Any] | None = None,
+        losses: Losses | None = None,
     ) -> None:
         """A running video succeeded or failed, unless it was cancelled meanwhile."""
-        if self.store.finish(video, state, now, frames, problem):
+        if self.store.finish(video, state, now, frames, problem, losses):
             self._settle(video, state)
 
     def clear(self, video: str) -> None:

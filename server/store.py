@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from server.errors import Conflict, Fault, NoCapacity
-from server.frame import VideoInfo
+from server.frame import Losses, VideoInfo
 from server.records import ACTIVE, VideoRecord, VideoState
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had no ``losses``."""
+
 
 _metadata = sql.MetaData()
 _marker = sql.Table(
@@ -44,6 +48,7 @@ _videos = sql.Table(
     sql.Column("problem", sql.JSON(none_as_null=True)),
     sql.Column("started", sql.Double),
     sql.Column("ended", sql.Double),
+    sql.Column("losses", sql.JSON(none_as_null=True)),
 )
 
 
@@ -144,11 +149,18 @@ class Store:
         now: float,
         frames_done: int,
         problem: Mapping[str, Any] | None = None,
+        losses: Losses | None = None,
     ) -> bool:
         """End a running video as succeeded or failed. False when it was not running any more."""
         ended = _moved(VideoState.RUNNING).where(_videos.c.id == video)
         return self._changed(
-            ended.values(state=state, ended=now, frames_done=frames_done, problem=problem)
+            ended.values(
+                state=state,
+                ended=now,
+                frames_done=frames_done,
+                problem=problem,
+                losses=None if losses is None else asdict(losses),
+            )
         )
 
     def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
@@ -210,11 +222,22 @@ class Store:
             found = connection.scalar(sql.select(_marker.c.version))
             if found is None:
                 connection.execute(_marker.insert().values(version=SCHEMA))
-        if found not in (None, SCHEMA):
+            elif found < SCHEMA:
+                self._upgrade(connection)
+        if found is not None and found > SCHEMA:
             raise Fault(
                 f"The database has schema {found} and this mastream needs {SCHEMA}: "
                 "start the version that made it, or choose another data folder."
             )
+
+    def _upgrade(self, connection: sql.Connection) -> None:
+        """Add the columns that an older version did not have; its rows have nothing in them."""
+        there = {column["name"] for column in sql.inspect(connection).get_columns(_videos.name)}
+        for column in _videos.c:
+            if column.name not in there:
+                described = CreateColumn(column).compile(dialect=self._engine.dialect)
+                connection.execute(sql.text(f"ALTER TABLE {_videos.name} ADD COLUMN {described}"))
+        connection.execute(_marker.update().values(version=SCHEMA))
 
 
 def _moved(*states: VideoState) -> sql.Update:
@@ -230,12 +253,14 @@ def _to_row(record: VideoRecord) -> dict[str, Any]:
     row = {column.name: getattr(record, column.name) for column in _videos.c}
     row["info"] = record.info.to_dict()
     row["artefacts"] = list(record.artefacts)
+    row["losses"] = None if record.losses is None else asdict(record.losses)
     return row
 
 
 def _from_row(row: Mapping[Any, Any]) -> VideoRecord:
     values = dict(row)
     values["info"] = VideoInfo.from_dict(values["info"])
+    values["losses"] = None if values["losses"] is None else Losses(**values["losses"])
     values["artefacts"] = tuple(values["artefacts"])
     values["state"] = VideoState(values["state"])
     return VideoRecord(**values)

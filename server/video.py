@@ -13,8 +13,8 @@ from typing import Self
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.errors import Fault, MastreamError, detached
-from server.frame import Dropped, Mask, VideoInfo
+from server.errors import BadVideo, Fault, MastreamError, detached
+from server.frame import Dropped, Losses, Mask, VideoInfo
 from server.serving import Serving
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 Tell = Callable[[int], None]
 """Called on the event loop with the number of frames recorded so far."""
 
+Report = Callable[[Losses], None]
+"""Called on the event loop with what was lost in decoding, when all of it is decoded."""
+
 
 async def segment_video(
     worker: Serving,
@@ -40,6 +43,7 @@ async def segment_video(
     max_pixels: int,
     hardware: Hardware | None = None,
     tell: Tell = lambda _: None,
+    report: Report = lambda _: None,
     window: int = 4,
 ) -> int:
     """Segment every frame of a video and write its artefacts into ``folder``, which is made.
@@ -47,8 +51,9 @@ async def segment_video(
     Returns the number of frames, which is the number of masks. At most ``window`` frames are
     between decoder and recorder, so memory does not grow with the video. ``hardware`` decodes what
     it can; then pictures come to the host only where an overlay is drawn. Raises BadVideo or
-    SourceFault where decoding breaks, Fault where a frame got no mask or the disk is full,
-    NoCapacity where the worker takes no session; then, or when cancelled, no artefact is left.
+    SourceFault where decoding breaks or most of the video is lost, Fault where a frame got no mask
+    or the disk is full, NoCapacity where the worker takes no session; then, or when cancelled, no
+    artefact is left.
     """
     spec = worker.spec
     source = ContainerSource(
@@ -63,8 +68,21 @@ async def segment_video(
     make = partial(_recorder, folder, spec, info, artefacts)
     async with Recording(make, window, tell) as sink:
         frames = await _feed(worker, source, sink, window)
-        await sink.finish(frames)
+        losses = source.losses()
+        report(losses)
+        _check_losses(losses, frames)
+        await sink.finish(frames, losses)
     return frames
+
+
+def _check_losses(losses: Losses, frames: int) -> None:
+    """Raise BadVideo if most of a video of which ``frames`` pictures were decoded is lost."""
+    if losses.most_of(frames):
+        lost = losses.undecodable + losses.missing
+        raise BadVideo(
+            f"Most of the video cannot be decoded: of {frames + lost} pictures {lost} are lost and "
+            f"{losses.damaged} damaged."
+        )
 
 
 async def _feed(worker: Serving, source: ContainerSource, sink: Recording, window: int) -> int:
@@ -132,7 +150,7 @@ class Recording(Sink):
         """Frames that are still answered fail nothing: closing their session drops them."""
         self._over = True
 
-    async def finish(self, frames: int) -> None:
+    async def finish(self, frames: int, losses: Losses) -> None:
         """Wait for the last mask to be written and close the files. Raises the first failure,
         or Fault unless exactly ``frames`` masks were recorded."""
         for _ in range(self._window):
@@ -140,7 +158,7 @@ class Recording(Sink):
         self._check()
         if self.written != frames:
             raise Fault(f"{self.written} masks were recorded for {frames} frames.")
-        await self._loop.run_in_executor(self._thread, self._close)
+        await self._loop.run_in_executor(self._thread, self._close, losses)
 
     async def __aexit__(
         self,
@@ -170,8 +188,8 @@ class Recording(Sink):
     def _write(self, mask: Mask) -> None:
         self._recorder().write(mask)
 
-    def _close(self) -> None:
-        self._recorder().close()
+    def _close(self, losses: Losses) -> None:
+        self._recorder().close(losses)
 
     def _abort(self) -> None:
         if isinstance(made := self._made.result(), Recorder):

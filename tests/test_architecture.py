@@ -26,9 +26,9 @@ def test_every_module_that_a_newcomer_meets_is_named(folder: str) -> None:
     supporting = {
         "server/engines": {"host_memory"},
         "server/sources": {
-            "cuda_driver", "decoding", "handover", "jpeg_markers", "opening", "orientation",
-            "picture", "picture_header", "pool", "probe_process", "probing", "rendering", "streams",
-            "surface", "timeline",
+            "cuda_driver", "decoding", "handover", "jpeg_markers", "losses", "opening",
+            "orientation", "picture", "picture_header", "pool", "probe_process", "probing",
+            "rendering", "streams", "surface", "timeline",
         },
         "server/sinks": {
             "answers", "archive", "areas", "artefacts", "coding", "encoding", "matroska", "summary",

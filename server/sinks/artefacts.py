@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
-from server.frame import Labels, Mask
+from server.frame import Labels, Losses, Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +28,9 @@ class Artefact(ABC):
     @abstractmethod
     def add(self, segmented: Segmented) -> None:
         """Append one picture; they come in the order in which they are shown."""
+
+    def note(self, losses: Losses) -> None:  # noqa: B027  # most have no place for it
+        """Take note of what the video lost; called once, before :meth:`finish`."""
 
     @abstractmethod
     def finish(self) -> None:

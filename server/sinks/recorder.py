@@ -10,7 +10,7 @@ from av.error import FFmpegError
 
 from models.spec import ModelSpec
 from server.errors import BadRequest, Fault
-from server.frame import Mask, VideoInfo
+from server.frame import Losses, Mask, VideoInfo
 from server.sinks.archive import MaskArchive
 from server.sinks.artefacts import Artefact, Segmented
 from server.sinks.encoding import MaskVideo, OverlayVideo
@@ -23,6 +23,8 @@ ARTEFACTS: dict[str, Callable[[Path, ModelSpec, VideoInfo], Artefact]] = {
     "masks.zip": MaskArchive,
     "summary.json": Summary,
 }
+
+WHOLE = Losses()
 
 PARTIAL = ".part"
 """Added to the name of a file that is not complete yet."""
@@ -60,13 +62,15 @@ class Recorder:
                 artefact.add(segmented)
         self._frames += 1
 
-    def close(self) -> None:
-        """Complete all files and give them their names. Raises Fault, having removed all.
+    def close(self, losses: Losses = WHOLE) -> None:
+        """Complete all files, which may tell of ``losses``, and give them their names.
+
+        Raises Fault, having removed all.
 
         Nothing to record is a Fault too: no video has no pictures.
         """
         try:
-            self._finish()
+            self._finish(losses)
         except Fault:
             self.abort()
             raise
@@ -92,11 +96,12 @@ class Recorder:
         pts = mask.frame.pts
         return Segmented(mask, labels, self._frames / self._info.rate if pts is None else pts)
 
-    def _finish(self) -> None:
+    def _finish(self, losses: Losses) -> None:
         if self._open and not self._frames:
             raise Fault("There is no mask to record.")
         for name, artefact in self._open.items():
             with _faults(name):
+                artefact.note(losses)
                 artefact.finish()
         for name in list(self._open):
             with _faults(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.spec import ModelSpec
-from server.frame import Timing, VideoInfo
+from server.frame import Losses, Timing, VideoInfo
 from server.sinks.areas import areas
 from server.sinks.artefacts import Artefact, Segmented
 
@@ -20,8 +20,9 @@ class Summary(Artefact):
 
     ``model``, ``video`` and ``classes`` say what it is about. ``frames`` holds for each one its
     number, ``pts`` (exact seconds, a fraction as text), ``time`` (seconds), how many frames the
-    memory held, and ``areas`` (class: share of the model's mask). ``totals`` holds the count,
-    mean areas, in how many frames each class was seen and what decoded how many; ``resets`` where
+    memory held, ``areas`` (class: share of the model's mask), and ``damaged`` if it is. ``totals``
+    holds the count, mean areas, in how many frames each class was seen, what decoded how many, and
+    the ``losses``: what could not be decoded; ``resets`` where
     the memory was emptied and why; ``timing`` the mean and largest milliseconds of each stage.
     """
 
@@ -42,8 +43,13 @@ class Summary(Artefact):
             "memory": mask.filled,
             "areas": shares,
         }
+        if mask.frame.damaged:
+            row["damaged"] = True
         self._file.write(("," if self._totals.frames else "") + "\n  " + json.dumps(row))
         self._totals.add(segmented, shares)
+
+    def note(self, losses: Losses) -> None:
+        self._totals.losses = losses
 
     def finish(self) -> None:
         tail = json.dumps(self._totals.to_dict(), indent=1)
@@ -60,6 +66,7 @@ class Totals:
 
     def __init__(self) -> None:
         self.frames = 0
+        self.losses = Losses()
         self._areas: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
         self._decoders: Counter[str] = Counter()
@@ -85,6 +92,7 @@ class Totals:
                 "areas": {name: round(area / count, 6) for name, area in self._areas.items()},
                 "seen": dict(self._seen),
                 "decoders": dict(self._decoders),
+                "losses": asdict(self.losses),
             },
             "resets": self._resets,
             "timing": {

@@ -11,11 +11,12 @@ from pathlib import Path
 from threading import Thread
 
 from server.errors import MastreamError, SourceFault, detached
-from server.frame import Frame
+from server.frame import Frame, Losses
 from server.sources.base import Source
 from server.sources.decoding import Reading, read_frames
 from server.sources.handover import Handover
 from server.sources.hardware import Hardware
+from server.sources.losses import Tally
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
 
 __all__ = ["ContainerSource", "VideoLimits", "probe"]
@@ -76,11 +77,17 @@ class ContainerSource(Source):
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None
         self._left = False
+        self._tally = Tally()
 
     @property
     def lost(self) -> int:
         """Frames of a live source that nobody took in time."""
         return self._handover.lost if self._handover else 0
+
+    def losses(self) -> Losses:
+        """What was lost in decoding, once the last frame has been taken; ``total`` tells how many
+        packets have a picture."""
+        return self._tally.losses(self.total)
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self
@@ -110,18 +117,18 @@ class ContainerSource(Source):
             return handover
         # A daemon: a camera that hangs must not keep the process from ending.
         self._thread = Thread(
-            target=_decode, args=(self._reading, handover), name="source", daemon=True
+            target=_decode, args=(self._reading, self._tally, handover), name="source", daemon=True
         )
         self._thread.start()
         self._handover = handover
         return handover
 
 
-def _decode(reading: Reading, handover: Handover[Frame]) -> None:
+def _decode(reading: Reading, tally: Tally, handover: Handover[Frame]) -> None:
     """The thread's whole life. What it raises is raised to the reader."""
     error: Exception | None = None
     try:
-        with closing(read_frames(reading)) as frames:
+        with closing(read_frames(reading, tally)) as frames:
             for frame in frames:
                 if not handover.put(frame):
                     break

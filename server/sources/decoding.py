@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo
 from server.frame import Frame
 from server.sources.hardware import Hardware
+from server.sources.losses import Tally
 from server.sources.opening import broken, check_pixels, open_video
 from server.sources.rendering import Renderer
 from server.sources.timeline import Timeline
@@ -53,11 +54,12 @@ class Picture:
     seconds: float
 
 
-def read_frames(reading: Reading) -> Generator[Frame, None, None]:
+def read_frames(reading: Reading, tally: Tally | None = None) -> Generator[Frame, None, None]:
     """The Frames of a video in the order in which they are shown, seq from 0.
 
-    Packets that cannot be decoded are passed over. Raises BadVideo where nothing was decoded or
-    pictures grow past the limit, and as :func:`open_video` and :func:`broken` say.
+    Packets that cannot be decoded are passed over and counted in ``tally``. Raises BadVideo where
+    nothing was decoded or pictures grow past the limit, and as :func:`open_video` and
+    :func:`broken` say.
     """
     live, nothing = isinstance(reading.location, str), True
     with open_video(
@@ -68,7 +70,7 @@ def read_frames(reading: Reading) -> Generator[Frame, None, None]:
         acceleration=reading.hardware.decoder.acceleration() if reading.hardware else None,
     ) as (container, stream):
         try:
-            for frame in _frames(reading, container, stream):
+            for frame in _frames(reading, container, stream, tally or Tally()):
                 nothing = False
                 yield frame
         except FFmpegError as error:
@@ -77,7 +79,9 @@ def read_frames(reading: Reading) -> Generator[Frame, None, None]:
         raise BadVideo("The video holds no picture that can be decoded.")
 
 
-def _frames(reading: Reading, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
+def _frames(
+    reading: Reading, container: InputContainer, stream: VideoStream, tally: Tally
+) -> Iterator[Frame]:
     timeline = Timeline(frame_rate(stream), tick(stream))
     renderer = Renderer(
         reading.height,
@@ -87,7 +91,7 @@ def _frames(reading: Reading, container: InputContainer, stream: VideoStream) ->
     )
     _seek(container, stream, reading.start)
     seq = 0
-    for picture in decode(container, stream):
+    for picture in decode(container, stream, tally):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
         pts = timeline.stamp(presentation_time(picture.frame, stream))
         if reading.start is None or pts >= reading.start:
@@ -95,11 +99,11 @@ def _frames(reading: Reading, container: InputContainer, stream: VideoStream) ->
             seq += 1
 
 
-def decode(container: InputContainer, stream: VideoStream) -> Iterator[Picture]:
+def decode(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Picture]:
     """All pictures that can be decoded, in the order in which they are shown."""
     for packet in packets(container, stream):
         arrived = time.monotonic()
-        frames = decode_packet(stream, packet)
+        frames = decode_packet(stream, packet, tally)
         seconds = time.monotonic() - arrived
         for frame in frames:
             yield Picture(frame, arrived, seconds / len(frames))
@@ -113,12 +117,17 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
         yield None
 
 
-def decode_packet(stream: VideoStream, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-    """The pictures that one packet completes; none where it is damaged."""
+def decode_packet(
+    stream: VideoStream, packet: Packet[VideoStream] | None, tally: Tally
+) -> list[VideoFrame]:
+    """The pictures that one packet completes; none if it is damaged."""
     try:
-        return stream.decode(packet)
+        frames = stream.decode(packet)
     except FFmpegError:
+        tally.failed(packet)
         return []
+    tally.add(frames)
+    return frames
 
 
 def presentation_time(frame: VideoFrame, stream: VideoStream) -> Fraction | None:
@@ -148,6 +157,7 @@ def _frame(renderer: Renderer, picture: Picture, seq: int, pts: Fraction) -> Fra
         arrived=picture.arrived,
         decode=picture.seconds + time.monotonic() - began,
         decoder=rendered.decoder,
+        damaged=picture.frame.is_corrupt,
     )
 
 

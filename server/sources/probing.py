@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
 from server.sources.decoding import decode_packet, frame_rate, packets, tick
+from server.sources.losses import Tally
 from server.sources.opening import broken, open_video
 from server.sources.rendering import orientation
 
@@ -74,6 +75,12 @@ def _check_index(container: InputContainer, max_frames: int) -> None:
         )
 
 
+def _check_clear(packet: Packet[VideoStream]) -> None:
+    """Raise BadVideo if a packet is encrypted: a decoder would make noise of it."""
+    if packet.has_sidedata("encryption_info"):
+        raise BadVideo("The video is encrypted: upload it without protection.")
+
+
 def pixel_aspect(stream: VideoStream) -> Fraction:
     """Width by height of a stored pixel; 1 if nothing plausible is given."""
     given = stream.sample_aspect_ratio
@@ -123,9 +130,10 @@ def _survey(container: InputContainer, stream: VideoStream, limits: VideoLimits)
     survey = _Survey()
     for packet in packets(container, stream):
         if packet is not None:
+            _check_clear(packet)
             survey.add(packet)
         if survey.first is None:
-            survey.first = next(iter(decode_packet(stream, packet)), None)
+            survey.first = next(iter(decode_packet(stream, packet, Tally())), None)
         if survey.seconds(stream) > limits.max_seconds:
             raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
         if survey.pictures > limits.max_frames:

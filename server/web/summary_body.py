@@ -13,6 +13,7 @@ class SummaryVideo(BaseModel):
 
     width: int
     height: int
+    pixel_aspect: str = Field(description="width of a pixel by its height, a fraction")
     rate: str = Field(description="frames per second, a fraction")
     time_base: str = Field(description="seconds per tick, a fraction")
     rotation: int = Field(description="degrees clockwise, already applied")
@@ -34,6 +35,15 @@ class SummaryFrame(BaseModel):
     time: float = Field(description="seconds")
     memory: int = Field(description="frames that the memory held")
     areas: dict[str, float] = Field(description="share of each class that is seen, 0 to 1")
+    damaged: bool = Field(False, description="whether the picture is partly guessed")
+
+
+class LossesBody(BaseModel):
+    """What could not be decoded of a video; all 0 if it is whole."""
+
+    undecodable: int = Field(description="packets that the decoder refused")
+    damaged: int = Field(description="pictures that are partly guessed; they have masks")
+    missing: int = Field(description="pictures that never came, though their packets are there")
 
 
 class SummaryTotals(BaseModel):
@@ -43,6 +53,7 @@ class SummaryTotals(BaseModel):
     areas: dict[str, float] = Field(description="mean share of each class")
     seen: dict[str, int] = Field(description="frames in which each class is seen")
     decoders: dict[str, int] = Field(description="frames that each decoder decoded")
+    losses: LossesBody
 
 
 class SummaryReset(BaseModel):

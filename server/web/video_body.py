@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from server.progress import Video
 from server.records import VideoRecord, VideoState
 from server.sinks.recorder import ARTEFACTS
 from server.web.problems import PROBLEM_CONTENT, Problem
-from server.web.summary_body import SummaryBody
+from server.web.summary_body import LossesBody, SummaryBody
 
 Artefact = Annotated[str, Field(json_schema_extra={"enum": [*ARTEFACTS]})]
 
@@ -58,6 +59,7 @@ class VideoBody(BaseModel):
     source: SourceBody
     artefacts: list[Artefact] = Field(description="those asked for")
     progress: ProgressBody
+    losses: LossesBody | None = Field(description="null before the video is decoded")
     error: Problem | None = Field(description="why it failed")
     created: datetime
     started: datetime | None
@@ -102,6 +104,7 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
             fps=progress.fps,
             eta_s=progress.eta_s,
         ),
+        losses=None if record.losses is None else LossesBody(**asdict(record.losses)),
         error=None if record.problem is None else Problem(**record.problem),
         created=_time(record.created),
         started=None if record.started is None else _time(record.started),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import sqlalchemy as sql
 
 from server.errors import Conflict, Fault, NoCapacity
-from server.frame import VideoInfo
+from server.frame import Losses, VideoInfo
 from server.records import VideoRecord, VideoState, new_id
 from server.store import Store, sqlite_url
 
@@ -253,3 +254,39 @@ def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
 def test_ids_sort_by_time_and_differ() -> None:
     assert new_id(1.0) < new_id(1.5) < new_id(1e9)
     assert len({new_id(1.0) for _ in range(100)}) == 100
+
+
+def test_a_database_of_the_schema_before_is_upgraded(url: str) -> None:
+    """Schema 1 had no column for what a video lost."""
+    with closing(Store(url)) as store:
+        store.add(record(), 10)
+    execute(
+        url,
+        "ALTER TABLE videos DROP COLUMN losses",
+        "UPDATE mastream_schema SET version = 1",
+    )
+    for _ in range(2):
+        with closing(Store(url)) as store:
+            (old,) = store.page(10)
+            assert old.losses is None
+            assert old.info == INFO
+    with closing(Store(url)) as store:
+        store.claim(2.0)
+        lost = Losses(undecodable=1, damaged=2, missing=3)
+        assert store.finish(old.id, VideoState.SUCCEEDED, 3.0, 10, losses=lost)
+        found = store.get(old.id)
+        assert found is not None and found.losses == lost
+    with connected(url) as connection:
+        assert connection.scalar(sql.text("SELECT version FROM mastream_schema")) == 2
+
+
+def test_an_info_written_before_pixels_had_a_shape_is_read(url: str) -> None:
+    with closing(Store(url)) as store:
+        store.add(record(), 10)
+    with connected(url) as connection:
+        text = str(connection.scalar(sql.text("SELECT CAST(info AS VARCHAR(999)) FROM videos")))
+        info = json.loads(text)
+        del info["pixel_aspect"]
+        connection.execute(sql.text("UPDATE videos SET info = :info"), {"info": json.dumps(info)})
+    with closing(Store(url)) as store:
+        assert store.page(1)[0].info == INFO

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,3 +91,50 @@ def test_a_size_that_an_artefact_cannot_have_is_refused_unless_it_is_not_asked_f
     assert answer.status_code == 202, answer.text
     video = ended(client, answer.json())
     assert (video["state"], video["progress"]["frames_done"]) == ("succeeded", 2)
+
+
+def packets(path: Path, worse: Path, damage: Callable[[int], bool]) -> bytes:
+    """An MJPEG video whose packets are unreadable if ``damage(index)`` says so."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(12):
+            frame = av.VideoFrame(64, 48, "yuvj420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(path) as given, av.open(worse, "w") as taken:
+        source = given.streams.video[0]
+        stream = taken.add_stream_from_template(source)
+        for index, packet in enumerate(p for p in given.demux(source) if p.size):
+            data = bytes(packet)
+            changed = av.Packet(b"\x55" * len(data) if damage(index) else data)
+            changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+            changed.stream = stream
+            taken.mux(changed)
+    return worse.read_bytes()
+
+
+def test_what_is_lost_is_reported(client: TestClient, tmp_path: Path) -> None:
+    data = packets(tmp_path / "a.mkv", tmp_path / "b.mkv", lambda index: index in (5, 7))
+    video = client.post("/v1/videos", content=data).json()
+    video = ended(client, video)
+    assert (video["state"], video["progress"]["frames_done"]) == ("succeeded", 10)
+    lost = {"undecodable": 2, "damaged": 0, "missing": 0}
+    assert video["losses"] == lost
+    summary = client.get(video["links"]["summary.json"]).json()
+    assert summary["totals"]["losses"] == lost
+
+
+def test_a_whole_video_has_lost_nothing(client: TestClient, tmp_path: Path) -> None:
+    data = packets(tmp_path / "a.mkv", tmp_path / "b.mkv", lambda _: False)
+    video = ended(client, client.post("/v1/videos", content=data).json())
+    assert video["losses"] == {"undecodable": 0, "damaged": 0, "missing": 0}
+
+
+def test_a_video_of_which_most_is_lost_fails(client: TestClient, tmp_path: Path) -> None:
+    data = packets(tmp_path / "a.mkv", tmp_path / "b.mkv", lambda index: index > 3)
+    video = ended(client, client.post("/v1/videos", content=data).json())
+    assert (video["state"], video["error"]["code"]) == ("failed", "bad_video")
+    assert "of 12 pictures 8 are lost and 0 damaged" in video["error"]["detail"]
+    assert video["losses"]["undecodable"] == 8
