@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= $(or $(MASTREAM_FOLDER),data)
 PORT   ?= $(or $(MASTREAM_PORT),8000)
+WORKERS ?= 2
 VARIANT ?= cpu
 ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command -v $(one)),$(one))))
 
@@ -12,7 +13,7 @@ ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command 
 
 help:
 	@echo "make serve   run the service on the shipped model at http://127.0.0.1:$(PORT)"
-	@echo "make test    all tests"
+	@echo "make test    all tests, in $(WORKERS) processes"
 	@echo "make lint    ruff, mypy --strict, the floors"
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make setup   everything a developer needs, in $(VENV)"
@@ -23,7 +24,7 @@ serve: $(VENV)/.serve
 	$(BIN)/mastream serve --port $(PORT) --data $(DATA)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

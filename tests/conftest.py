@@ -1,4 +1,4 @@
-"""Fixtures that more than one test file needs: where the real data lies."""
+"""What all tests share: the process that they run in, the real data, a database."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ import pytest
 pytest_plugins = ("small_networks", "tensorrt_contract")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Torch's threads wait for each other by spinning: more of them than cores slow everything down, in
+# the processes that tests start too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would be the processes
 # that tests start and interrupt.
