@@ -110,7 +110,8 @@ class Frame:
 
     ``size`` is the (height, width) of the picture it came from, as displayed. ``original`` is
     that picture itself, kept only where an overlay will be drawn on it. ``pts`` is the
-    presentation time in seconds, exact. ``arrived`` is time.monotonic() when the bytes came in,
+    presentation time in seconds, exact; ``duration`` is how long its packet says that it is shown,
+    None where it does not. ``arrived`` is time.monotonic() when the bytes came in,
     ``decode`` the seconds that decoding and scaling took, ``decoder`` what did it: "cpu",
     "nvdec", or "" where nothing had to be decoded. ``damaged`` pictures are partly guessed.
     """
@@ -127,6 +128,7 @@ class Frame:
     decode: float = 0.0
     decoder: str = ""
     damaged: bool = False
+    duration: Fraction | None = None
 
     @property
     def nbytes(self) -> int:

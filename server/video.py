@@ -64,6 +64,7 @@ async def segment_video(
         total=info.frames,
         max_pixels=max_pixels,
         hardware=hardware,
+        rate=info.rate,
     )
     make = partial(_recorder, folder, spec, info, artefacts)
     async with Recording(make, window, tell) as sink:

@@ -26,7 +26,8 @@ def test_every_module_that_a_newcomer_meets_is_named(folder: str) -> None:
     supporting = {
         "server/engines": {"host_memory"},
         "server/sources": {
-            "cuda_driver", "decoding", "handover", "jpeg_markers", "losses", "opening",
+            "clocks", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers", "losses",
+            "opening",
             "orientation", "picture", "picture_header", "pool", "probe_process", "probing",
             "rendering", "streams", "surface", "timeline",
         },

@@ -11,11 +11,15 @@ from server.frame import Labels, Losses, Mask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
-    """One segmented picture: ``labels`` at the video's size, ``pts`` in seconds."""
+    """One segmented picture: ``labels`` at the video's size, ``pts`` in seconds.
+
+    ``duration`` is how long it is shown, in seconds, unless another follows; None if unknown.
+    """
 
     mask: Mask
     labels: Labels
     pts: Fraction
+    duration: Fraction | None = None
 
 
 class Artefact(ABC):

@@ -53,7 +53,10 @@ class Coding:
 
 CODINGS = {
     "masks.mkv": Coding("ffv1", "gray", {"level": "3"}),
-    "overlay.mp4": Coding("libx264", "yuv420p", {"preset": "superfast", "crf": "23"}, even=True),
+    # Without B-frames the order of decoding is that of showing, and each duration is exact.
+    "overlay.mp4": Coding(
+        "libx264", "yuv420p", {"preset": "superfast", "crf": "23", "bf": "0"}, even=True
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fractions import Fraction
+from math import gcd
 from pathlib import Path
 
 import av
@@ -24,47 +25,75 @@ from server.sinks.overlay import overlay, palette
 
 OPACITY = 0.5
 
-MATROSKA_TICK = Fraction(1, 100_000)
-"""Seconds. Fine enough to find a source's tick of 1/90000 s or coarser again by rounding."""
+MATROSKA_TICK = 10_000
+"""Nanoseconds. Fine enough to find a source's tick of 1/90000 s or coarser again by rounding."""
 
-_MILLISECOND_SCALE = b"\x2a\xd7\xb1\x83" + (1_000_000).to_bytes(3, "big")
-_MATROSKA_SCALE = b"\x2a\xd7\xb1\x83" + int(MATROSKA_TICK * 10**9).to_bytes(3, "big")
+MP4_TIMESCALE = 10_000
+"""Ticks a second at least, so that made-up times have room between the source's own."""
+
+MP4_DELTA = 2**31 - 2
+"""Ticks. FFmpeg's MP4 can show no picture for longer."""
+
+_SCALE = b"\x2a\xd7\xb1\x83"
+_MILLISECOND_SCALE = _SCALE + (1_000_000).to_bytes(3, "big")
 
 
 class Encoder:
-    """One video stream in one file. Times are whole ticks, strictly rising."""
+    """One video stream in one file, by an encoder that keeps the order of its pictures.
 
-    def __init__(self, container: OutputContainer, stream: VideoStream, tick: Fraction) -> None:
+    Times are whole ticks, strictly rising. Each packet lasts till the next one; the last picture
+    for as long as it is told, else for one of ``rate``. Its state: the last picture, which waits
+    for the next one's time, and how long those in the encoder are shown.
+    """
+
+    def __init__(
+        self, container: OutputContainer, stream: VideoStream, tick: Fraction, rate: Fraction
+    ) -> None:
         self._container = container
         self._stream = stream
         self._tick = tick
-        self._last: int | None = None
+        self._usual = 1 / rate
+        self._last: tuple[VideoFrame, int, Fraction | None] | None = None
+        self._shown: dict[int, int] = {}
         stream.codec_context.time_base = tick
 
-    def encode(self, frame: VideoFrame, pts: Fraction) -> None:
+    def encode(self, frame: VideoFrame, pts: Fraction, duration: Fraction | None) -> None:
         """Append a picture shown at ``pts`` seconds, rounded to the tick."""
-        frame.pts = self._after_last(round(pts / self._tick))
-        frame.time_base = self._tick
-        self._container.mux(self._stream.encode(frame))
+        ticks = round(pts / self._tick)
+        if self._last is not None:
+            last, before, _ = self._last
+            ticks = min(max(ticks, before + 1), before + MP4_DELTA)
+            self._encode(last, before, ticks - before)
+        self._last = frame, ticks, duration
 
     def finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
+        if self._last is not None:
+            frame, ticks, duration = self._last
+            self._encode(frame, ticks, max(1, round((duration or self._usual) / self._tick)))
+        self._mux(None)
         self._container.close()
 
     def discard(self) -> None:
         with suppress(FFmpegError):
             self._container.close()
 
-    def _after_last(self, ticks: int) -> int:
-        self._last = ticks if self._last is None else max(ticks, self._last + 1)
-        return self._last
+    def _encode(self, frame: VideoFrame, ticks: int, shown: int) -> None:
+        self._shown[ticks] = min(shown, MP4_DELTA)
+        frame.pts, frame.time_base = ticks, self._tick
+        self._mux(frame)
+
+    def _mux(self, frame: VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            if packet.pts is not None:
+                packet.duration = self._shown.pop(packet.pts, 0)
+            self._container.mux(packet)
 
 
 class MaskVideo(Artefact):
     """masks.mkv: FFV1, lossless; the grey value of a pixel is its class index.
 
-    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK), to which the source's
-    timestamps are rounded.
+    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK) or a part of it in which
+    the source's is a whole number. Where there is none its times are rounded.
     """
 
     def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
@@ -77,17 +106,20 @@ class MaskVideo(Artefact):
         if info.pixel_aspect != 1:
             reserve_pixel_aspect(stream)
         # The muxer counts in milliseconds and nothing else; what it takes for one is our tick.
-        self._encoder = Encoder(container, stream, Fraction(1, 1000))
-        self._stretch = Fraction(1, 1000) / MATROSKA_TICK
+        self._scale = matroska_scale(info.time_base)
+        self._stretch = Fraction(1_000_000, self._scale)
+        tick = Fraction(1, 1000)
+        self._encoder = Encoder(container, stream, tick, info.rate / self._stretch)
 
     def add(self, segmented: Segmented) -> None:
         frame = VideoFrame.from_ndarray(segmented.labels, format="gray")
         frame.color_range = ColorRange.JPEG
-        self._encoder.encode(frame, segmented.pts * self._stretch)
+        duration = segmented.duration and segmented.duration * self._stretch
+        self._encoder.encode(frame, segmented.pts * self._stretch, duration)
 
     def finish(self) -> None:
         self._encoder.finish()
-        set_matroska_tick(self._path)
+        set_matroska_scale(self._path, self._scale)
         if self._info.pixel_aspect != 1:
             info = self._info
             set_pixel_aspect(self._path, info.height, info.width, info.pixel_aspect)
@@ -99,6 +131,8 @@ class MaskVideo(Artefact):
 class OverlayVideo(Artefact):
     """overlay.mp4: H.264 yuv420p, BT.709, index in front; the source's own ticks, exactly.
 
+    The movie counts in them too, else a beginning later than 0 would be rounded.
+
     4:2:0 has no odd sizes: an odd picture gets its last column or row once more.
     """
 
@@ -106,10 +140,20 @@ class OverlayVideo(Artefact):
         self._palette = palette(spec.classes)
         self._size = (info.height, info.width)
         self._reformatter = VideoReformatter()
-        container = av.open(path, "w", format="mp4", options={"movflags": "+faststart"})
+        scale = mp4_timescale(info.time_base)
+        container = av.open(
+            path,
+            "w",
+            format="mp4",
+            options={
+                "movflags": "+faststart",
+                "video_track_timescale": str(scale),
+                "movie_timescale": str(scale),
+            },
+        )
         stream = CODINGS["overlay.mp4"].add_to(container, info)
         _tag_bt709(stream)
-        self._encoder = Encoder(container, stream, info.time_base)
+        self._encoder = Encoder(container, stream, Fraction(1, scale), info.rate)
 
     def add(self, segmented: Segmented) -> None:
         picture = self._picture(segmented)
@@ -121,7 +165,7 @@ class OverlayVideo(Artefact):
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-        self._encoder.encode(frame, segmented.pts)
+        self._encoder.encode(frame, segmented.pts, segmented.duration)
 
     def finish(self) -> None:
         self._encoder.finish()
@@ -147,8 +191,22 @@ def even(picture: Pixels) -> Pixels:
     return np.asarray(grown, dtype=np.uint8)
 
 
-def set_matroska_tick(path: Path) -> None:
-    """Let a file that was muxed in milliseconds count in MATROSKA_TICK instead.
+def mp4_timescale(tick: Fraction) -> int:
+    """Ticks a second in which ``tick`` is a whole number, at least MP4_TIMESCALE."""
+    scale = tick.denominator
+    while scale < MP4_TIMESCALE:
+        scale *= 2
+    return scale
+
+
+def matroska_scale(tick: Fraction) -> int:
+    """Nanoseconds in which MATROSKA_TICK and, where it can be, ``tick`` are whole numbers."""
+    nanoseconds = tick * 10**9
+    return gcd(int(nanoseconds), MATROSKA_TICK) if nanoseconds.denominator == 1 else MATROSKA_TICK
+
+
+def set_matroska_scale(path: Path, scale: int) -> None:
+    """Let a file that was muxed in milliseconds count in ``scale`` nanoseconds instead.
 
     TimestampScale (RFC 9559, 5.1.2.9) is what the muxer fixes at 1,000,000 ns; durations,
     clusters and cues all count in it, so that it alone has to change.
@@ -156,7 +214,7 @@ def set_matroska_tick(path: Path) -> None:
     with path.open("r+b") as file:
         place = file.read(4096).index(_MILLISECOND_SCALE)
         file.seek(place)
-        file.write(_MATROSKA_SCALE)
+        file.write(_SCALE + scale.to_bytes(3, "big"))
 
 
 def _tag_bt709(stream: VideoStream) -> None:

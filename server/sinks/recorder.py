@@ -94,7 +94,8 @@ class Recorder:
     def _segmented(self, mask: Mask) -> Segmented:
         labels = resize_labels(mask.labels, self._info.height, self._info.width)
         pts = mask.frame.pts
-        return Segmented(mask, labels, self._frames / self._info.rate if pts is None else pts)
+        pts = self._frames / self._info.rate if pts is None else pts
+        return Segmented(mask, labels, pts, mask.frame.duration)
 
     def _finish(self, losses: Losses) -> None:
         if self._open and not self._frames:

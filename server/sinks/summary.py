@@ -118,6 +118,7 @@ def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:
             "width": info.width,
             "height": info.height,
             "pixel_aspect": str(info.pixel_aspect),
+            "duration": info.duration,
             "rate": str(info.rate),
             "time_base": str(info.time_base),
             "rotation": info.rotation,

@@ -34,7 +34,8 @@ class ContainerSource(Source):
     """The pictures of one container in the order in which they are shown.
 
     ``pts`` rises strictly and is exact, variable rates included; where the container tells
-    none it follows the rate. Rotation is applied; each Frame has its own ``size``, which may
+    none, or a wrong one, it follows its neighbours or the ``rate``, which is the container's
+    unless it is given. Rotation is applied; each Frame has its own ``size``, which may
     change in the middle. ``decode`` is the seconds of decoding and scaling.
 
     A str ``location`` is a URL, a Path a file. ``live``: the newest ``capacity`` frames wait,
@@ -58,6 +59,7 @@ class ContainerSource(Source):
         timeout: float = 10.0,
         threads: int = 1,
         capacity: int = 4,
+        rate: Fraction | None = None,
         hardware: Hardware | None = None,
     ) -> None:
         self.live = live
@@ -73,6 +75,7 @@ class ContainerSource(Source):
             timeout=timeout if isinstance(location, str) else None,
             threads=threads,
             hardware=hardware,
+            rate=rate,
         )
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None

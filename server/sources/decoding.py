@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,22 +16,33 @@ from av.video.stream import VideoStream
 
 from server.errors import BadVideo
 from server.frame import Frame
+from server.sources.clocks import Stamp
 from server.sources.hardware import Hardware
 from server.sources.losses import Tally
 from server.sources.opening import broken, check_pixels, open_video
 from server.sources.rendering import Renderer
-from server.sources.timeline import Timeline
+from server.sources.timeline import PATIENCE, Rhythm, Timeline, longest_pause
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second of a stream that names no rate at all."""
+
+MAX_RATE = 1000
+"""Frames a second. What is named beyond is the container's tick, no rate."""
+
+TS_DISCONT = 0x200
+"""AVFMT_TS_DISCONT of libavformat."""
+
+GRAIN = 10_000
+"""Parts of a second that are fine enough for times that are made up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is read and how: ``height`` x ``width`` is the model's size.
 
-    ``start`` skips all pictures shown before that many seconds. With ``hardware`` what it can
-    decode is decoded there and stays there.
+    ``start`` skips all pictures shown before that many seconds. ``rate`` is that of the pictures,
+    where it is better known than by the container. With ``hardware`` what it can decode is
+    decoded there and stays there.
     """
 
     location: Path | str
@@ -43,6 +54,7 @@ class Reading:
     timeout: float | None
     threads: int
     hardware: Hardware | None = None
+    rate: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,21 +94,37 @@ def read_frames(reading: Reading, tally: Tally | None = None) -> Generator[Frame
 def _frames(
     reading: Reading, container: InputContainer, stream: VideoStream, tally: Tally
 ) -> Iterator[Frame]:
-    timeline = Timeline(frame_rate(stream), tick(stream))
+    _seek(container, stream, reading.start)
+    shown = (
+        (frame, pts)
+        for frame, pts in _timed(reading, container, stream, tally)
+        if reading.start is None or pts >= reading.start
+    )
+    for seq, (frame, pts) in enumerate(shown):
+        yield replace(frame, seq=seq, pts=pts)
+
+
+def _timed(
+    reading: Reading, container: InputContainer, stream: VideoStream, tally: Tally
+) -> Iterator[tuple[Frame, Fraction]]:
+    """All pictures, rendered, with their times. What waits for its time is not the decoder's
+    any more, since a GPU's has few pictures to lend."""
+    timeline = Timeline[Frame](
+        rhythm(container, stream, reading.rate),
+        patience=0 if isinstance(reading.location, str) else PATIENCE,
+    )
     renderer = Renderer(
         reading.height,
         reading.width,
         keep_original=reading.keep_original,
         hardware=reading.hardware,
     )
-    _seek(container, stream, reading.start)
-    seq = 0
     for picture in decode(container, stream, tally):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
-        pts = timeline.stamp(presentation_time(picture.frame, stream))
-        if reading.start is None or pts >= reading.start:
-            yield _frame(renderer, picture, seq, pts)
-            seq += 1
+        yield from timeline.add(
+            _frame(renderer, picture, stream), timestamps(picture.frame, stream)
+        )
+    yield from timeline.finish()
 
 
 def decode(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Picture]:
@@ -130,9 +158,10 @@ def decode_packet(
     return frames
 
 
-def presentation_time(frame: VideoFrame, stream: VideoStream) -> Fraction | None:
-    """Seconds, exact; None where neither container nor codec tells."""
-    return None if frame.pts is None else frame.pts * tick(stream)
+def timestamps(frame: VideoFrame, stream: VideoStream) -> Stamp:
+    """What container and codec tell of a picture's time."""
+    pts, dts = (None if t is None else t * tick(stream) for t in (frame.pts, frame.dts))
+    return Stamp(pts, dts)
 
 
 def tick(stream: VideoStream) -> Fraction:
@@ -140,18 +169,34 @@ def tick(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, 1000)
 
 
-def frame_rate(stream: VideoStream) -> Fraction:
-    """Frames a second on average, where the container tells or it can be guessed."""
-    return stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+def named_rates(stream: VideoStream) -> list[Fraction]:
+    """Frames a second as the container, the codec or FFmpeg's guess name them; never none."""
+    named = (stream.average_rate, stream.guessed_rate)
+    return [rate for rate in named if rate and rate <= MAX_RATE] or [DEFAULT_RATE]
 
 
-def _frame(renderer: Renderer, picture: Picture, seq: int, pts: Fraction) -> Frame:
+def jumpy(container: InputContainer) -> bool:
+    """Whether the format is one whose clock may jump."""
+    return bool(container.format.flags & TS_DISCONT)
+
+
+def rhythm(container: InputContainer, stream: VideoStream, rate: Fraction | None) -> Rhythm:
+    """What a Timeline needs to know of a stream; ``rate`` where it is known."""
+    rate = rate or named_rates(stream)[0]
+    parts = tick(stream).denominator
+    while parts < GRAIN:
+        parts *= 2
+    return Rhythm(rate, Fraction(1, parts), longest_pause(rate, jumpy(container)))
+
+
+def _frame(renderer: Renderer, picture: Picture, stream: VideoStream) -> Frame:
+    """The picture as a Frame that has no number and no time yet."""
     began = time.monotonic()
     rendered = renderer.render(picture.frame)
     return Frame(
         pixels=rendered.pixels,
-        seq=seq,
-        pts=pts,
+        seq=0,
+        duration=picture.frame.duration * tick(stream) or None,
         size=rendered.size,
         original=rendered.original,
         arrived=picture.arrived,

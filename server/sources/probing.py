@@ -14,7 +14,8 @@ from av.video.stream import VideoStream
 
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
-from server.sources.decoding import decode_packet, frame_rate, packets, tick
+from server.sources.decoding import decode_packet, jumpy, named_rates, packets, tick
+from server.sources.footage import Footage
 from server.sources.losses import Tally
 from server.sources.opening import broken, open_video
 from server.sources.rendering import orientation
@@ -29,6 +30,12 @@ INDEX_PER_FRAME = 4
 
 MAX_PIXEL_ASPECT = 32
 """Beyond it, or below its inverse, a pixel's shape is a mistake of whoever wrote the file."""
+
+CHECKED = 100
+"""Packets. So often the limits are looked at, since adding up costs as much as a packet."""
+
+SLOWEST = Fraction(1)
+"""Frames a second that are assumed at least till the times are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ def probe(path: Path, limits: VideoLimits) -> VideoInfo:
             survey = _survey(container, stream, limits)
         except FFmpegError as error:
             raise broken(path, error, None) from error
-        return survey.info(stream)
+        return survey.info()
 
 
 def _check_index(container: InputContainer, max_frames: int) -> None:
@@ -87,55 +94,56 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
     return given if given and 1 / MAX_PIXEL_ASPECT <= given <= MAX_PIXEL_ASPECT else Fraction(1)
 
 
-@dataclass(slots=True)
 class _Survey:
-    """What has been seen of a stream so far. Times are in its own ticks."""
+    """What has been seen of a stream so far: its first picture and the times of its packets."""
 
-    first: VideoFrame | None = None
-    pictures: int = 0
-    begin: int | None = None
-    end: int = 0
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._stream = stream
+        self._rates = named_rates(stream)
+        # The fastest: too slow a one would take a clock's jump for the usual distance.
+        guess = max(*self._rates, SLOWEST)
+        self.footage = Footage(tick(stream), guess, jumpy(container))
+        self.first: VideoFrame | None = None
 
-    def add(self, packet: Packet[VideoStream]) -> None:
-        self.pictures += packet.size > 0 and not packet.is_discard
-        if packet.pts is not None and not packet.is_discard:
-            self.begin = packet.pts if self.begin is None else min(self.begin, packet.pts)
-            self.end = max(self.end, packet.pts + (packet.duration or 0))
+    def add(self, packet: Packet[VideoStream] | None) -> None:
+        if packet is not None and packet.size > 0 and not packet.is_discard:
+            self.footage.add(packet.pts, packet.dts, packet.duration or 0)
+        if self.first is None:
+            self.first = next(iter(decode_packet(self._stream, packet, Tally())), None)
 
-    def seconds(self, stream: VideoStream) -> float:
-        if self.begin is None:
-            return float(self.pictures / frame_rate(stream))
-        return float((self.end - self.begin) * tick(stream))
-
-    def info(self, stream: VideoStream) -> VideoInfo:
+    def info(self) -> VideoInfo:
         if self.first is None:
             raise BadVideo("The video holds no picture that can be decoded.")
         turned = orientation(self.first)
         height, width = turned.size(self.first.height, self.first.width)
-        codec = stream.codec_context.codec.canonical_name
+        codec = self._stream.codec_context.codec.canonical_name
         return VideoInfo(
             width=width,
             height=height,
-            frames=None if codec in PACKETS_WITHOUT_PICTURE else self.pictures,
-            duration=self.seconds(stream),
-            rate=frame_rate(stream),
-            time_base=tick(stream),
+            frames=None if codec in PACKETS_WITHOUT_PICTURE else self.footage.pictures,
+            duration=float(self.footage.seconds),
+            rate=self.footage.rate(self._rates),
+            time_base=self.footage.unit(),
             rotation=turned.clockwise,
             codec=codec,
-            pixel_aspect=turned.pixel_aspect(pixel_aspect(stream)),
+            pixel_aspect=turned.pixel_aspect(pixel_aspect(self._stream)),
         )
 
 
 def _survey(container: InputContainer, stream: VideoStream, limits: VideoLimits) -> _Survey:
-    survey = _Survey()
-    for packet in packets(container, stream):
+    survey = _Survey(container, stream)
+    for number, packet in enumerate(packets(container, stream), 1):
         if packet is not None:
             _check_clear(packet)
-            survey.add(packet)
-        if survey.first is None:
-            survey.first = next(iter(decode_packet(stream, packet, Tally())), None)
-        if survey.seconds(stream) > limits.max_seconds:
-            raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
-        if survey.pictures > limits.max_frames:
-            raise BadVideo(f"The video has more than the {limits.max_frames} frames served here.")
+        survey.add(packet)
+        if number % CHECKED == 0:
+            _check(survey.footage, limits)
+    _check(survey.footage, limits)
     return survey
+
+
+def _check(footage: Footage, limits: VideoLimits) -> None:
+    if footage.seconds > limits.max_seconds:
+        raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
+    if footage.pictures > limits.max_frames:
+        raise BadVideo(f"The video has more than the {limits.max_frames} frames served here.")

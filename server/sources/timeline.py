@@ -2,39 +2,183 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, TypeVar
+
+from server.sources.clocks import Clocks, Stamp
+
+T = TypeVar("T")
+
+PATIENCE = 4
+"""How many later pictures are seen before a time is believed."""
+
+UNTIMED = 16
+"""How many pictures without a time wait for one that has it."""
 
 RESTART = Fraction(1)
-"""Seconds. Falling back by more than this is a clock that began anew, less is disorder."""
+"""Seconds. Where nothing can be awaited, falling back by more is a clock that began anew."""
+
+MAX_PAUSE = Fraction(4 * 3600)
+"""Seconds. No picture is shown for longer, so a clock that goes on further has jumped."""
+
+MAX_PAUSE_OF_JUMPY = Fraction(10)
+"""The same where clocks are known to jump (MPEG-TS and PS, Ogg): FFmpeg's dts_delta_threshold."""
+
+SLOW = 10
+"""A clock has not jumped while it goes on by less than this many usual distances."""
 
 
-class Timeline:
-    """Stamps the pictures of one stream in the order in which they are shown.
+def longest_pause(rate: Fraction, jumpy: bool) -> Fraction:
+    """The longest plausible time from one picture to the next; more is a clock that has jumped.
 
-    A time that rises is kept exactly. A missing one follows its predecessor by one frame. One
-    that falls back a little is moved to one tick after its predecessor; one that falls back
-    by more than RESTART (files joined end to end) goes on one frame after its predecessor,
-    and so does the clock from there.
+    A pause is shown, so it counts. Only what no video here could hold, or what the format is
+    known for (``jumpy``), is taken for a jump, and not even that where pictures come this slowly.
+    """
+    return max(MAX_PAUSE_OF_JUMPY if jumpy else MAX_PAUSE, SLOW / rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Of one stream: ``rate`` in pictures a second, ``grain`` the unit of times that are made
+    up, ``pause`` as :func:`longest_pause` says. All in seconds."""
+
+    rate: Fraction
+    grain: Fraction
+    pause: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[T]):
+    item: T
+    stamp: Stamp
+
+
+class Timeline(Generic[T]):
+    """Gives the pictures of one stream, in the order in which they are shown, rising times >= 0.
+
+    A time is kept exactly if it is in the longest rising row among itself and the ``patience``
+    pictures after it. One that is not, or that is missing, is placed between its neighbours, at
+    most one picture's time apart, so a wrong one affects only itself; missing ones at the very
+    beginning are counted back from the first that is there. Where a whole row lies behind, or
+    ahead by more than ``rhythm.pause``, the clock has jumped: it goes on one picture later, and
+    is followed from there. What begins before 0 is moved to begin at 0, since neither MP4 nor
+    Matroska can hold earlier times.
+
+    Without patience (live) each picture is stamped at once. Its state: the pictures that wait,
+    the last time given, exactly and as given, and what is added to the source's clock.
     """
 
-    def __init__(self, rate: Fraction, tick: Fraction) -> None:
-        self._step = 1 / rate
-        self._tick = tick
-        self._last: Fraction | None = None
+    def __init__(self, rhythm: Rhythm, patience: int = PATIENCE) -> None:
+        self._step = 1 / rhythm.rate
+        self._grain = rhythm.grain
+        self._pause = rhythm.pause
+        self._patience = patience
+        self._clocks = Clocks(self._step)
+        self._waiting: list[_Waiting[T]] = []
+        self._untimed = 0
         self._shift = Fraction(0)
+        self._exact = Fraction(0)
+        self._last: Fraction | None = None
 
-    def stamp(self, pts: Fraction | None) -> Fraction:
-        """The time of the next picture in seconds; strictly greater than the one before."""
-        self._last = self._place(pts)
-        return self._last
+    def add(self, item: T, stamp: Stamp) -> Iterator[tuple[T, Fraction]]:
+        """Take the next picture; give those whose times are settled by now."""
+        self._clocks.see(stamp)
+        self._waiting.append(_Waiting(item, stamp))
+        while len(self._waiting) > self._room():
+            yield self._settle()
 
-    def _place(self, pts: Fraction | None) -> Fraction:
-        if self._last is None:
-            return Fraction(0) if pts is None else pts
-        if pts is None:
-            return self._last + self._step
-        shifted = pts + self._shift
-        if shifted < self._last - RESTART:
-            self._shift += self._last + self._step - shifted
-            return self._last + self._step
-        return max(shifted, self._last + self._tick) if shifted <= self._last else shifted
+    def finish(self) -> Iterator[tuple[T, Fraction]]:
+        """Give the pictures that still wait; there are no more."""
+        while self._waiting:
+            yield self._settle()
+
+    def _room(self) -> int:
+        """How many may wait: more while all wait for a first time, unless none is to be had."""
+        if self._patience == 0:
+            return 0
+        known = any(time is not None for time in self._times())
+        return self._patience if known or self._untimed >= UNTIMED else UNTIMED
+
+    def _times(self) -> list[Fraction | None]:
+        times = [self._clocks.time(waiting.stamp) for waiting in self._waiting]
+        return [None if time is None else time + self._shift for time in times]
+
+    def _settle(self) -> tuple[T, Fraction]:
+        times = self._times()
+        self._untimed = self._untimed + 1 if times[0] is None else 0
+        self._exact = self._first(times) if self._last is None else self._next(times, self._last)
+        self._last = self._on_grain(self._exact)
+        return self._waiting.pop(0).item, self._last
+
+    def _first(self, times: Sequence[Fraction | None]) -> Fraction:
+        row = believed(times)
+        if len(row) > 1 and stray(row[0][1], row[1][1], self._step):
+            row = row[1:]
+        time = self._count_back(*row[0]) if row else Fraction(0)
+        self._shift = -min(time, Fraction(0))
+        return time + self._shift
+
+    def _count_back(self, index: int, time: Fraction) -> Fraction:
+        """When the first picture is shown if number ``index`` is at ``time``; not before 0 where
+        there is room after it."""
+        room = time / index if index and time >= index * self._grain else self._step
+        return time - index * min(self._step, room)
+
+    def _next(self, times: Sequence[Fraction | None], last: Fraction) -> Fraction:
+        row = believed(times, last)
+        if not row:
+            return self._fallen_back(times, last)
+        index, time = row[0]
+        if time - last > self._pause + index * self._step:
+            self._jump(time, index)
+            time = self._exact + (index + 1) * self._step
+        if index:
+            return self._between(last, time, index)
+        return time
+
+    def _between(self, last: Fraction, time: Fraction, index: int) -> Fraction:
+        """The time of the first of ``index`` pictures between two known ones."""
+        if self._exact + (index + 1) * self._step <= time:
+            return self._exact + self._step
+        return last + (time - last) / (index + 1)
+
+    def _fallen_back(self, times: Sequence[Fraction | None], last: Fraction) -> Fraction:
+        """No time lies ahead: there is none, or one that is wrong, or the clock began anew."""
+        row = believed(times)
+        if len([time for time in times if time is not None]) > 1:
+            self._jump(row[0][1], row[0][0])
+        elif row and self._patience == 0:
+            if row[0][1] >= last - RESTART:
+                return last + self._grain
+            self._jump(row[0][1], 0)
+        return self._exact + self._step
+
+    def _jump(self, time: Fraction, index: int) -> None:
+        """From here on the picture at ``time``, number ``index``, follows the last by the rate."""
+        self._shift += self._exact + (index + 1) * self._step - time
+
+    def _on_grain(self, time: Fraction) -> Fraction:
+        rounded = round(time / self._grain) * self._grain
+        return rounded if self._last is None else max(rounded, self._last + self._grain)
+
+
+def believed(
+    times: Sequence[Fraction | None], above: Fraction | None = None
+) -> list[tuple[int, Fraction]]:
+    """The longest rising row of (index, time), all later than ``above``.
+
+    Of equally long ones that which ends first, then that whose pictures come first.
+    """
+    rows: list[list[tuple[int, Fraction]]] = []
+    for index, time in enumerate(times):
+        if time is not None and (above is None or time > above):
+            before = [row for row in rows if row[-1][1] < time]
+            rows.append([*max(before, key=len, default=[]), (index, time)])
+    return min(rows, key=lambda row: (-len(row), row[-1][1]), default=[])
+
+
+def stray(time: Fraction, following: Fraction, step: Fraction) -> bool:
+    """Whether a first time is before 0 and does not lead up to the next one."""
+    return time < 0 and following - time > max(RESTART, SLOW * step)

@@ -14,6 +14,7 @@ class SummaryVideo(BaseModel):
     width: int
     height: int
     pixel_aspect: str = Field(description="width of a pixel by its height, a fraction")
+    duration: float | None = Field(description="seconds shown, the last picture included")
     rate: str = Field(description="frames per second, a fraction")
     time_base: str = Field(description="seconds per tick, a fraction")
     rotation: int = Field(description="degrees clockwise, already applied")

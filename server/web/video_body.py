@@ -42,7 +42,7 @@ class SourceBody(BaseModel):
         description="width of a pixel by its height, such as 64/45; 1 if square", examples=["1"]
     )
     frames: int | None
-    duration: float | None = Field(description="seconds")
+    duration: float | None = Field(description="seconds shown, the last picture included")
     rate: float = Field(description="frames a second, mean")
     rotation: int = Field(description="degrees clockwise, already applied")
     codec: str

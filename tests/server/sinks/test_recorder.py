@@ -73,6 +73,12 @@ TIMES = {
     "variable": ([Fraction(t, 90_000) for t in (0, 1, 2, 9000, 9001, 180_000, 900_000)],
                  Fraction(1, 90_000)),
     "late start": ([Fraction(t, 1000) for t in (1500, 1540, 1580)], Fraction(1, 1000)),
+    "a beginning between milliseconds": (
+        [Fraction(300_033 + 3750 * i, 90_000) for i in range(4)], Fraction(1, 90_000)),
+    "a beginning after a day": ([Fraction(90_000 + i) for i in range(3)], Fraction(1, 90_000)),
+    "microseconds": ([Fraction(t, 10**6) for t in (1, 2, 40_001, 2_000_003)], Fraction(1, 10**6)),
+    "44.1 kHz in nanoseconds": (
+        [Fraction(22_675 * t, 10**9) for t in (0, 1765, 3528)], Fraction(907, 40_000_000)),
     "odd tick": ([Fraction(i * 1024, 15_360) for i in range(8)], Fraction(1, 15_360)),
 }  # fmt: skip
 
@@ -94,6 +100,47 @@ def test_overlay_keeps_the_times_exactly(tmp_path: Path, kind: str) -> None:
     record(tmp_path, times, video(tick=tick), ["overlay.mp4"])
     found, _ = read(tmp_path / "overlay.mp4", "rgb24")
     assert found == times
+
+
+def lasts(path: Path) -> tuple[list[Fraction], Fraction]:
+    """How long the packets are shown, and when the last one ends, in seconds."""
+    with av.open(path) as container:
+        tick = container.streams.video[0].time_base
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert tick is not None and container.duration is not None
+        end = Fraction(container.duration, av.time_base) + Fraction(
+            container.start_time or 0, av.time_base
+        )
+        return [(packet.duration or 0) * tick for packet in packets], end
+
+
+@pytest.mark.parametrize("name", ["masks.mkv", "overlay.mp4"])
+def test_each_picture_lasts_till_the_next_and_the_last_as_long_as_it_is_told(
+    tmp_path: Path, name: str
+) -> None:
+    recorder = Recorder(tmp_path, SPEC, video(), [name])
+    for index, pts in enumerate((Fraction(0), Fraction(1), Fraction(3))):
+        given = mask(index, pts)
+        told = replace(given.frame, duration=Fraction(3) if index == 2 else Fraction(9))
+        recorder.write(replace(given, frame=told))
+    recorder.close()
+    assert lasts(tmp_path / name) == ([1, 2, 3], 6)
+
+
+@pytest.mark.parametrize("name", ["masks.mkv", "overlay.mp4"])
+def test_one_picture_of_unknown_length_lasts_for_one_of_the_rate(tmp_path: Path, name: str) -> None:
+    record(tmp_path, [Fraction(2)], video(), [name])
+    shown, _ = lasts(tmp_path / name)
+    assert shown == [Fraction(1, 25)]
+
+
+def test_a_pause_that_mp4_cannot_hold_is_shortened_and_no_failure(tmp_path: Path) -> None:
+    nanosecond = Fraction(1, 10**9)
+    record(
+        tmp_path, [Fraction(0), Fraction(3), Fraction(4)], video(tick=nanosecond), ["overlay.mp4"]
+    )
+    longest = (2**31 - 2) * nanosecond
+    assert read(tmp_path / "overlay.mp4", "rgb24")[0] == [0, longest, 4]
 
 
 def test_overlay_shows_the_classes_and_plays_in_browsers(tmp_path: Path) -> None:

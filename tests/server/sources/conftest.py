@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,39 @@ def film(tmp_path: Path) -> Film:
         return path
 
     return make
+
+
+@pytest.fixture
+def restamped(tmp_path: Path) -> Film:
+    """Copy a video's packets, in their order, into another file; return its path.
+
+    Packet ``i`` gets ``times[i]`` and ``dts[i]`` (the same where that is not given) in ``tick``,
+    and is shown for ``duration`` ticks (0: that is not told).
+    """
+
+    def copy(
+        source: Path,
+        name: str,
+        times: Sequence[int],
+        *,
+        dts: Sequence[int] | None = None,
+        tick: Fraction = Fraction(1, 1000),
+        duration: int = 0,
+    ) -> Path:
+        path = tmp_path / name
+        with av.open(source) as given, av.open(path, "w") as container:
+            stream = container.add_stream_from_template(given.streams.video[0])
+            stream.time_base = tick
+            packets = [packet for packet in given.demux(video=0) if packet.size]
+            for index, packet in enumerate(packets[: len(times)]):
+                made = av.Packet(bytes(packet))
+                made.stream, made.time_base, made.is_keyframe = stream, tick, packet.is_keyframe
+                made.pts, made.dts = times[index], (dts or times)[index]
+                made.duration = duration
+                container.mux(made)
+        return path
+
+    return copy
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
+from PIL import Image
 
 from server.errors import BadVideo
 from server.frame import Frame, Pixels
@@ -20,6 +22,7 @@ from server.sources.decoding import Reading, read_frames
 Film = Callable[..., Path]
 
 MS = Fraction(1, 1000)
+TS_TICK = Fraction(1, 90_000)
 
 
 def frames_of(path: Path, height: int = 48, width: int = 64, **given: object) -> list[Frame]:
@@ -80,6 +83,53 @@ def test_times_that_the_file_does_not_tell(film: Film) -> None:
     frames = frames_of(film("a.h264", frames=5))
     assert [frame.pts for frame in frames] == [Fraction(i, 25) for i in range(5)]
     assert shades(frames) == list(range(5))
+
+
+def test_times_in_decoding_order_are_put_right(film: Film, restamped: Film) -> None:
+    source = film(frames=24, options={"bf": "3"})
+    path = restamped(source, "vfw.mkv", range(0, 24 * 40, 40))
+    frames = frames_of(path)
+    assert shades(frames) == [index % 20 for index in range(24)]
+    assert [frame.pts for frame in frames] == [Fraction(i, 25) for i in range(24)]
+
+
+def test_an_avi_with_b_frames_is_even(film: Film) -> None:
+    frames = frames_of(film("a.avi", frames=24, options={"bf": "3"}))
+    times = [frame.pts for frame in frames if frame.pts is not None]
+    assert {b - a for a, b in pairwise(times)} == {Fraction(1, 25)}
+
+
+@pytest.mark.parametrize("index", [0, 5, 11])
+def test_a_picture_stamped_five_hours_affects_only_itself(
+    film: Film, restamped: Film, index: int
+) -> None:
+    source = film("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=12)
+    times = [40 * i for i in range(12)]
+    times[index] = 5 * 3600 * 1000
+    path = restamped(source, "wrong.mkv", times, dts=range(12))
+    assert [frame.pts for frame in frames_of(path)] == [Fraction(i, 25) for i in range(12)]
+
+
+def test_a_beginning_before_0_is_moved_to_0(film: Film, restamped: Film) -> None:
+    part = film("a.ts", frames=10)
+    begin = 2**33 - 5 * 3600
+    path = restamped(part, "wrap.ts", range(begin, begin + 10 * 3600, 3600), tick=TS_TICK)
+    assert [frame.pts for frame in frames_of(path)] == [Fraction(i, 25) for i in range(10)]
+
+
+def test_how_long_a_picture_is_shown_is_carried(film: Film, tmp_path: Path) -> None:
+    shades_of_grey = [Image.new("RGB", (64, 48), (50 * i, 0, 0)) for i in range(3)]
+    path = tmp_path / "a.gif"
+    shades_of_grey[0].save(
+        path, save_all=True, append_images=shades_of_grey[1:], duration=[1000, 2000, 3000]
+    )
+    assert [frame.duration for frame in frames_of(path)] == [1, 2, 3]
+    assert [frame.duration for frame in frames_of(film())] == [Fraction(1, 25)] * 6
+
+
+def test_a_rate_that_is_better_known_spaces_what_has_no_times(film: Film) -> None:
+    frames = frames_of(film("a.h264", frames=3), rate=Fraction(10))
+    assert [frame.pts for frame in frames] == [0, Fraction(1, 10), Fraction(1, 5)]
 
 
 @pytest.mark.parametrize("clockwise", [0, 90, 180, 270])

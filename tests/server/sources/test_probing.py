@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from server.errors import BadVideo, TooLarge
 from server.sources.probing import VideoLimits, probe
@@ -59,6 +60,75 @@ def test_containers(film: Film, name: str, codec: str) -> None:
 
 def test_a_count_that_only_decoding_tells_is_left_open(film: Film) -> None:
     assert probe(film("a.webm", codec="libvpx", pix_fmt="yuv420p"), LIMITS).frames is None
+
+
+def test_raw_dv_has_its_rate(film: Film) -> None:
+    path = film("a.dv", codec="dvvideo", height=576, width=720)
+    info = probe(path, LIMITS)
+    assert (info.rate, info.frames, info.duration) == (25, 6, pytest.approx(6 / 25))
+
+
+def test_the_last_picture_is_shown_as_long_as_it_is_told(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 48), (50 * i, 0, 0)) for i in range(3)]
+    for count, seconds in ((3, 6), (1, 1)):
+        path = tmp_path / f"{count}.gif"
+        pictures[0].save(
+            path,
+            save_all=True,
+            append_images=pictures[1:count],
+            duration=[1000, 2000, 3000][:count],
+        )
+        info = probe(path, LIMITS)
+        assert (info.frames, info.duration, info.rate) == (count, seconds, Fraction(count, seconds))
+
+
+@pytest.mark.parametrize("second", [1, 290, 14 * 3600])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_clock_that_jumps_makes_no_video_long(
+    film: Film, restamped: Film, tmp_path: Path, second: int, turned: bool
+) -> None:
+    source = film(frames=25)
+    parts = [
+        restamped(
+            source, f"{n}.ts", range(begin, begin + 25 * 3600, 3600), tick=Fraction(1, 90_000)
+        )
+        for n, begin in enumerate((90_000 * 300, 90_000 * (300 + second)))
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in (parts[::-1] if turned else parts)))
+    info = probe(path, LIMITS)
+    assert (info.frames, info.rate) == (50, 25)
+    assert info.duration == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize("index", [0, 5, 11])
+def test_a_picture_stamped_five_hours_makes_no_video_long(
+    film: Film, restamped: Film, index: int
+) -> None:
+    source = film("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=12)
+    times = [40 * i for i in range(12)]
+    times[index] = 5 * 3600 * 1000
+    info = probe(restamped(source, "wrong.mkv", times, dts=range(12)), LIMITS)
+    assert (info.duration, info.rate) == (pytest.approx(12 / 25), 25)
+
+
+@pytest.mark.parametrize("minutes", [1, 300])
+def test_slow_videos_are_as_long_as_they_are(film: Film, restamped: Film, minutes: int) -> None:
+    source = film("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=12)
+    path = restamped(source, "slow.mkv", range(0, 12 * minutes * 60_000, minutes * 60_000))
+    with pytest.raises(BadVideo, match="longer than the 600 s"):
+        probe(path, VideoLimits(max_seconds=600))
+    info = probe(path, VideoLimits(max_seconds=12 * minutes * 60))
+    assert info.duration is not None
+    assert 11 * minutes * 60 < info.duration <= 12 * minutes * 60
+
+
+def test_a_tick_too_fine_for_a_pause_is_made_coarser(film: Film, restamped: Film) -> None:
+    source = film("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=3)
+    times = [0, 40 * 10**6, 3 * 10**9]
+    info = probe(restamped(source, "fine.nut", times, tick=Fraction(1, 10**9)), LIMITS)
+    assert Fraction(3) / info.time_base < 2**31
+    assert (Fraction(1, 25) / info.time_base).denominator == 1
 
 
 def test_too_many_bytes(film: Film) -> None:
