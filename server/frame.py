@@ -199,7 +199,7 @@ class VideoInfo:
     ``width`` and ``height`` are the picture's pixels, turned as displayed, and ``pixel_aspect`` is
     the width of one of them divided by its height. ``frames`` is the exact count, or None if it is
     unknown before decoding; ``rotation`` is the clockwise quarter-turn in degrees that was applied
-    to reach the displayed picture.
+    to reach the displayed picture; ``hdr`` "pq" or "hlg" if its range is high.
     """
 
     width: int
@@ -211,6 +211,7 @@ class VideoInfo:
     rotation: int = 0
     codec: str = ""
     pixel_aspect: Fraction = Fraction(1)
+    hdr: str | None = None
 
     @property
     def display_size(self) -> tuple[int, int]:

@@ -26,8 +26,8 @@ def test_every_module_that_a_newcomer_meets_is_named(folder: str) -> None:
     supporting = {
         "server/engines": {"host_memory"},
         "server/sources": {
-            "clocks", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers", "losses",
-            "opening",
+            "clocks", "colours", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers",
+            "losses", "opening",
             "orientation", "picture", "picture_header", "pool", "probe_process", "probing",
             "rendering", "streams", "surface", "timeline",
         },

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -130,9 +131,10 @@ def _container_frames(source: str) -> Generator[Frame]:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise BadFootage(f"{source} has no video in it")
+            reformatter = VideoReformatter()
             stream.thread_type = "SLICE" if live else "AUTO"
             for frame in container.decode(stream):
-                yield Frame(_displayed(frame), frame.time)
+                yield Frame(_displayed(frame, reformatter), frame.time)
     except (FFmpegError, OSError) as error:
         raise BadFootage(f"{source} cannot be read: {error.strerror or error}") from error
 
@@ -155,9 +157,15 @@ def _camera_frames(index: int) -> Generator[Frame]:
         camera.release()
 
 
-def _displayed(frame: VideoFrame) -> NDArray[np.uint8]:
-    """The frame's pixels as RGB, turned as the container says."""
-    pixels = frame.to_ndarray(format="rgb24")
+def _displayed(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    """Return the frame's pixels as RGB, turned as the container says; HDR becomes BT.709."""
+    high = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+    pixels = reformatter.reformat(
+        frame,
+        format="rgb24",
+        dst_color_trc=ColorTrc.BT709 if high else None,
+        dst_color_primaries=ColorPrimaries.BT709 if high else None,
+    ).to_ndarray()
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 

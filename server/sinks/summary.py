@@ -122,6 +122,7 @@ def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:
             "rate": str(info.rate),
             "time_base": str(info.time_base),
             "rotation": info.rotation,
+            "hdr": info.hdr,
             "codec": info.codec,
         },
         "classes": [asdict(label) for label in spec.classes],

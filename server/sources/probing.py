@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
+from server.sources.colours import check_colours, hdr
 from server.sources.decoding import decode_packet, jumpy, named_rates, packets, tick
 from server.sources.footage import Footage
 from server.sources.losses import Tally
@@ -114,6 +115,7 @@ class _Survey:
     def info(self) -> VideoInfo:
         if self.first is None:
             raise BadVideo("The video holds no picture that can be decoded.")
+        check_colours(self.first)
         turned = orientation(self.first)
         height, width = turned.size(self.first.height, self.first.width)
         codec = self._stream.codec_context.codec.canonical_name
@@ -126,6 +128,7 @@ class _Survey:
             time_base=self.footage.unit(),
             rotation=turned.clockwise,
             codec=codec,
+            hdr=hdr(self.first),
             pixel_aspect=turned.pixel_aspect(pixel_aspect(self._stream)),
         )
 

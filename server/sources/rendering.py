@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -15,7 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from server.errors import UnsupportedMedia
-from server.frame import AnyPixels, Pixels
+from server.frame import HOST_COPIES, AnyPixels, Pixels
+from server.sources.colours import hdr, to_rgb
 from server.sources.hardware import Hardware
 from server.sources.orientation import UPRIGHT, Orientation
 from server.sources.picture import fit
@@ -62,6 +63,10 @@ class Renderer:
         if surface is None:
             self._fall_back(self._hardware, frame)
             return self._on_host(frame)
+        if hdr(frame):
+            # The device's converter knows no transfer curves.
+            HOST_COPIES.add()
+            return replace(self._on_host(frame), decoder=self._hardware.decoder.name)
         return self._on_device(self._hardware, surface, orientation(frame))
 
     def _on_host(self, frame: VideoFrame) -> Rendered:
@@ -110,11 +115,5 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 
 def displayed(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
-    """The whole picture as RGB, turned as it is displayed.
-
-    The matrix (BT.601, BT.709, BT.2020) and range are the stream's own; BT.601 where it names
-    none. Converting first and scaling after gives a model the same picture that a client would
-    push, and swscale's unscaled path is the fast one (0.3 ms at 960x540).
-    """
-    rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-    return orientation(frame).apply(cast(Pixels, rgb))
+    """Return the whole picture as RGB, turned as it is displayed."""
+    return orientation(frame).apply(to_rgb(frame, reformatter))

@@ -18,6 +18,7 @@ class SummaryVideo(BaseModel):
     rate: str = Field(description="frames per second, a fraction")
     time_base: str = Field(description="seconds per tick, a fraction")
     rotation: int = Field(description="degrees clockwise, already applied")
+    hdr: str | None = Field(description="pq or hlg, which is tone-mapped to BT.709; else null")
     codec: str
 
 

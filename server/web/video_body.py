@@ -45,6 +45,7 @@ class SourceBody(BaseModel):
     duration: float | None = Field(description="seconds shown, the last picture included")
     rate: float = Field(description="frames a second, mean")
     rotation: int = Field(description="degrees clockwise, already applied")
+    hdr: str | None = Field(description="pq or hlg, which is tone-mapped to BT.709; else null")
     codec: str
 
 
@@ -95,6 +96,7 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
             duration=info.duration,
             rate=float(info.rate),
             rotation=info.rotation,
+            hdr=info.hdr,
             codec=info.codec,
         ),
         artefacts=list(record.artefacts),
