@@ -29,6 +29,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Tests that are coroutines (``pytest.mark.anyio``) run on asyncio, as server and client do."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """The real data's folder; the test is skipped, with the reason, where it is absent."""
     folder = Path(os.environ.get("MASTREAM_DATA", ROOT / ".." / "shared" / "data")).resolve()

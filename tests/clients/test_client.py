@@ -13,24 +13,23 @@ from clients.python import ClientError, NotOurs, Unreachable, connect
 from clients.python.errors import Denied, NoCapacity, NotFound
 from protocol import CloseCode, Failure, Open, parse_client
 
-
-def open_only(url: str, **options: Any) -> Any:
-    async def run() -> Any:
-        async with connect(url, **options) as stream:
-            return stream.ready
-
-    return asyncio.run(run())
+pytestmark = pytest.mark.anyio
 
 
-def test_the_server_says_what_it_has(obliging: Any) -> None:
-    ready = open_only(obliging.url)
+async def open_only(url: str, **options: Any) -> Any:
+    async with connect(url, **options) as stream:
+        return stream.ready
+
+
+async def test_the_server_says_what_it_has(obliging: Any) -> None:
+    ready = await open_only(obliging.url)
     assert ready.window == 4
     assert ready.class_names == ("sky", "road")
     assert ready.palette == ((0, 0, 255), (255, 0, 0))
 
 
-def test_what_we_want_is_said_first(obliging: Any) -> None:
-    open_only(
+async def test_what_we_want_is_said_first(obliging: Any) -> None:
+    await open_only(
         obliging.url,
         model="camvid",
         input="rgb24",
@@ -54,23 +53,23 @@ def test_what_we_want_is_said_first(obliging: Any) -> None:
     assert "Sec-WebSocket-Extensions" not in request.headers
 
 
-def test_a_wish_that_no_server_knows_is_refused_at_once() -> None:
+async def test_a_wish_that_no_server_knows_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="sometimes"):
-        open_only("http://127.0.0.1:1", policy="sometimes")
+        await open_only("http://127.0.0.1:1", policy="sometimes")
 
 
-def test_nobody_there() -> None:
+async def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(Unreachable, match=r"no server answers at ws://.*refused"):
-            open_only(url)
+            await open_only(url)
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port"])
-def test_no_address(url: str) -> None:
+async def test_no_address(url: str) -> None:
     with pytest.raises(ClientError, match="address"):
-        open_only(url)
+        await open_only(url)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_no_address(url: str) -> None:
         (CloseCode.UNAUTHENTICATED, Denied),
     ],
 )
-def test_a_refusal_is_told_in_the_servers_words(
+async def test_a_refusal_is_told_in_the_servers_words(
     small_server: Any, close: int, kind: type[ClientError]
 ) -> None:
     async def refuse(talk: Any) -> None:
@@ -90,32 +89,29 @@ def test_a_refusal_is_told_in_the_servers_words(
         await talk.socket.close(close, "some_code")
 
     with pytest.raises(kind, match="not today") as caught:
-        open_only(small_server(refuse).url)
+        await open_only(small_server(refuse).url)
     assert caught.value.code == "some_code"
 
 
-def test_another_kind_of_server(small_server: Any) -> None:
+async def test_another_kind_of_server(small_server: Any) -> None:
     async def chat(talk: Any) -> None:
         await talk.socket.send("welcome to the chat")
         await talk.socket.wait_closed()
 
     with pytest.raises(NotOurs, match="not mastream's protocol"):
-        open_only(small_server(chat).url)
+        await open_only(small_server(chat).url)
 
 
-def test_a_web_server_that_speaks_no_websocket() -> None:
-    async def run() -> None:
-        async def answer(reader: Any, writer: Any) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            status = http.HTTPStatus.NOT_FOUND
-            writer.write(f"HTTP/1.1 {status} {status.phrase}\r\nContent-Length: 0\r\n\r\n".encode())
-            await writer.drain()
-            writer.close()
+async def test_a_web_server_that_speaks_no_websocket() -> None:
+    async def answer(reader: Any, writer: Any) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        status = http.HTTPStatus.NOT_FOUND
+        writer.write(f"HTTP/1.1 {status} {status.phrase}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
 
-        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises(NotFound, match="refused with 404"):
-                async with connect(f"http://127.0.0.1:{port}"):
-                    pass
-
-    asyncio.run(run())
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotFound, match="refused with 404"):
+            async with connect(f"http://127.0.0.1:{port}"):
+                pass

@@ -34,22 +34,20 @@ from protocol import (
     pack,
 )
 
+pytestmark = pytest.mark.anyio
+
 JPEG = b"\xff\xd8\xff a picture"
 
 
-def segment(url: str, frames: Any, **options: Any) -> tuple[list[Any], Any]:
+async def segment(url: str, frames: Any, **options: Any) -> tuple[list[Any], Any]:
     """All masks, and the ledger."""
-
-    async def run() -> tuple[list[Any], Any]:
-        async with connect(url, **options) as stream:
-            return [mask async for mask in stream.segment(frames)], stream.ledger
-
-    return asyncio.run(run())
+    async with connect(url, **options) as stream:
+        return [mask async for mask in stream.segment(frames)], stream.ledger
 
 
-def test_every_frame_gets_its_mask(obliging: Any) -> None:
+async def test_every_frame_gets_its_mask(obliging: Any) -> None:
     frames = [Frame(JPEG, 0.0), Frame(JPEG, 0.5), Frame(JPEG, 1.0)]
-    masks, ledger = segment(obliging.url, frames)
+    masks, ledger = await segment(obliging.url, frames)
     assert [mask.seq for mask in masks] == [0, 1, 2]
     assert [mask.labels.max() for mask in masks] == [0, 1, 0]
     assert masks[0].labels.shape == (4, 6)
@@ -60,32 +58,32 @@ def test_every_frame_gets_its_mask(obliging: Any) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["png", "rle", "raw"])
-def test_masks_in_any_encoding(small_server: Any, encoding: str) -> None:
+async def test_masks_in_any_encoding(small_server: Any, encoding: str) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
         await talk.mask(0, encoding)
         await talk.answer_all()
 
-    masks, _ = segment(small_server(handler).url, [JPEG], output=encoding)
+    masks, _ = await segment(small_server(handler).url, [JPEG], output=encoding)
     assert (masks[0].labels == np.zeros((4, 6))).all()
 
 
-def test_areas_alone_have_no_labels(small_server: Any) -> None:
+async def test_areas_alone_have_no_labels(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
         await talk.mask(0, "none", areas={"sky": 1.0}, memory=MaskMemory(2), ms=StageTimes(1, 2))
         await talk.answer_all()
 
-    (mask,), _ = segment(small_server(handler).url, [JPEG], output="none")
+    (mask,), _ = await segment(small_server(handler).url, [JPEG], output="none")
     assert mask.labels is None
     assert mask.header.areas == {"sky": 1.0}
     assert mask.header.memory.filled == 2
     assert mask.header.ms.total == 3
 
 
-def test_an_overlay_comes_beside_the_mask(small_server: Any) -> None:
+async def test_an_overlay_comes_beside_the_mask(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -93,12 +91,12 @@ def test_an_overlay_comes_beside_the_mask(small_server: Any) -> None:
         await talk.socket.send(pack(header.to_dict(), b"\0\1jpeg"))
         await talk.answer_all()
 
-    (mask,), _ = segment(small_server(handler).url, [JPEG], overlay=True)
+    (mask,), _ = await segment(small_server(handler).url, [JPEG], overlay=True)
     assert mask.labels.tolist() == [[0, 1]]
     assert mask.overlay == b"jpeg"
 
 
-def test_frames_say_their_time_and_reset_and_arrays_are_encoded(small_server: Any) -> None:
+async def test_frames_say_their_time_and_reset_and_arrays_are_encoded(small_server: Any) -> None:
     heard = []
 
     async def handler(talk: Any) -> None:
@@ -109,24 +107,24 @@ def test_frames_say_their_time_and_reset_and_arrays_are_encoded(small_server: An
         await talk.say(End())
 
     picture = np.zeros((4, 6, 3), np.uint8)
-    segment(small_server(handler).url, [Frame(JPEG, 1.5), Frame(picture, 2.0, reset=True)])
+    await segment(small_server(handler).url, [Frame(JPEG, 1.5), Frame(picture, 2.0, reset=True)])
     assert heard[0][0].to_dict() == {"seq": 0, "pts": 1.5}
     assert heard[0][1] == JPEG
     assert heard[1][0].to_dict() == {"seq": 1, "pts": 2.0, "reset": True}
     assert heard[1][1].startswith(b"\xff\xd8\xff")
 
 
-def test_async_iterables_serve_too(obliging: Any) -> None:
+async def test_async_iterables_serve_too(obliging: Any) -> None:
     async def frames() -> AsyncIterator[bytes]:
         for _ in range(3):
             await asyncio.sleep(0)
             yield JPEG
 
-    masks, _ = segment(obliging.url, frames())
+    masks, _ = await segment(obliging.url, frames())
     assert len(masks) == 3
 
 
-def test_no_more_than_a_window_is_unanswered(small_server: Any) -> None:
+async def test_no_more_than_a_window_is_unanswered(small_server: Any) -> None:
     waiting = []
 
     async def handler(talk: Any) -> None:
@@ -141,12 +139,12 @@ def test_no_more_than_a_window_is_unanswered(small_server: Any) -> None:
             await talk.mask(seq)
         await talk.say(End())
 
-    masks, _ = segment(small_server(handler).url, [JPEG] * 9)
+    masks, _ = await segment(small_server(handler).url, [JPEG] * 9)
     assert len(masks) == 9
     assert max(waiting) == 2
 
 
-def test_losses_are_told_and_counted(small_server: Any) -> None:
+async def test_losses_are_told_and_counted(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet(window=8)
         for _ in range(5):
@@ -159,7 +157,7 @@ def test_losses_are_told_and_counted(small_server: Any) -> None:
 
     drops: list[Dropped] = []
     failures: list[Failure] = []
-    masks, ledger = segment(
+    masks, ledger = await segment(
         small_server(handler).url,
         [JPEG] * 5,
         on_dropped=drops.append,
@@ -172,7 +170,7 @@ def test_losses_are_told_and_counted(small_server: Any) -> None:
     assert (ledger.failed, ledger.unanswered, ledger.doubled) == (1, 0, 0)
 
 
-def test_what_is_not_answered_exactly_once_is_counted(small_server: Any) -> None:
+async def test_what_is_not_answered_exactly_once_is_counted(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -182,24 +180,24 @@ def test_what_is_not_answered_exactly_once_is_counted(small_server: Any) -> None
         await talk.mask(99)
         await talk.answer_all()
 
-    masks, ledger = segment(small_server(handler).url, [JPEG] * 2)
+    masks, ledger = await segment(small_server(handler).url, [JPEG] * 2)
     assert [mask.seq for mask in masks] == [0]
     assert (ledger.doubled, ledger.unknown, ledger.unanswered) == (1, 1, 1)
     assert not ledger.answered_once
 
 
-def test_a_ping_is_answered(small_server: Any) -> None:
+async def test_a_ping_is_answered(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.say(Ping())
         await talk.answer_all()
 
     server = small_server(handler)
-    segment(server.url, [JPEG])
+    await segment(server.url, [JPEG])
     assert Pong() in server.talks[0].heard
 
 
-def test_a_broken_source_is_raised_after_the_masks_before_it(obliging: Any) -> None:
+async def test_a_broken_source_is_raised_after_the_masks_before_it(obliging: Any) -> None:
     def frames() -> Iterator[bytes]:
         yield JPEG
         yield JPEG
@@ -207,17 +205,14 @@ def test_a_broken_source_is_raised_after_the_masks_before_it(obliging: Any) -> N
 
     seen: list[int] = []
 
-    async def run() -> None:
+    with pytest.raises(BadFootage, match="in the middle"):
         async with connect(obliging.url) as stream:
             async for mask in stream.segment(frames()):
                 seen.append(mask.seq)  # noqa: PERF401 - those before the error count
-
-    with pytest.raises(BadFootage, match="in the middle"):
-        asyncio.run(run())
     assert seen == [0, 1]
 
 
-def test_a_fatal_error_is_raised_in_the_servers_words(small_server: Any) -> None:
+async def test_a_fatal_error_is_raised_in_the_servers_words(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -225,11 +220,11 @@ def test_a_fatal_error_is_raised_in_the_servers_words(small_server: Any) -> None
         await talk.socket.close(1011, "engine_dead")
 
     with pytest.raises(ServerFault, match="the engine is gone") as caught:
-        segment(small_server(handler).url, [JPEG])
+        await segment(small_server(handler).url, [JPEG])
     assert caught.value.code == "engine_dead"
 
 
-def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None:
+async def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -243,25 +238,22 @@ def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None:
         yield JPEG
         await asyncio.Event().wait()
 
-    async def run() -> None:
+    with pytest.raises(GoneAway) as caught:
         async with connect(small_server(handler).url) as stream:
             async for mask in stream.segment(forever()):
                 seen.append(mask.seq)  # noqa: PERF401 - those before the error count
-
-    with pytest.raises(GoneAway) as caught:
-        asyncio.run(run())
     assert caught.value.reconnect_after == 1.5
     assert seen == [0]
 
 
-def test_a_lost_connection(small_server: Any) -> None:
+async def test_a_lost_connection(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
         talk.socket.transport.abort()
 
     with pytest.raises(Unreachable, match="was lost"):
-        segment(small_server(handler).url, [JPEG] * 3)
+        await segment(small_server(handler).url, [JPEG] * 3)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +266,9 @@ def test_a_lost_connection(small_server: Any) -> None:
         pack(MaskHeader(0, MaskEncoding.PNG, 2, 2).to_dict(), b"no png"),
     ],
 )
-def test_what_is_not_our_protocol_ends_the_stream(small_server: Any, nonsense: str | bytes) -> None:
+async def test_what_is_not_our_protocol_ends_the_stream(
+    small_server: Any, nonsense: str | bytes
+) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -282,10 +276,10 @@ def test_what_is_not_our_protocol_ends_the_stream(small_server: Any, nonsense: s
         await talk.socket.wait_closed()
 
     with pytest.raises(NotOurs):
-        segment(small_server(handler).url, [JPEG])
+        await segment(small_server(handler).url, [JPEG])
 
 
-def test_leaving_the_loop_early_frees_everything(obliging: Any) -> None:
+async def test_leaving_the_loop_early_frees_everything(obliging: Any) -> None:
     closed = []
 
     def frames() -> Iterator[bytes]:
@@ -295,40 +289,31 @@ def test_leaving_the_loop_early_frees_everything(obliging: Any) -> None:
         finally:
             closed.append(True)
 
-    async def run() -> None:
-        async with connect(obliging.url) as stream:
-            async for _ in stream.segment(frames()):
-                break
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert left == []
-
-    asyncio.run(run())
+    before = asyncio.all_tasks()
+    async with connect(obliging.url) as stream:
+        async for _ in stream.segment(frames()):
+            break
+    assert asyncio.all_tasks() == before
     assert closed == [True]
     assert obliging.ended.wait(10)
 
 
-def test_an_error_of_the_callers_own_passes_through(obliging: Any) -> None:
-    async def run() -> None:
+async def test_an_error_of_the_callers_own_passes_through(obliging: Any) -> None:
+    with pytest.raises(ConnectionRefusedError, match="mine"):
         async with connect(obliging.url) as stream:
             async for _ in stream.segment([JPEG] * 100):
                 raise ConnectionRefusedError("mine")
 
-    with pytest.raises(ConnectionRefusedError, match="mine"):
-        asyncio.run(run())
 
-
-def test_a_stream_carries_one_sequence(obliging: Any) -> None:
-    async def run() -> None:
+async def test_a_stream_carries_one_sequence(obliging: Any) -> None:
+    with pytest.raises(ClientError, match="open another"):
         async with connect(obliging.url) as stream:
             assert len([mask async for mask in stream.segment([JPEG])]) == 1
             async for _ in stream.segment([JPEG]):
                 pass
 
-    with pytest.raises(ClientError, match="open another"):
-        asyncio.run(run())
 
-
-def test_no_frames_no_masks(obliging: Any) -> None:
-    masks, ledger = segment(obliging.url, [])
+async def test_no_frames_no_masks(obliging: Any) -> None:
+    masks, ledger = await segment(obliging.url, [])
     assert masks == []
     assert ledger.answered_once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,11 +15,13 @@ from clients.python.errors import NoCapacity, NotFound, TooLarge, TooSlow
 from clients.python.stream import Stream
 from protocol import SUBPROTOCOL, Failure, GoingAway, Open
 
+pytestmark = pytest.mark.anyio
+
 JPEG = b"\xff\xd8\xff a picture"
 NO_MODEL = Failure("not_found", "no model is called 'nope'", 404, fatal=True)
 
 
-def test_a_refusal_that_came_before_we_said_anything(small_server: Any) -> None:
+async def test_a_refusal_that_came_before_we_said_anything(small_server: Any) -> None:
     async def refuse(talk: Any) -> None:
         await talk.say(NO_MODEL)
         await talk.socket.close(4404, "not_found")
@@ -32,25 +33,22 @@ def test_a_refusal_that_came_before_we_said_anything(small_server: Any) -> None:
         await Stream(socket, Open()).open()
 
     with pytest.raises(NotFound, match="no model is called 'nope'"):
-        asyncio.run(run(small_server(refuse).url))
+        await run(small_server(refuse).url)
 
 
-def streamed(url: str) -> list[int]:
+async def streamed(url: str) -> list[int]:
     """The masks of a stream whose second frame is sent to a socket that was closed meanwhile."""
     seen: list[int] = []
 
-    async def run() -> None:
-        async with connect(url) as stream:
+    async with connect(url) as stream:
 
-            async def frames() -> AsyncIterator[bytes]:
-                yield JPEG
-                await stream._socket.wait_closed()
-                yield JPEG
+        async def frames() -> AsyncIterator[bytes]:
+            yield JPEG
+            await stream._socket.wait_closed()
+            yield JPEG
 
-            async for mask in stream.segment(frames()):
-                seen.append(mask.seq)  # noqa: PERF401 - those before the error count
-
-    asyncio.run(run())
+        async for mask in stream.segment(frames()):
+            seen.append(mask.seq)  # noqa: PERF401 - those before the error count
     return seen
 
 
@@ -65,7 +63,7 @@ def streamed(url: str) -> list[int]:
         (4999, "news", 404, NotFound),
     ],
 )
-def test_a_fatal_error_while_frames_are_sent(
+async def test_a_fatal_error_while_frames_are_sent(
     small_server: Any, close: int, word: str, status: int, kind: type[ClientError]
 ) -> None:
     async def handler(talk: Any) -> None:
@@ -75,11 +73,11 @@ def test_a_fatal_error_while_frames_are_sent(
         await talk.socket.close(close, word)
 
     with pytest.raises(kind, match="the reason in words") as caught:
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)
     assert caught.value.code == word
 
 
-def test_a_fatal_error_after_which_the_connection_is_cut(small_server: Any) -> None:
+async def test_a_fatal_error_after_which_the_connection_is_cut(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -88,13 +86,13 @@ def test_a_fatal_error_after_which_the_connection_is_cut(small_server: Any) -> N
         talk.socket.transport.write_eof()
 
     with pytest.raises(NotFound, match="no model is called 'nope'") as caught:
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)
     assert caught.value.code == "not_found"
 
 
 @pytest.mark.parametrize("nonsense", [None, "no message of ours"])
 @pytest.mark.parametrize("greets", [False, True])
-def test_a_fatal_error_after_which_nothing_sensible_comes(
+async def test_a_fatal_error_after_which_nothing_sensible_comes(
     small_server: Any, monkeypatch: pytest.MonkeyPatch, greets: bool, nonsense: str | None
 ) -> None:
     monkeypatch.setattr(clients.python.stream, "FAREWELL_SECONDS", 0.05)
@@ -108,10 +106,10 @@ def test_a_fatal_error_after_which_nothing_sensible_comes(
         await talk.socket.wait_closed()
 
     with pytest.raises(NotFound, match="no model is called 'nope'"):
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)
 
 
-def test_a_fatal_error_of_a_server_that_goes_away(small_server: Any) -> None:
+async def test_a_fatal_error_of_a_server_that_goes_away(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.say(GoingAway(500))
@@ -119,7 +117,7 @@ def test_a_fatal_error_of_a_server_that_goes_away(small_server: Any) -> None:
         await talk.socket.close(1012, "going_away")
 
     with pytest.raises(GoneAway, match="moves to another port"):
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +128,7 @@ def test_a_fatal_error_of_a_server_that_goes_away(small_server: Any) -> None:
         (4999, "news: come by later", ClientError, "come by later", "news"),
     ],
 )
-def test_a_close_whose_reason_holds_the_sentence(
+async def test_a_close_whose_reason_holds_the_sentence(
     small_server: Any, close: int, reason: str, kind: type[ClientError], says: str, code: str
 ) -> None:
     async def handler(talk: Any) -> None:
@@ -138,15 +136,15 @@ def test_a_close_whose_reason_holds_the_sentence(
         await talk.socket.close(close, reason)
 
     with pytest.raises(kind, match=says) as caught:
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)
     assert caught.value.code == code
 
 
-def test_nonsense_without_a_fatal_error_is_called_that(small_server: Any) -> None:
+async def test_nonsense_without_a_fatal_error_is_called_that(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.socket.send("no message of ours")
         await talk.socket.wait_closed()
 
     with pytest.raises(NotOurs):
-        streamed(small_server(handler).url)
+        await streamed(small_server(handler).url)

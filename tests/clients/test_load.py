@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -10,14 +9,16 @@ from clients.python.errors import Unreachable
 from clients.python.load import Plan, camera, run_load
 from protocol import DropCause, Dropped, DropPolicy, End
 
+pytestmark = pytest.mark.anyio
+
 
 def plan(url: str, **changes: Any) -> Plan:
     given = {"streams": 2, "rate": 200.0, "seconds": 0.02, "pictures": [b"a", b"b"]} | changes
     return Plan(url, **given)
 
 
-def test_every_stream_is_fed_and_measured(obliging: Any) -> None:
-    result = asyncio.run(run_load(plan(obliging.url, policy=DropPolicy.EVERY)))
+async def test_every_stream_is_fed_and_measured(obliging: Any) -> None:
+    result = await run_load(plan(obliging.url, policy=DropPolicy.EVERY))
     assert len(result.streams) == 2
     assert result.passed
     outcome = result.outcome
@@ -29,7 +30,7 @@ def test_every_stream_is_fed_and_measured(obliging: Any) -> None:
     assert all(str(talk.heard[0].policy) == "every" for talk in obliging.talks)
 
 
-def test_losses_and_breaches_are_told(small_server: Any) -> None:
+async def test_losses_and_breaches_are_told(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -40,13 +41,13 @@ def test_losses_and_breaches_are_told(small_server: Any) -> None:
         await talk.say(End())
 
     url = small_server(handler).url
-    result = asyncio.run(run_load(plan(url, streams=1, rate=1000.0, seconds=0.003)))
+    result = await run_load(plan(url, streams=1, rate=1000.0, seconds=0.003))
     assert result.outcome.dropped == {"overload": 1}
     assert result.outcome.doubled == 1
     assert not result.passed
 
 
-def test_a_stream_that_ends_early_does_not_end_the_others(small_server: Any) -> None:
+async def test_a_stream_that_ends_early_does_not_end_the_others(small_server: Any) -> None:
     turns = iter([True, False])
 
     async def handler(talk: Any) -> None:
@@ -56,29 +57,25 @@ def test_a_stream_that_ends_early_does_not_end_the_others(small_server: Any) -> 
         else:
             await talk.answer_all()
 
-    result = asyncio.run(run_load(plan(small_server(handler).url)))
+    result = await run_load(plan(small_server(handler).url))
     assert len(result.errors) == 1
     assert "engine_fault" in result.errors[0]
     assert result.outcome.masks > 0
     assert not result.passed
 
 
-def test_no_server_is_an_error() -> None:
+async def test_no_server_is_an_error() -> None:
     with pytest.raises(Unreachable):
-        asyncio.run(run_load(plan("http://127.0.0.1:1")))
+        await run_load(plan("http://127.0.0.1:1"))
 
 
-def test_a_camera_waits_for_nobody() -> None:
+async def test_a_camera_waits_for_nobody() -> None:
     now = [10.0]
     asked = plan("http://h", streams=1, rate=8.0, seconds=1.0)
 
-    async def seen() -> list[tuple[float | None, Any]]:
-        found = []
-        async for frame in camera(asked, 10.0, lambda: now[0]):
-            found.append((frame.pts, frame.picture))
-            now[0] += 0.375
-        return found
-
-    taken = asyncio.run(seen())
+    taken = []
+    async for frame in camera(asked, 10.0, lambda: now[0]):
+        taken.append((frame.pts, frame.picture))
+        now[0] += 0.375
     assert [pts for pts, _ in taken] == [0.0, 0.375, 0.75]
     assert [picture for _, picture in taken] == [b"a", b"b", b"a"]

@@ -13,17 +13,16 @@ from clients.python.errors import BadFootage
 from clients.python.pictures import Frame, Pictures, encode_picture
 from protocol import InputEncoding, picture_kind
 
+pytestmark = pytest.mark.anyio
+
 RED = np.zeros((16, 24, 3), np.uint8) + np.array([250, 10, 10], np.uint8)
 
 
-def taken(frames: Any) -> list[tuple[Frame, bytes]]:
-    async def run() -> list[tuple[Frame, bytes]]:
-        pictures = Pictures(frames, lambda picture: encode_picture(picture, InputEncoding.PNG))
-        found = [one async for one in pictures]
-        await pictures.aclose()
-        return found
-
-    return asyncio.run(run())
+async def taken(frames: Any) -> list[tuple[Frame, bytes]]:
+    pictures = Pictures(frames, lambda picture: encode_picture(picture, InputEncoding.PNG))
+    found = [one async for one in pictures]
+    await pictures.aclose()
+    return found
 
 
 @pytest.mark.parametrize("encoding", [InputEncoding.JPEG, InputEncoding.PNG, InputEncoding.WEBP])
@@ -49,16 +48,16 @@ def test_other_arrays_are_refused(wrong: Any) -> None:
         encode_picture(wrong, InputEncoding.JPEG)
 
 
-def test_anything_iterable_becomes_frames() -> None:
+async def test_anything_iterable_becomes_frames() -> None:
     framed = Frame(RED, 1.5)
-    found = taken([b"a", framed, RED])
+    found = await taken([b"a", framed, RED])
     assert [frame.pts for frame, _ in found] == [None, 1.5, None]
     assert found[0][1] == b"a"
     assert found[1][0] is framed
     assert picture_kind(found[2][1]) == "png"
 
 
-def test_async_iterables_are_read_in_the_loop_and_closed() -> None:
+async def test_async_iterables_are_read_in_the_loop_and_closed() -> None:
     closed = []
 
     async def frames() -> AsyncIterator[Any]:
@@ -68,29 +67,26 @@ def test_async_iterables_are_read_in_the_loop_and_closed() -> None:
         finally:
             closed.append(threading.current_thread() is threading.main_thread())
 
-    found = taken(frames())
+    found = await taken(frames())
     assert [picture_kind(data) for _, data in found] == [None, "png"]
     assert closed == [True]
 
 
-def test_a_blocking_source_does_not_block_the_loop() -> None:
+async def test_a_blocking_source_does_not_block_the_loop() -> None:
     go_on = threading.Event()
 
     def frames() -> Iterator[bytes]:
         assert go_on.wait(10)
         yield b"a"
 
-    async def run() -> None:
-        pictures = Pictures(frames(), bytes)
-        reading = asyncio.ensure_future(anext(pictures))
-        await asyncio.sleep(0)
-        go_on.set()
-        assert (await reading)[1] == b"a"
-
-    asyncio.run(run())
+    pictures = Pictures(frames(), bytes)
+    reading = asyncio.ensure_future(anext(pictures))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await reading)[1] == b"a"
 
 
-def test_leaving_while_a_read_is_under_way_waits_for_it_and_closes() -> None:
+async def test_leaving_while_a_read_is_under_way_waits_for_it_and_closes() -> None:
     reading, go_on, closed = threading.Event(), threading.Event(), []
 
     def frames() -> Iterator[bytes]:
@@ -101,24 +97,21 @@ def test_leaving_while_a_read_is_under_way_waits_for_it_and_closes() -> None:
         finally:
             closed.append(True)
 
-    async def run() -> None:
-        pictures = Pictures(frames(), bytes)
-        task = asyncio.ensure_future(anext(pictures))
-        await asyncio.to_thread(reading.wait, 10)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        closing = asyncio.ensure_future(pictures.aclose())
-        await asyncio.sleep(0)
-        assert not closed
-        go_on.set()
-        await closing
-
-    asyncio.run(run())
+    pictures = Pictures(frames(), bytes)
+    task = asyncio.ensure_future(anext(pictures))
+    await asyncio.to_thread(reading.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    closing = asyncio.ensure_future(pictures.aclose())
+    await asyncio.sleep(0)
+    assert not closed
+    go_on.set()
+    await closing
     assert closed == [True]
 
 
-def test_leaving_closes_a_source_whose_read_hangs() -> None:
+async def test_leaving_closes_a_source_whose_read_hangs() -> None:
     reading, closed = threading.Event(), threading.Event()
 
     class Camera:
@@ -133,11 +126,11 @@ def test_leaving_closes_a_source_whose_read_hangs() -> None:
         def close(self) -> None:
             closed.set()
 
-    asyncio.run(asyncio.wait_for(left_while_reading(Camera(), reading), 5))
+    await asyncio.wait_for(left_while_reading(Camera(), reading), 5)
     assert closed.is_set()
 
 
-def test_a_generator_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_generator_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clients.python.pictures.LEAVE_SECONDS", 0.01)
     reading, go_on = threading.Event(), threading.Event()
 
@@ -146,11 +139,8 @@ def test_a_generator_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) 
         assert go_on.wait(10)
         yield b"a"
 
-    async def run() -> None:
-        await asyncio.wait_for(left_while_reading(frames(), reading), 5)
-        go_on.set()
-
-    asyncio.run(run())
+    await asyncio.wait_for(left_while_reading(frames(), reading), 5)
+    go_on.set()
 
 
 async def left_while_reading(frames: Any, reading: threading.Event) -> None:

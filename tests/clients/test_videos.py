@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ from clients.python import videos
 from clients.python.errors import BadFootage, NotOurs, TooLarge, Unreachable, VideoFailed
 from clients.python.videos import Video, Videos
 
+pytestmark = pytest.mark.anyio
+
 LINKS = {"self": "/v1/videos/7", "events": "/v1/videos/7/events"}
 RESULTS = {"masks.mkv": "/v1/videos/7/masks.mkv"}
 
@@ -22,18 +23,15 @@ def body(state: str, done: int = 0, links: dict[str, str] = LINKS, **more: Any) 
     return {"id": "7", "state": state, "progress": progress, "links": links} | more
 
 
-def ask(
+async def ask(
     answer: Callable[[httpx.Request], httpx.Response], use: Callable[[Videos], Awaitable[Any]]
 ) -> Any:
-    async def run() -> Any:
-        transport = httpx.MockTransport(answer)
-        async with Videos("http://host:8000", {"X-Key": "k"}, transport=transport) as server:
-            return await use(server)
-
-    return asyncio.run(run())
+    transport = httpx.MockTransport(answer)
+    async with Videos("http://host:8000", {"X-Key": "k"}, transport=transport) as server:
+        return await use(server)
 
 
-def test_an_upload_is_streamed_with_its_name_and_key(tmp_path: Path) -> None:
+async def test_an_upload_is_streamed_with_its_name_and_key(tmp_path: Path) -> None:
     clip, sent, counted = tmp_path / "a b.mp4", [], []
     clip.write_bytes(bytes(600_000))
 
@@ -41,7 +39,9 @@ def test_an_upload_is_streamed_with_its_name_and_key(tmp_path: Path) -> None:
         sent.append(request)
         return httpx.Response(202, json=body("queued"))
 
-    video = ask(answer, lambda server: server.upload(clip, key="mine", on_bytes=counted.append))
+    video = await ask(
+        answer, lambda server: server.upload(clip, key="mine", on_bytes=counted.append)
+    )
     assert (video.id, video.state, video.done, video.total) == ("7", "queued", 0, 10)
     (request,) = sent
     assert (request.method, request.url.host, request.url.path) == ("POST", "host", "/v1/videos")
@@ -53,7 +53,7 @@ def test_an_upload_is_streamed_with_its_name_and_key(tmp_path: Path) -> None:
     assert sum(counted) == 600_000
 
 
-def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
+async def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
     clip, keys = tmp_path / "a.mp4", []
     clip.write_bytes(b"x")
 
@@ -61,12 +61,12 @@ def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
         keys.append(request.headers["Idempotency-Key"])
         return httpx.Response(202, json=body("queued"))
 
-    ask(answer, lambda server: server.upload(clip))
-    ask(answer, lambda server: server.upload(clip))
+    await ask(answer, lambda server: server.upload(clip))
+    await ask(answer, lambda server: server.upload(clip))
     assert len(set(keys)) == 2
 
 
-def test_refusals_are_told_in_the_servers_words(tmp_path: Path) -> None:
+async def test_refusals_are_told_in_the_servers_words(tmp_path: Path) -> None:
     clip = tmp_path / "a.mp4"
     clip.write_bytes(b"x")
 
@@ -74,18 +74,18 @@ def test_refusals_are_told_in_the_servers_words(tmp_path: Path) -> None:
         return httpx.Response(413, json={"detail": "over 1 byte", "code": "too_large"})
 
     with pytest.raises(TooLarge, match="over 1 byte"):
-        ask(answer, lambda server: server.upload(clip))
+        await ask(answer, lambda server: server.upload(clip))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadFootage, match="cannot be read"):
-        ask(
+        await ask(
             lambda _: httpx.Response(500),
             lambda server: server.upload(tmp_path / "absent.mp4"),
         )
 
 
-def test_progress_is_followed_by_events() -> None:
+async def test_progress_is_followed_by_events() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/v1/videos/7/events"
         states = [body("running", 3), body("running", 8), body("succeeded", 10)]
@@ -95,13 +95,13 @@ def test_progress_is_followed_by_events() -> None:
 
     seen: list[int] = []
     queued = Video.from_dict(body("queued"))
-    done = ask(answer, lambda server: server.finished(queued, lambda v: seen.append(v.done)))
+    done = await ask(answer, lambda server: server.finished(queued, lambda v: seen.append(v.done)))
     assert seen == [3, 8, 10]
     assert done.state == "succeeded"
 
 
 @pytest.mark.parametrize("events", ["absent", "no event stream", "broken off", "ended early"])
-def test_else_by_asking(monkeypatch: pytest.MonkeyPatch, events: str) -> None:
+async def test_else_by_asking(monkeypatch: pytest.MonkeyPatch, events: str) -> None:
     monkeypatch.setattr(videos, "POLL_SECONDS", 0.0)
     states: Iterator[Any] = iter([body("running", 5), body("succeeded", 10)])
     ended = f"data: {json.dumps(body('running', 1))}\n\n"
@@ -117,7 +117,7 @@ def test_else_by_asking(monkeypatch: pytest.MonkeyPatch, events: str) -> None:
     links = {"self": LINKS["self"]} if events == "absent" else LINKS
     seen: list[int] = []
     queued = Video.from_dict(body("queued", links=links))
-    ask(answer, lambda server: server.finished(queued, lambda v: seen.append(v.done)))
+    await ask(answer, lambda server: server.finished(queued, lambda v: seen.append(v.done)))
     assert seen[-2:] == [5, 10]
 
 
@@ -128,13 +128,15 @@ def test_else_by_asking(monkeypatch: pytest.MonkeyPatch, events: str) -> None:
         (body("cancelled"), "was cancelled"),
     ],
 )
-def test_a_video_that_does_not_succeed(ended: dict[str, Any], says: str) -> None:
+async def test_a_video_that_does_not_succeed(ended: dict[str, Any], says: str) -> None:
     last = Video.from_dict(ended | {"links": {}})
     with pytest.raises(VideoFailed, match=says):
-        ask(lambda _: httpx.Response(500), lambda server: server.finished(last, lambda _: None))
+        await ask(
+            lambda _: httpx.Response(500), lambda server: server.finished(last, lambda _: None)
+        )
 
 
-def test_an_artefact_is_there_once_it_is_whole(tmp_path: Path) -> None:
+async def test_an_artefact_is_there_once_it_is_whole(tmp_path: Path) -> None:
     target, counted = tmp_path / "masks.mkv", []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -144,19 +146,19 @@ def test_an_artefact_is_there_once_it_is_whole(tmp_path: Path) -> None:
     def use(server: Videos) -> Awaitable[Any]:
         return server.download(RESULTS["masks.mkv"], target, counted.append)
 
-    ask(answer, use)
+    await ask(answer, use)
     assert target.read_bytes() == b"x" * 1000
     assert sum(counted) == 1000
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     async def pieces() -> Any:
         yield b"x"
         raise httpx.ReadError("gone")
 
     with pytest.raises(Unreachable):
-        ask(
+        await ask(
             lambda _: httpx.Response(200, content=pieces()),
             lambda server: server.download("/a", tmp_path / "a"),
         )
@@ -167,20 +169,20 @@ def test_artefacts_are_the_links_to_them() -> None:
     assert Video.from_dict(body("succeeded", links=LINKS | RESULTS)).artefacts == RESULTS
 
 
-def test_a_video_can_be_removed() -> None:
+async def test_a_video_can_be_removed() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append((request.method, request.url.path))
         return httpx.Response(204)
 
-    ask(answer, lambda server: server.remove("7"))
+    await ask(answer, lambda server: server.remove("7"))
     assert asked == [("DELETE", "/v1/videos/7")]
 
 
 @pytest.mark.parametrize(
     "text", ["<html>", "[]", "{}", '{"id":1,"state":"x","progress":{"frames_done":"y"}}']
 )
-def test_another_servers_answer(text: str) -> None:
+async def test_another_servers_answer(text: str) -> None:
     with pytest.raises(NotOurs):
-        ask(lambda _: httpx.Response(200, text=text), lambda server: server.status("7"))
+        await ask(lambda _: httpx.Response(200, text=text), lambda server: server.status("7"))

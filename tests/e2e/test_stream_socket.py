@@ -265,7 +265,8 @@ def test_ping_is_answered(server: Any) -> None:
         assert hear(web_socket)[0] == {"type": "pong"}
 
 
-def test_sixteen_sockets_get_every_answer_exactly_once(server: Any) -> None:
+@pytest.mark.anyio
+async def test_sixteen_sockets_get_every_answer_exactly_once(server: Any) -> None:
     async def one(rate: float, frames: int) -> list[dict[str, Any]]:
         told = []
         async with connect_async(f"{server.ws}/v1/stream", compression=None) as web_socket:
@@ -280,10 +281,7 @@ def test_sixteen_sockets_get_every_answer_exactly_once(server: Any) -> None:
                 told.append(content | {"type": "mask"} if binary else json.loads(content))
         return told
 
-    async def all_of_them() -> list[list[dict[str, Any]]]:
-        return await asyncio.gather(*(one(30.0, 30) for _ in range(16)))
-
-    for told in asyncio.run(all_of_them()):
+    for told in await asyncio.gather(*(one(30.0, 30) for _ in range(16))):
         assert answers(told) == dict.fromkeys(range(30), 1)
         assert any(one["type"] == "mask" for one in told), "a stream starved"
         assert told[-1] == {"type": "end"}
