@@ -28,7 +28,9 @@ class OneLineParser(ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. Errors are one sentence on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    flags = _parser().parse_args(_with_command(given))
+    flags, unknown = _parser().parse_known_args(_with_command(given))
+    if unknown:
+        flags.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         settings = settings_of(flags)
         _begin_log(settings.log_level)
@@ -102,6 +104,7 @@ def _parser() -> ArgumentParser:
         "--artefacts", metavar="NAMES", help="some of what is written, by comma (all)"
     )
     for command in (serve, segment):
+        command.set_defaults(parser=command)
         _add_engine_flags(command)
     return parser
 

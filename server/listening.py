@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 
 import uvicorn
@@ -32,14 +34,27 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
     """Serve until a signal ends it; the exit code: 0 after draining, 1 if it could not begin.
 
-    ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the port
-    cannot be had.
+    ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the folder
+    cannot be written or the port cannot be had.
     """
+    check_folder(settings.folder)
     listener = bind(settings.host, settings.port)
     app = create_app(settings, make)
     server = DrainingServer(_config(app, settings), app.state.service)
     server.run(sockets=[listener])
     return server.exit_code
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder of uploads and results. Raises Fault if nothing can be written there: it is
+    found now, not when a model has been loaded."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Fault(f"cannot write to {folder}: {reason}; choose another --data") from error
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -72,10 +87,12 @@ class DrainingServer(uvicorn.Server):
         self._announcing = asyncio.create_task(self._announce(sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        _log.info("draining")
+        """Drain, then stop. A service that could not start has said why, and says no more."""
+        level = logging.DEBUG if self.exit_code else logging.INFO
+        _log.log(level, "draining")
         await self._service.drain()
         await super().shutdown(sockets)
-        _log.info("stopped")
+        _log.log(level, "stopped")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.should_exit:

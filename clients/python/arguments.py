@@ -19,13 +19,13 @@ exit status:
   129 SIGHUP. mastream serve finishes its work on SIGINT and SIGTERM and exits with 0.
 """
 
-LOCAL_OPTIONS = {
-    "--engine": ("NAME", "what runs the model"),
-    "--model": ("FILE", "another model than the shipped one"),
-    "--artefacts": ("NAMES", "some of the results, separated by commas"),
-    "--max-batch": ("N", "streams in one step"),
-    "--threads": ("N", "compute threads"),
-    "--log-level": ("LEVEL", "debug, info, warning, ..."),
+LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
+    "--engine": (str, "NAME", "what runs the model"),
+    "--model": (str, "FILE", "another model than the shipped one"),
+    "--artefacts": (str, "NAMES", "some of the results, separated by commas"),
+    "--max-batch": (int, "N", "streams in one step"),
+    "--threads": (int, "N", "compute threads"),
+    "--log-level": (str, "LEVEL", "debug, info, warning, ..."),
 }
 """Options of ``python -m server segment``, which runs the model when no server is named."""
 
@@ -68,7 +68,7 @@ def _misplaced(args: Namespace) -> str:
 def _local_options(args: Namespace) -> list[str]:
     """Those of LOCAL_OPTIONS that were given, with their values."""
     given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in LOCAL_OPTIONS}
-    chosen = [(name, value) for name, value in given.items() if value is not None]
+    chosen = [(name, str(value)) for name, value in given.items() if value is not None]
     return [word for pair in chosen for word in pair] if args.command == "segment" else []
 
 
@@ -114,8 +114,8 @@ def _add_segment(commands: Any) -> None:
         "--remove", action="store_true", help="with --url: remove the video there afterwards"
     )
     here = command.add_argument_group("without --url")
-    for name, (metavar, tells) in LOCAL_OPTIONS.items():
-        here.add_argument(name, metavar=metavar, help=tells)
+    for name, (kind, metavar, tells) in LOCAL_OPTIONS.items():
+        here.add_argument(name, type=kind, metavar=metavar, help=tells)
 
 
 def _add_stream(commands: Any) -> None:

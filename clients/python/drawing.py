@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from clients.python.errors import BadOutput
-from clients.python.outputs import check_file
+from clients.python.outputs import check_file, whole_file
 
 OPACITY = 0.5
 TIME_BASE = Fraction(1, 90_000)
@@ -49,6 +49,10 @@ def check_video(path: Path) -> None:
         raise BadOutput(f"{path} cannot be written as a video: give it a name like overlay.mp4")
 
 
+class _NoPicture(Exception):
+    """There is nothing to put in place."""
+
+
 class OverlayVideo:
     """An H.264 video of masked pictures. The file is whole and in its place once the block is left;
     if no picture came, what was there before stays. What another thread is just writing still gets
@@ -62,14 +66,15 @@ class OverlayVideo:
     def __init__(self, path: Path, palette: Sequence[tuple[int, int, int]]) -> None:
         check_video(path)
         self._path = path
-        self._part = _beside(path)
         self._palette = np.asarray(palette, np.uint8)
         self._stream: VideoStream | None = None
         self._last = -1
         self._closed = False
         self._turn = Lock()
-        with self._errors():
-            self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
+        with self._errors(), ExitStack() as place:
+            part = place.enter_context(whole_file(path))
+            self._container = av.open(str(part), "w", options={"movflags": "+faststart"})
+            self._place = place.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -80,23 +85,17 @@ class OverlayVideo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._turn:
+        with self._turn, self._errors(), suppress(_NoPicture), self._place:
             self._closed = True
-            try:
-                with self._errors():
-                    self._finish()
-            finally:
-                if self._part != self._path:
-                    self._part.unlink(missing_ok=True)
+            self._finish()
 
     def _finish(self) -> None:
         try:
-            if self._stream is not None:
-                self._container.mux(self._stream.encode())
+            if self._stream is None:
+                raise _NoPicture
+            self._container.mux(self._stream.encode())
         finally:
             self._container.close()
-        if self._stream is not None:
-            self._part.replace(self._path.resolve())
 
     def write(
         self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
@@ -136,11 +135,3 @@ class OverlayVideo:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE
         return stream
-
-
-def _beside(path: Path) -> Path:
-    """Where a video grows until it is whole: next to its place, unless that is a device or pipe."""
-    if path.exists() and not path.is_file():
-        return path
-    place = path.resolve()
-    return place.with_name(f".{place.stem}.part{place.suffix}")

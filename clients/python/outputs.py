@@ -27,9 +27,25 @@ def check_file(path: Path) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Raises BadOutput."""
-    with output_errors(path):
-        path.write_text(text)
+    """Write a file whole or not at all. Raises BadOutput."""
+    with output_errors(path), whole_file(path) as part:
+        part.write_text(text)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place next to ``path`` to write to; if the block ends well, the file there moves to
+    ``path``, else it is removed. A device or pipe at ``path`` is written to as it is."""
+    place = Path(os.path.realpath(path))
+    if place.is_symlink() or (place.exists() and not place.is_file()):  # a link that is a loop
+        yield place
+        return
+    part = place.with_name(f".{place.stem}.part{place.suffix}")
+    try:
+        yield part
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

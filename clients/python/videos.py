@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import httpx
 
-from clients.python.addresses import web_address
+from clients.python.addresses import shown, web_address
 from clients.python.errors import BadFootage, NotOurs, Unreachable, VideoFailed
 from clients.python.foreign import of_problem, web_errors
+from clients.python.outputs import output_errors, whole_file
 
 CHUNK_BYTES = 2**18
 POLL_SECONDS = 0.5
@@ -113,16 +114,16 @@ class Videos:
                 headers=headers,
                 content=_pieces(path, on_bytes),
             )
-        return _video(answer)
+        return self._video(answer)
 
     async def status(self, video: str) -> Video:
         with web_errors(self._url):
-            return _video(await self._http.get(f"/v1/videos/{video}"))
+            return self._video(await self._http.get(f"/v1/videos/{video}"))
 
     async def remove(self, video: str) -> None:
         """Cancel a video, or remove one that has ended, with its files."""
         with web_errors(self._url):
-            _checked(await self._http.delete(f"/v1/videos/{video}"))
+            self._checked(await self._http.delete(f"/v1/videos/{video}"))
 
     async def follow(self, video: Video) -> AsyncGenerator[Video]:
         """The video after each change until it has ended: by events, else by asking."""
@@ -148,19 +149,26 @@ class Videos:
 
     async def download(self, link: str, target: Path, on_bytes: OnBytes | None = None) -> None:
         """Fetch an artefact to ``target``, which exists only once it is whole."""
-        part = target.with_name(target.name + ".part")
-        try:
-            with web_errors(self._url), part.open("wb") as file:
-                async with self._http.stream("GET", link) as answer:
-                    if answer.is_error:
-                        await answer.aread()
-                    async for piece in _checked(answer).aiter_bytes(CHUNK_BYTES):
+        with web_errors(self._url), output_errors(target), whole_file(target) as part:
+            async with self._http.stream("GET", link) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                with part.open("wb") as file:
+                    async for piece in self._checked(answer).aiter_bytes(CHUNK_BYTES):
                         await asyncio.to_thread(file.write, piece)
                         if on_bytes is not None:
                             on_bytes(len(piece))
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+
+    def _video(self, answer: httpx.Response) -> Video:
+        return Video.from_dict(_json(self._checked(answer).content))
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        """The answer, if it is no error; its body must have been read if it is one."""
+        if answer.is_error:
+            fallback = f"{shown(self._url)} refuses it with {answer.status_code}: "
+            fallback += "is it a mastream server's address?"
+            raise of_problem(answer.status_code, answer.content, fallback)
+        return answer
 
     async def _events(self, video: Video) -> AsyncGenerator[Video]:
         """What server-sent events say of the video; nothing where the server tells none."""
@@ -192,17 +200,6 @@ async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncIterator[bytes]:
                     on_bytes(len(piece))
     except OSError as error:
         raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    """The answer, where it is no error; its body must have been read where it is one."""
-    if answer.is_error:
-        raise of_problem(answer.status_code, answer.content)
-    return answer
-
-
-def _video(answer: httpx.Response) -> Video:
-    return Video.from_dict(_json(_checked(answer).content))
 
 
 def _json(body: bytes | str) -> Any:

@@ -71,6 +71,7 @@ def test_serve_leaves_all_arguments_to_the_server(monkeypatch: pytest.MonkeyPatc
         ["segment", "a.mp4", "-o", "out", "--url", "http://h", "--engine", "fake"],
         ["segment", "a.mp4", "-o", "out", "--url", ""],
         ["segment", "a.mp4", "-o", "out", "--remove"],
+        ["segment", "a.mp4", "-o", "out", "--threads", "some"],
         ["segment", "a.mp4", "-o", "out", "--policy", "every"],
         ["segment", "a.mp4", "b.mp4", "-o", "out"],
         ["stream", "0", "--url", "ftp://host"],

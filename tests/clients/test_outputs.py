@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clients.python.errors import BadOutput
-from clients.python.outputs import check_file, results_folder, write_file
+from clients.python.outputs import check_file, results_folder, whole_file, write_file
 
 
 def test_looking_at_a_place_changes_nothing(tmp_path: Path) -> None:
@@ -75,3 +75,23 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, place: str) -> None:
     with pytest.raises(BadOutput, match="cannot be written"), results_folder(tmp_path / place):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(ValueError, match="half-way"), whole_file(path) as part:
+        part.write_text("half")
+        raise ValueError("half-way")
+    assert list(tmp_path.iterdir()) == []
+    write_file(path, "old")
+    with whole_file(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("x.json", "new")]
+
+
+def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with whole_file(tmp_path / "pipe") as part:
+        assert part == Path(os.path.realpath(tmp_path / "pipe"))
+    assert (tmp_path / "pipe").is_fifo()

@@ -94,7 +94,40 @@ def test_a_model_that_is_not_there_ends_the_process(tmp_path: Path) -> None:
     missing = tmp_path / "missing.onnx"
     ended = run("--port", "0", "--model", str(missing), "--data", str(tmp_path))
     assert ended.returncode == 1 and ended.stdout == ""
-    assert str(missing) in ended.stderr and "Traceback" not in ended.stderr
+    assert str(missing) in ended.stderr and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["file", "file/deep", "x" * 300])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--port", "0", "--engine", "fake", "--data", str(tmp_path / place)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"mastream: cannot write to {tmp_path / place}: ")
+    assert told.endswith("; choose another --data\n") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["serve", "--what"], "serve"),
+        (["--what"], "serve"),
+        (["--port", "x"], "serve"),
+        (["segment", "a.mp4", "-o", "out", "--what"], "segment"),
+        (["segment", "a.mp4"], "segment"),
+    ],
+)
+def test_wrong_use_is_one_sentence_that_names_its_command(
+    argv: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"python -m server {command}: error: ")
+    assert told.endswith(f"; see python -m server {command} --help.\n")
+    assert told.count("\n") == 1
 
 
 def test_the_artefacts_of_a_video_can_be_chosen(
