@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+SIGNALLED = 128
 
 
 class OneLineParser(ArgumentParser):
@@ -140,5 +142,15 @@ def _begin_log(level: str) -> None:
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.root.level))
 
 
+def _exit(code: int) -> NoReturn:
+    """End the process. If a signal stopped the command, a thread may still be in an engine's native
+    code, which aborts if the interpreter ends around it."""
+    if code < SIGNALLED:
+        raise SystemExit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    _exit(main())

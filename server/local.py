@@ -35,6 +35,8 @@ from server.worker import Worker
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 5.0
+STOP_SECONDS = 2.0
+"""How long an engine that is being loaded, or in a step, may hold up an interruption."""
 
 Tell = Callable[[int, int | None], None]
 """Takes the frames done and, where it is known, their total."""
@@ -71,8 +73,8 @@ async def _segment(
         info = await asyncio.to_thread(_probe, probe, video, settings)
     await asyncio.to_thread(check_encodable, info, artefacts)
     worker = Worker(partial(make_engine, settings.engine))
-    await worker.start()
     try:
+        await worker.start()
         await _take_kept_plan(worker, settings.engine)
         return await segment_video(
             worker,
@@ -85,7 +87,7 @@ async def _segment(
             tell=lambda done: tell(done, info.frames),
         )
     finally:
-        await worker.stop()
+        await worker.stop(STOP_SECONDS)
 
 
 async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import Self
 
@@ -41,19 +41,43 @@ def frames_of(source: str) -> Generator[Frame]:
     return _camera_frames(int(source)) if source.isdecimal() else _container_frames(source)
 
 
-def paced(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
-    """The frames at ``rate`` a second, or at their own timestamps' pace where None.
+class Paced:
+    """The frames at ``rate`` a second, or at their own timestamps' pace if it is None.
 
-    One that comes late is given at once, and those after it keep to their own times. Blocks.
+    One that comes late is given at once, and those after it keep to their own times. Iterating
+    blocks until a frame is due, or until :meth:`close` ends it from another thread. ``wait``
+    stands in for that in tests: it takes seconds.
     """
-    began: float | None = None
-    first = 0.0
-    for index, frame in enumerate(frames):
-        own = index / rate if rate else (frame.pts or 0.0)
-        if began is None:
-            began, first = time.monotonic(), own
-        time.sleep(max(0.0, began + own - first - time.monotonic()))
-        yield frame
+
+    def __init__(
+        self,
+        frames: Iterable[Frame],
+        rate: float | None,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._frames = enumerate(frames)
+        self._rate = rate
+        self._leave = threading.Event()
+        self._wait = wait or self._leave.wait
+        self._began: float | None = None
+        self._first = 0.0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        index, frame = next(self._frames)
+        own = index / self._rate if self._rate else (frame.pts or 0.0)
+        if self._began is None:
+            self._began, self._first = time.monotonic(), own
+        self._wait(max(0.0, self._began + own - self._first - time.monotonic()))
+        if self._leave.is_set():
+            raise StopIteration
+        return frame
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self._leave.set()
 
 
 class Newest:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from clients.python.client import connect
 from clients.python.drawing import OverlayVideo, check_video
-from clients.python.footage import Newest, frames_of, is_live, paced
+from clients.python.footage import Newest, Paced, frames_of, is_live
 from clients.python.ledger import Ledger
 from clients.python.measures import Outcome, Times
 from clients.python.meter import Meter
@@ -81,7 +81,7 @@ def _frames(args: Namespace) -> Iterable[Frame]:
     if is_live(args.source):
         return Newest(frames)
     unhurried = args.policy == DropPolicy.EVERY and args.rate is None
-    return frames if unhurried else paced(frames, args.rate)
+    return frames if unhurried else Paced(frames, args.rate)
 
 
 def _connected(args: Namespace, tally: Tally) -> AbstractAsyncContextManager[Stream]:

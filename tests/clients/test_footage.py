@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clients.python.errors import BadFootage
-from clients.python.footage import Newest, first_frames, frames_of, is_live, paced
+from clients.python.footage import Newest, Paced, first_frames, frames_of, is_live
 from clients.python.pictures import Frame
 
 TURNED = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
@@ -116,14 +116,26 @@ def test_pacing_keeps_order_and_waits_at_least_its_time(monkeypatch: pytest.Monk
         now[0] += seconds
 
     monkeypatch.setattr("clients.python.footage.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("clients.python.footage.time.sleep", sleep)
     frames = [Frame(b"", 5.0), Frame(b"", 5.5), Frame(b"", 7.0)]
-    assert list(paced(frames, None)) == frames
+    assert list(Paced(frames, None, sleep)) == frames
     assert slept == [0.0, 0.5, 1.5]
     slept.clear()
-    for _ in paced(frames, 4.0):
+    for _ in Paced(frames, 4.0, sleep):
         now[0] += 0.3 if len(slept) == 2 else 0.0
     assert slept == [0.0, 0.25, 0.0]
+
+
+def test_a_wait_for_a_distant_frame_ends_with_its_reader() -> None:
+    seen: list[Frame] = []
+    frames = Paced([Frame(b"", 0.0), Frame(b"", 1e6)], None)
+    reader = threading.Thread(target=lambda: seen.extend(frames))
+    reader.start()
+    while not seen and reader.is_alive():
+        pass
+    frames.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert len(seen) == 1
 
 
 def test_a_live_source_gives_its_newest() -> None:

@@ -160,6 +160,27 @@ def test_what_was_there_before_a_signal_stays(tmp_path: Path, make_clip: MakeCli
     assert [(file.name, file.read_text()) for file in out.iterdir()] == [("summary.json", "old")]
 
 
+def test_an_engine_that_takes_long_to_load_does_not_hold_up_a_signal(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loaded = threading.Event()
+
+    def make(_settings: EngineSettings) -> FakeEngine:
+        os.kill(os.getpid(), signal.SIGTERM)
+        loaded.wait(60)
+        return FakeEngine(fake_spec(32, 48))
+
+    monkeypatch.setattr(server.local, "make_engine", make)
+    monkeypatch.setattr(server.local, "STOP_SECONDS", 0.05)
+    assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 143
+    loaded.set()
+    assert capsys.readouterr().err == "mastream: interrupted, nothing was kept\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_in_the_background_where_sigint_is_ignored_sigterm_ends_it(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
