@@ -9,6 +9,8 @@ import pytest
 
 from server.holding import Budget, Holding
 
+pytestmark = pytest.mark.anyio
+
 
 async def waits(turn: Callable[[], Awaitable[None]], until: Callable[[], None]) -> None:
     """The turn does not come before ``until`` was called, and comes then."""
@@ -42,39 +44,32 @@ def test_a_stream_that_is_over_leaves_nothing_and_counts_no_more() -> None:
 
 
 @pytest.mark.parametrize("stage", ["packet", "picture"])
-def test_a_spent_budget_lets_a_stream_be_read_when_all_of_its_own_is_answered(stage: str) -> None:
-    async def scenario() -> None:
-        budget = Budget(100)
-        ours, theirs = Holding(budget), Holding(budget)
-        theirs.picture(1, 100)
-        await ours.turn_to_read()
-        getattr(ours, stage)(1, 5)
-        await waits(ours.turn_to_read, lambda: ours.free([1]))
-        assert budget.is_spent
-
-    asyncio.run(scenario())
-
-
-def test_a_spent_budget_lets_a_stream_decode_one_picture_at_a_time() -> None:
-    async def scenario() -> None:
-        budget = Budget(100)
-        ours = Holding(budget)
-        ours.packet(1, 60)
-        ours.packet(2, 60)
-        await ours.turn_to_decode()
-        ours.picture(1, 600)
-        await waits(ours.turn_to_decode, lambda: ours.free([1]))
-
-    asyncio.run(scenario())
+async def test_a_spent_budget_lets_a_stream_be_read_when_all_of_its_own_is_answered(
+    stage: str,
+) -> None:
+    budget = Budget(100)
+    ours, theirs = Holding(budget), Holding(budget)
+    theirs.picture(1, 100)
+    await ours.turn_to_read()
+    getattr(ours, stage)(1, 5)
+    await waits(ours.turn_to_read, lambda: ours.free([1]))
+    assert budget.is_spent
 
 
-def test_a_stream_goes_on_at_once_where_another_has_left_room() -> None:
-    async def scenario() -> None:
-        budget = Budget(100)
-        ours, theirs = Holding(budget), Holding(budget)
-        theirs.picture(1, 100)
-        ours.packet(1, 5)
-        theirs.close()
-        await ours.turn_to_read()
+async def test_a_spent_budget_lets_a_stream_decode_one_picture_at_a_time() -> None:
+    budget = Budget(100)
+    ours = Holding(budget)
+    ours.packet(1, 60)
+    ours.packet(2, 60)
+    await ours.turn_to_decode()
+    ours.picture(1, 600)
+    await waits(ours.turn_to_decode, lambda: ours.free([1]))
 
-    asyncio.run(scenario())
+
+async def test_a_stream_goes_on_at_once_where_another_has_left_room() -> None:
+    budget = Budget(100)
+    ours, theirs = Holding(budget), Holding(budget)
+    theirs.picture(1, 100)
+    ours.packet(1, 5)
+    theirs.close()
+    await ours.turn_to_read()

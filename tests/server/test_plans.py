@@ -27,6 +27,8 @@ from server.plans import (
     check_folder,
 )
 
+pytestmark = pytest.mark.anyio
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60.0
 
@@ -35,15 +37,15 @@ def script(text: str) -> list[str]:
     return [sys.executable, "-c", "import sys\n" + text]
 
 
-def build(text: str) -> tuple[Ready | Failed, list[PlanState]]:
+async def build(text: str) -> tuple[Ready | Failed, list[PlanState]]:
     heard: list[PlanState] = []
-    ended = asyncio.run(PlanBuild(script(text), heard.append).run())
+    ended = await PlanBuild(script(text), heard.append).run()
     assert heard[-1] is ended
     return ended, heard[:-1]
 
 
-def test_progress_is_heard_and_then_the_plan() -> None:
-    ended, heard = build(
+async def test_progress_is_heard_and_then_the_plan() -> None:
+    ended, heard = await build(
         "print('progress 0 parsing', file=sys.stderr)\n"
         "print('[TRT] a word of its own', file=sys.stderr)\n"
         "print('progress 42 Tactic selection', file=sys.stderr)\n"
@@ -65,14 +67,14 @@ def test_progress_is_heard_and_then_the_plan() -> None:
         ("sys.stderr.buffer.write(b'\\xff\\xfe gone'); sys.exit(1)", "gone"),
     ],
 )
-def test_a_build_that_fails_says_why(text: str, reason: str) -> None:
-    ended, _ = build(text)
+async def test_a_build_that_fails_says_why(text: str, reason: str) -> None:
+    ended, _ = await build(text)
     assert isinstance(ended, Failed) and ended.reason.endswith(reason)
 
 
-def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
+async def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
     heard: list[PlanState] = []
-    ended = asyncio.run(PlanBuild([str(tmp_path / "absent")], heard.append).run())
+    ended = await PlanBuild([str(tmp_path / "absent")], heard.append).run()
     assert isinstance(ended, Failed) and "could not be started" in ended.reason
     assert heard == [ended]
 
@@ -86,27 +88,24 @@ def hanging(mark: Path, deaf: bool = False) -> list[str]:
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-def test_a_build_that_hangs_is_given_up(tmp_path: Path, deaf: bool) -> None:
+async def test_a_build_that_hangs_is_given_up(tmp_path: Path, deaf: bool) -> None:
     heard: list[PlanState] = []
     build = PlanBuild(hanging(tmp_path / "pid", deaf), heard.append, limit=2.0, grace=0.2)
-    ended = asyncio.run(build.run())
+    ended = await build.run()
     assert ended == Failed("the build of the plan took over 2 seconds")
     assert heard == [Building(1, "hanging"), ended]
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
-def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> None:
-    async def cancelled() -> None:
-        started = asyncio.Event()
-        build = PlanBuild(hanging(tmp_path / "pid"), lambda _: started.set())
-        running = asyncio.ensure_future(build.run())
-        await asyncio.wait_for(started.wait(), 60)
-        assert build.state == Building(1, "hanging")
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-
-    asyncio.run(cancelled())
+async def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> None:
+    started = asyncio.Event()
+    build = PlanBuild(hanging(tmp_path / "pid"), lambda _: started.set())
+    running = asyncio.ensure_future(build.run())
+    await asyncio.wait_for(started.wait(), 60)
+    assert build.state == Building(1, "hanging")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 

@@ -38,6 +38,8 @@ from server.sinks.base import Sink
 from server.upgrade import Upgrade, Workshop, reached
 from server.worker import Worker
 
+pytestmark = pytest.mark.anyio
+
 SPEC = fake_spec(32, 48)
 HERE = Machine("fake GPU", "9.0", "11.4.0")
 LIMIT = 60.0
@@ -311,7 +313,7 @@ def test_a_plan_that_is_refused_leaves_the_engine_that_serves(
     assert advice.startswith(f"remove {bench.plan}") == isinstance(error, BadInput)
 
 
-def test_a_plan_that_answers_otherwise_does_not_serve(bench: Bench) -> None:
+async def test_a_plan_that_answers_otherwise_does_not_serve(bench: Bench) -> None:
     def make(settings: EngineSettings) -> FakeEngine:
         engine = bench.make(settings)
         if settings.name == "onnx_rt":
@@ -320,14 +322,11 @@ def test_a_plan_that_answers_otherwise_does_not_serve(bench: Bench) -> None:
         other.provider, other.device = engine.provider, engine.device
         return other
 
-    async def scenario() -> PlanStatus:
-        worker = Worker(on_gpu)
-        async with gone_over(worker, bench, make=make) as upgrade:
-            assert worker.provider == "CUDA"
-            return upgrade.status
-
     bench.keep()
-    told = asyncio.run(scenario())
+    worker = Worker(on_gpu)
+    async with gone_over(worker, bench, make=make) as upgrade:
+        assert worker.provider == "CUDA"
+        told = upgrade.status
     assert told.stage == "failed"
     assert "it agrees with its model" in told.detail and "MASTREAM_ENGINE__PLAN=fp32" in told.detail
 
@@ -354,70 +353,58 @@ def test_draining_stops_the_build(bench: Bench) -> None:
         assert not is_running(bench.pid)
 
 
-def test_without_tensorrt_it_says_so(bench: Bench) -> None:
+async def test_without_tensorrt_it_says_so(bench: Bench) -> None:
     def nothing(_: int) -> Machine:
         raise NotFound("TensorRT needs pip install 'mastream[gpu]'")
 
-    async def scenario() -> PlanStatus:
-        async with gone_over(Worker(on_gpu), bench, machine=nothing) as upgrade:
-            return upgrade.status
-
-    told = asyncio.run(scenario())
+    async with gone_over(Worker(on_gpu), bench, machine=nothing) as upgrade:
+        told = upgrade.status
     assert told == PlanStatus("off", detail="TensorRT needs pip install 'mastream[gpu]'")
 
 
-def test_what_the_real_command_says_is_what_is_told(
+async def test_what_the_real_command_says_is_what_is_told(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario() -> PlanStatus:
-        async with gone_over(Worker(on_gpu), bench, command=build_command) as upgrade:
-            return upgrade.status
-
     monkeypatch.chdir(ROOT)
-    told = asyncio.run(scenario())  # what it is given is no ONNX file
+    async with gone_over(Worker(on_gpu), bench, command=build_command) as upgrade:
+        told = upgrade.status  # what it is given is no ONNX file
     assert told.stage == "failed" and told.detail.startswith("to_trt: ")
 
 
-def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
-    async def scenario() -> list[tuple[str, str]]:
-        makers = [
-            lambda: on_gpu(0),
-            lambda: on_gpu(1, name="another GPU"),
-            lambda: on_gpu(2),
-        ]
-        fleet = Fleet([Worker(make) for make in makers], max_sessions=8)
-        async with gone_over(fleet, bench) as upgrade:
-            assert upgrade.status == PlanStatus("serving", 100, "model.plan")
-            return [(built.device, built.provider) for built in fleet.engines]
-
+async def test_one_build_serves_every_gpu_of_its_kind(bench: Bench) -> None:
     bench.go_on()
-    assert asyncio.run(scenario()) == [
-        ("cuda:0 fake GPU", "TensorRT 11.4.0"),
-        ("cuda:1 another GPU", "CUDA"),
-        ("cuda:2 fake GPU", "TensorRT 11.4.0"),
+    makers = [
+        lambda: on_gpu(0),
+        lambda: on_gpu(1, name="another GPU"),
+        lambda: on_gpu(2),
     ]
+    fleet = Fleet([Worker(make) for make in makers], max_sessions=8)
+    async with gone_over(fleet, bench) as upgrade:
+        assert upgrade.status == PlanStatus("serving", 100, "model.plan")
+        assert [(built.device, built.provider) for built in fleet.engines] == [
+            ("cuda:0 fake GPU", "TensorRT 11.4.0"),
+            ("cuda:1 another GPU", "CUDA"),
+            ("cuda:2 fake GPU", "TensorRT 11.4.0"),
+        ]
     assert bench.builds == 1
 
 
-def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
+async def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
     def make(settings: EngineSettings) -> FakeEngine:
         if settings.name == "tensor_rt" and settings.device == 0:
             raise EngineFault("the memory of GPU 0 is full")
         return bench.make(settings)
 
-    async def scenario() -> list[str]:
-        fleet = Fleet([Worker(lambda: on_gpu(0)), Worker(lambda: on_gpu(1))], max_sessions=8)
-        reason = "cuda:0 fake GPU stays with CUDA: the memory of GPU 0 is full"
-        told = f"model.plan, on 1 of 2 engines: {reason}"
-        async with gone_over(fleet, bench, make=make) as upgrade:
-            assert upgrade.status == PlanStatus("serving", 100, told)
-            return [built.provider for built in fleet.engines]
-
     bench.keep()
-    assert asyncio.run(scenario()) == ["CUDA", "TensorRT 11.4.0"]
+    fleet = Fleet([Worker(lambda: on_gpu(0)), Worker(lambda: on_gpu(1))], max_sessions=8)
+    reason = "cuda:0 fake GPU stays with CUDA: the memory of GPU 0 is full"
+    told = f"model.plan, on 1 of 2 engines: {reason}"
+    async with gone_over(fleet, bench, make=make) as upgrade:
+        assert upgrade.status == PlanStatus("serving", 100, told)
+        assert [built.provider for built in fleet.engines] == ["CUDA", "TensorRT 11.4.0"]
 
 
-def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
+async def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
     shown = pictures(1)[0]
 
     def die(frames: Sequence[AnyPixels]) -> None:
@@ -432,19 +419,16 @@ def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
         mortal.provider, mortal.device = engine.provider, engine.device
         return mortal
 
-    async def scenario() -> None:
-        worker = Worker(on_gpu)
-        async with gone_over(worker, bench, make=make) as upgrade:
-            assert upgrade.status.stage == "serving"
-            session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
-            worker.offer(session, Frame(shown, 0))
-            async with asyncio.timeout(LIMIT):
-                await worker.settled(session)
-            told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
-            assert upgrade.status == PlanStatus("failed", 100, told)
-
     bench.keep()
-    asyncio.run(scenario())
+    worker = Worker(on_gpu)
+    async with gone_over(worker, bench, make=make) as upgrade:
+        assert upgrade.status.stage == "serving"
+        session = worker.open(Nobody(), policy=protocol.DropPolicy.EVERY, window=1)
+        worker.offer(session, Frame(shown, 0))
+        async with asyncio.timeout(LIMIT):
+            await worker.settled(session)
+        told = "cuda:0 fake GPU is back with CUDA: there is no model.plan"
+        assert upgrade.status == PlanStatus("failed", 100, told)
 
 
 def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,8 @@ from server.sources.pool import PicturePool
 from server.web.conversation import Conversation, House
 from server.worker import Worker
 
+pytestmark = pytest.mark.anyio
+
 WISH = {
     "type": "open",
     "input": "rgb24",
@@ -192,18 +194,18 @@ async def talking(
     pool.close()
 
 
-def test_one_that_is_left_before_its_first_step_ends() -> None:
+async def test_one_that_is_left_before_its_first_step_ends() -> None:
     sent: list[dict[str, object]] = []
 
     async def leave(conversation: Conversation) -> None:
         await asyncio.sleep(0)
         conversation.leave()
 
-    asyncio.run(talking(iter([{"type": "websocket.connect"}]), sent, leave))
+    await talking(iter([{"type": "websocket.connect"}]), sent, leave)
     assert sent[-1]["code"] == 1012
 
 
-def test_a_flood_of_messages_leaves_others_their_turn() -> None:
+async def test_a_flood_of_messages_leaves_others_their_turn() -> None:
     def flood() -> Iterator[dict[str, object]]:
         yield {"type": "websocket.connect"}
         for _ in range(200):
@@ -218,5 +220,5 @@ def test_a_flood_of_messages_leaves_others_their_turn() -> None:
             turns[0] += 1
             await asyncio.sleep(0)
 
-    asyncio.run(talking(flood(), [], count))
+    await talking(flood(), [], count)
     assert turns[0] > 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,8 @@ from server.web.farewell import Leave
 from server.web.inbox import Inbox
 from server.web.listener import Listener
 from server.worker import Worker
+
+pytestmark = pytest.mark.anyio
 
 JPEG = b"\xff\xd8\xff and so on"
 
@@ -49,34 +50,31 @@ class Desk:
         return told
 
 
-def at_desk(
+async def at_desk(
     scene: Callable[[Desk], object],
     max_sessions: int = 1,
     settings: StreamSettings | None = None,
 ) -> None:
     """Play a scene, a coroutine function, with a worker that serves."""
 
-    async def play() -> None:
-        metrics, inbox, outbox = Metrics(), Inbox(), Outbox(4)
-        worker = Worker(
-            lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
-        )
-        await worker.start()
-        listener = Listener(worker, settings or StreamSettings(), metrics, inbox, outbox)
-        try:
-            await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
-        finally:
-            listener.close()
-            await worker.stop()
-
-    asyncio.run(asyncio.wait_for(play(), 30))
+    metrics, inbox, outbox = Metrics(), Inbox(), Outbox(4)
+    worker = Worker(
+        lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
+    )
+    await worker.start()
+    listener = Listener(worker, settings or StreamSettings(), metrics, inbox, outbox)
+    try:
+        await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
+    finally:
+        listener.close()
+        await worker.stop()
 
 
 def frame(seq: int | None = None, **header: object) -> bytes:
     return protocol.pack(header if seq is None else {"seq": seq} | header, JPEG)
 
 
-def test_open_claims_a_session_as_asked_and_is_answered() -> None:
+async def test_open_claims_a_session_as_asked_and_is_answered() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every","budget_ms":250}', 0.0)
         opened = desk.listener.opened
@@ -88,10 +86,10 @@ def test_open_claims_a_session_as_asked_and_is_answered() -> None:
         assert isinstance(ready, protocol.Ready)
         assert protocol.parse_server(protocol.serialise(ready)).model["name"] == "fake"
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_a_frame_first_assumes_the_defaults() -> None:
+async def test_a_frame_first_assumes_the_defaults() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear(JPEG, 3.5)
         (ready,) = await desk.told()
@@ -100,10 +98,10 @@ def test_a_frame_first_assumes_the_defaults() -> None:
         assert (packet.data, packet.seq, packet.arrived) == (JPEG, 0, 3.5)
         assert desk.outbox.unanswered == 1
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_open_may_come_again_until_there_is_a_frame() -> None:
+async def test_open_may_come_again_until_there_is_a_frame() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.assume()
         desk.listener.hear('{"type":"open","output":"none"}', 0.0)
@@ -112,10 +110,10 @@ def test_open_may_come_again_until_there_is_a_frame() -> None:
             desk.listener.hear('{"type":"open"}', 0.0)
         assert [type(one) for one in await desk.told()] == [protocol.Ready, protocol.Ready]
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_frames_are_numbered_and_must_rise() -> None:
+async def test_frames_are_numbered_and_must_rise() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         for message in (frame(), frame(7, pts=0.5), frame()):
@@ -126,10 +124,10 @@ def test_frames_are_numbered_and_must_rise() -> None:
         found = [(packet.seq, packet.pts) for packet in await desk.packets()]
         assert found == [(0, None), (7, 0.5), (8, None)]
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
+async def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         desk.listener.hear(frame(2**53 - 1), 0.0)
@@ -144,7 +142,7 @@ def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
             assert protocol.parse_server(protocol.serialise(last.message)).seq is None  # type: ignore[union-attr]
         assert [packet.seq for packet in await desk.packets()] == [2**53 - 1]
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,7 @@ def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
         (10, 10, {"max_message_bytes": 303}, "304 bytes and the limit is 303"),
     ],
 )
-def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
+async def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
     width: int, height: int, limits: dict[str, int], words: str
 ) -> None:
     async def scene(desk: Desk) -> None:
@@ -170,48 +168,48 @@ def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
         assert desk.listener.opened is None
         assert await desk.told() == []
 
-    at_desk(scene, settings=StreamSettings(**limits))  # type: ignore[arg-type]
+    await at_desk(scene, settings=StreamSettings(**limits))  # type: ignore[arg-type]
 
 
-def test_raw_pictures_that_just_fit_are_opened_and_taken() -> None:
+async def test_raw_pictures_that_just_fit_are_opened_and_taken() -> None:
     async def scene(desk: Desk) -> None:
         wish = protocol.Open(protocol.InputEncoding.RGB24, 10, 10)
         desk.listener.hear(protocol.serialise(wish), 0.0)
         desk.listener.hear(bytes(4) + bytes(300), 0.0)
         assert [len(packet.data) for packet in await desk.packets()] == [300]
 
-    at_desk(scene, settings=StreamSettings(max_pixels=100, max_message_bytes=304))
+    await at_desk(scene, settings=StreamSettings(max_pixels=100, max_message_bytes=304))
 
 
-def test_reset_falls_on_the_next_frame_alone() -> None:
+async def test_reset_falls_on_the_next_frame_alone() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         for message in (frame(1), '{"type":"reset"}', frame(2), frame(3)):
             desk.listener.hear(message, 0.0)
         assert [packet.reset for packet in await desk.packets()] == [False, True, False]
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_a_replaced_packet_is_told_and_counted() -> None:
+async def test_a_replaced_packet_is_told_and_counted() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear(frame(1), 0.0)
         desk.listener.hear(frame(2), 0.0)
         assert protocol.Dropped((1,), protocol.DropCause.NEWER) in await desk.told()
         assert b'cause="newer",result="dropped"} 1.0' in desk.metrics.render()
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_no_answer_is_owed_for_a_replayed_frame() -> None:
+async def test_no_answer_is_owed_for_a_replayed_frame() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear(frame(1, replay=True), 0.0)
         assert desk.outbox.unanswered == 0
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_a_refused_picture_is_answered_by_its_kind() -> None:
+async def test_a_refused_picture_is_answered_by_its_kind() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.assume()
         desk.listener.refuse(Packet(b"", 1, 0.0), Undecodable("it is cut off"))
@@ -222,10 +220,10 @@ def test_a_refused_picture_is_answered_by_its_kind() -> None:
         assert isinstance(second, protocol.Failure)
         assert (second.code, second.seq, second.fatal) == ("too_large", 2, False)
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_ping_end_and_nonsense() -> None:
+async def test_ping_end_and_nonsense() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"ping"}', 0.0)
         assert await desk.told() != [] and desk.listener.opened
@@ -235,20 +233,20 @@ def test_ping_end_and_nonsense() -> None:
         with pytest.raises(ProtocolError):
             desk.listener.hear("nonsense", 0.0)
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_a_full_worker_is_told_and_counted() -> None:
+async def test_a_full_worker_is_told_and_counted() -> None:
     async def scene(desk: Desk) -> None:
         desk.worker.open(Outbox(1), policy=DropPolicy.LATEST, window=1)
         with pytest.raises(NoCapacity):
             desk.listener.assume()
         assert b'mastream_rejected_total{reason="no_capacity"} 1.0' in desk.metrics.render()
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> None:
+async def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear(b'{"type":"open","policy":"every"}', 0.0)
         assert desk.listener.opened is None
@@ -260,14 +258,14 @@ def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> None:
         assert kinds == [wrong, (protocol.Ready, None), wrong]
         assert [packet.seq for packet in await desk.packets()] == [0]
 
-    at_desk(scene)
+    await at_desk(scene)
 
 
-def test_a_bare_file_of_another_kind_is_a_frame() -> None:
+async def test_a_bare_file_of_another_kind_is_a_frame() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         desk.listener.hear(b"GIF89a" + bytes(20), 0.0)
         desk.listener.hear(frame(), 0.0)
         assert [packet.seq for packet in await desk.packets()] == [0, 1]
 
-    at_desk(scene)
+    await at_desk(scene)

@@ -18,6 +18,8 @@ from server.web.conversation import say
 from server.web.farewell import farewell
 from server.web.transport import StreamTransport
 
+pytestmark = pytest.mark.anyio
+
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -42,31 +44,27 @@ async def serving(app: Any, transport: type[StreamTransport]) -> AsyncIterator[i
         await running
 
 
-def test_too_big_a_message_is_answered_by_1009_even_in_mid_send() -> None:
+async def test_too_big_a_message_is_answered_by_1009_even_in_mid_send() -> None:
     async def app(_: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         assert (await receive())["code"] == 1009
 
-    async def scenario() -> bytes:
-        async with serving(app, StreamTransport) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(HANDSHAKE)
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"\x82\xff" + struct.pack(">Q", 20_000_000) + bytes(4))
-            writer.write(bytes(20_000_000))
-            await writer.drain()
-            told = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-            return told
-
-    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, StreamTransport) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x82\xff" + struct.pack(">Q", 20_000_000) + bytes(4))
+        writer.write(bytes(20_000_000))
+        await writer.drain()
+        told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
     assert told[:1] == b"\x88"
     assert told[2:].startswith(struct.pack(">H", 1009) + b"too_large: ")
 
 
-def test_a_close_is_not_held_up_by_a_client_that_does_not_read() -> None:
+async def test_a_close_is_not_held_up_by_a_client_that_does_not_read() -> None:
     closed = asyncio.Event()
 
     class Quick(StreamTransport):
@@ -88,14 +86,11 @@ def test_a_close_is_not_held_up_by_a_client_that_does_not_read() -> None:
         except TimeoutError:
             await send({"type": "websocket.close", "code": 4408, "reason": "too_slow"})
 
-    async def scenario() -> None:
-        async with serving(app, Quick) as port:
-            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-            writer.write(HANDSHAKE)
-            await closed.wait()
-            writer.close()
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, Quick) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(HANDSHAKE)
+        await closed.wait()
+        writer.close()
 
 
 async def fill(send: Any) -> None:
@@ -106,7 +101,7 @@ async def fill(send: Any) -> None:
                 await send({"type": "websocket.send", "bytes": bytes(1_000_000)})
 
 
-def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
+async def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
     sizes: list[int] = []
     blocked, answered = asyncio.Event(), asyncio.Event()
 
@@ -122,22 +117,18 @@ def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
         blocked.set()
         await answered.wait()
 
-    async def scenario() -> bytes:
-        async with serving(app, Watched) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-            writer.write(HANDSHAKE)
-            await blocked.wait()
-            for number in range(10_000):
-                writer.write(b"\x89\xe4" + bytes(4) + b"%0100d" % number)
-            await writer.drain()
-            told = b""
-            while not told.endswith(b"%0100d" % 9_999):
-                told = (told + await reader.read(2**20))[-1000:]
-            answered.set()
-            writer.close()
-            return told
-
-    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, Watched) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(HANDSHAKE)
+        await blocked.wait()
+        for number in range(10_000):
+            writer.write(b"\x89\xe4" + bytes(4) + b"%0100d" % number)
+        await writer.drain()
+        told = b""
+        while not told.endswith(b"%0100d" % 9_999):
+            told = (told + await reader.read(2**20))[-1000:]
+        answered.set()
+        writer.close()
     assert told.endswith(b"\x8a\x64" + b"%0100d" % 9_999)
     assert max(sizes) - sizes[0] < 500_000
 
@@ -145,7 +136,7 @@ def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
 LAST = farewell(TooLarge("no more of this"))
 
 
-def test_a_client_that_reads_late_is_told_the_end() -> None:
+async def test_a_client_that_reads_late_is_told_the_end() -> None:
     blocked = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -155,22 +146,18 @@ def test_a_client_that_reads_late_is_told_the_end() -> None:
         blocked.set()
         await say(web_socket, LAST, 30)
 
-    async def scenario() -> bytes:
-        async with serving(app, StreamTransport) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-            writer.write(HANDSHAKE)
-            await blocked.wait()
-            told = b""
-            while not told.endswith(b"too_large"):
-                told = (told + await reader.read(2**20))[-1000:]
-            writer.close()
-            return told
-
-    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, StreamTransport) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(HANDSHAKE)
+        await blocked.wait()
+        told = b""
+        while not told.endswith(b"too_large"):
+            told = (told + await reader.read(2**20))[-1000:]
+        writer.close()
     assert b"no more of this" in told and told.endswith(struct.pack(">H", 4413) + b"too_large")
 
 
-def test_a_client_that_never_reads_is_cut_off_without_a_farewell() -> None:
+async def test_a_client_that_never_reads_is_cut_off_without_a_farewell() -> None:
     closed = asyncio.Event()
 
     class Quick(StreamTransport):
@@ -188,20 +175,17 @@ def test_a_client_that_never_reads_is_cut_off_without_a_farewell() -> None:
         await fill(send)
         await say(web_socket, LAST, 0.1)
 
-    async def scenario() -> None:
-        async with serving(app, Quick) as port:
-            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-            writer.write(HANDSHAKE)
-            await closed.wait()
-            writer.close()
-
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    async with serving(app, Quick) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(HANDSHAKE)
+        await closed.wait()
+        writer.close()
 
 
 @pytest.mark.parametrize(
     "parts", [(b"\x81\x82\0\0\0\0a\xff",), (b"\x01\x81\0\0\0\0a", b"\x80\x81\0\0\0\0\xff")]
 )
-def test_text_that_is_not_utf8_is_answered_by_its_word(
+async def test_text_that_is_not_utf8_is_answered_by_its_word(
     parts: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(_: Any, receive: Any, send: Any) -> None:
@@ -209,35 +193,27 @@ def test_text_that_is_not_utf8_is_answered_by_its_word(
         await send({"type": "websocket.accept"})
         assert (await receive())["code"] == 1007
 
-    async def scenario() -> bytes:
-        async with serving(app, StreamTransport) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(HANDSHAKE)
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"".join(parts))
-            told = await reader.read()
-            writer.close()
-            return told
-
-    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, StreamTransport) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"".join(parts))
+        told = await reader.read()
+        writer.close()
     assert told[2:].startswith(struct.pack(">H", 1007) + b"bad_message: ")
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_server_that_ends_says_so() -> None:
+async def test_a_server_that_ends_says_so() -> None:
     async def app(_: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         assert (await receive())["code"] == 1012
 
-    async def scenario() -> bytes:
-        async with serving(app, StreamTransport) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(HANDSHAKE)
-            await reader.readuntil(b"\r\n\r\n")
-        told = await reader.read()
-        writer.close()
-        return told
-
-    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    async with serving(app, StreamTransport) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+    told = await reader.read()
+    writer.close()
     assert told[2:] == struct.pack(">H", 1012) + b"going_away"

@@ -15,6 +15,8 @@ import server.web.upload
 from server.errors import BadRequest, BadVideo, MastreamError, NoCapacity, TooLarge, TooSlow
 from server.web.upload import CHUNK_BYTES, Upload, announced_size, receive
 
+pytestmark = pytest.mark.anyio
+
 
 class Sender:
     """An ASGI ``receive`` that gives chunks, then ends, is cut off or says nothing more."""
@@ -40,47 +42,49 @@ def request(sender: Sender, **headers: str) -> Request:
     return Request({"type": "http", "method": "POST", "headers": raw}, sender)
 
 
-def store(
+async def store(
     sender: Sender, path: Path, max_bytes: int = 10**9, largest: list[int] | None = None
 ) -> Upload:
     """Receive into ``path``, noting in ``largest`` the size of each piece written."""
     noted: list[int] = [] if largest is None else largest
-    return asyncio.run(receive(request(sender), path, max_bytes, noted.append))
+    return await receive(request(sender), path, max_bytes, noted.append)
 
 
-def test_a_raw_body_is_written_and_hashed(tmp_path: Path) -> None:
+async def test_a_raw_body_is_written_and_hashed(tmp_path: Path) -> None:
     path, content = tmp_path / "upload", bytes(range(256)) * 20_000
     sender = Sender(content[i : i + 65_536] for i in range(0, len(content), 65_536))
-    upload = store(sender, path)
+    upload = await store(sender, path)
     assert path.read_bytes() == content
     assert upload == Upload(len(content), hashlib.sha256(content).hexdigest(), None, {})
 
 
-def test_memory_holds_no_more_than_a_chunk(tmp_path: Path) -> None:
+async def test_memory_holds_no_more_than_a_chunk(tmp_path: Path) -> None:
     pieces: list[int] = []
     piece = b"v" * 65_536
-    upload = store(Sender(piece for _ in range(512)), tmp_path / "upload", largest=pieces)
+    upload = await store(Sender(piece for _ in range(512)), tmp_path / "upload", largest=pieces)
     assert upload.size == sum(pieces) == 512 * 65_536
     assert max(pieces) < CHUNK_BYTES + len(piece)
 
 
-def test_the_limit_stops_it_as_soon_as_it_is_passed(tmp_path: Path) -> None:
+async def test_the_limit_stops_it_as_soon_as_it_is_passed(tmp_path: Path) -> None:
     sender = Sender(b"v" * 1000 for _ in range(100))
     with pytest.raises(TooLarge, match="10000 bytes"):
-        store(sender, tmp_path / "upload", max_bytes=10_000)
+        await store(sender, tmp_path / "upload", max_bytes=10_000)
     assert sender.taken == 11_000
 
 
-def test_exactly_the_limit_is_taken(tmp_path: Path) -> None:
-    assert store(Sender([b"v" * 10_000]), tmp_path / "upload", max_bytes=10_000).size == 10_000
+async def test_exactly_the_limit_is_taken(tmp_path: Path) -> None:
+    assert (
+        await store(Sender([b"v" * 10_000]), tmp_path / "upload", max_bytes=10_000)
+    ).size == 10_000
 
 
-def test_an_endless_epilogue_is_stopped(tmp_path: Path) -> None:
+async def test_an_endless_epilogue_is_stopped(tmp_path: Path) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nv\r\n--b--\r\n'
     sender = Sender([head, *[b"junk" * 1000] * 100])
     asked = request(sender, content_type="multipart/form-data; boundary=b")
     with pytest.raises(TooLarge):
-        asyncio.run(receive(asked, tmp_path / "upload", 1000, lambda _: None))
+        await receive(asked, tmp_path / "upload", 1000, lambda _: None)
 
 
 def test_a_content_length_over_the_limit_is_refused_at_once() -> None:
@@ -102,17 +106,17 @@ def test_a_content_length_over_the_limit_is_refused_at_once() -> None:
     ],
     ids=["empty", "cut off", "cut off at once", "silent"],
 )
-def test_a_bad_body_is_told(
+async def test_a_bad_body_is_told(
     sender: Sender, error: type[MastreamError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.web.upload, "IDLE_SECONDS", 0.05)
     with pytest.raises(error):
-        store(sender, tmp_path / "upload")
+        await store(sender, tmp_path / "upload")
 
 
-def test_a_full_disk_ends_it(tmp_path: Path) -> None:
+async def test_a_full_disk_ends_it(tmp_path: Path) -> None:
     def full(_: int) -> None:
         raise NoCapacity("The disk is full.")
 
     with pytest.raises(NoCapacity):
-        asyncio.run(receive(request(Sender([b"v"])), tmp_path / "upload", 100, full))
+        await receive(request(Sender([b"v"])), tmp_path / "upload", 100, full)
