@@ -95,7 +95,7 @@ async def _hear(socket: ClientConnection, sent: dict[int, float]) -> list[Sample
     async for message in socket:
         now = time.monotonic()
         if isinstance(message, bytes):
-            header = protocol.MaskHeader.from_dict(protocol.unpack(message, len(message)).header)
+            header, _ = protocol.unpack_mask(message, len(message))
             samples.append(_sample(header.ms, (now - sent[header.seq]) * 1000))
     return samples
 

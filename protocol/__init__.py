@@ -1,17 +1,19 @@
-"""The bytes both ends agree on. Standard library and numpy only; no sockets.
+"""The bytes both ends agree on. Standard library, msgspec and numpy only; no sockets.
 
 Everything public is imported from here: ``from protocol import pack, unpack, Open, ...``.
 
 Binary messages (``framing``): ``u32 little-endian header length | JSON header | payload``.
-    pack(header, payload=b"") -> bytes
-    unpack(data, max_message_bytes) -> Message(header: dict, payload: bytes)
-        A picture without a header (magic of JPEG, PNG, WebP) comes back with header {}.
+    pack(header, payload=b"") -> bytes      header: FrameHeader, MaskHeader or a mapping
+    unpack_frame(data, max_message_bytes) -> (FrameHeader, payload)     what a server reads
+    unpack_mask(data, max_message_bytes) -> (MaskHeader, payload)       what a client reads
+    unpack(data, max_message_bytes) -> Message(header: dict, payload)   unchecked
+        A picture without a header (magic of JPEG, PNG, WebP) comes back with an empty one.
     picture_kind(data) -> "jpeg" | "png" | "webp" | None
     foreign_kind(data) -> "a GIF picture" | ... | None      what else the bytes are
     is_json_text(data) -> bool      a text message that was sent as binary
     MAX_HEADER_BYTES = 65536
 
-Text messages (``messages``): one JSON object whose ``type`` names it. Frozen dataclasses, each
+Text messages (``messages``): one JSON object whose ``type`` names it. Frozen msgspec structs, each
 with ``to_dict()`` and ``from_dict(mapping)``:
     client:  Open  Reset  End  Ping  Pong
     server:  Ready  Dropped  Failure ("error")  GoingAway  Reset  End  Ping  Pong
@@ -21,10 +23,11 @@ with ``to_dict()`` and ``from_dict(mapping)``:
 Headers of binary messages:
     FrameHeader(seq=None, pts=None, reset=False, replay=False)
     MaskHeader(seq, pts, encoding, width, height, memory, ms, batch, areas, overlay)
-        ``overlay`` is the length in bytes of a JPEG that ends the payload, 0 where there is none:
+        ``overlay`` is the length in bytes of a JPEG that ends the payload, 0 if there is none:
         split_overlay(header, payload) -> (mask bytes, overlay bytes)
+    StageTimes, STAGES: the stages of a frame, as ``ms`` of a mask names them
 A client's unknown field is refused, since it is a typing mistake; a server's is passed over,
-so that an older client can talk to a newer server.
+so that an older client can talk to a newer server. A field that is null counts as absent.
 
 Masks (``masks``):
     encode_mask(labels (H, W) uint8, encoding, palette (N, 3) or None) -> bytes
@@ -35,15 +38,25 @@ Masks (``masks``):
 Errors (``errors``): ProtocolError(message, code, close) is all that foreign bytes can raise.
     CloseCode: the WebSocket close codes, an IntEnum.
 
-``vectors.json`` holds golden messages and masks for the tests of every language;
-``python -m protocol.vectors`` writes it again.
+``vectors.json`` holds golden messages and masks for the tests of every language, ``schema.json``
+a JSON Schema of all messages; ``python -m protocol.vectors`` and ``python -m protocol.schema``
+write them again.
 """
 
 from protocol.errors import CloseCode, ProtocolError
 from protocol.fields import MAX_INTEGER
 from protocol.foreign import foreign_kind, is_json_text
 from protocol.framing import MAX_HEADER_BYTES, Message, pack, picture_kind, unpack
-from protocol.headers import FrameHeader, MaskHeader, MaskMemory, StageTimes, split_overlay
+from protocol.headers import (
+    STAGES,
+    FrameHeader,
+    MaskHeader,
+    MaskMemory,
+    StageTimes,
+    split_overlay,
+    unpack_frame,
+    unpack_mask,
+)
 from protocol.masks import decode_mask, encode_mask
 from protocol.messages import (
     SUBPROTOCOL,
@@ -71,6 +84,7 @@ from protocol.words import (
 __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_INTEGER",
+    "STAGES",
     "SUBPROTOCOL",
     "ClientMessage",
     "CloseCode",
@@ -108,4 +122,6 @@ __all__ = [
     "serialise",
     "split_overlay",
     "unpack",
+    "unpack_frame",
+    "unpack_mask",
 ]

@@ -2,106 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, TypeVar, get_args
+
+import msgspec
 
 from protocol.errors import ProtocolError, bad_field, too_big
-from protocol.fields import Fields
-from protocol.framing import MAX_HEADER_BYTES, compact_json, parse_object
+from protocol.framing import MAX_HEADER_BYTES
 from protocol.opening import Open, Ready
+from protocol.reading import REFUSALS, Fields, compact_json, named, parse_object
 from protocol.results import Dropped, Failure, GoingAway
 
 SUBPROTOCOL = "mastream.v1"
 
 
-@dataclass(frozen=True, slots=True)
-class _Bare:
-    """A message that is its type and nothing more."""
-
-    type: ClassVar[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        Fields(given, cls.type).refuse_unknown()
-        return cls()
-
-
-@dataclass(frozen=True, slots=True)
-class Reset(_Bare):
+class Reset(Fields, frozen=True, tag="reset", forbid_unknown_fields=True):
     """Forget all frames before the next one."""
 
-    type: ClassVar[str] = "reset"
 
-
-@dataclass(frozen=True, slots=True)
-class End(_Bare):
+class End(Fields, frozen=True, tag="end", forbid_unknown_fields=True):
     """From the client: no more frames. From the server: every frame has been answered."""
 
-    type: ClassVar[str] = "end"
 
-
-@dataclass(frozen=True, slots=True)
-class Ping(_Bare):
+class Ping(Fields, frozen=True, tag="ping", forbid_unknown_fields=True):
     """Are you there? Answered by Pong at once, ahead of masks."""
 
-    type: ClassVar[str] = "ping"
 
-
-@dataclass(frozen=True, slots=True)
-class Pong(_Bare):
+class Pong(Fields, frozen=True, tag="pong", forbid_unknown_fields=True):
     """I am."""
-
-    type: ClassVar[str] = "pong"
 
 
 ClientMessage = Open | Reset | End | Ping | Pong
 ServerMessage = Ready | Dropped | Failure | GoingAway | Reset | End | Ping | Pong
 
-_CLIENT: tuple[type[ClientMessage], ...] = (Open, Reset, End, Ping, Pong)
-_SERVER: tuple[type[ServerMessage], ...] = (
-    Ready,
-    Dropped,
-    Failure,
-    GoingAway,
-    Reset,
-    End,
-    Ping,
-    Pong,
-)
+_CLIENT_KINDS: tuple[type[ClientMessage], ...] = get_args(ClientMessage)
+_SERVER_KINDS: tuple[type[ServerMessage], ...] = get_args(ServerMessage)
+_CLIENT: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_SERVER: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 
 
 def parse_client(text: str | bytes) -> ClientMessage:
-    """What a client sent. Raises ProtocolError that says what is wrong with it."""
-    kind, fields = _kind(text, {one.type: one for one in _CLIENT})
-    return kind.from_dict(fields)
+    """Return what a client sent. Raise ProtocolError that says what is wrong with it."""
+    try:
+        return _CLIENT.decode(_checked(text))
+    except REFUSALS:
+        kind, fields = _taken_apart(text, _CLIENT_KINDS)
+        return kind.from_dict(fields)
 
 
 def parse_server(text: str | bytes) -> ServerMessage:
-    """What a server sent. Raises ProtocolError that says what is wrong with it."""
-    kind, fields = _kind(text, {one.type: one for one in _SERVER})
-    return kind.from_dict(fields)
+    """Return what a server sent. Raise ProtocolError that says what is wrong with it."""
+    try:
+        return _SERVER.decode(_checked(text))
+    except REFUSALS:
+        kind, fields = _taken_apart(text, _SERVER_KINDS)
+        # A newer server's field is passed over, also in the messages that a client sends as well.
+        known = kind.__struct_fields__
+        return kind.from_dict({name: fields[name] for name in known if name in fields})
 
 
 def serialise(message: ClientMessage | ServerMessage) -> str:
-    """The text of a message; :func:`parse_client` or :func:`parse_server` gives it back."""
-    given = {"type": message.type, **message.to_dict()}
-    return compact_json(given)
+    """Return the text of a message; :func:`parse_client` or :func:`parse_server` gives it back."""
+    return compact_json({"type": named(type(message)), **message.to_dict()})
 
 
-Kind = TypeVar("Kind")
+Kind = TypeVar("Kind", bound=Fields)
 
 
-def _kind(text: str | bytes, table: Mapping[str, Kind]) -> tuple[Kind, dict[str, Any]]:
+def _checked(text: str | bytes) -> str | bytes:
     if len(text) > MAX_HEADER_BYTES:
-        raise too_big(f"a text message of {len(text)} is over the limit of {MAX_HEADER_BYTES}")
+        raise too_big(f"A text message of {len(text)} is over the limit of {MAX_HEADER_BYTES}.")
+    return text
+
+
+def _taken_apart(
+    text: str | bytes, kinds: tuple[type[Kind], ...]
+) -> tuple[type[Kind], dict[str, Any]]:
     fields = parse_object(text, "message")
     name = fields.pop("type", None)
     if not isinstance(name, str):
-        raise ProtocolError("a text message needs a 'type'")
+        raise ProtocolError("A text message needs a 'type'.")
+    table = {named(kind): kind for kind in kinds}
     if name not in table:
-        raise bad_field(f"unknown message type {name[:40]!r}; known are {', '.join(table)}")
+        raise bad_field(f"Unknown message type {name[:40]!r}; known are {', '.join(table)}.")
     return table[name], fields

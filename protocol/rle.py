@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ProtocolError
-from protocol.framing import parse_object
+from protocol.reading import parse_object
 
 Counts = NDArray[np.int64]
 

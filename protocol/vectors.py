@@ -181,7 +181,7 @@ def _mask(name: str, labels: NDArray[np.uint8]) -> dict[str, Any]:
 
 def _mask_messages() -> list[dict[str, Any]]:
     labels = _pictures()["two halves"].tobytes()
-    bare = MaskHeader(0, MaskEncoding.NONE, 2, 4)
+    bare = MaskHeader(seq=0, encoding=MaskEncoding.NONE, width=2, height=4)
     full = MaskHeader(
         seq=7,
         encoding=MaskEncoding.RAW,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+import protocol
 from clients.python.ledger import Ledger
 from clients.python.stream import Mask
 
-STAGES = ("wait", "decode", "queue", "step", "encode", "server", "network", "round_trip")
+STAGES = (*protocol.STAGES, "server", "network", "round_trip")
 """The server's own stages; their sum; what the way there and back took; and all together."""
 
 QUANTILES = (50, 95, 99)
@@ -26,7 +27,7 @@ class Times:
 
     def add(self, mask: Mask) -> None:
         ms, whole = mask.header.ms, mask.round_trip * 1000
-        own = (ms.wait, ms.decode, ms.queue, ms.step, ms.encode)
+        own = [getattr(ms, name) for name in protocol.STAGES]
         values = (*own, ms.total, max(0.0, whole - ms.total), whole)
         for name, value in zip(STAGES, values, strict=True):
             self.samples[name].append(value)

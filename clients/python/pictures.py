@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -28,6 +29,10 @@ class Frame:
     picture: Picture
     pts: float | None = None
     reset: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pts is not None and not math.isfinite(self.pts):
+            raise BadFootage(f"A frame's pts must be a finite number of seconds, not {self.pts}.")
 
 
 Frames = Iterable[Frame | Picture] | AsyncIterable[Frame | Picture]

@@ -36,7 +36,7 @@ from protocol import (
     parse_server,
     serialise,
     split_overlay,
-    unpack,
+    unpack_mask,
 )
 
 MAX_RESULT_BYTES = 2**28
@@ -137,7 +137,7 @@ class Stream:
             async for frame, data in pictures:
                 seq = self.ledger.send(frame, time.monotonic())
                 header = FrameHeader(seq, frame.pts, frame.reset)
-                await self._socket.send(pack(header.to_dict(), data))
+                await self._socket.send(pack(header, data))
                 await self._wait_for_room()
         except ConnectionClosed:
             return  # the receiver meets it too, and knows why
@@ -186,8 +186,7 @@ class Stream:
 
     def _mask(self, data: bytes, now: float) -> Mask | None:
         """The mask in a binary message; None where it answers a frame that needs no answer."""
-        given, payload = unpack(data, MAX_RESULT_BYTES)
-        header = MaskHeader.from_dict(given)
+        header, payload = unpack_mask(data, MAX_RESULT_BYTES)
         sent = self.ledger.mask(header.seq)
         self._room.set()
         if sent is None:

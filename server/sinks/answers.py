@@ -56,7 +56,7 @@ class Answers:
             areas=shares,
             overlay=len(picture),
         )
-        return protocol.pack(header.to_dict(), payload)
+        return protocol.pack(header, payload)
 
     def _size(self, mask: Mask) -> tuple[int, int]:
         if self._wish.size is MaskSize.INPUT:

@@ -118,8 +118,7 @@ class Listener:
             raise Leave(ENDED)
 
     def _take_frame(self, data: bytes, now: float) -> None:
-        header, payload = protocol.unpack(data, self._settings.max_message_bytes)
-        given = protocol.FrameHeader.from_dict(header)
+        given, payload = protocol.unpack_frame(data, self._settings.max_message_bytes)
         self.assume()
         packet = Packet(
             data=payload,

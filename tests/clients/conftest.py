@@ -44,8 +44,7 @@ class Talk:
         if isinstance(data, str):
             self.heard.append(protocol.parse_client(data))
             return self.heard[-1]
-        header, picture = protocol.unpack(data, 2**20)
-        return protocol.FrameHeader.from_dict(header), picture
+        return protocol.unpack_frame(data, 2**20)
 
     async def frame(self) -> tuple[protocol.FrameHeader, bytes] | None:
         """The next frame, or None at the end; other messages are passed over."""
@@ -60,9 +59,11 @@ class Talk:
     async def mask(self, seq: int, encoding: str = "png", **header: Any) -> None:
         """A mask of the model's size, all of the class seq % 2."""
         labels = np.full((4, 6), seq % 2, np.uint8)
-        told = protocol.MaskHeader(seq, protocol.MaskEncoding(encoding), 6, 4, **header)
+        told = protocol.MaskHeader(
+            seq=seq, encoding=protocol.MaskEncoding(encoding), width=6, height=4, **header
+        )
         payload = protocol.encode_mask(labels, encoding, [(0, 0, 255), (255, 0, 0)])
-        await self.socket.send(protocol.pack(told.to_dict(), payload))
+        await self.socket.send(protocol.pack(told, payload))
 
     async def answer_all(self) -> None:
         """A mask for each frame, then the end."""

@@ -87,8 +87,8 @@ async def test_an_overlay_comes_beside_the_mask(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
-        header = MaskHeader(0, MaskEncoding.RAW, 2, 1, overlay=4)
-        await talk.socket.send(pack(header.to_dict(), b"\0\1jpeg"))
+        header = MaskHeader(seq=0, encoding=MaskEncoding.RAW, width=2, height=1, overlay=4)
+        await talk.socket.send(pack(header, b"\0\1jpeg"))
         await talk.answer_all()
 
     (mask,), _ = await segment(small_server(handler).url, [JPEG], overlay=True)
@@ -262,8 +262,8 @@ async def test_a_lost_connection(small_server: Any) -> None:
         "hello",
         '{"type":"masks"}',
         b"\x02\0\0\0{}",
-        pack(MaskHeader(0, MaskEncoding.RAW, 2, 2).to_dict(), b"123"),
-        pack(MaskHeader(0, MaskEncoding.PNG, 2, 2).to_dict(), b"no png"),
+        pack({"seq": 0, "encoding": "raw", "width": 2, "height": 2}, b"123"),
+        pack({"seq": 0, "encoding": "png", "width": 2, "height": 2}, b"no png"),
     ],
 )
 async def test_what_is_not_our_protocol_ends_the_stream(

@@ -10,7 +10,7 @@ from protocol import MaskEncoding, MaskHeader, StageTimes
 
 
 def mask(round_trip: float, *ms: float) -> Mask:
-    header = MaskHeader(0, MaskEncoding.NONE, 1, 1, ms=StageTimes(*ms))
+    header = MaskHeader(seq=0, encoding=MaskEncoding.NONE, width=1, height=1, ms=StageTimes(*ms))
     return Mask(header, None, b"", Frame(b""), round_trip)
 
 

@@ -48,6 +48,12 @@ def test_other_arrays_are_refused(wrong: Any) -> None:
         encode_picture(wrong, InputEncoding.JPEG)
 
 
+@pytest.mark.parametrize("pts", [float("nan"), float("inf")])
+def test_a_time_is_finite(pts: float) -> None:
+    with pytest.raises(BadFootage, match="must be a finite number of seconds"):
+        Frame(RED, pts)
+
+
 async def test_anything_iterable_becomes_frames() -> None:
     framed = Frame(RED, 1.5)
     found = await taken([b"a", framed, RED])

@@ -55,10 +55,10 @@ def test_a_client_opens() -> None:
         ("7", "must be a JSON object, not a number"),
         ("{}", "needs a 'type'"),
         ('{"type":7}', "needs a 'type'"),
-        ('{"type":"opne"}', "unknown message type 'opne'; known are open, reset, end"),
-        ('{"type":"ready"}', "unknown message type 'ready'"),
+        ('{"type":"opne"}', "Unknown message type 'opne'; known are open, reset, end"),
+        ('{"type":"ready"}', "Unknown message type 'ready'"),
         ('{"type":"end","now":1}', "end: unknown field 'now'"),
-        ('{"type":"\\ud800"}', "unknown message type"),
+        ('{"type":"\\ud800"}', "half of a surrogate pair"),
     ],
 )
 def test_a_wrong_message_says_what_is_wrong(text: str, says: str) -> None:

@@ -53,9 +53,12 @@ def test_open_both_ways() -> None:
         ({"input": "rgb24", "width": 4}, "needs 'width' and 'height'"),
         ({"width": 4}, "go with 'rgb24' only"),
         ({"policy": "all"}, "one of latest, every, not 'all'"),
-        ({"budget_ms": 0}, "'budget_ms' must lie in"),
+        ({"budget_ms": 0}, "'budget_ms' must be at least 0.001, not 0"),
         ({"budget_ms": True}, "must be a number"),
-        ({"input": "rgb24", "width": 70000, "height": 1}, "must lie in 1..65535"),
+        (
+            {"input": "rgb24", "width": 70000, "height": 1},
+            "'width' must be at most 65535, not 70000",
+        ),
         ({"modle": "x"}, "unknown field 'modle'"),
     ],
 )
@@ -86,7 +89,7 @@ def test_ready_both_ways() -> None:
     ],
 )
 def test_ready_needs_classes_that_can_be_drawn(model: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError, match="no classes"):
+    with pytest.raises(ProtocolError, match=r"ready\.model"):
         Ready.from_dict(READY | {"model": model})
 
 

@@ -12,7 +12,7 @@ def test_dropped_both_ways() -> None:
 def test_dropped_needs_seqs_and_a_known_cause() -> None:
     with pytest.raises(ProtocolError, match="'cause' must be one of newer"):
         Dropped.from_dict({"seqs": [], "cause": "boredom"})
-    with pytest.raises(ProtocolError, match="'seqs' must be an array"):
+    with pytest.raises(ProtocolError, match="'seqs' is missing"):
         Dropped.from_dict({"cause": "stale"})
 
 

@@ -92,7 +92,7 @@ def test_long_runs_take_several_letters() -> None:
         (b'{"0":[0,6]}', "their counts"),
         (b'{"0":""}', "a character that counts do not have"),
         (b'{"0":" 6"}', "a character that counts do not have"),
-        (b'{"0":"\\ud800"}', "a character that counts do not have"),
+        (b'{"0":"\\ud800"}', "half of a surrogate pair"),
         (b'{"0":"0P"}', "cut off"),
         (b'{"0":"0oooooooo0"}', "too large"),
         (b'{"0":"05"}', "do not add up to 6"),
