@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +20,8 @@ from server.metrics import Metrics
 from server.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 SPEC = fake_spec(16, 32)
 OnStep = Callable[[Sequence[AnyPixels]], None]
@@ -64,14 +65,6 @@ def fleet(*on_steps: OnStep | None, max_sessions: int = 8, metrics: Metrics | No
     return Fleet(workers, max_sessions=max_sessions)
 
 
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    async def within_time() -> None:
-        async with asyncio.timeout(60):
-            await scenario
-
-    asyncio.run(within_time())
-
-
 def opened(served: Fleet) -> tuple[Session, Notes]:
     notes = Notes()
     return served.open(notes, policy=DropPolicy.EVERY, window=100), notes
@@ -92,177 +85,153 @@ def counts(served: Fleet) -> list[int]:
     return [worker.sessions for worker in served.workers]
 
 
-def test_sessions_are_placed_where_there_is_room() -> None:
-    async def scenario() -> None:
-        served = fleet(None, None, None)
-        await served.start()
-        sessions = [opened(served)[0] for _ in range(7)]
-        assert counts(served) == [3, 2, 2]
-        for session in sessions[1::3]:
-            served.close(session)
-            served.close(session)
-        assert counts(served) == [3, 0, 2]
+async def test_sessions_are_placed_where_there_is_room() -> None:
+    served = fleet(None, None, None)
+    await served.start()
+    sessions = [opened(served)[0] for _ in range(7)]
+    assert counts(served) == [3, 2, 2]
+    for session in sessions[1::3]:
+        served.close(session)
+        served.close(session)
+    assert counts(served) == [3, 0, 2]
+    opened(served)
+    assert counts(served) == [3, 1, 2]
+    await served.stop()
+
+
+async def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:
+    served = fleet(None, None)
+    await served.start()
+    streams = [(*opened(served), pictures(5, seed)) for seed in range(5)]
+    for session, _, frames in streams:
+        await served.room(session)
+        offer(served, session, frames)
+    for session, notes, frames in streams:
+        await served.settled(session)
+        np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
+    served.reset(streams[0][0])
+    offer(served, streams[0][0], pictures(2, seed=9))
+    await served.settled(streams[0][0])
+    np.testing.assert_array_equal(streams[0][1].labels[5:], unbroken(SPEC, pictures(2, seed=9)))
+    assert [built.device for built in served.engines] == ["cuda:0 fake GPU", "cuda:1 fake GPU"]
+    assert served.spec == SPEC
+    await served.stop()
+
+
+async def test_no_more_sessions_than_it_takes_in_all() -> None:
+    served = fleet(None, None, max_sessions=3)
+    await served.start()
+    for _ in range(3):
         opened(served)
-        assert counts(served) == [3, 1, 2]
-        await served.stop()
-
-    run(scenario())
-
-
-def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:
-    async def scenario() -> None:
-        served = fleet(None, None)
-        await served.start()
-        streams = [(*opened(served), pictures(5, seed)) for seed in range(5)]
-        for session, _, frames in streams:
-            await served.room(session)
-            offer(served, session, frames)
-        for session, notes, frames in streams:
-            await served.settled(session)
-            np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
-        served.reset(streams[0][0])
-        offer(served, streams[0][0], pictures(2, seed=9))
-        await served.settled(streams[0][0])
-        np.testing.assert_array_equal(streams[0][1].labels[5:], unbroken(SPEC, pictures(2, seed=9)))
-        assert [built.device for built in served.engines] == ["cuda:0 fake GPU", "cuda:1 fake GPU"]
-        assert served.spec == SPEC
-        await served.stop()
-
-    run(scenario())
+    with pytest.raises(NoCapacity, match="all 3 sessions"):
+        opened(served)
+    await served.stop()
+    with pytest.raises(Draining):
+        opened(served)
 
 
-def test_no_more_sessions_than_it_takes_in_all() -> None:
-    async def scenario() -> None:
-        served = fleet(None, None, max_sessions=3)
-        await served.start()
-        for _ in range(3):
-            opened(served)
-        with pytest.raises(NoCapacity, match="all 3 sessions"):
-            opened(served)
-        await served.stop()
-        with pytest.raises(Draining):
-            opened(served)
+async def test_an_engine_that_dies_takes_only_its_own_memories_along() -> None:
+    steps: dict[int, int] = {0: 0, 1: 0}
 
-    run(scenario())
-
-
-def test_an_engine_that_dies_takes_only_its_own_memories_along() -> None:
-    async def scenario() -> None:
-        steps: dict[int, int] = {0: 0, 1: 0}
-
-        def counting(number: int, dies_at: int | None) -> OnStep:
-            def on_step(_: Sequence[AnyPixels]) -> None:
-                steps[number] += 1
-                if steps[number] == dies_at:
-                    raise EngineDead("as asked")
-
-            return on_step
-
-        served = fleet(counting(0, 3), counting(1, None))
-        await served.start()
-        streams = [(*opened(served), pictures(6, seed)) for seed in range(2)]
-        for session, _, frames in streams:
-            offer(served, session, frames)
-        for session, notes, frames in streams:
-            await served.settled(session)
-            np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
-            assert not notes.lost
-        assert [worker.restarts for worker in served.workers] == [1, 0]
-        # The dead one's: six frames, one tried again, two replayed. The other's: six.
-        assert steps == {0: 9, 1: 6}
-        await served.stop()
-
-    run(scenario())
-
-
-def test_while_one_engine_restarts_the_others_take_new_sessions() -> None:
-    async def scenario() -> None:
-        back, restarting, made = threading.Event(), threading.Event(), [0]
-
-        def die(_: Sequence[AnyPixels]) -> None:
-            if made[0] == 1:
+    def counting(number: int, dies_at: int | None) -> OnStep:
+        def on_step(_: Sequence[AnyPixels]) -> None:
+            steps[number] += 1
+            if steps[number] == dies_at:
                 raise EngineDead("as asked")
 
-        def make() -> FakeEngine:
-            made[0] += 1
-            if made[0] > 1:
-                restarting.set()
-                assert back.wait(30)
-            return engine(0, die)
+        return on_step
 
-        served = Fleet([Worker(make), Worker(lambda: engine(1))], max_sessions=8)
-        await served.start()
-        session, notes = opened(served)
-        offer(served, session, pictures(1))
-        assert await asyncio.to_thread(restarting.wait, 30)
-        assert served.ready
-        for _ in range(3):
-            opened(served)
-        assert counts(served) == [1, 3]
-        back.set()
+    served = fleet(counting(0, 3), counting(1, None))
+    await served.start()
+    streams = [(*opened(served), pictures(6, seed)) for seed in range(2)]
+    for session, _, frames in streams:
+        offer(served, session, frames)
+    for session, notes, frames in streams:
         await served.settled(session)
+        np.testing.assert_array_equal(notes.labels, unbroken(SPEC, frames))
         assert not notes.lost
-        await served.stop()
-        assert not served.ready
+    assert [worker.restarts for worker in served.workers] == [1, 0]
+    # The dead one's: six frames, one tried again, two replayed. The other's: six.
+    assert steps == {0: 9, 1: 6}
+    await served.stop()
 
-    run(scenario())
+
+async def test_while_one_engine_restarts_the_others_take_new_sessions() -> None:
+    back, restarting, made = threading.Event(), threading.Event(), [0]
+
+    def die(_: Sequence[AnyPixels]) -> None:
+        if made[0] == 1:
+            raise EngineDead("as asked")
+
+    def make() -> FakeEngine:
+        made[0] += 1
+        if made[0] > 1:
+            restarting.set()
+            assert back.wait(30)
+        return engine(0, die)
+
+    served = Fleet([Worker(make), Worker(lambda: engine(1))], max_sessions=8)
+    await served.start()
+    session, notes = opened(served)
+    offer(served, session, pictures(1))
+    assert await asyncio.to_thread(restarting.wait, 30)
+    assert served.ready
+    for _ in range(3):
+        opened(served)
+    assert counts(served) == [1, 3]
+    back.set()
+    await served.settled(session)
+    assert not notes.lost
+    await served.stop()
+    assert not served.ready
 
 
-def test_the_cpu_needs_no_second_engine() -> None:
-    async def scenario() -> None:
-        started: list[int] = []
+async def test_the_cpu_needs_no_second_engine() -> None:
+    started: list[int] = []
 
-        def make(number: int) -> FakeEngine:
-            started.append(number)
-            return FakeEngine(SPEC)
+    def make(number: int) -> FakeEngine:
+        started.append(number)
+        return FakeEngine(SPEC)
 
-        workers = [Worker(lambda: make(0)), Worker(lambda: make(1))]
-        served = Fleet(workers, max_sessions=8)
+    workers = [Worker(lambda: make(0)), Worker(lambda: make(1))]
+    served = Fleet(workers, max_sessions=8)
+    await served.start()
+    assert (started, len(served.engines)) == ([0], 1)
+    assert served.state is WorkerState.SERVING
+    await served.stop()
+
+
+async def test_a_gpu_that_fails_to_start_is_told() -> None:
+    def fail() -> FakeEngine:
+        raise NotFound("there is no GPU 1")
+
+    served = Fleet([Worker(lambda: engine(0)), Worker(fail)], max_sessions=8)
+    assert served.state is WorkerState.STARTING
+    with pytest.raises(NoCapacity, match="started"):
+        opened(served)
+    with pytest.raises(NotFound, match="no GPU 1"):
         await served.start()
-        assert (started, len(served.engines)) == ([0], 1)
-        assert served.state is WorkerState.SERVING
-        await served.stop()
-
-    run(scenario())
+    assert not served.ready
+    await served.stop()
 
 
-def test_a_gpu_that_fails_to_start_is_told() -> None:
-    async def scenario() -> None:
-        def fail() -> FakeEngine:
-            raise NotFound("there is no GPU 1")
-
-        served = Fleet([Worker(lambda: engine(0)), Worker(fail)], max_sessions=8)
-        assert served.state is WorkerState.STARTING
-        with pytest.raises(NoCapacity, match="started"):
-            opened(served)
-        with pytest.raises(NotFound, match="no GPU 1"):
-            await served.start()
-        assert not served.ready
-        await served.stop()
-
-    run(scenario())
-
-
-def test_the_metrics_are_those_of_all_workers_together() -> None:
-    async def scenario() -> None:
-        metrics = Metrics()
-        served = fleet(None, None, metrics=metrics)
-        await served.start()
-        for seed in range(3):
-            session, _ = opened(served)
-            offer(served, session, pictures(2, seed))
-            await served.settled(session)
-        found = {
-            (sample.name, *sorted(sample.labels.values())): sample.value
-            for family in text_string_to_metric_families(metrics.render().decode())
-            for sample in family.samples
-        }
-        assert found["mastream_sessions", "idle"] == 3
-        assert found["mastream_session_memory_bytes",] == 3 * SPEC.memory_bytes
-        assert found["mastream_frames_total", "", "segmented"] == 6
-        for number in range(2):
-            labels = (f"cuda:{number} fake GPU", "fake", "fake")
-            assert found["mastream_engine_info", *labels] == 1
-        await served.stop()
-
-    run(scenario())
+async def test_the_metrics_are_those_of_all_workers_together() -> None:
+    metrics = Metrics()
+    served = fleet(None, None, metrics=metrics)
+    await served.start()
+    for seed in range(3):
+        session, _ = opened(served)
+        offer(served, session, pictures(2, seed))
+        await served.settled(session)
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+    assert found["mastream_sessions", "idle"] == 3
+    assert found["mastream_session_memory_bytes",] == 3 * SPEC.memory_bytes
+    assert found["mastream_frames_total", "", "segmented"] == 6
+    for number in range(2):
+        labels = (f"cuda:{number} fake GPU", "fake", "fake")
+        assert found["mastream_engine_info", *labels] == 1
+    await served.stop()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from server.shelf import Shelf
 from server.sinks.recorder import ARTEFACTS
 from server.store import Store, sqlite_url
 from server.worker import Worker
+
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = fake_spec(48, 64)
@@ -95,13 +97,6 @@ def masks(path: Path) -> list[Labels]:
         return [frame.to_ndarray().astype(np.uint8) for frame in container.decode(video=0)]
 
 
-def run(test: Awaitable[None]) -> None:
-    async def awaited() -> None:
-        await test
-
-    asyncio.run(awaited())
-
-
 class Gate:
     """Holds the engine in the step of this number until it is opened."""
 
@@ -122,48 +117,42 @@ class Gate:
         self._open.set()
 
 
-def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
 
-    async def test() -> None:
-        async with serving(tmp_path) as jobs:
-            video = await upload(jobs, clip)
-            done = await ended(jobs, video)
-            assert done.record.state is VideoState.SUCCEEDED
-            assert (done.progress.frames_done, done.progress.frames_total) == (12, 12)
-            assert done.record.started is not None
-            assert done.record.ended is not None
-            assert done.record.created <= done.record.started <= done.record.ended
-            record, path = await jobs.artefact(video, "masks.mkv")
-            assert record == done.record
-            assert len(masks(path)) == 12
-            assert files(tmp_path) == {f"{video}/results/{name}" for name in ARTEFACTS}
-            with pytest.raises(NotFound):
-                await jobs.artefact(video, "else")
-
-    run(test())
+    async with serving(tmp_path) as jobs:
+        video = await upload(jobs, clip)
+        done = await ended(jobs, video)
+        assert done.record.state is VideoState.SUCCEEDED
+        assert (done.progress.frames_done, done.progress.frames_total) == (12, 12)
+        assert done.record.started is not None
+        assert done.record.ended is not None
+        assert done.record.created <= done.record.started <= done.record.ended
+        record, path = await jobs.artefact(video, "masks.mkv")
+        assert record == done.record
+        assert len(masks(path)) == 12
+        assert files(tmp_path) == {f"{video}/results/{name}" for name in ARTEFACTS}
+        with pytest.raises(NotFound):
+            await jobs.artefact(video, "else")
 
 
-def test_videos_run_oldest_first_and_one_by_one(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_videos_run_oldest_first_and_one_by_one(tmp_path: Path, make_clip: MakeClip) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 5), Gate(2)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            videos = [await upload(jobs, clip) for _ in range(3)]
-            await gate.reached()
-            states = [(await jobs.find(video)).record.state for video in videos]
-            assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
-            with pytest.raises(Conflict):
-                await jobs.artefact(videos[0], "masks.mkv")
-            gate.open()
-            done = [await ended(jobs, video) for video in videos]
-            order = [video.record.ended or 0 for video in done]
-            assert order == sorted(order)
-
-    run(test())
+    async with serving(tmp_path, on_step=gate) as jobs:
+        videos = [await upload(jobs, clip) for _ in range(3)]
+        await gate.reached()
+        states = [(await jobs.find(video)).record.state for video in videos]
+        assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
+        with pytest.raises(Conflict):
+            await jobs.artefact(videos[0], "masks.mkv")
+        gate.open()
+        done = [await ended(jobs, video) for video in videos]
+        order = [video.record.ended or 0 for video in done]
+        assert order == sorted(order)
 
 
-def test_as_many_as_set_run_side_by_side_with_the_masks_of_each_alone(
+async def test_as_many_as_set_run_side_by_side_with_the_masks_of_each_alone(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clips = [make_clip(tmp_path / f"{n}.mp4", 6 + n, (64 + 16 * n, 48)) for n in range(3)]
@@ -177,77 +166,72 @@ def test_as_many_as_set_run_side_by_side_with_the_masks_of_each_alone(
 
     for name in ("together", "alone"):
         (tmp_path / name).mkdir()
-    together = asyncio.run(segmented(tmp_path / "together", 3))
-    alone = asyncio.run(segmented(tmp_path / "alone", 1))
+    together = await segmented(tmp_path / "together", 3)
+    alone = await segmented(tmp_path / "alone", 1)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("after", [0, 7])
-def test_a_running_video_is_cancelled_and_leaves_no_file(
+async def test_a_running_video_is_cancelled_and_leaves_no_file(
     after: int, tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(after)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            video, other = await upload(jobs, clip), await upload(jobs, clip)
-            await gate.reached()
-            await jobs.delete(video)
-            assert (await jobs.find(video)).record.state is VideoState.CANCELLED
-            assert not [name for name in files(tmp_path) if name.startswith(video)]
-            gate.open()
-            assert (await ended(jobs, other)).record.state is VideoState.SUCCEEDED
-            await jobs.delete(video)
-            with pytest.raises(NotFound):
-                await jobs.find(video)
-            await jobs.delete(other)
-            assert list((tmp_path / "videos").iterdir()) == []
-
-    run(test())
+    async with serving(tmp_path, on_step=gate) as jobs:
+        video, other = await upload(jobs, clip), await upload(jobs, clip)
+        await gate.reached()
+        await jobs.delete(video)
+        assert (await jobs.find(video)).record.state is VideoState.CANCELLED
+        assert not [name for name in files(tmp_path) if name.startswith(video)]
+        gate.open()
+        assert (await ended(jobs, other)).record.state is VideoState.SUCCEEDED
+        await jobs.delete(video)
+        with pytest.raises(NotFound):
+            await jobs.find(video)
+        await jobs.delete(other)
+        assert list((tmp_path / "videos").iterdir()) == []
 
 
-def test_a_cancelled_video_keeps_the_frames_that_it_had_across_a_restart(
+async def test_a_cancelled_video_keeps_the_frames_that_it_had_across_a_restart(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(7)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            video = await upload(jobs, clip)
-            await gate.reached()
-            before = await until(jobs, video, lambda now: now.progress.frames_done == 7)
-            assert before.progress.eta_s is not None
-            await jobs.delete(video)
-            cancelled = await jobs.find(video)
-            assert (cancelled.progress.frames_done, cancelled.progress.frames_total) == (7, 20)
-            assert cancelled.progress.eta_s is None
-            gate.open()
-        async with serving(tmp_path) as jobs:
-            assert (await jobs.find(video)).progress == cancelled.progress
-
-    run(test())
+    async with serving(tmp_path, on_step=gate) as jobs:
+        video = await upload(jobs, clip)
+        await gate.reached()
+        before = await until(jobs, video, lambda now: now.progress.frames_done == 7)
+        assert before.progress.eta_s is not None
+        await jobs.delete(video)
+        cancelled = await jobs.find(video)
+        assert (cancelled.progress.frames_done, cancelled.progress.frames_total) == (7, 20)
+        assert cancelled.progress.eta_s is None
+        gate.open()
+    async with serving(tmp_path) as jobs:
+        assert (await jobs.find(video)).progress == cancelled.progress
 
 
-def test_a_queued_video_is_cancelled_and_never_runs(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_a_queued_video_is_cancelled_and_never_runs(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 3), Gate(1)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            first, second, third = [await upload(jobs, clip) for _ in range(3)]
-            await gate.reached()
-            await jobs.delete(second)
-            gate.open()
-            assert (await ended(jobs, third)).record.state is VideoState.SUCCEEDED
-            assert (await jobs.find(first)).record.state is VideoState.SUCCEEDED
-            cancelled = await jobs.find(second)
-            assert cancelled.record.state is VideoState.CANCELLED
-            assert cancelled.record.attempts == 0
-
-    run(test())
+    async with serving(tmp_path, on_step=gate) as jobs:
+        first, second, third = [await upload(jobs, clip) for _ in range(3)]
+        await gate.reached()
+        await jobs.delete(second)
+        gate.open()
+        assert (await ended(jobs, third)).record.state is VideoState.SUCCEEDED
+        assert (await jobs.find(first)).record.state is VideoState.SUCCEEDED
+        cancelled = await jobs.find(second)
+        assert cancelled.record.state is VideoState.CANCELLED
+        assert cancelled.record.attempts == 0
 
 
-def test_a_failing_video_says_why_and_harms_no_other(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_a_failing_video_says_why_and_harms_no_other(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 8)
     steps = iter(range(1000))
 
@@ -255,24 +239,21 @@ def test_a_failing_video_says_why_and_harms_no_other(tmp_path: Path, make_clip: 
         if next(steps) == 4:
             raise EngineFault("the device is out of memory")
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=on_step) as jobs:
-            bad, good = await upload(jobs, clip), await upload(jobs, clip)
-            failed = await ended(jobs, bad)
-            assert failed.record.state is VideoState.FAILED
-            assert (failed.progress.frames_done, failed.progress.eta_s) == (4, None)
-            assert failed.record.problem is not None
-            assert failed.record.problem["code"] == "fault"
-            assert "out of memory" in failed.record.problem["detail"]
-            with pytest.raises(NotFound):
-                await jobs.artefact(bad, "masks.mkv")
-            assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED
-            assert not [name for name in files(tmp_path) if name.startswith(bad)]
-
-    run(test())
+    async with serving(tmp_path, on_step=on_step) as jobs:
+        bad, good = await upload(jobs, clip), await upload(jobs, clip)
+        failed = await ended(jobs, bad)
+        assert failed.record.state is VideoState.FAILED
+        assert (failed.progress.frames_done, failed.progress.eta_s) == (4, None)
+        assert failed.record.problem is not None
+        assert failed.record.problem["code"] == "fault"
+        assert "out of memory" in failed.record.problem["detail"]
+        with pytest.raises(NotFound):
+            await jobs.artefact(bad, "masks.mkv")
+        assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED
+        assert not [name for name in files(tmp_path) if name.startswith(bad)]
 
 
-def test_a_mistake_of_ours_fails_the_video_alone(
+async def test_a_mistake_of_ours_fails_the_video_alone(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 3)
@@ -280,60 +261,48 @@ def test_a_mistake_of_ours_fails_the_video_alone(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("our mistake")
 
-    async def test() -> None:
-        async with serving(tmp_path) as jobs:
-            with monkeypatch.context() as patched:
-                patched.setattr(Worker, "offer", broken)
-                failed = await ended(jobs, await upload(jobs, clip))
-            assert failed.record.problem is not None
-            assert "our mistake" not in failed.record.problem["detail"]
-            good = await ended(jobs, await upload(jobs, clip))
-            assert good.record.state is VideoState.SUCCEEDED
-
-    run(test())
+    async with serving(tmp_path) as jobs:
+        with monkeypatch.context() as patched:
+            patched.setattr(Worker, "offer", broken)
+            failed = await ended(jobs, await upload(jobs, clip))
+        assert failed.record.problem is not None
+        assert "our mistake" not in failed.record.problem["detail"]
+        good = await ended(jobs, await upload(jobs, clip))
+        assert good.record.state is VideoState.SUCCEEDED
 
 
-def test_a_video_waits_for_a_session(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_a_video_waits_for_a_session(tmp_path: Path, make_clip: MakeClip) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 3), Gate(1)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate, max_sessions=1, running=2) as jobs:
-            first, second = await upload(jobs, clip), await upload(jobs, clip)
-            await gate.reached()
-            gate.open()
-            assert (await ended(jobs, first)).record.state is VideoState.SUCCEEDED
-            assert (await ended(jobs, second)).record.state is VideoState.SUCCEEDED
-            assert (await jobs.find(second)).record.attempts == 1
-
-    run(test())
+    async with serving(tmp_path, on_step=gate, max_sessions=1, running=2) as jobs:
+        first, second = await upload(jobs, clip), await upload(jobs, clip)
+        await gate.reached()
+        gate.open()
+        assert (await ended(jobs, first)).record.state is VideoState.SUCCEEDED
+        assert (await ended(jobs, second)).record.state is VideoState.SUCCEEDED
+        assert (await jobs.find(second)).record.attempts == 1
 
 
-def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
+async def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 20), Gate(7)
 
-    async def drained() -> str:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            video = await upload(jobs, clip)
-            await gate.reached()
-            await jobs.drain()
-            await jobs.drain()
-            assert (await jobs.find(video)).record.state is VideoState.QUEUED
-            assert files(tmp_path) == {f"{video}/upload"}
-            with pytest.raises(NoCapacity):
-                await jobs.welcome(1, None)
-            gate.open()
-            return video
+    async with serving(tmp_path, on_step=gate) as jobs:
+        video = await upload(jobs, clip)
+        await gate.reached()
+        await jobs.drain()
+        await jobs.drain()
+        assert (await jobs.find(video)).record.state is VideoState.QUEUED
+        assert files(tmp_path) == {f"{video}/upload"}
+        with pytest.raises(NoCapacity):
+            await jobs.welcome(1, None)
+        gate.open()
 
-    async def resumed(video: str) -> None:
-        async with serving(tmp_path) as jobs:
-            done = await ended(jobs, video)
-            assert done.record.state is VideoState.SUCCEEDED
-            assert done.record.attempts == 1
-
-    video = asyncio.run(drained())
-    run(resumed(video))
+    async with serving(tmp_path) as jobs:
+        done = await ended(jobs, video)
+        assert done.record.state is VideoState.SUCCEEDED
+        assert done.record.attempts == 1
 
 
 DIES = """
@@ -353,7 +322,7 @@ asyncio.run(main(Path(sys.argv[2]), Path(sys.argv[3])))
 """
 
 
-def test_a_video_whose_server_was_killed_is_finished_by_the_next(
+async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     """SIGKILL in the middle; the artefacts are those of an unbroken run."""
@@ -382,7 +351,7 @@ def test_a_video_whose_server_was_killed_is_finished_by_the_next(
             assert files(folder) == {f"{video}/results/{name}" for name in ARTEFACTS}
             return (await jobs.artefact(video, "masks.mkv"))[1].parent
 
-    results = [asyncio.run(finished(broken, video)), asyncio.run(finished(whole, None))]
+    results = [await finished(broken, video), await finished(whole, None)]
     assert not (broken / "videos" / "orphan").exists()
     one, other = [masks(folder / "masks.mkv") for folder in results]
     assert len(one) == 60
@@ -395,107 +364,90 @@ def test_a_video_whose_server_was_killed_is_finished_by_the_next(
     assert zips[0] == zips[1]
 
 
-def test_watching_tells_each_change_once_and_picks_up_where_it_was_left(
+async def test_watching_tells_each_change_once_and_picks_up_where_it_was_left(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 10), Gate(3)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
-            video = await upload(jobs, clip)
-            await gate.reached()
-            now = await until(jobs, video, lambda now: now.progress.frames_done == 3)
-            news = jobs.watch(video, now.version, beat=0.05)
-            assert await anext(news) is None, "nothing changed: only a beat"
-            gate.open()
-            told = [change async for change in news if change is not None]
-            versions = [change.version for change in told]
-            assert len(set(versions)) == len(versions)
-            assert told[-1].record.state is VideoState.SUCCEEDED
-            assert [change async for change in jobs.watch(video, versions[-1], 30)] == []
-
-    run(test())
+    async with serving(tmp_path, on_step=gate) as jobs:
+        video = await upload(jobs, clip)
+        await gate.reached()
+        now = await until(jobs, video, lambda now: now.progress.frames_done == 3)
+        news = jobs.watch(video, now.version, beat=0.05)
+        assert await anext(news) is None, "nothing changed: only a beat"
+        gate.open()
+        told = [change async for change in news if change is not None]
+        versions = [change.version for change in told]
+        assert len(set(versions)) == len(versions)
+        assert told[-1].record.state is VideoState.SUCCEEDED
+        assert [change async for change in jobs.watch(video, versions[-1], 30)] == []
 
 
-def test_watching_ends_with_the_server_and_with_the_video(
+async def test_watching_ends_with_the_server_and_with_the_video(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 10), Gate(3)
 
-    async def test() -> None:
-        async with serving(tmp_path, on_step=gate) as jobs:
+    async with serving(tmp_path, on_step=gate) as jobs:
 
-            async def last(video: str) -> VideoState | None:
-                told = [now async for now in jobs.watch(video, None, beat=30) if now is not None]
-                return told[-1].record.state if told else None
+        async def last(video: str) -> VideoState | None:
+            told = [now async for now in jobs.watch(video, None, beat=30) if now is not None]
+            return told[-1].record.state if told else None
 
-            video, other = await upload(jobs, clip), await upload(jobs, clip)
-            await gate.reached()
-            watching = [asyncio.create_task(last(one)) for one in (video, other)]
-            await until(jobs, video, lambda now: now.record.state is VideoState.RUNNING)
-            await jobs.delete(video)
-            assert await watching[0] is VideoState.CANCELLED
-            await jobs.drain()
-            await watching[1]
-            gate.open()
-
-    run(test())
+        video, other = await upload(jobs, clip), await upload(jobs, clip)
+        await gate.reached()
+        watching = [asyncio.create_task(last(one)) for one in (video, other)]
+        await until(jobs, video, lambda now: now.record.state is VideoState.RUNNING)
+        await jobs.delete(video)
+        assert await watching[0] is VideoState.CANCELLED
+        await jobs.drain()
+        await watching[1]
+        gate.open()
 
 
-def test_a_place_that_is_left_without_a_video_is_gone(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with serving(tmp_path) as jobs:
-            with pytest.raises(ValueError, match="bad"):
-                async with jobs.place() as (_, path):
-                    path.write_bytes(b"half")
-                    raise ValueError("bad upload")
-            assert list((tmp_path / "videos").iterdir()) == []
-
-    run(test())
+async def test_a_place_that_is_left_without_a_video_is_gone(tmp_path: Path) -> None:
+    async with serving(tmp_path) as jobs:
+        with pytest.raises(ValueError, match="bad"):
+            async with jobs.place() as (_, path):
+                path.write_bytes(b"half")
+                raise ValueError("bad upload")
+        assert list((tmp_path / "videos").iterdir()) == []
 
 
-def test_a_key_gives_the_same_video_for_the_same_request_alone(
+async def test_a_key_gives_the_same_video_for_the_same_request_alone(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 3)
 
-    async def test() -> None:
-        async with serving(tmp_path) as jobs:
-            video = await upload(jobs, clip, key="k", fingerprint="same")
-            known = await jobs.known("k", "same")
-            assert known is not None
-            assert known.record.id == video
-            assert await jobs.known("other", "same") is None
-            assert await jobs.known(None, "same") is None
-            with pytest.raises(Conflict):
-                await jobs.known("k", "else")
-            with pytest.raises(Conflict):
-                await upload(jobs, clip, key="k", fingerprint="same")
-
-    run(test())
+    async with serving(tmp_path) as jobs:
+        video = await upload(jobs, clip, key="k", fingerprint="same")
+        known = await jobs.known("k", "same")
+        assert known is not None
+        assert known.record.id == video
+        assert await jobs.known("other", "same") is None
+        assert await jobs.known(None, "same") is None
+        with pytest.raises(Conflict):
+            await jobs.known("k", "else")
+        with pytest.raises(Conflict):
+            await upload(jobs, clip, key="k", fingerprint="same")
 
 
-def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: MakeClip) -> None:
+async def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 3)
 
-    async def test() -> None:
-        async with serving(tmp_path) as jobs:
-            store = Store(sqlite_url(tmp_path / "other.db"))
-            second = Jobs(
-                Worker(lambda: FakeEngine(SPEC)), store, tmp_path / "videos", jobs.settings
-            )
-            with pytest.raises(Fault, match="Another server uses"):
-                await second.start()
-            await second.stop()
-            store.close()
-            video = await ended(jobs, await upload(jobs, clip))
-            assert video.record.state is VideoState.SUCCEEDED
-
-    run(test())
+    async with serving(tmp_path) as jobs:
+        store = Store(sqlite_url(tmp_path / "other.db"))
+        second = Jobs(Worker(lambda: FakeEngine(SPEC)), store, tmp_path / "videos", jobs.settings)
+        with pytest.raises(Fault, match="Another server uses"):
+            await second.start()
+        await second.stop()
+        store.close()
+        video = await ended(jobs, await upload(jobs, clip))
+        assert video.record.state is VideoState.SUCCEEDED
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["database", "database and disk"])
-def test_a_database_that_fails_as_a_video_ends_is_asked_again(
+async def test_a_database_that_fails_as_a_video_ends_is_asked_again(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
@@ -507,19 +459,16 @@ def test_a_database_that_fails_as_a_video_ends_is_asked_again(
             raise refusal
         written(*given, **named)
 
-    async def test() -> None:
-        monkeypatch.setattr(Shelf, "end", stumble)
-        monkeypatch.setattr(lanes, "RETRY_SECONDS", 0.01)
-        async with serving(tmp_path) as jobs:
-            video = await ended(jobs, await upload(jobs, clip))
-            state = VideoState.FAILED if broken else VideoState.SUCCEEDED
-            assert video.record.state is state
-            assert next(refusals, None) is None
-
-    run(test())
+    monkeypatch.setattr(Shelf, "end", stumble)
+    monkeypatch.setattr(lanes, "RETRY_SECONDS", 0.01)
+    async with serving(tmp_path) as jobs:
+        video = await ended(jobs, await upload(jobs, clip))
+        state = VideoState.FAILED if broken else VideoState.SUCCEEDED
+        assert video.record.state is state
+        assert next(refusals, None) is None
 
 
-def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_server(
+async def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_server(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
@@ -531,13 +480,10 @@ def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_server
             raise OSError("the disk is gone")
         written(*given, **named)
 
-    async def test() -> None:
-        monkeypatch.setattr(Shelf, "end", stumble)
-        async with serving(tmp_path) as jobs:
-            bad = await upload(jobs, clip)
-            assert await asyncio.to_thread(stumbled.wait, 30)
-            good = await ended(jobs, await upload(jobs, clip))
-            assert good.record.state is VideoState.SUCCEEDED
-            assert (await jobs.find(bad)).record.state is VideoState.FAILED
-
-    run(test())
+    monkeypatch.setattr(Shelf, "end", stumble)
+    async with serving(tmp_path) as jobs:
+        bad = await upload(jobs, clip)
+        assert await asyncio.to_thread(stumbled.wait, 30)
+        good = await ended(jobs, await upload(jobs, clip))
+        assert good.record.state is VideoState.SUCCEEDED
+        assert (await jobs.find(bad)).record.state is VideoState.FAILED

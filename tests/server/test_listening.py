@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,8 @@ from server.engines.fake import FakeEngine
 from server.errors import Fault
 from server.listening import bind, ready_line
 from server.settings import Settings
+
+pytestmark = pytest.mark.anyio
 
 
 def test_port_0_takes_a_free_one() -> None:
@@ -31,17 +31,16 @@ def test_a_host_that_is_not_ours_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
-def test_the_ready_line_says_where_it_really_is(tmp_path: Path, host: str, shown: str) -> None:
-    async def line(listener: socket.socket) -> str:
-        service = create_app(Settings(folder=tmp_path), FakeEngine).state.service
-        service.begin()
-        try:
-            await service.loaded()
-            return ready_line(listener, service)
-        finally:
-            await service.end()
-
-    with bind(host, 0) as listener:
-        port = listener.getsockname()[1]
-        told = asyncio.run(line(listener))
+async def test_the_ready_line_says_where_it_really_is(
+    tmp_path: Path, host: str, shown: str
+) -> None:
+    service = create_app(Settings(folder=tmp_path), FakeEngine).state.service
+    service.begin()
+    try:
+        await service.loaded()
+        with bind(host, 0) as listener:
+            port = listener.getsockname()[1]
+            told = ready_line(listener, service)
+    finally:
+        await service.end()
     assert told == f"mastream is ready at http://{shown}:{port} (model fake, engine fake)"

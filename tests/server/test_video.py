@@ -25,6 +25,8 @@ from server.sources.container import ContainerSource, VideoLimits, probe
 from server.video import Recording, segment_video
 from server.worker import Worker
 
+pytestmark = pytest.mark.anyio
+
 MAX_PIXELS = 10**7
 SPEC = fake_spec(48, 64)
 HEAVY = (av.VideoFrame, Frame, Mask, Recorder, Recording)
@@ -68,13 +70,13 @@ def masks(folder: Path) -> list[Labels]:
         return [frame.to_ndarray().astype(np.uint8) for frame in container.decode(video=0)]
 
 
-def test_there_is_one_mask_a_frame_with_its_time(
+async def test_there_is_one_mask_a_frame_with_its_time(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     uneven = [0, 40, 100, 110, 300, 340, 380, 500, 520, 540, 900, 1000]
     clip, told = make_clip(tmp_path / "clip.mp4", 12, (96, 80), uneven), list[int]()
     out = tmp_path / "out"
-    assert asyncio.run(segmented(clip, out, tell=told.append)) == 12
+    assert await segmented(clip, out, tell=told.append) == 12
     assert told == list(range(1, 13))
     assert sorted(path.name for path in out.iterdir()) == sorted(ARTEFACTS)
     expected = [Fraction(tick, 1000) for tick in uneven]
@@ -86,29 +88,27 @@ def test_there_is_one_mask_a_frame_with_its_time(
     assert {mask.shape for mask in masks(out)} == {(80, 96)}
 
 
-def test_the_masks_are_those_of_the_engine(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+async def test_the_masks_are_those_of_the_engine(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 6)
-    asyncio.run(segmented(clip, tmp_path / "out", ["masks.mkv"]))
+    await segmented(clip, tmp_path / "out", ["masks.mkv"])
 
-    async def alone() -> list[Labels]:
-        engine, labels = FakeEngine(SPEC), []
-        memory = engine.blank()
-        async with ContainerSource(clip, 48, 64, max_pixels=MAX_PIXELS) as source:
-            async for frame in source:
-                masks, memories = engine.step([frame.pixels], [memory])
-                memory = memories[0]
-                labels += masks
-        return labels
-
-    np.testing.assert_array_equal(masks(tmp_path / "out"), asyncio.run(alone()))
+    engine, labels = FakeEngine(SPEC), []
+    memory = engine.blank()
+    async with ContainerSource(clip, 48, 64, max_pixels=MAX_PIXELS) as source:
+        async for frame in source:
+            stepped, (memory,) = engine.step([frame.pixels], [memory])
+            labels += stepped
+    np.testing.assert_array_equal(masks(tmp_path / "out"), labels)
 
 
-def test_a_turned_video_is_segmented_and_kept_as_it_is_displayed(
+async def test_a_turned_video_is_segmented_and_kept_as_it_is_displayed(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     out = tmp_path / "out"
     turned = make_clip(tmp_path / "clip.mp4", 3, (96, 48), None, 90)
-    asyncio.run(segmented(turned, out))
+    await segmented(turned, out)
     assert [mask.shape for mask in masks(out)] == [(96, 48)] * 3
     with av.open(out / "overlay.mp4") as container:
         frames = list(container.decode(video=0))
@@ -118,14 +118,14 @@ def test_a_turned_video_is_segmented_and_kept_as_it_is_displayed(
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
-def test_only_what_was_asked_for_is_made(
+async def test_only_what_was_asked_for_is_made(
     name: str, tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
-    asyncio.run(segmented(make_clip(tmp_path / "clip.mp4", 3), tmp_path / "out", [name]))
+    await segmented(make_clip(tmp_path / "clip.mp4", 3), tmp_path / "out", [name])
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_a_size_that_changes_in_the_middle_keeps_every_frame(
+async def test_a_size_that_changes_in_the_middle_keeps_every_frame(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     parts = [
@@ -134,9 +134,9 @@ def test_a_size_that_changes_in_the_middle_keeps_every_frame(
     ]
     clip = tmp_path / "both.h264"
     clip.write_bytes(b"".join(parts))
-    assert asyncio.run(segmented(clip, tmp_path / "out")) == 10
+    assert await segmented(clip, tmp_path / "out") == 10
     assert [mask.shape for mask in masks(tmp_path / "out")] == [(48, 64)] * 10
-    expected = asyncio.run(source_times(clip))
+    expected = await source_times(clip)
     assert [round(float(t), 3) for t in times(tmp_path / "out" / "masks.mkv")] == [
         round(float(t or 0), 3) for t in expected
     ]
@@ -152,21 +152,23 @@ def fail_at(step: int) -> OnStep:
     return on_step
 
 
-def test_a_frame_that_cannot_be_segmented_ends_it_and_leaves_nothing(
+async def test_a_frame_that_cannot_be_segmented_ends_it_and_leaves_nothing(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 20)
     with pytest.raises(Fault, match=r"Frame 5 .* out of memory"):
-        asyncio.run(segmented(clip, tmp_path / "out", on_step=fail_at(5)))
+        await segmented(clip, tmp_path / "out", on_step=fail_at(5))
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_file_that_is_gone_leaves_nothing(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+async def test_a_file_that_is_gone_leaves_nothing(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 3)
     info = probe(clip, VideoLimits())
     clip.write_bytes(b"\0" * 1000)
 
-    async def run() -> None:
+    with pytest.raises(BadVideo):
         worker = Worker(lambda: FakeEngine(SPEC))
         await worker.start()
         try:
@@ -175,38 +177,32 @@ def test_a_file_that_is_gone_leaves_nothing(tmp_path: Path, make_clip: Callable[
             )
         finally:
             await worker.stop()
-
-    with pytest.raises(BadVideo):
-        asyncio.run(run())
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_results_that_cannot_be_written_are_told(
+async def test_results_that_cannot_be_written_are_told(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     (tmp_path / "out").write_bytes(b"a file, not a folder")
     with pytest.raises(Fault, match="cannot be written"):
-        asyncio.run(segmented(make_clip(tmp_path / "clip.mp4", 12), tmp_path / "out"))
+        await segmented(make_clip(tmp_path / "clip.mp4", 12), tmp_path / "out")
 
 
-def test_a_worker_without_room_leaves_nothing(
+async def test_a_worker_without_room_leaves_nothing(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 3)
 
-    async def run() -> None:
+    with pytest.raises(NoCapacity):
         worker = Worker(lambda: FakeEngine(SPEC))
         await worker.start()
         await worker.stop()
         info = probe(clip, VideoLimits())
         await segment_video(worker, clip, tmp_path / "out", info, ARTEFACTS, max_pixels=MAX_PIXELS)
-
-    with pytest.raises(NoCapacity):
-        asyncio.run(run())
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_cancelled_in_the_middle_of_a_step_it_frees_everything(
+async def test_cancelled_in_the_middle_of_a_step_it_frees_everything(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 50)
@@ -218,21 +214,18 @@ def test_cancelled_in_the_middle_of_a_step_it_frees_everything(
             reached.set()
             go_on.wait(30)
 
-    async def run() -> None:
-        task = asyncio.create_task(segmented(clip, tmp_path / "out", on_step=on_step))
-        await asyncio.to_thread(reached.wait)
-        task.cancel()
-        go_on.set()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(run())
+    task = asyncio.create_task(segmented(clip, tmp_path / "out", on_step=on_step))
+    await asyncio.to_thread(reached.wait)
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert list((tmp_path / "out").iterdir()) == []
     names = {thread.name for thread in threading.enumerate()}
     assert not [name for name in names if name.startswith(("recorder", "engine", "source"))]
 
 
-def test_no_more_than_the_window_is_under_way(
+async def test_no_more_than_the_window_is_under_way(
     tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recorder that is slow holds up the source; nothing piles up before it."""
@@ -249,7 +242,7 @@ def test_no_more_than_the_window_is_under_way(
 
     monkeypatch.setattr(Worker, "offer", counted)
     clip = make_clip(tmp_path / "clip.mp4", 40)
-    asyncio.run(segmented(clip, tmp_path / "out", tell=tell))
+    await segmented(clip, tmp_path / "out", tell=tell)
     assert offered == written == [40]
     assert 1 <= most[0] <= 4
 
@@ -266,19 +259,19 @@ def break_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OverlayVideo, "add", add)
 
 
-def test_no_picture_of_a_video_waits_for_the_cyclic_collector(
+async def test_no_picture_of_a_video_waits_for_the_cyclic_collector(
     tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 8)
     blocked = tmp_path / "file" / "out"
     blocked.parent.write_bytes(b"")
     with without_collector():
-        asyncio.run(segmented(clip, tmp_path / "done"))
+        await segmented(clip, tmp_path / "done")
         assert living(*HEAVY) == {}, "after a video that succeeded"
-        asyncio.run(fails(clip, tmp_path / "step", on_step=fail_at(5)))
+        await fails(clip, tmp_path / "step", on_step=fail_at(5))
         assert living(*HEAVY) == {}, "after a step that failed"
-        asyncio.run(fails(clip, blocked))
+        await fails(clip, blocked)
         assert living(*HEAVY) == {}, "after a recorder that could not be made"
         break_encoder(monkeypatch)
-        asyncio.run(fails(clip, tmp_path / "full"))
+        await fails(clip, tmp_path / "full")
         assert living(*HEAVY) == {}, "after a disk that was full"
