@@ -37,11 +37,6 @@ JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ROUNDS = 12
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 Ending = Callable[[ClientConnection], Awaitable[None]]
 
 
