@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from server.engines import make_engine
 from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
-from server.frame import VideoInfo
+from server.frame import Losses, VideoInfo
 from server.plan_wish import find_plan, make_wish, why_not
 from server.settings import EngineSettings, Settings
 from server.sinks.coding import check_encodable
@@ -54,7 +54,7 @@ def segment(
     with stoppable() as stop:
         try:
             with _folder(out, artefacts) as folder, _shown(Console(stderr=True)) as tell:
-                frames = asyncio.run(_segment(video, folder, settings, artefacts, tell))
+                frames, losses = asyncio.run(_segment(video, folder, settings, artefacts, tell))
         except MastreamError as error:
             print(f"mastream: {error}", file=sys.stderr)
             return 1
@@ -62,13 +62,20 @@ def segment(
             print("mastream: interrupted, nothing was kept", file=sys.stderr)
             return stop.exit_code
     seconds = time.monotonic() - began
+    if losses:
+        print(
+            f"mastream: the video is damaged: {losses.undecodable} packets are unreadable, "
+            f"{losses.damaged} pictures are damaged and {losses.missing} are missing.",
+            file=sys.stderr,
+        )
     print(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s) -> {out}")
     return 0
 
 
 async def _segment(
     video: Path, folder: Path, settings: Settings, artefacts: Collection[str], tell: Tell
-) -> int:
+) -> tuple[int, Losses]:
+    """Segment the video; return the number of frames, and what was lost in decoding."""
     with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
         info = await asyncio.to_thread(_probe, probe, video, settings)
     await asyncio.to_thread(check_encodable, info, artefacts)
@@ -76,7 +83,8 @@ async def _segment(
     try:
         await worker.start()
         await _take_kept_plan(worker, settings.engine)
-        return await segment_video(
+        lost: list[Losses] = []
+        frames = await segment_video(
             worker,
             video,
             folder,
@@ -85,7 +93,9 @@ async def _segment(
             max_pixels=settings.videos.max_pixels,
             hardware=await asyncio.to_thread(open_hardware, settings.decode),
             tell=lambda done: tell(done, info.frames),
+            report=lost.append,
         )
+        return frames, lost[0]
     finally:
         await worker.stop(STOP_SECONDS)
 

@@ -111,7 +111,9 @@ class VideoSettings(BaseModel):
         2**30, description="of memory that opening an upload may take; then it is refused"
     )
     probe_seconds: PositiveFloat = Field(
-        30.0, description="that reading through an upload may take; then it is refused"
+        60.0,
+        description="that reading through an upload may take, half of them computing; then it is "
+        "refused",
     )
     max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
     running: PositiveInt = Field(1, description="videos segmented side by side")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 from pathlib import Path
 
 import av
@@ -91,7 +92,11 @@ def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> M
         return SourceFault(f"The source sent nothing for {timeout or 0:g} s.")
     if isinstance(location, str):
         return SourceFault(f"The source broke off: {error.strerror}.")
-    return _unreadable(location) or BadVideo(f"The video cannot be decoded: {error.strerror}.")
+    return (
+        _unreadable(location)
+        or _wasteful(error)
+        or BadVideo(f"The video cannot be decoded: {error.strerror}.")
+    )
 
 
 def _open(
@@ -117,7 +122,7 @@ def _refusal(location: Path | str, error: FFmpegError) -> MastreamError:
     if isinstance(error, ExitError):
         return SourceFault("The source did not answer in time.")
     if not isinstance(location, str):
-        return _unreadable(location) or _diagnosis(location)
+        return _unreadable(location) or _wasteful(error) or _diagnosis(location)
     if isinstance(error, OSError):
         return SourceFault(f"The source cannot be opened: {error.strerror}.")
     return SourceFault("The source sends no video that is served here.")
@@ -132,6 +137,12 @@ def _unreadable(path: Path) -> SourceFault | None:
     except OSError as error:
         return SourceFault(f"The file cannot be read: {error.strerror}.")
     return None
+
+
+def _wasteful(error: FFmpegError) -> BadVideo | None:
+    if error.errno != ENOMEM:
+        return None
+    return BadVideo("The video is damaged, or needs more memory to be opened than it may take.")
 
 
 def _diagnosis(path: Path) -> BadVideo:

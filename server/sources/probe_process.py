@@ -44,7 +44,8 @@ _ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, So
 class Prober:
     """Calls :func:`probe` in a child that may take ``memory`` bytes and ``seconds``.
 
-    ``seconds`` None sets no limit. May be called from many threads at once. Its state is the
+    Half of the seconds may be spent computing, the
+    rest on reading; None sets no limit. May be called from many threads at once. Its state is the
     process that forks, begun by the first call and anew if it has died.
     """
 
@@ -183,7 +184,8 @@ def _limit(memory: int, seconds: float | None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (ceil(seconds), ceil(seconds)))
+        computing = ceil(seconds / 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (computing, computing))
 
 
 if __name__ == "__main__":

@@ -243,3 +243,17 @@ def test_a_plan_that_is_kept_is_taken_and_none_is_built(
     assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", settings) == 0
     tried = ["tensor_rt"] * 3 + ["onnx_rt"] * 3
     assert ran == (tried + ["tensor_rt"] * 12 if kept == "plan" else ["onnx_rt"] * 12)
+
+
+def test_a_damaged_video_is_reported_as_such(
+    tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", 40)
+    data = bytearray(clip.read_bytes())
+    half = len(data) // 2
+    data[half : half + 200] = bytes(200)
+    clip.write_bytes(bytes(data))
+    assert segment(clip, tmp_path / "out", FAKE) == 0
+    assert "mastream: the video is damaged: " in capsys.readouterr().err
+    assert segment(make_clip(tmp_path / "whole.mkv"), tmp_path / "out", FAKE) == 0
+    assert capsys.readouterr().err == ""
