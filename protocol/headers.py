@@ -52,9 +52,8 @@ STAGES = StageTimes.__struct_fields__
 class MaskHeader(Fields, frozen=True, kw_only=True):
     """What the server says of one mask.
 
-    ``areas`` is each class's share of the picture by name, 0..1; a class without a pixel is
-    absent. ``batch`` is how many streams shared the step. ``overlay`` is the length in bytes of
-    the JPEG that ends the payload.
+    ``areas`` is each class's share of the mask by name, 0..1. ``batch`` is how many streams
+    shared the step. ``overlay`` is the length in bytes of the JPEG that ends the payload.
     """
 
     seq: Whole

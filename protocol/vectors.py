@@ -3,123 +3,64 @@
 ``python -m protocol.vectors`` writes ``vectors.json`` again, byte for byte the same. Texts are
 compared as parsed JSON, since languages write numbers differently; all else byte by byte. PNGs
 are stored uncompressed here, so that they do not depend on a version of zlib.
+
+Each case has a ``name``; ``cases`` lists them. The groups:
+    text                    messages as both ends write them, with their fields
+    read_text               messages that are also legal, with the fields that they are read as
+    frames, read_frames     the same of a client's binary messages
+    mask_messages           a server's binary messages, with the parts of their payload
+    masks                   labels, and the same as each encoding has them
+    refused_*               what is refused; ``close`` is the close code where a server refuses it,
+                            ``says`` this server's sentence (other programs may use other words)
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol import png, rle
+from protocol import cases, png, rle
+from protocol.errors import ProtocolError
 from protocol.framing import MAX_HEADER_BYTES, pack
-from protocol.headers import FrameHeader, MaskHeader, MaskMemory, StageTimes
-from protocol.messages import ClientMessage, End, Ping, Pong, Reset, ServerMessage, serialise
-from protocol.opening import Limits, Open, Ready
-from protocol.results import Dropped, Failure, GoingAway
-from protocol.words import (
-    DropCause,
-    DropPolicy,
-    InputEncoding,
-    MaskEncoding,
-    MaskSize,
-    MemoryState,
-)
+from protocol.headers import unpack_frame, unpack_mask
+from protocol.messages import parse_client, parse_server, serialise
 
 PATH = Path(__file__).with_name("vectors.json")
 
-_MODEL = {
-    "name": "camvid",
-    "classes": [
-        {"name": "sky", "colour": [128, 128, 128]},
-        {"name": "road", "colour": [128, 64, 128]},
-    ],
-    "height": 352,
-    "width": 480,
-    "memory_horizon": 2,
-}
-
-_CLIENT: dict[str, ClientMessage] = {
-    "open with defaults": Open(),
-    "open with everything": Open(
-        InputEncoding.RGB24,
-        480,
-        352,
-        MaskEncoding.RLE,
-        MaskSize.MODEL,
-        True,
-        DropPolicy.EVERY,
-        62.5,
-        "token",
-    ),
-    "reset": Reset(),
-    "end": End(),
-    "ping": Ping(),
-    "pong": Pong(),
-}
-
-_SERVER: dict[str, ServerMessage] = {
-    "ready": Ready("s1", _MODEL, Limits(2**25, 2**24), 8, None, MemoryState.NEW),
-    "ready, taken up again": Ready("s1", _MODEL, Limits(2**25), 8, "t", MemoryState.INTACT),
-    "dropped": Dropped((3, 4), DropCause.NEWER),
-    "error of one frame": Failure("undecodable", "frame 7 is not a picture", 422, "", 7, False),
-    "error that ends": Failure("no_capacity", "the server is full", 503, "", None, True),
-    "going away": GoingAway(1500),
-    "end": End(),
-    "reset": Reset(),
-    "ping": Ping(),
-    "pong": Pong(),
-}
-
-_REFUSED_TEXT = {
-    "not JSON": ("client", "hello", 4400),
-    "not an object": ("client", "[1]", 4400),
-    "no type": ("client", "{}", 4400),
-    "unknown type": ("client", '{"type":"opne"}', 4400),
-    "a server's message from a client": ("client", '{"type":"ready"}', 4400),
-    "unknown field": ("client", '{"type":"open","polcy":"every"}', 4400),
-    "unknown word": ("client", '{"type":"open","policy":"all"}', 4400),
-    "bool for a number": ("client", '{"type":"open","budget_ms":true}', 4400),
-    "NaN": ("client", '{"type":"open","budget_ms":NaN}', 4400),
-    "raw without a size": ("client", '{"type":"open","input":"rgb24"}', 4400),
-    "a size without raw": ("client", '{"type":"open","width":4,"height":4}', 4400),
-    "no cause": ("server", '{"type":"dropped","seqs":[1]}', 4400),
-    "seqs of texts": ("server", '{"type":"dropped","seqs":["1"],"cause":"newer"}', 4400),
-    "no classes": (
-        "server",
-        '{"type":"ready","session":"s","model":{},"limits":{"max_message_bytes":1},"window":1}',
-        4400,
-    ),
-}
-
-_REFUSED_FRAMES: dict[str, dict[str, Any]] = {
-    "seq is a bool": {"seq": True},
-    "seq is a float": {"seq": 1.0},
-    "seq is negative": {"seq": -1},
-    "seq is huge": {"seq": 2**53},
-    "pts is a text": {"pts": "0"},
-    "reset is a number": {"reset": 1},
-    "unknown field": {"sqe": 1},
-}
+_PARSE = {"client": parse_client, "server": parse_server}
 
 
 def build() -> dict[str, Any]:
     """All vectors, as JSON values."""
     return {
         "about": __doc__,
-        "text": [*_texts("client", _CLIENT), *_texts("server", _SERVER)],
+        "text": [*_texts("client", cases.CLIENT), *_texts("server", cases.SERVER)],
+        "read_text": [
+            {"name": name, "from": sender, "text": text, "fields": read.to_dict()}
+            | {"type": json.loads(serialise(read))["type"]}
+            for name, (sender, text, read) in cases.READ_TEXT.items()
+        ],
         "frames": _frames(),
+        "read_frames": [
+            {"name": name, "header": read.to_dict(), "hex": _framed(header, b"x").hex()}
+            for name, (header, read) in cases.READ_FRAMES.items()
+        ],
         "masks": [_mask(name, labels) for name, labels in _pictures().items()],
         "mask_messages": _mask_messages(),
-        "refused_text": [
-            {"name": name, "from": sender, "text": text, "close": close}
-            for name, (sender, text, close) in _REFUSED_TEXT.items()
-        ],
+        "refused_text": [_refused_text(name, *case) for name, case in cases.REFUSED_TEXT.items()],
         "refused_frames": [*_refused_frames(), *_refused_framing()],
+        "refused_mask_messages": [
+            {"name": name, "hex": data.hex(), "says": _says(unpack_mask, data, len(data))}
+            for name, header in cases.REFUSED_MASKS.items()
+            for data in (pack(header, b""),)
+        ],
+        "refused_masks": _refused_masks(),
     }
 
 
@@ -135,15 +76,9 @@ def _texts(sender: str, messages: Any) -> list[dict[str, Any]]:
 
 
 def _frames() -> list[dict[str, Any]]:
-    headers = {
-        "empty header": FrameHeader(),
-        "everything": FrameHeader(12, 0.48, True, True),
-        "largest seq": FrameHeader(2**53 - 1),
-    }
     jpeg = b"\xff\xd8\xff\xe0 a picture"
     framed = [
-        (name, header.to_dict(), pack(header.to_dict(), jpeg), jpeg)
-        for name, header in headers.items()
+        (name, header.to_dict(), pack(header, jpeg), jpeg) for name, header in cases.FRAMES.items()
     ]
     bare = {"JPEG": jpeg, "PNG": png.SIGNATURE + b"x", "WebP": b"RIFF\x04\0\0\0WEBPVP8 "}
     framed += [(f"bare {name}", {}, data, data) for name, data in bare.items()]
@@ -181,40 +116,27 @@ def _mask(name: str, labels: NDArray[np.uint8]) -> dict[str, Any]:
 
 def _mask_messages() -> list[dict[str, Any]]:
     labels = _pictures()["two halves"].tobytes()
-    bare = MaskHeader(seq=0, encoding=MaskEncoding.NONE, width=2, height=4)
-    full = MaskHeader(
-        seq=7,
-        encoding=MaskEncoding.RAW,
-        width=2,
-        height=4,
-        pts=0.28,
-        memory=MaskMemory(2, "client"),
-        ms=StageTimes(0.5, 1.5, 2.5, 30.25, 0.75),
-        batch=4,
-        areas={"sky": 0.5, "road": 0.5},
-        overlay=3,
-    )
+    parts = {"areas alone": (b"", b""), "raw with an overlay": (labels, b"\xff\xd8\xff")}
     return [
         {
             "name": name,
             "header": header.to_dict(),
-            "hex": pack(header.to_dict(), payload).hex(),
-            "mask_hex": mask.hex(),
-            "overlay_hex": overlay.hex(),
+            "hex": pack(header, b"".join(parts[name])).hex(),
+            "mask_hex": parts[name][0].hex(),
+            "overlay_hex": parts[name][1].hex(),
         }
-        for name, header, mask, overlay in (
-            ("areas alone", bare, b"", b""),
-            ("raw with an overlay", full, labels, b"\xff\xd8\xff"),
-        )
-        for payload in (mask + overlay,)
+        for name, header in cases.MASKS.items()
     ]
+
+
+def _refused_text(name: str, sender: str, text: str, close: int) -> dict[str, Any]:
+    says = _says(_PARSE[sender], text)
+    return {"name": name, "from": sender, "text": text, "close": close, "says": says}
 
 
 def _refused_frames() -> list[dict[str, Any]]:
-    return [
-        {"name": name, "hex": pack(header, b"x").hex(), "max_message_bytes": 1000, "close": 4400}
-        for name, header in _REFUSED_FRAMES.items()
-    ]
+    framed = {name: pack(header, b"x") for name, header in cases.REFUSED_FRAMES.items()}
+    return [_refused_frame(name, data, 4400) for name, data in framed.items()]
 
 
 def _refused_framing() -> list[dict[str, Any]]:
@@ -227,10 +149,46 @@ def _refused_framing() -> list[dict[str, Any]]:
         "header over its limit": ((MAX_HEADER_BYTES + 1).to_bytes(4, "little"), 1009),
         "message over its limit": (b"\xff\xd8\xff" + bytes(998), 1009),
     }
+    return [_refused_frame(name, data, close) for name, (data, close) in broken.items()]
+
+
+def _refused_frame(name: str, data: bytes, close: int) -> dict[str, Any]:
+    says = _says(unpack_frame, data, 1000)
+    return {"name": name, "hex": data.hex(), "max_message_bytes": 1000, "close": close} | {
+        "says": says
+    }
+
+
+def _refused_masks() -> list[dict[str, Any]]:
+    """Masks of 3 x 2 pixels that are none."""
+    given = {
+        "raw too short": ("raw", bytes(5)),
+        "raw too long": ("raw", bytes(7)),
+        "rle that covers too little": ("rle", b'{"0":"05"}'),
+        "rle of two classes in one place": ("rle", b'{"0":"06","1":"06"}'),
+        "rle of no class": ("rle", b"{}"),
+        "rle of class 256": ("rle", b'{"256":"06"}'),
+        "rle cut off": ("rle", b'{"0":"0V"}'),
+        "png of another size": ("png", png.encode(np.zeros((3, 2), np.uint8), level=0)),
+        "png cut off": ("png", png.encode(np.zeros((2, 3), np.uint8), level=0)[:-20]),
+    }
     return [
-        {"name": name, "hex": data.hex(), "max_message_bytes": 1000, "close": close}
-        for name, (data, close) in broken.items()
+        {"name": name, "encoding": encoding, "width": 3, "height": 2, "base64": _base64(data)}
+        for name, (encoding, data) in given.items()
     ]
+
+
+def _framed(header: bytes, payload: bytes) -> bytes:
+    return len(header).to_bytes(4, "little") + header + payload
+
+
+def _says(read: Callable[..., Any], *given: Any) -> str:
+    """The sentence with which this is refused."""
+    try:
+        read(*given)
+    except ProtocolError as error:
+        return str(error)
+    raise AssertionError("this is not refused")
 
 
 def _base64(data: bytes) -> str:

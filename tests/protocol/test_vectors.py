@@ -2,15 +2,16 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from protocol import (
+    ClientMessage,
     FrameHeader,
-    MaskHeader,
     ProtocolError,
+    ServerMessage,
     decode_mask,
     encode_mask,
     pack,
@@ -20,6 +21,8 @@ from protocol import (
     serialise,
     split_overlay,
     unpack,
+    unpack_frame,
+    unpack_mask,
     vectors,
 )
 
@@ -47,6 +50,19 @@ def test_texts(vector: dict[str, Any]) -> None:
     assert json.loads(serialise(message)) == json.loads(vector["text"])
 
 
+@each("read_text")
+def test_texts_that_are_read(vector: dict[str, Any]) -> None:
+    message = PARSE[vector["from"]](vector["text"])
+    assert json.loads(serialise(message))["type"] == vector["type"]
+    assert message.to_dict() == vector["fields"]
+
+
+@each("read_frames")
+def test_frames_that_are_read(vector: dict[str, Any]) -> None:
+    header, payload = unpack_frame(bytes.fromhex(vector["hex"]), 1000)
+    assert (header.to_dict(), payload) == (vector["header"], b"x")
+
+
 @each("frames")
 def test_frames(vector: dict[str, Any]) -> None:
     data, payload = bytes.fromhex(vector["hex"]), bytes.fromhex(vector["payload_hex"])
@@ -58,11 +74,11 @@ def test_frames(vector: dict[str, Any]) -> None:
 @each("mask_messages")
 def test_mask_messages(vector: dict[str, Any]) -> None:
     data = bytes.fromhex(vector["hex"])
-    given, payload = unpack(data, 10**6)
-    header = MaskHeader.from_dict(given)
+    header, payload = unpack_mask(data, 10**6)
+    assert header.to_dict() == vector["header"]
     parts = bytes.fromhex(vector["mask_hex"]), bytes.fromhex(vector["overlay_hex"])
     assert split_overlay(header, payload) == parts
-    assert pack(header.to_dict(), payload) == data
+    assert pack(header, payload) == data
 
 
 @each("masks")
@@ -81,13 +97,35 @@ def test_masks(vector: dict[str, Any]) -> None:
 def test_refused_texts(vector: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError) as caught:
         PARSE[vector["from"]](vector["text"])
-    assert caught.value.close == vector["close"]
+    assert (caught.value.close, str(caught.value)) == (vector["close"], vector["says"])
 
 
 @each("refused_frames")
 def test_refused_frames(vector: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError) as caught:
-        FrameHeader.from_dict(
-            unpack(bytes.fromhex(vector["hex"]), vector["max_message_bytes"]).header
-        )
-    assert caught.value.close == vector["close"]
+        unpack_frame(bytes.fromhex(vector["hex"]), vector["max_message_bytes"])
+    assert (caught.value.close, str(caught.value)) == (vector["close"], vector["says"])
+
+
+@each("refused_mask_messages")
+def test_refused_mask_messages(vector: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        unpack_mask(bytes.fromhex(vector["hex"]), 1000)
+    assert str(caught.value) == vector["says"]
+
+
+@each("refused_masks")
+def test_refused_masks(vector: dict[str, Any]) -> None:
+    data = base64.b64decode(vector["base64"])
+    with pytest.raises(ProtocolError):
+        decode_mask(data, vector["encoding"], vector["width"], vector["height"])
+
+
+def test_each_message_has_a_good_and_a_refused_case() -> None:
+    for sender, union in (("client", ClientMessage), ("server", ServerMessage)):
+        names = {kind.__struct_config__.tag for kind in get_args(union)}
+        good = {json.loads(one["text"])["type"] for one in VECTORS["text"] if one["from"] == sender}
+        assert good == names
+    refused = " ".join(one["text"] for one in VECTORS["refused_text"])
+    for name in ("open", "reset", "end", "ping", "pong", "dropped", "error", "going_away", "ready"):
+        assert f'"type":"{name}"' in refused
