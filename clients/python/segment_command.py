@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from clients.python.errors import ClientError
 from clients.python.outputs import results_folder
-from clients.python.videos import Video, Videos, size_of
+from clients.python.videos import TAKE_BACK_SECONDS, Video, Videos, size_of
 
 
 def run(args: Namespace, rest: list[str]) -> int:
@@ -51,8 +51,9 @@ async def _there(url: str, video: Path, size: int, folder: Path, remove: bool) -
             try:
                 done = await videos.finished(uploaded, _follower(progress))
             except (asyncio.CancelledError, KeyboardInterrupt):
-                with suppress(ClientError):
-                    await asyncio.shield(videos.remove(uploaded.id))
+                with suppress(ClientError, TimeoutError):
+                    async with asyncio.timeout(TAKE_BACK_SECONDS):
+                        await videos.remove(uploaded.id)
                 raise
             await _download(videos, done, folder, progress)
             if remove:

@@ -15,12 +15,14 @@ from typing import Any, Self
 import httpx
 
 from clients.python.addresses import shown, web_address
-from clients.python.errors import BadFootage, NotOurs, Unreachable, VideoFailed
+from clients.python.errors import BadFootage, ClientError, NotOurs, Unreachable, VideoFailed
 from clients.python.foreign import of_problem, web_errors
 from clients.python.outputs import output_errors, whole_file
 
 CHUNK_BYTES = 2**18
 POLL_SECONDS = 0.5
+TAKE_BACK_SECONDS = 5.0
+"""How long a server may take to answer somebody who wants to leave."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 NO_ARTEFACT = frozenset({"self", "events"})
 
@@ -100,12 +102,30 @@ class Videos:
     ) -> Video:
         """Send a file, never holding more than a piece of it. Raises a ClientError.
 
-        ``key`` makes a second try harmless: the same key and bytes give the same video.
+        ``key`` makes a second try harmless: the same key and bytes give the same video. If this is
+        cancelled, no video of it stays on the server.
         """
+        size, sent = size_of(path), 0
+
+        def count(more: int) -> None:
+            nonlocal sent
+            sent += more
+            if on_bytes is not None:
+                on_bytes(more)
+
+        posting = asyncio.create_task(self._post(path, size, key or uuid.uuid4().hex, count))
+        try:
+            return await asyncio.shield(posting)
+        except asyncio.CancelledError:
+            # Of the last piece it is not known whether it has arrived.
+            await self._take_back(posting, all_sent=sent + CHUNK_BYTES >= size)
+            raise
+
+    async def _post(self, path: Path, size: int, key: str, on_bytes: OnBytes) -> Video:
         headers = {
             "Content-Type": "application/octet-stream",
-            "Content-Length": str(size_of(path)),
-            "Idempotency-Key": key or uuid.uuid4().hex,
+            "Content-Length": str(size),
+            "Idempotency-Key": key,
         }
         with web_errors(self._url):
             answer = await self._http.post(
@@ -115,6 +135,12 @@ class Videos:
                 content=_pieces(path, on_bytes),
             )
         return self._video(answer)
+
+    async def _take_back(self, posting: asyncio.Task[Video], all_sent: bool) -> None:
+        """Break an upload off; if it may be whole, remove the video that the server makes of it."""
+        with contextlib.suppress(ClientError, TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(TAKE_BACK_SECONDS if all_sent else 0):
+                await self.remove((await posting).id)
 
     async def status(self, video: str) -> Video:
         with web_errors(self._url):
@@ -191,13 +217,12 @@ def size_of(path: Path) -> int:
         raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
 
 
-async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncIterator[bytes]:
+async def _pieces(path: Path, on_bytes: OnBytes) -> AsyncIterator[bytes]:
     try:
         with path.open("rb") as file:
             while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield piece
-                if on_bytes is not None:
-                    on_bytes(len(piece))
+                on_bytes(len(piece))
     except OSError as error:
         raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,59 @@ async def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
     await ask(answer, lambda server: server.upload(clip))
     await ask(answer, lambda server: server.upload(clip))
     assert len(set(keys)) == 2
+
+
+async def test_a_cancelled_upload_leaves_no_video_on_the_server(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(bytes(3 * videos.CHUNK_BYTES))
+    asked, reached, cancelled = [], asyncio.Event(), asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.method == "POST":
+            await request.aread()
+            reached.set()
+            await cancelled.wait()
+        return httpx.Response(202, json=body("queued"))
+
+    async with Videos("http://h", transport=httpx.MockTransport(answer)) as server:
+        uploading = asyncio.create_task(server.upload(clip))
+        await reached.wait()
+        uploading.cancel()
+        cancelled.set()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
+    assert asked == ["POST /v1/videos", "DELETE /v1/videos/7"]
+
+
+async def test_a_cancelled_upload_that_is_not_whole_is_broken_off(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(bytes(3 * videos.CHUNK_BYTES))
+    transport = Breaking()
+    async with Videos("http://h", transport=transport) as server:
+        uploading = asyncio.create_task(server.upload(clip))
+        await transport.reached.wait()
+        uploading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
+    assert transport.broken
+
+
+class Breaking(httpx.AsyncBaseTransport):
+    """Reads one piece of an upload, then no more."""
+
+    def __init__(self) -> None:
+        self.reached, self.broken = asyncio.Event(), False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        try:
+            async for _ in request.stream:
+                self.reached.set()
+                await asyncio.Event().wait()
+        finally:
+            self.broken = True
+        raise AssertionError("it is not read to its end")
 
 
 async def test_refusals_are_told_in_the_servers_words(tmp_path: Path) -> None:
