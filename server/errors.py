@@ -9,6 +9,8 @@
     |   |-- BadVideo             not a video, or one that cannot be served
     |   |   `-- UnsupportedMedia no container known here
     |   `-- TooLarge             over a limit; refused before it is decoded
+    |       |-- UrlTooLong       a request line over a limit
+    |       `-- HeadTooLarge     a request's headers over a limit
     |-- NotFound                 no such model, stream, video
     |-- Conflict                 the thing's state does not allow it
     |-- NoCapacity               full, or not serving yet; come back
@@ -99,6 +101,14 @@ class UnsupportedMedia(BadVideo):
 
 class TooLarge(BadInput):
     code, status, close = "too_large", 413, 4413
+
+
+class UrlTooLong(TooLarge):
+    code, status = "url_too_long", 414
+
+
+class HeadTooLarge(TooLarge):
+    code, status = "headers_too_large", 431
 
 
 class NotFound(MastreamError):

@@ -19,6 +19,7 @@ from server.engine_thread import Built
 from server.engines.base import Engine
 from server.errors import Fault
 from server.settings import Settings
+from server.web.http_transport import HttpTransport
 from server.web.transport import StreamTransport
 
 CUT_SECONDS = 1
@@ -129,7 +130,7 @@ def _told(built: Built) -> str:
 def _config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=HttpTransport,
         loop="auto",
         lifespan="on",
         ws=StreamTransport,

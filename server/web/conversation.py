@@ -28,6 +28,7 @@ from server.sinks.outbox import Outbox
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
 from server.sources.pool import PicturePool
+from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
 from server.web.inbox import Inbox
 from server.web.listener import Listener, Opened
@@ -49,8 +50,8 @@ class House:
 
 
 class Conversation:
-    """Mutable state: when the socket was last alive, since when a send is under way, the reading
-    task, and how it will all end."""
+    """Mutable state: when the socket was last alive, what it may still send, since when a send is
+    under way, the reading task, and how it will all end."""
 
     def __init__(self, socket: WebSocket, house: House) -> None:
         self._socket = socket
@@ -68,6 +69,7 @@ class Conversation:
             hardware.pictures if (hardware := house.hardware()) else None,
         )
         self._alive = time.monotonic()
+        self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
         self._sending: float | None = None
         self._reading: asyncio.Task[None] | None = None
         self._farewell = ENDED
@@ -146,12 +148,13 @@ class Conversation:
 
     async def _receive(self) -> str | bytes:
         # Messages that are here already are received without a pause; others must have a turn.
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._allowance.spend(0, time.monotonic()))
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
         self._alive = time.monotonic()
         data: str | bytes = message.get("bytes") or message.get("text") or b""
+        self._allowance.spend(small_cost(len(data)), self._alive)
         return data
 
     async def _feed(self) -> None:

@@ -1,11 +1,18 @@
-"""uvicorn's WebSocket, with a close that always arrives or always ends.
+"""uvicorn's WebSocket, with a close that always arrives or always ends, and no client that stops
+the others.
 
-Three things are added to what uvicorn does. A close is not held up behind a client that does not
-read: the frame is written at once and the connection is cut ``close_timeout`` seconds later. And
-bytes that break the WebSocket protocol itself (a message above ``ws_max_size`` above all) are
-answered by a close frame and a half-close, after which the rest is read and thrown away: closing
-at once would make the kernel send a reset that overtakes the close frame. And pings of a client
-that does not read wait for it, the newest in place of the others.
+Added to what uvicorn does:
+
+- A close is not held up behind a client that does not read: the frame is written at once and the
+  connection is cut ``close_timeout`` seconds later.
+- Bytes that break the WebSocket protocol itself (a message above ``ws_max_size`` above all) are
+  answered by a close frame and a half-close, after which the rest is read and thrown away: closing
+  at once would make the kernel send a reset that overtakes the close frame.
+- Pings of a client that does not read wait for it, the newest in place of the others.
+- The frames of one read are worked through in turns, between which the event loop serves others; no
+  further turn is taken while messages wait for the application.
+- A connection that sends more than its allowance of small frames is closed.
+- A handshake that the parser refuses is answered.
 """
 
 from __future__ import annotations
@@ -15,41 +22,59 @@ from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.server import ServerProtocol
 
-_WORDS = {1002: "bad_message", 1007: "bad_message", 1009: "too_large", 1012: "going_away"}
-_REASON_BYTES = 123
-
-
-class _Parser(ServerProtocol):
-    """websockets' parser; its reasons, and uvicorn's, begin with our stable code word."""
-
-    def fail(self, code: int, reason: str = "") -> None:
-        word = _WORDS.get(code, "fault")
-        super().fail(code, f"{word}: {reason}"[:_REASON_BYTES])
-
-    def send_close(self, code: int | None = None, reason: str = "") -> None:
-        super().send_close(code, reason or _WORDS.get(code or 0, ""))
+from protocol import CloseCode
+from server.errors import BadMessage
+from server.web.allowance import FRAMES_A_SECOND, FREE_BYTES, Allowance
+from server.web.refusal import refusal
+from server.web.stream_parser import StreamParser
 
 
 class StreamTransport(WebSocketsSansIOProtocol):
-    """One WebSocket connection of the server, permessage-deflate always off."""
+    """One WebSocket connection of the server, permessage-deflate always off.
+
+    Mutable state beside uvicorn's: the allowance, whether bytes are held back and the turn that
+    will continue with them, whether all that still comes is thrown away, the newest pong that could
+    not be written, and the timer that cuts the connection.
+    """
+
+    frames_a_second: float = FRAMES_A_SECOND
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = _Parser(max_size=self.config.ws_max_size, logger=self.logger)
+        self.conn: StreamParser = StreamParser(self.config.ws_max_size, self.logger)
+        rate = self.frames_a_second
+        self._allowance = Allowance(rate, rate, self.loop.time())
+        self._holding = False
+        self._turn: asyncio.Handle | None = None
         self._discarding = False
         self._pong = b""
         self._cut: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._cut:
-            self._cut.cancel()
+        for timer in (self._cut, self._turn):
+            if timer:
+                timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._discarding:
-            super().data_received(data)
+        if self._discarding:
+            return
+        self.conn.begin_turn()
+        super().data_received(data)
+        if self._discarding or self.transport.is_closing():
+            return
+        if self.conn.handshake_exc and not self.handshake_initiated:
+            self._refuse_handshake()
+        elif self._allowance.spend(self.conn.take_cost(), self.loop.time()):
+            self._refuse_flood()
+        else:
+            self._go_on()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        self._go_on()
+        return message
 
     def handle_ping(self) -> None:
         pong = b"".join(self.conn.data_to_send())
@@ -83,12 +108,50 @@ class StreamTransport(WebSocketsSansIOProtocol):
             self.writable.set()
             self._cut = self._cut_later()
         await super().send(message)
+        if self.close_sent:
+            self._go_on()
 
     def handle_parser_exception(self) -> None:
-        assert self.conn.close_sent is not None, "the parser failed without saying so"
+        if self.conn.close_sent is None:
+            # Frames that came before the handshake was answered: there is no close frame for them.
+            self.transport.abort()
+            return
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self._end_with(b"".join(self.conn.data_to_send()))
+
+    def _go_on(self) -> None:
+        """Take the next turn if bytes are held back, else read on. Idempotent."""
+        if self.read_paused or self._turn or self._discarding or self.transport.is_closing():
+            return
+        if self.conn.has_more:
+            self._holding = True
+            self.transport.pause_reading()
+            self._turn = self.loop.call_soon(self._take_turn)
+        elif self._holding:
+            self._holding = False
+            self.transport.resume_reading()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self.data_received(b"")
+
+    def _refuse_flood(self) -> None:
+        if self.close_sent:
+            self._discarding = True
+        else:
+            words = f"more than {self.frames_a_second:g} frames a second below {FREE_BYTES} bytes"
+            self.conn.fail(CloseCode.OVER_QUOTA, words)
+            self.handle_parser_exception()
+
+    def _refuse_handshake(self) -> None:
+        told = b"".join(self.conn.data_to_send())
+        self.handshake_complete = True
+        self._end_with(told or refusal(BadMessage("The bytes are no WebSocket handshake.")))
+
+    def _end_with(self, last: bytes) -> None:
+        """Write the last bytes and half-close; the rest of what comes is thrown away."""
+        self.transport.write(last)
         self.close_sent = self._discarding = True
         self._cut = self.close_timer = self._cut_later()
         if self.transport.can_write_eof():

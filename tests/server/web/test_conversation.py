@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
 from server.sinks.answers import Answers
 from server.sources.pool import PicturePool
+from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.conversation import Conversation, House
 from server.worker import Worker
 
@@ -222,3 +224,22 @@ async def test_a_flood_of_messages_leaves_others_their_turn() -> None:
 
     await talking(flood(), [], count)
     assert turns[0] > 100
+
+
+def test_small_messages_beyond_the_allowance_wait_and_all_are_answered() -> None:
+    count = 200
+    sent: list[dict[str, object]] = []
+
+    def flood() -> Iterator[dict[str, object]]:
+        yield {"type": "websocket.connect"}
+        for _ in range(count):
+            yield {"type": "websocket.receive", "text": '{"type":"ping"}'}
+        yield {"type": "websocket.receive", "text": '{"type":"end"}'}
+
+    async def nothing(_: Conversation) -> None: ...
+
+    began = time.monotonic()
+    asyncio.run(talking(flood(), sent, nothing))
+    assert sum("pong" in str(one.get("text")) for one in sent) == count
+    # A little less than one token each.
+    assert time.monotonic() - began > 0.9 * (count - MESSAGES_AT_ONCE) / MESSAGES_A_SECOND

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from server.errors import TooLarge
 from server.web.conversation import say
 from server.web.farewell import farewell
+from server.web.stream_parser import FRAMES_A_TURN
 from server.web.transport import StreamTransport
 
 pytestmark = pytest.mark.anyio
@@ -27,11 +28,18 @@ HANDSHAKE = (
 
 
 @asynccontextmanager
-async def serving(app: Any, transport: type[StreamTransport]) -> AsyncIterator[int]:
+async def serving(
+    app: Any, transport: type[StreamTransport], max_size: int = 1000
+) -> AsyncIterator[int]:
     """The port of a server in this event loop."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, ws=transport, ws_max_size=1000, lifespan="off", log_config=None, ws_ping_interval=None
+        app,
+        ws=transport,
+        ws_max_size=max_size,
+        lifespan="off",
+        log_config=None,
+        ws_ping_interval=None,
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve([listener]))
@@ -106,6 +114,8 @@ async def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
     blocked, answered = asyncio.Event(), asyncio.Event()
 
     class Watched(StreamTransport):
+        frames_a_second = 1e6
+
         def handle_ping(self) -> None:
             super().handle_ping()
             sizes.append(self.transport.get_write_buffer_size())
@@ -131,6 +141,125 @@ async def test_pings_of_a_client_that_does_not_read_do_not_pile_up() -> None:
         writer.close()
     assert told.endswith(b"\x8a\x64" + b"%0100d" % 9_999)
     assert max(sizes) - sizes[0] < 500_000
+
+
+def small(opcode: int, data: bytes = b"", fin: bool = True) -> bytes:
+    """A masked frame of a client."""
+    return bytes((opcode | 0x80 * fin, 0x80 | len(data))) + bytes(4) + data
+
+
+FLOODS = {
+    "pings": small(9) * 5000,
+    "pongs": small(10) * 5000,
+    "empty fragments": small(2, fin=False) + small(0, fin=False) * 5000,
+    "fragments of a byte": small(1, fin=False) + small(0, b"x", fin=False) * 990 + small(9) * 3000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_of_small_frames_is_closed_by_4429(flood: bytes) -> None:
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["code"] == 4429
+
+    async def scenario() -> bytes:
+        async with serving(app, StreamTransport) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(flood)
+            told = await reader.read()
+            writer.close()
+            return told.removeprefix(b"\x8a\x00" * told.count(b"\x8a\x00"))
+
+    told = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert told[:1] == b"\x88" and told[2:].startswith(struct.pack(">H", 4429) + b"quota: ")
+
+
+def test_frames_of_one_read_are_taken_in_turns_and_none_is_lost() -> None:
+    turns: list[int] = []
+
+    class Watched(StreamTransport):
+        def data_received(self, data: bytes) -> None:
+            turns.append(0)
+            super().data_received(data)
+
+        def handle_ping(self) -> None:
+            turns[-1] += 1
+            super().handle_ping()
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["text"] == "end"
+        await send({"type": "websocket.close"})
+
+    async def scenario() -> None:
+        async with serving(app, Watched) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(small(9) * 1500 + small(1, b"end"))
+            await reader.read()
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert sum(turns) == 1500 and max(turns) <= FRAMES_A_TURN
+
+
+def test_messages_wait_unparsed_for_an_application_that_is_slow() -> None:
+    waiting: list[int] = []
+
+    class Watched(StreamTransport):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            waiting.append(self.queue.qsize())
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for number in range(1000):
+            assert (await receive())["bytes"] == b"%d" % number
+            await asyncio.sleep(0)
+        await send({"type": "websocket.close"})
+
+    async def scenario() -> bytes:
+        async with serving(app, Watched) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"".join(small(2, b"%d" % number) for number in range(1000)))
+            told = await reader.read(2)
+            writer.close()
+            return told
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60))[:1] == b"\x88"
+    assert max(waiting) <= FRAMES_A_TURN
+
+
+def test_large_fragments_are_no_flood() -> None:
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(50):
+            assert len((await receive())["bytes"]) == 100 * 1024
+        await send({"type": "websocket.close", "code": 1000})
+
+    part = b"\xfe" + struct.pack(">H", 1024) + bytes(4 + 1024)
+    message = b"\x02" + part + (b"\x00" + part) * 98 + b"\x80" + part
+
+    async def scenario() -> bytes:
+        async with serving(app, StreamTransport, 2**20) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(message * 50)
+            told = await reader.read(4)
+            writer.close()
+            return told
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60))[2:] == struct.pack(">H", 1000)
 
 
 LAST = farewell(TooLarge("no more of this"))

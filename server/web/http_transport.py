@@ -1,0 +1,240 @@
+"""uvicorn's HTTP connection, with limits on what a request may be and on the time it may take.
+
+Added to what uvicorn does:
+
+- A URL above ``MAX_LINE_BYTES`` is answered by 414; a header above it, more than ``MAX_HEADERS`` or
+  a head above ``MAX_HEAD_BYTES`` by 431. WebSocket handshakes come through here, too.
+- A connection that does not finish a request's head in ``HEAD_SECONDS``, or whose body stands still
+  for ``BODY_SECONDS``, is closed: with 408, or without a word if there is no request to answer.
+- Requests that a client pipelines are parsed a few at a time, when those before are answered; more
+  than ``REQUESTS_A_SECOND`` of one connection wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from server.errors import BadMessage, HeadTooLarge, MastreamError
+from server.web.allowance import REQUESTS_A_SECOND, REQUESTS_AT_ONCE, Allowance
+from server.web.refusal import refusal
+from server.web.request_limits import (
+    BODY_SECONDS,
+    HEAD_SECONDS,
+    Awaiting,
+    RequestClock,
+    check_head,
+    check_headers,
+    check_url,
+)
+
+LINGER_SECONDS = 2.0
+"""How long a refused client may take to read the refusal."""
+
+_HEAD_SLICE = 256
+_BODY_SLICE = 4096
+"""Bytes parsed at once; the shortest request has 18."""
+
+_BODIES = (Awaiting.BODY, Awaiting.REST)
+
+
+class HttpTransport(HttpToolsProtocol):
+    """One HTTP connection of the server, until a handshake makes it a WebSocket.
+
+    Mutable state beside uvicorn's: the clock and its timer, the bytes of the head so far, the bytes
+    that wait to be parsed and the turn that will continue with them, the allowance of requests, why
+    the request is refused, and whether all that still comes is thrown away.
+    """
+
+    head_seconds: float = HEAD_SECONDS
+    body_seconds: float = BODY_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        now = self.loop.time()
+        self._clock = RequestClock(self.head_seconds, self.body_seconds, now + self.head_seconds)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._unparsed = bytearray()
+        self._turn: asyncio.Handle | None = None
+        self._allowance = Allowance(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, now)
+        self._refused: MastreamError | None = None
+        self._discarding = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._is_behind)
+        self._set_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._discarding:
+            self._unparsed += data
+            self._parse()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        self._refuse(self._refused or BadMessage("The bytes are no HTTP request."))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._clock.begun()
+        self._head_bytes = 0
+        self._allowance.spend(1, self.loop.time())
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._check(check_url, self.url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._check(check_headers, self.headers)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._clock.head_came(self.loop.time())
+        self._set_timer()
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._clock.body_came(len(body), self.loop.time())
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._clock.asked(self.loop.time())
+        self._set_timer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._is_ours():
+            return
+        now = self.loop.time()
+        if self.cycle.response_complete:
+            self._clock.answered(now)
+            self._set_timer()
+        if self._turn is None:
+            # In a turn of its own: others come between two requests of one client.
+            self._turn = self.loop.call_later(self._allowance.spend(0, now), self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._parse()
+        self.flow.resume_reading()
+
+    def _parse(self) -> None:
+        """Parse what is there, up to the first request that must wait."""
+        while self._unparsed and not self._must_wait() and self._is_ours():
+            size = _BODY_SLICE if self._clock.awaiting in _BODIES else _HEAD_SLICE
+            data = bytes(self._unparsed[:size])
+            del self._unparsed[:size]
+            super().data_received(data)
+            self._count_head(len(data))
+        if self._is_behind() and self._is_ours():
+            self.flow.pause_reading()
+
+    def _must_wait(self) -> bool:
+        """Whether the next request is not to be parsed yet: one before is being answered, or the
+        turn after it has not come."""
+        if self._clock.awaiting in _BODIES and not self.pipeline:
+            return False
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        return is_answering or bool(self.pipeline) or self._turn is not None
+
+    def _is_behind(self) -> bool:
+        return bool(self._unparsed or self.pipeline)
+
+    def _is_ours(self) -> bool:
+        """Whether there is somebody to parse for."""
+        left = self._discarding or self.transport.is_closing() or self.parser is None
+        return not left and self.transport.get_protocol() is self
+
+    def _count_head(self, size: int) -> None:
+        """Count the bytes of a head that may never end."""
+        if self._clock.awaiting is Awaiting.HEAD and self._is_ours():
+            self._head_bytes += size
+            try:
+                check_head(self._head_bytes)
+            except HeadTooLarge as error:
+                self._refuse(error)
+
+    def _check(self, check: Callable[[Any], None], value: object) -> None:
+        """Make the parser stop at what is refused; that calls :meth:`send_400_response`."""
+        try:
+            check(value)
+        except MastreamError as error:
+            self._refused = error
+            raise
+
+    def _set_timer(self) -> None:
+        deadline = self._clock.deadline
+        if self._timer is None and deadline is not None:
+            self._timer = self.loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        """See whether the time is over; the deadline may have moved since the timer was set."""
+        self._timer = None
+        if not self._is_ours():
+            return
+        now = self.loop.time()
+        if self.flow.read_paused:
+            self._clock.not_read(now)
+        if self._clock.deadline is None or now < self._clock.deadline:
+            self._set_timer()
+        elif verdict := self._clock.verdict():
+            self._refuse(verdict)
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: MastreamError) -> None:
+        """Answer with the error, unless another answer is under way, and end the connection."""
+        self._discarding = True
+        self._stop()
+        if self._interrupt():
+            self.transport.close()
+            return
+        self.transport.write(refusal(error))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # What still comes is read and thrown away: a close would make the kernel send a reset that
+        # overtakes the answer.
+        self.transport.resume_reading()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _interrupt(self) -> bool:
+        """Tell the application that its client has left; whether it is in the midst of an answer,
+        or of one to an earlier request."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return cycle.response_started or self._clock.awaiting is not Awaiting.BODY
+
+    def _stop(self) -> None:
+        for timer in (self._timer, self._turn):
+            if timer:
+                timer.cancel()
+        self._timer = self._turn = None
+        self._unparsed.clear()
+
+
+class _Flow(FlowControl):
+    """Does not read on while bytes wait to be parsed, whoever asks for it."""
+
+    def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._is_behind = is_behind
+
+    def resume_reading(self) -> None:
+        if not self._is_behind():
+            super().resume_reading()

@@ -1,0 +1,106 @@
+"""How large a request's head may be, and how long a request may take. No clock and no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from server.errors import HeadTooLarge, TooSlow, UrlTooLong
+
+MAX_LINE_BYTES = 8000
+"""Of the URL, and of a header's name and value: 8 KiB with what stands around them. The parser of
+WebSocket handshakes takes no more."""
+
+MAX_HEADERS = 127
+MAX_HEAD_BYTES = 64 * 1024
+
+HEAD_SECONDS = 10.0
+"""For a request's head, from the connection's beginning or the end of the answer before."""
+
+BODY_SECONDS = 30.0
+MIN_BODY_RATE = 500.0
+"""Bytes a second; each second's worth buys a second, up to BODY_SECONDS."""
+
+
+def check_url(url: bytes) -> None:
+    """Raise UrlTooLong if it is."""
+    if len(url) > MAX_LINE_BYTES:
+        raise UrlTooLong(f"The URL is longer than {MAX_LINE_BYTES} bytes; shorten it.")
+
+
+def check_headers(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise HeadTooLarge if there are too many or the last one is too long."""
+    if len(headers) > MAX_HEADERS:
+        raise HeadTooLarge(f"There are more than {MAX_HEADERS} headers; send fewer.")
+    if headers and sum(map(len, headers[-1])) > MAX_LINE_BYTES:
+        raise HeadTooLarge(f"A header is longer than {MAX_LINE_BYTES} bytes; shorten it.")
+
+
+def check_head(size: int) -> None:
+    """Raise HeadTooLarge if the head so far has too many bytes."""
+    if size > MAX_HEAD_BYTES:
+        raise HeadTooLarge(f"The headers are larger than {MAX_HEAD_BYTES} bytes; send fewer.")
+
+
+class Awaiting(Enum):
+    """What of a request comes next."""
+
+    START = "start"
+    HEAD = "head"
+    BODY = "body"
+    REST = "rest of a body, answered before its end"
+    NOTHING = "nothing"
+
+
+@dataclass(slots=True)
+class RequestClock:
+    """Mutable state: what of a request is awaited, and until when; None if it is not the client's
+    turn. ``now`` is passed in."""
+
+    head_seconds: float
+    body_seconds: float
+    deadline: float | None
+    awaiting: Awaiting = Awaiting.START
+
+    def begun(self) -> None:
+        """The first byte of a head has come; the time for it runs already."""
+        self.awaiting = Awaiting.HEAD
+
+    def head_came(self, now: float) -> None:
+        self.awaiting = Awaiting.BODY
+        self.deadline = now + self.body_seconds
+
+    def body_came(self, size: int, now: float) -> None:
+        if self.deadline is not None:
+            earned = self.deadline + size / MIN_BODY_RATE
+            self.deadline = min(earned, now + self.body_seconds)
+
+    def asked(self, now: float) -> None:
+        """The whole request has come."""
+        self.deadline = now + self.head_seconds if self.awaiting is Awaiting.REST else None
+        self.awaiting = Awaiting.START if self.awaiting is Awaiting.REST else Awaiting.NOTHING
+
+    def answered(self, now: float) -> None:
+        """The answer to the newest request is complete; the rest of its body may still come."""
+        if self.awaiting is Awaiting.BODY:
+            self.awaiting = Awaiting.REST
+        else:
+            self.awaiting = Awaiting.START
+            self.deadline = now + self.head_seconds
+
+    def not_read(self, now: float) -> None:
+        """The server does not read, so the client cannot send."""
+        if self.deadline is not None:
+            self.deadline = max(self.deadline, now + self.head_seconds)
+
+    def verdict(self) -> TooSlow | None:
+        """Return how to answer when the time is over; None if there is no request to answer."""
+        match self.awaiting:
+            case Awaiting.HEAD:
+                return TooSlow(f"The request's head took more than {self.head_seconds:g} s.")
+            case Awaiting.BODY:
+                rate = f"{MIN_BODY_RATE:g} bytes a second"
+                return TooSlow(f"The request's body stood still, or came at less than {rate}.")
+            case _:
+                return None
