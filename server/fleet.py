@@ -10,7 +10,7 @@ from protocol import DropPolicy
 from server.engine_thread import Built
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
-from server.session import Session
+from server.scheduling.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
 

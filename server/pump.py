@@ -16,10 +16,10 @@ from server.engine_thread import Built, Died, Failed, Replaced, Report, Step, St
 from server.engines.base import Engine
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
-from server.scheduler import Scheduler
+from server.scheduling.scheduler import Scheduler
+from server.scheduling.session import Session
+from server.scheduling.turns import Turn
 from server.seat import Seats
-from server.session import Session
-from server.waiting import Turn
 
 log = logging.getLogger(__name__)
 

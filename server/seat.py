@@ -11,9 +11,9 @@ from server.engine_thread import Stepped
 from server.errors import MastreamError
 from server.frame import Dropped, Mask, Timing
 from server.metrics import Metrics
-from server.session import Session
+from server.scheduling.session import Session
+from server.scheduling.turns import Turn
 from server.sinks.base import Sink
-from server.waiting import Turn
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.engine_thread import Built
 from server.frame import Frame, ResetCause
-from server.session import Session
+from server.scheduling.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
 

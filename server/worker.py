@@ -15,9 +15,9 @@ from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.metrics import Metrics
 from server.pump import Pump
-from server.scheduler import Scheduler
+from server.scheduling.scheduler import Scheduler
+from server.scheduling.session import Session
 from server.seat import Seats
-from server.session import Session
 from server.sinks.base import Sink
 
 

@@ -15,8 +15,8 @@ from protocol.messages import ClientMessage
 from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
 from server.frame import Dropped
 from server.metrics import Metrics
+from server.scheduling.session import Session
 from server.serving import Serving
-from server.session import Session
 from server.settings import StreamSettings
 from server.sinks.answers import Answers
 from server.sinks.outbox import Outbox

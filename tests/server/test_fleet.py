@@ -17,7 +17,7 @@ from server.errors import Draining, EngineDead, NoCapacity, NotFound
 from server.fleet import Fleet
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
 from server.metrics import Metrics
-from server.session import Session
+from server.scheduling.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
 

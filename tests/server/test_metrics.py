@@ -9,7 +9,7 @@ from server.engine_thread import Built
 from server.engines.fake import fake_spec
 from server.frame import HOST_COPIES, Frame
 from server.metrics import Metrics
-from server.session import Session
+from server.scheduling.session import Session
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:

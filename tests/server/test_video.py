@@ -18,7 +18,7 @@ from living import living, without_collector
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadVideo, EngineFault, Fault, NoCapacity
 from server.frame import Frame, Labels, Mask, Pixels
-from server.session import Session
+from server.scheduling.session import Session
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe

@@ -29,7 +29,7 @@ from server.errors import (
 )
 from server.frame import Dropped, Frame, Labels, Mask, Pixels, ResetCause
 from server.metrics import Metrics
-from server.session import Session
+from server.scheduling.session import Session
 from server.sinks.base import Sink
 from server.worker import Worker, WorkerState
 

@@ -22,8 +22,8 @@ from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Frame, Mask
 from server.holding import Holding
+from server.scheduling.session import Session
 from server.seat import Seat
-from server.session import Session
 from server.settings import Settings, StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.packets import Packet

@@ -6,13 +6,13 @@ import numpy as np
 
 from protocol import DropCause
 from server.frame import Dropped, Frame, ResetCause
-from server.waiting import Waiting
+from server.scheduling.turns import TurnQueue
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
-def queue(*frames: Frame) -> Waiting:
-    waiting = Waiting()
+def queue(*frames: Frame) -> TurnQueue:
+    waiting = TurnQueue()
     for number, frame in enumerate(frames):
         waiting.append(frame, now=float(number))
     return waiting
@@ -34,7 +34,7 @@ def test_resets_of_several_dropped_frames_become_one() -> None:
 
 
 def test_that_a_stream_is_new_outlives_later_resets() -> None:
-    waiting = Waiting()
+    waiting = TurnQueue()
     waiting.reset_next(ResetCause.NEW)
     waiting.reset_next(ResetCause.CLIENT)
     assert waiting.append(Frame(PIXELS, 0, reset=True), now=0.0).reset is ResetCause.NEW

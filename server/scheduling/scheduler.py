@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from server.frame import Dropped
-from server.session import Session
-from server.waiting import Turn
+from server.scheduling.session import Session
+from server.scheduling.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from protocol import DropCause, DropPolicy
 from server.frame import Dropped, Frame
-from server.scheduler import Plan, Scheduler
-from server.session import Session
+from server.scheduling.scheduler import Plan, Scheduler
+from server.scheduling.session import Session
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 

@@ -35,7 +35,7 @@ class Turn:
         return self.rebuild or self.frame.replay
 
 
-class Waiting:
+class TurnQueue:
     """A queue of turns, those that rebuild first. Its length counts the frames offered only."""
 
     def __init__(self) -> None:

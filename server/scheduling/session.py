@@ -15,7 +15,7 @@ from protocol import DropCause, DropPolicy
 from server.engines.base import Memory
 from server.errors import Conflict, OutOfSequence
 from server.frame import Dropped, Frame, ResetCause
-from server.waiting import Turn, Waiting
+from server.scheduling.turns import Turn, TurnQueue
 
 
 class SessionState(Enum):
@@ -61,7 +61,7 @@ class Session:
         self.last_seq: int | None = None
         self.closed = False
         self.under_way: Turn | None = None
-        self._waiting = Waiting()
+        self._waiting = TurnQueue()
         self._waiting.reset_next(ResetCause.NEW)
         self._past: deque[Frame] = deque(maxlen=horizon or 0)
         """The last frames segmented since the memory was empty, oldest first."""

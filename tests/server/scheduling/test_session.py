@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from protocol import DropCause, DropPolicy
 from server.errors import Conflict, OutOfSequence
 from server.frame import Dropped, Frame, ResetCause
-from server.session import Session
-from server.waiting import Turn
+from server.scheduling.session import Session
+from server.scheduling.turns import Turn
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
