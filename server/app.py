@@ -16,13 +16,11 @@ from fastapi import Depends, FastAPI, Request
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.errors import MastreamError, NoCapacity
-from server.fleet import Fleet
 from server.holding import Budget
 from server.jobs import Jobs
 from server.metrics import Metrics
 from server.plans import PlanStatus
 from server.records import VideoState
-from server.serving import Serving
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
@@ -35,7 +33,9 @@ from server.web.health import health_router
 from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.stream import Streams, stream_router
-from server.worker import Worker, WorkerState
+from server.workers.fleet import Fleet
+from server.workers.serving import Serving
+from server.workers.worker import Worker, WorkerState
 
 VERSION = "0.1.0"
 SUMMARY = "Real-time video segmentation with a memory for every stream"

@@ -16,7 +16,6 @@ from server.frame import VideoInfo
 from server.lanes import Lanes
 from server.progress import Video, video_now
 from server.records import VideoRecord, VideoState, new_id
-from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sinks.coding import check_encodable
@@ -24,6 +23,7 @@ from server.sources.hardware import Hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
 from server.store import Store
+from server.workers.serving import Serving
 
 NEWS_SECONDS = 0.2
 

@@ -13,11 +13,11 @@ from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
 from server.frame import Losses
 from server.records import VideoRecord, VideoState
-from server.serving import Serving
 from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sources.hardware import Hardware
 from server.video import segment_video
+from server.workers.serving import Serving
 
 RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from server.sources.probing import VideoLimits
 from server.stopping import stoppable, undisturbed
 from server.trial import plan_maker
 from server.video import segment_video
-from server.worker import Worker
+from server.workers.worker import Worker
 
 log = logging.getLogger(__name__)
 

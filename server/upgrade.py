@@ -30,10 +30,10 @@ from server.plans import (
     build_command,
     check_folder,
 )
-from server.serving import Serving
 from server.settings import EngineSettings
 from server.trial import plan_maker
-from server.worker import Worker
+from server.workers.serving import Serving
+from server.workers.worker import Worker
 
 STEP = 10
 """Percent of a build between two lines of the log."""

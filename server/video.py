@@ -15,11 +15,11 @@ from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.errors import BadVideo, Fault, MastreamError, detached
 from server.frame import Dropped, Losses, Mask, VideoInfo
-from server.serving import Serving
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
+from server.workers.serving import Serving
 
 OVERLAY = "overlay.mp4"
 """The artefact that is drawn on the pictures themselves."""

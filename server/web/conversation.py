@@ -22,7 +22,6 @@ from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
 from server.holding import Budget, Holding
 from server.metrics import Metrics
-from server.serving import Serving
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.hardware import Hardware
@@ -32,6 +31,7 @@ from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance,
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
 from server.web.inbox import Inbox
 from server.web.listener import Listener, Opened
+from server.workers.serving import Serving
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undec
 from server.frame import Dropped
 from server.metrics import Metrics
 from server.scheduling.session import Session
-from server.serving import Serving
 from server.settings import StreamSettings
 from server.sinks.answers import Answers
 from server.sinks.outbox import Outbox
@@ -25,6 +24,7 @@ from server.sources.packets import Packet, PacketDecoder
 from server.sources.picture import check_pixels
 from server.web.farewell import ENDED, Leave, farewell
 from server.web.inbox import Inbox
+from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
 """What the shortest message adds to its picture: the length of an empty header."""

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from models.spec import ModelSpec
 from server.errors import NotFound
 from server.plans import PlanStage, PlanStatus
-from server.serving import Serving
 from server.web.problems import PROBLEMS
+from server.workers.serving import Serving
 
 
 class ServedEngine(BaseModel):

@@ -10,7 +10,7 @@ from protocol import SUBPROTOCOL
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.web.conversation import Conversation, House, say
 from server.web.farewell import farewell
-from server.worker import WorkerState
+from server.workers.worker import WorkerState
 
 
 class Streams:

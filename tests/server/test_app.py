@@ -18,8 +18,8 @@ from server.app import create_app
 from server.engines.base import Engine
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import NotFound
-from server.fleet import Fleet
 from server.settings import EngineSettings, Settings
+from server.workers.fleet import Fleet
 
 PROBLEM = "application/problem+json"
 

@@ -29,7 +29,7 @@ from server.settings import VideoSettings
 from server.shelf import Shelf
 from server.sinks.recorder import ARTEFACTS
 from server.store import Store, sqlite_url
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -29,14 +29,14 @@ from server.app import create_app
 from server.engines.base import Memory
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
-from server.fleet import Fleet
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
 from server.plan_wish import PlanWish
 from server.plans import PlanStatus, build_command
 from server.settings import EngineSettings, Settings
 from server.sinks.base import Sink
 from server.upgrade import Upgrade, Workshop, reached
-from server.worker import Worker
+from server.workers.fleet import Fleet
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
 from server.video import Recording, segment_video
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from server.sources.hardware import Hardware
 from server.sources.nvdec import open_fake
 from server.sources.probing import VideoLimits, probe
 from server.video import segment_video
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,7 @@ from server.sinks.answers import Answers
 from server.sources.pool import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.conversation import Conversation, House
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

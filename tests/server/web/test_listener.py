@@ -18,7 +18,7 @@ from server.sources.packets import Packet
 from server.web.farewell import Leave
 from server.web.inbox import Inbox
 from server.web.listener import Listener
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.plans import PlanStatus
 from server.web import problems
 from server.web.models import models_router
-from server.worker import Worker
+from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

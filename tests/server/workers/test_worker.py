@@ -31,7 +31,7 @@ from server.frame import Dropped, Frame, Labels, Mask, Pixels, ResetCause
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.worker import Worker, WorkerState
+from server.workers.worker import Worker, WorkerState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 

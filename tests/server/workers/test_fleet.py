@@ -14,12 +14,12 @@ from watching import unbroken
 from protocol import DropPolicy
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import Draining, EngineDead, NoCapacity, NotFound
-from server.fleet import Fleet
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.worker import Worker, WorkerState
+from server.workers.fleet import Fleet
+from server.workers.worker import Worker, WorkerState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 

@@ -12,7 +12,7 @@ from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.worker import Worker, WorkerState
+from server.workers.worker import Worker, WorkerState
 
 
 class Fleet:

@@ -10,7 +10,7 @@ from server.engine_thread import Built
 from server.frame import Frame, ResetCause
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.worker import Worker, WorkerState
+from server.workers.worker import Worker, WorkerState
 
 
 class Serving(Protocol):

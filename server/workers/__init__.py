@@ -1,0 +1,1 @@
+"""The loop around one engine, and several of them as one."""
