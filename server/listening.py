@@ -15,12 +15,12 @@ import uvicorn
 
 from server import heap
 from server.app import Service, create_app
-from server.engine_thread import Built
 from server.engines.base import Engine
 from server.errors import Fault
 from server.settings import Settings
 from server.web.http_transport import HttpTransport
 from server.web.transport import StreamTransport
+from server.workers.engine_thread import Built
 
 CUT_SECONDS = 1
 """What is left of connections after draining is cut off then."""

@@ -18,11 +18,11 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from server.engine_thread import Built
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
 from server.plans import PlanStatus
 from server.scheduling.session import Session, SessionState
+from server.workers.engine_thread import Built
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

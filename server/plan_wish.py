@@ -10,9 +10,9 @@ from pathlib import Path
 
 from models.plan import REWRITING, Machine, PlanDescription, PlanError, digest
 from models.spec import ModelSpec
-from server.engine_thread import Built
 from server.engines.onnx_graph import shipped_model
 from server.settings import EngineSettings
+from server.workers.engine_thread import Built
 
 OWN_PRECISIONS = ("int8", "fp8")
 """Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""

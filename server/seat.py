@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from server.engine_thread import Stepped
 from server.errors import MastreamError
 from server.frame import Dropped, Mask, Timing
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
 from server.sinks.base import Sink
+from server.workers.engine_thread import Stepped
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from server.engine_thread import Built
 from server.engines.base import Engine
 from server.errors import Fault
 from server.frame import Labels, Pixels
 from server.plan_wish import on_plan
 from server.settings import EngineSettings
 from server.sources.synthetic import pictures
+from server.workers.engine_thread import Built
 
 LIKE_ENOUGH = 0.5
 """Of the pixels. A test pattern is full of near ties: the shipped model in int8 and in float32

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.plan import Machine
-from server.engine_thread import Built
 from server.engines import make_engine
 from server.engines.base import Engine
 from server.engines.tensor_rt import this_machine
@@ -32,6 +31,7 @@ from server.plans import (
 )
 from server.settings import EngineSettings
 from server.trial import plan_maker
+from server.workers.engine_thread import Built
 from server.workers.serving import Serving
 from server.workers.worker import Worker
 

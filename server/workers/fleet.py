@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.engine_thread import Built
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.scheduling.session import Session
 from server.sinks.base import Sink
+from server.workers.engine_thread import Built
 from server.workers.worker import Worker, WorkerState
 
 

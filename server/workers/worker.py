@@ -8,17 +8,17 @@ from enum import Enum
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.deadline import Deadline
-from server.engine_thread import Built
 from server.engines.base import Engine
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.metrics import Metrics
-from server.pump import Pump
 from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
 from server.seat import Seats
 from server.sinks.base import Sink
+from server.workers.engine_thread import Built
+from server.workers.step_deadline import Deadline
+from server.workers.step_loop import StepLoop
 
 
 class WorkerState(Enum):
@@ -53,7 +53,7 @@ class Worker:
         self._clock = clock
         self._scheduler = Scheduler(max_batch=1)
         self._seats = Seats(self._metrics)
-        self._pump = Pump(
+        self._step_loop = StepLoop(
             make_engine,
             self._scheduler,
             self._seats,
@@ -62,7 +62,7 @@ class Worker:
             metrics=self._metrics,
             clock=clock,
         )
-        self._engine = self._pump.engine
+        self._engine = self._step_loop.engine
         self._metrics.watch_sessions(self._scheduler, lambda: self.spec.memory_bytes)
         self._metrics.watch_step_age(lambda: self.last_step_age(clock()))
         self._metrics.watch_engine(lambda: self._engine.built if self._engine.warm else None)
@@ -107,11 +107,11 @@ class Worker:
 
     def last_step_age(self, now: float) -> float:
         """Seconds since a step last began or ended, 0.0 while there is nothing to do."""
-        return self._pump.last_step_age(now)
+        return self._step_loop.last_step_age(now)
 
     async def start(self) -> None:
         """Make the engine; returns once it is warmed up. Raises what making it raised."""
-        await self._pump.start()
+        await self._step_loop.start()
         self.state = WorkerState.SERVING
 
     async def replace_engine(self, make_engine: Callable[[], Engine]) -> None:
@@ -129,7 +129,7 @@ class Worker:
         self.state = WorkerState.STOPPED
         for session in self._scheduler:
             self.close(session)
-        await self._pump.stop(timeout)
+        await self._step_loop.stop(timeout)
 
     def open(
         self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
@@ -156,7 +156,7 @@ class Worker:
         self._check_serving()
         drops = session.offer(frame, self._clock())
         self._seats[session].dropped(drops)
-        self._pump.soon()
+        self._step_loop.soon()
 
     async def room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""

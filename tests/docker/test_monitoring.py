@@ -11,10 +11,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.engine_thread import Built
 from server.engines.fake import FakeEngine
 from server.metrics import Metrics, Result, Stage
 from server.plans import PlanStage, PlanStatus
+from server.workers.engine_thread import Built
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/mastream.json").read_text())

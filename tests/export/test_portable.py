@@ -22,7 +22,6 @@ from export.to_trt_graph import prepare
 from models import described, source
 from models.plan import BatchRange, Machine, description_path
 from models.spec import ModelSpec
-from server.engine_keeper import goes_on
 from server.engines.fake_cuda import FakeCuda
 from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_rt import OnnxEngine
@@ -30,6 +29,7 @@ from server.engines.tensor_rt import TensorRtEngine
 from server.errors import Fault
 from server.plan_wish import PlanWish, find_plan
 from server.trial import Tried, agreement, follow
+from server.workers.engine_supervisor import is_compatible
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
@@ -107,7 +107,7 @@ def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
     here = Machine(device.name, device.capability, module.__version__)
     assert find_plan(wish, here) == built
     after = TensorRtEngine(built, device, max_batch=2, tensorrt=module)
-    assert goes_on(before.spec, after.spec) and after.spec.precision == "fp16"
+    assert is_compatible(before.spec, after.spec) and after.spec.precision == "fp16"
     assert agreement(follow(before, pictures(4)), follow(after, pictures(4))) > 0.99
 
 

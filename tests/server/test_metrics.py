@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.engine_thread import Built
 from server.engines.fake import fake_spec
 from server.frame import HOST_COPIES, Frame
 from server.metrics import Metrics
 from server.scheduling.session import Session
+from server.workers.engine_thread import Built
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -10,10 +10,10 @@ import pytest
 
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
 from models.spec import ModelSpec
-from server.engine_thread import Built
 from server.engines.fake import fake_spec
 from server.plan_wish import PlanWish, find_plan, gpu, is_same_model, why_not
 from server.settings import EngineSettings
+from server.workers.engine_thread import Built
 
 HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
 KEY = PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))

@@ -17,7 +17,6 @@ from living import living, without_collector
 from watching import unbroken
 
 from protocol import DropCause, DropPolicy
-from server.deadline import FIRST_SECONDS
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import (
     Conflict,
@@ -31,6 +30,7 @@ from server.frame import Dropped, Frame, Labels, Mask, Pixels, ResetCause
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.sinks.base import Sink
+from server.workers.step_deadline import FIRST_SECONDS
 from server.workers.worker import Worker, WorkerState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]

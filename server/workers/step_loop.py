@@ -10,9 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from server.deadline import Deadline
-from server.engine_keeper import EngineKeeper
-from server.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
@@ -20,11 +17,14 @@ from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
 from server.seat import Seats
+from server.workers.engine_supervisor import EngineSupervisor
+from server.workers.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
+from server.workers.step_deadline import Deadline
 
 log = logging.getLogger(__name__)
 
 
-class Pump:
+class StepLoop:
     """Keeps an engine at work as long as a session has a frame ready; one step at a time.
 
     Frames of a failed batch, or of a fatal step, are tried once more, alone. Memories that died
@@ -42,7 +42,7 @@ class Pump:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        self.engine = EngineKeeper(
+        self.engine = EngineSupervisor(
             make_engine, self._hear, deadline=deadline, backoff=backoff, clock=clock
         )
         self._scheduler = scheduler
@@ -56,7 +56,7 @@ class Pump:
         """When a step last began or ended."""
 
     def __repr__(self) -> str:
-        return f"<Pump {self.engine!r} {self._scheduler!r}>"
+        return f"<StepLoop {self.engine!r} {self._scheduler!r}>"
 
     def last_step_age(self, now: float) -> float:
         """Seconds since a step last began or ended, 0.0 while there is nothing to do."""

@@ -9,11 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from models.spec import ModelSpec
-from server.deadline import Deadline
-from server.engine_thread import Built, Died, EngineThread, Left, Replaced, Report, Step, Stepped
 from server.engines.base import Engine
 from server.engines.choosing import or_else
 from server.errors import Conflict, EngineDead
+from server.workers.engine_thread import (
+    Built,
+    Died,
+    EngineThread,
+    Left,
+    Replaced,
+    Report,
+    Step,
+    Stepped,
+)
+from server.workers.step_deadline import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +40,7 @@ class Successor:
     built: Built | None = None
 
 
-class EngineKeeper:
+class EngineSupervisor:
     """One step at a time goes in by :meth:`submit`; what becomes of it is told to ``hear``.
 
     ``hear`` is called on the event loop with Built whenever an engine is warmed up, Stepped or
@@ -70,7 +79,7 @@ class EngineKeeper:
 
     def __repr__(self) -> str:
         state = "busy" if self._alarm else "free" if self._warm else "not warm"
-        return f"<EngineKeeper {state} restarts={self.restarts}>"
+        return f"<EngineSupervisor {state} restarts={self.restarts}>"
 
     @property
     def warm(self) -> bool:
@@ -126,7 +135,7 @@ class EngineKeeper:
             ends.append(self._left.wait())
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ends), timeout)
-        self._abandon()
+        self._leave_thread()
 
     def submit(self, step: Step) -> None:
         """Start a step. The engine must be free."""
@@ -155,7 +164,7 @@ class EngineKeeper:
                 self._deadline.learn(report.ended - report.began)
                 self._deaths_in_a_row = 0
             case Died(error):
-                self._bury(error)
+                self._handle_death(error)
             case Left():
                 self._left.set()
         self._hear(report)
@@ -163,7 +172,7 @@ class EngineKeeper:
 
     def _hear_successor(self, successor: Successor, report: Report) -> None:
         match report:
-            case Built(spec) if self.built and not goes_on(self.built.spec, spec):
+            case Built(spec) if self.built and not is_compatible(self.built.spec, spec):
                 self._refuse(Conflict(f"{spec.name} is another model than {self.built.spec.name}"))
             case Built():
                 successor.built = report
@@ -178,7 +187,7 @@ class EngineKeeper:
             return
         if self._thread:
             self._let_go(self._thread)
-        self._abandon()
+        self._leave_thread()
         self._successor = None
         self._thread = successor.thread
         self._make_engine = or_else(successor.make_engine, self._make_engine)
@@ -208,8 +217,8 @@ class EngineKeeper:
         if not self._started.done():
             self._started.set_result(None)
 
-    def _bury(self, error: BaseException) -> None:
-        self._abandon()
+    def _handle_death(self, error: BaseException) -> None:
+        self._leave_thread()
         self._left.set()
         if not self._started.done():
             self._started.set_exception(error)
@@ -232,7 +241,7 @@ class EngineKeeper:
     def _overdue(self, thread: EngineThread, seconds: float) -> None:
         self._heard(thread, Died(EngineDead(f"a step took over {seconds:g} seconds")))
 
-    def _abandon(self) -> None:
+    def _leave_thread(self) -> None:
         """Leave the thread behind; should it come back, it closes its engine and ends."""
         self._end_step()
         if self._thread:
@@ -246,7 +255,7 @@ class EngineKeeper:
         self._alarm = None
 
 
-def goes_on(old: ModelSpec, new: ModelSpec) -> bool:
+def is_compatible(old: ModelSpec, new: ModelSpec) -> bool:
     """Whether streams of one model can go on with the other: same frames in, same masks out,
     whatever the precision."""
     same = ("name", "height", "width", "classes", "memory_frames", "memory_horizon")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.deadline import FIRST_SECONDS, LEAST_SECONDS, Deadline
+from server.workers.step_deadline import FIRST_SECONDS, LEAST_SECONDS, Deadline
 
 
 def test_the_first_step_may_take_long() -> None:
