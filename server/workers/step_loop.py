@@ -1,7 +1,7 @@
-"""The loop around one engine: what the scheduler chooses goes in, results go to the seats.
+"""The loop around one engine: what the scheduler chooses goes in, results go to the deliveries.
 
 With its engine keeper it is the only place where the event loop meets the engine's thread:
-sessions, scheduler and seats belong to the loop, the engine to its thread.
+sessions, scheduler and deliveries belong to the loop, the engine to its thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from server.metrics import Metrics
 from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
-from server.seat import Seats
+from server.workers.delivery import Deliveries
 from server.workers.engine_supervisor import EngineSupervisor
 from server.workers.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
 from server.workers.step_deadline import Deadline
@@ -35,7 +35,7 @@ class StepLoop:
         self,
         make_engine: Callable[[], Engine],
         scheduler: Scheduler,
-        seats: Seats,
+        deliveries: Deliveries,
         *,
         deadline: Deadline,
         backoff: float,
@@ -46,7 +46,7 @@ class StepLoop:
             make_engine, self._hear, deadline=deadline, backoff=backoff, clock=clock
         )
         self._scheduler = scheduler
-        self._seats = seats
+        self._deliveries = deliveries
         self._metrics = metrics
         self._clock = clock
         self._batch: list[tuple[Session, Turn]] = []
@@ -88,8 +88,10 @@ class StepLoop:
         plan = self._scheduler.schedule(self._clock())
         if plan.turns:
             self._submit(plan.turns)
-        for seat, drops in [(self._seats[session], drops) for session, drops in plan.drops]:
-            seat.dropped(drops)
+        for delivery, drops in [
+            (self._deliveries[session], drops) for session, drops in plan.drops
+        ]:
+            delivery.dropped(drops)
 
     def _submit(self, turns: list[tuple[Session, Turn]]) -> None:
         self._batch = turns
@@ -125,13 +127,13 @@ class StepLoop:
         """Keep the memories, put the engine to work again, then hand on the masks."""
         batch = self._end_batch()
         # Taken before any answer is delivered: a sink may close any session of the batch.
-        seats = [self._seats[session] for session, _ in batch]
+        deliveries = [self._deliveries[session] for session, _ in batch]
         for (session, _), memory in zip(batch, stepped.memories, strict=True):
             session.finish(memory)
         self._go_on()
-        for slot, (seat, (session, turn)) in enumerate(zip(seats, batch, strict=True)):
-            seat.mask(turn, stepped, slot)
-            self._seats.free(session)
+        for slot, (delivery, (session, turn)) in enumerate(zip(deliveries, batch, strict=True)):
+            delivery.mask(turn, stepped, slot)
+            self._deliveries.free(session)
         self._metrics.batch(len(batch))
         self._metrics.stage("gather", stepped.began - stepped.submitted)
         self._metrics.stage("step", stepped.ended - stepped.began)
@@ -160,8 +162,8 @@ class StepLoop:
             if may_retry(turn) and not session.closed:
                 session.retry()
                 continue
-            self._seats[session].failed(session.fail(), error)
-            self._seats.free(session)
+            self._deliveries[session].failed(session.fail(), error)
+            self._deliveries.free(session)
 
     def _end_batch(self) -> list[tuple[Session, Turn]]:
         batch, self._batch = self._batch, []

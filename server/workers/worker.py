@@ -14,8 +14,8 @@ from server.frame import Frame, ResetCause
 from server.metrics import Metrics
 from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
-from server.seat import Seats
 from server.sinks.base import Sink
+from server.workers.delivery import Deliveries
 from server.workers.engine_thread import Built
 from server.workers.step_deadline import Deadline
 from server.workers.step_loop import StepLoop
@@ -52,11 +52,11 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._scheduler = Scheduler(max_batch=1)
-        self._seats = Seats(self._metrics)
+        self._deliveries = Deliveries(self._metrics)
         self._step_loop = StepLoop(
             make_engine,
             self._scheduler,
-            self._seats,
+            self._deliveries,
             deadline=Deadline(step_deadline),
             backoff=backoff,
             metrics=self._metrics,
@@ -141,7 +141,7 @@ class Worker:
             raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
         horizon = self.spec.memory_horizon
         session = Session(policy, window=window, budget=budget, horizon=horizon)
-        self._seats.add(session, sink)
+        self._deliveries.add(session, sink)
         self._scheduler.add(session)
         return session
 
@@ -155,7 +155,7 @@ class Worker:
         assert frame.pixels.shape == size, f"a frame is {size}, not {frame.pixels.shape}"
         self._check_serving()
         drops = session.offer(frame, self._clock())
-        self._seats[session].dropped(drops)
+        self._deliveries[session].dropped(drops)
         self._step_loop.soon()
 
     async def room(self, session: Session) -> None:
@@ -164,13 +164,13 @@ class Worker:
         def is_over() -> bool:
             return session.closed or self.state is not WorkerState.SERVING
 
-        if seat := self._seats.get(session):
-            await seat.until(lambda: is_over() or session.has_room)
+        if delivery := self._deliveries.get(session):
+            await delivery.until(lambda: is_over() or session.has_room)
 
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered was answered."""
-        if seat := self._seats.get(session):
-            await seat.until(lambda: not session.unanswered)
+        if delivery := self._deliveries.get(session):
+            await delivery.until(lambda: not session.unanswered)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
         """Forget before the next frame offered; those offered before keep the memory."""
@@ -180,14 +180,14 @@ class Worker:
         """Drop what waits, reported as ``stale`` and counted as ``left``; a frame in its step is
         still answered, and only then is the sink let go. Idempotent."""
         self._scheduler.remove(session)
-        if seat := self._seats.get(session):
-            seat.left(session.close())
-            seat.wake()
-            self._seats.free(session)
+        if delivery := self._deliveries.get(session):
+            delivery.left(session.close())
+            delivery.wake()
+            self._deliveries.free(session)
 
     def holds(self, session: Session) -> bool:
         """Return whether the session is open here, or still awaits an answer."""
-        return session in self._seats
+        return session in self._deliveries
 
     @property
     def _built(self) -> Built:

@@ -18,7 +18,7 @@ from server.workers.engine_thread import Stepped
 log = logging.getLogger(__name__)
 
 
-class Seat:
+class Delivery:
     """Hands one session's answers to its sink and counts them; a sink that raises harms nobody."""
 
     def __init__(self, sink: Sink, metrics: Metrics) -> None:
@@ -92,38 +92,38 @@ class Seat:
         self.wake()
 
 
-class Seats:
-    """The seats of all sessions that can still be answered.
+class Deliveries:
+    """The deliveries of all sessions that can still be answered.
 
-    A session keeps its seat from :meth:`add` until it is closed and no frame of its own is in a
-    step; :meth:`free` is called whenever either may have become true. A seat refers to its
+    A session keeps its delivery from :meth:`add` until it is closed and no frame of its own is in a
+    step; :meth:`free` is called whenever either may have become true. A delivery refers to its
     session through its sink, so nothing but this rule frees it.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._seats: dict[Session, Seat] = {}
+        self._deliveries: dict[Session, Delivery] = {}
 
     def __repr__(self) -> str:
-        return f"<Seats {len(self)}>"
+        return f"<Deliveries {len(self)}>"
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self._deliveries)
 
     def __contains__(self, session: Session) -> bool:
-        return session in self._seats
+        return session in self._deliveries
 
-    def __getitem__(self, session: Session) -> Seat:
-        return self._seats[session]
+    def __getitem__(self, session: Session) -> Delivery:
+        return self._deliveries[session]
 
     def add(self, session: Session, sink: Sink) -> None:
-        self._seats[session] = Seat(sink, self._metrics)
+        self._deliveries[session] = Delivery(sink, self._metrics)
 
-    def get(self, session: Session) -> Seat | None:
-        """Return the seat of a session, or None if it was freed."""
-        return self._seats.get(session)
+    def get(self, session: Session) -> Delivery | None:
+        """Return the delivery of a session, or None if it was freed."""
+        return self._deliveries.get(session)
 
     def free(self, session: Session) -> None:
         """Forget a session that is closed and has no frame in a step; idempotent."""
         if session.closed and session.under_way is None:
-            self._seats.pop(session, None)
+            self._deliveries.pop(session, None)
