@@ -19,7 +19,7 @@ from server.errors import MastreamError, NoCapacity
 from server.holding import Budget
 from server.jobs import Jobs
 from server.metrics import Metrics
-from server.plans import PlanStatus
+from server.plans.build import PlanStatus
 from server.records import VideoState
 from server.settings import Settings
 from server.sources import open_hardware

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
-from server.plans import PlanStatus
+from server.plans.build import PlanStatus
 from server.scheduling.session import Session, SessionState
 from server.workers.engine_thread import Built
 

@@ -20,7 +20,7 @@ from server.engines.base import Engine
 from server.engines.tensor_rt import this_machine
 from server.errors import BadInput, MastreamError
 from server.plan_wish import PlanWish, find_plan, gpu, make_wish, why_not
-from server.plans import (
+from server.plans.build import (
     Building,
     Failed,
     PlanBuild,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from models.spec import ModelSpec
 from server.errors import NotFound
-from server.plans import PlanStage, PlanStatus
+from server.plans.build import PlanStage, PlanStatus
 from server.web.problems import PROBLEMS
 from server.workers.serving import Serving
 

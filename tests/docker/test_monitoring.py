@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.engines.fake import FakeEngine
 from server.metrics import Metrics, Result, Stage
-from server.plans import PlanStage, PlanStatus
+from server.plans.build import PlanStage, PlanStatus
 from server.workers.engine_thread import Built
 
 DOCKER = Path(__file__).parents[2] / "docker"

@@ -31,7 +31,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
 from server.plan_wish import PlanWish
-from server.plans import PlanStatus, build_command
+from server.plans.build import PlanStatus, build_command
 from server.settings import EngineSettings, Settings
 from server.sinks.base import Sink
 from server.upgrade import Upgrade, Workshop, reached

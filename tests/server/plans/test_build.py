@@ -17,7 +17,7 @@ from export import to_trt
 from models.plan import BatchRange
 from server.engines.fake import fake_spec
 from server.plan_wish import PlanWish
-from server.plans import (
+from server.plans.build import (
     Building,
     Failed,
     PlanBuild,
@@ -111,7 +111,7 @@ async def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path)
 
 PARENT = """
 import asyncio, os, signal, sys
-from server.plans import PlanBuild
+from server.plans.build import PlanBuild
 def die(_):
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(PlanBuild([sys.executable, "-c", sys.argv[1], sys.argv[2]], die).run())
