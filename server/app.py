@@ -20,13 +20,13 @@ from server.holding import Budget
 from server.jobs import Jobs
 from server.metrics import Metrics
 from server.plans.build import PlanStatus
+from server.plans.upgrade import BuildTools, Upgrade
 from server.records import VideoState
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
 from server.sources.pool import PicturePool
 from server.store import Store, sqlite_url
-from server.upgrade import Upgrade, Workshop
 from server.web import problems, videos
 from server.web.conversation import House
 from server.web.health import health_router
@@ -57,16 +57,16 @@ _log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     make: Callable[[], Engine] | None = None,
-    workshop: Workshop | None = None,
+    build_tools: BuildTools | None = None,
 ) -> FastAPI:
-    """The application; ``make`` stands in for the engine that the settings name, ``workshop`` for
+    """The application; ``make`` stands in for the engine that the settings name, ``build_tools`` for
     what TensorRT plans are made with.
 
     It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
     work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
     """
     makers = [make] if make else [partial(make_engine, e) for e in each_device(settings.engine)]
-    service = Service(settings, makers, workshop)
+    service = Service(settings, makers, build_tools)
     app = FastAPI(
         title="mastream",
         version=VERSION,
@@ -113,7 +113,7 @@ class Service:
         self,
         settings: Settings,
         makers: Sequence[Callable[[], Engine]],
-        workshop: Workshop | None = None,
+        build_tools: BuildTools | None = None,
     ) -> None:
         """Each of ``makers`` makes one engine; all after the first are for further GPUs."""
         self.settings = settings
@@ -129,7 +129,7 @@ class Service:
             for make in makers
         ]
         self.worker: Serving = Fleet(workers, max_sessions=most) if len(workers) > 1 else workers[0]
-        self._upgrade = Upgrade(self.worker, settings.engine, workshop)
+        self._upgrade = Upgrade(self.worker, settings.engine, build_tools)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
         budget = Budget(settings.streams.total_bytes)

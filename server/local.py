@@ -20,7 +20,8 @@ from server.engines import make_engine
 from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
 from server.frame import Losses, VideoInfo
-from server.plan_wish import find_plan, make_wish, why_not
+from server.plans.trial import plan_maker
+from server.plans.wanted import find_plan, make_request, why_not
 from server.settings import EngineSettings, Settings
 from server.sinks.coding import check_encodable
 from server.sinks.recorder import ARTEFACTS
@@ -28,7 +29,6 @@ from server.sources import open_hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
 from server.stopping import stoppable, undisturbed
-from server.trial import plan_maker
 from server.video import segment_video
 from server.workers.worker import Worker
 
@@ -106,10 +106,10 @@ async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
     (built,) = worker.engines
     if why_not(settings, [built]):
         return
-    wish = make_wish(settings, built)
+    request = make_request(settings, built)
     try:
-        here = await asyncio.to_thread(this_machine, wish.device)
-        if plan := await asyncio.to_thread(find_plan, wish, here):
+        here = await asyncio.to_thread(this_machine, request.device)
+        if plan := await asyncio.to_thread(find_plan, request, here):
             await worker.replace_engine(plan_maker(make_engine, settings, plan, built))
     except Exception as error:  # TensorRT's own too: the engine that is there does it
         log.warning("no TensorRT plan is taken: %s", error)

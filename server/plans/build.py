@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 from models.plan import BatchRange, BuildProgress
-from server.plan_wish import PlanWish
+from server.plans.wanted import PlanRequest
 
 LIMIT_SECONDS = 3600.0
 """A build takes minutes; one that takes this long hangs."""
@@ -82,13 +82,13 @@ def check_folder(folder: Path) -> None:
         pass
 
 
-def build_command(wish: PlanWish) -> list[str]:
+def build_command(request: PlanRequest) -> list[str]:
     """What builds the plan that is wished for, tuned for half the largest batch, and stops should
     this process be no more."""
-    batch = BatchRange(1, max(1, wish.max_batch // 2), wish.max_batch)
+    batch = BatchRange(1, max(1, request.max_batch // 2), request.max_batch)
     return [
-        *(sys.executable, "-m", "export.to_trt", str(wish.model), "-o", str(wish.folder)),
-        *("--precision", wish.precision, "--batch", str(batch), "--device", str(wish.device)),
+        *(sys.executable, "-m", "export.to_trt", str(request.model), "-o", str(request.folder)),
+        *("--precision", request.precision, "--batch", str(batch), "--device", str(request.device)),
         *("--workspace", str(WORKSPACE_MIB), "--until-stdin-ends"),
     ]
 

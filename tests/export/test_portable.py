@@ -27,8 +27,8 @@ from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.tensor_rt import TensorRtEngine
 from server.errors import Fault
-from server.plan_wish import PlanWish, find_plan
-from server.trial import Tried, agreement, follow
+from server.plans.trial import VerifiedEngine, agreement, follow
+from server.plans.wanted import PlanRequest, find_plan
 from server.workers.engine_supervisor import is_compatible
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -103,9 +103,9 @@ def test_the_server_finds_its_plan_and_the_engine_answers_as_the_one_before(
     module = FakeTensorRt(device)
     built = planned(exported, tmp_path, device, module)
     before = OnnxEngine(exported, max_batch=2, threads=1)
-    wish = PlanWish(exported, before.spec, tmp_path, "fp16", 2, 0)
+    request = PlanRequest(exported, before.spec, tmp_path, "fp16", 2, 0)
     here = Machine(device.name, device.capability, module.__version__)
-    assert find_plan(wish, here) == built
+    assert find_plan(request, here) == built
     after = TensorRtEngine(built, device, max_batch=2, tensorrt=module)
     assert is_compatible(before.spec, after.spec) and after.spec.precision == "fp16"
     assert agreement(follow(before, pictures(4)), follow(after, pictures(4))) > 0.99
@@ -139,7 +139,7 @@ def test_a_plan_whose_sums_overflow_float16_is_found_out(exported: Path, tmp_pat
     built = planned(exported, tmp_path, device, module)
     # The sum that would be: on a CPU, ONNX Runtime computes float16 in float32.
     with_weight(built, np.inf)
-    tried = Tried(
+    tried = VerifiedEngine(
         lambda: TensorRtEngine(built, device, max_batch=2, tensorrt=module),
         lambda: OnnxEngine(exported, max_batch=1, threads=1),
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from models.spec import ModelSpec
 from server.engines.fake import FakeEngine
 from server.frame import Labels, Pixels
-from server.trial import follow
+from server.plans.trial import follow
 
 
 def unbroken(spec: ModelSpec, frames: Sequence[Pixels]) -> list[Labels]:

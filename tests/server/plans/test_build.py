@@ -16,7 +16,6 @@ from watching import is_running
 from export import to_trt
 from models.plan import BatchRange
 from server.engines.fake import fake_spec
-from server.plan_wish import PlanWish
 from server.plans.build import (
     Building,
     Failed,
@@ -26,6 +25,7 @@ from server.plans.build import (
     build_command,
     check_folder,
 )
+from server.plans.wanted import PlanRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -139,8 +139,8 @@ def test_a_service_that_is_killed_takes_its_build_along(tmp_path: Path) -> None:
 
 
 def test_the_command_is_ours() -> None:
-    wish = PlanWish(Path("m.onnx"), fake_spec(), Path("plans"), "fp16", 4, 1)
-    asked = build_command(wish)[1:]
+    request = PlanRequest(Path("m.onnx"), fake_spec(), Path("plans"), "fp16", 4, 1)
+    asked = build_command(request)[1:]
     assert asked == [
         *("-m", "export.to_trt", "m.onnx", "-o", "plans"),
         *("--precision", "fp16", "--batch", "1:2:4", "--device", "1"),
@@ -149,7 +149,7 @@ def test_the_command_is_ours() -> None:
     given = to_trt.parser().parse_args(asked[2:])
     assert (given.precision, given.batch, given.device) == ("fp16", BatchRange(1, 2, 4), 1)
     assert given.until_stdin_ends
-    assert "1:1:1" in build_command(replace(wish, max_batch=1))
+    assert "1:1:1" in build_command(replace(request, max_batch=1))
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_before_a_build(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from server.engines import make_engine
 from server.engines.base import Engine
 from server.engines.tensor_rt import this_machine
 from server.errors import BadInput, MastreamError
-from server.plan_wish import PlanWish, find_plan, gpu, make_wish, why_not
 from server.plans.build import (
     Building,
     Failed,
@@ -29,8 +28,9 @@ from server.plans.build import (
     build_command,
     check_folder,
 )
+from server.plans.trial import plan_maker
+from server.plans.wanted import PlanRequest, find_plan, gpu, make_request, why_not
 from server.settings import EngineSettings
-from server.trial import plan_maker
 from server.workers.engine_thread import Built
 from server.workers.serving import Serving
 from server.workers.worker import Worker
@@ -42,11 +42,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class BuildTools:
     """What plans are made and run with; a test puts others in their places."""
 
     machine: Callable[[int], Machine] = this_machine
-    command: Callable[[PlanWish], Sequence[str]] = build_command
+    command: Callable[[PlanRequest], Sequence[str]] = build_command
     make: Callable[[EngineSettings], Engine] = make_engine
 
 
@@ -57,12 +57,12 @@ class Upgrade:
     """
 
     def __init__(
-        self, serving: Serving, settings: EngineSettings, workshop: Workshop | None = None
+        self, serving: Serving, settings: EngineSettings, build_tools: BuildTools | None = None
     ) -> None:
         self._state: PlanStatus | Over = PlanStatus("off", detail="the model is being loaded")
         self._serving = serving
         self._settings = settings
-        self._workshop = workshop or Workshop()
+        self._build_tools = build_tools or BuildTools()
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -91,33 +91,33 @@ class Upgrade:
 
     async def _run(self) -> None:
         try:
-            self._tell(await self._go_over())
+            self._tell(await self._switch())
         except Exception as error:  # whatever it was, the service goes on without a plan
             foreign = None if isinstance(error, MastreamError | OSError) else error
             log.error("no TensorRT plan: %s", error, exc_info=foreign)
             self._tell(PlanStatus("failed", self.status.percent, str(error)))
 
-    async def _go_over(self) -> PlanStatus | Over:
+    async def _switch(self) -> PlanStatus | Over:
         """From the first look to the last engine; what has come of it."""
         if reason := why_not(self._settings, self._serving.engines):
             return PlanStatus("off", detail=reason)
         self._tell(PlanStatus("looking"))
-        wish = make_wish(self._settings, self._serving.engines[0])
+        request = make_request(self._settings, self._serving.engines[0])
         try:
-            here = await asyncio.to_thread(self._workshop.machine, wish.device)
+            here = await asyncio.to_thread(self._build_tools.machine, request.device)
         except MastreamError as error:
             return PlanStatus("off", detail=str(error))
-        plan = await asyncio.to_thread(find_plan, wish, here) or await self._build(wish)
+        plan = await asyncio.to_thread(find_plan, request, here) or await self._build(request)
         if isinstance(plan, Failed):
             log.error("no TensorRT plan: %s", plan.reason)
             return PlanStatus("failed", self.status.percent, plan.reason)
         self._tell(PlanStatus("loading", 100, plan.name))
         return await self._replace(plan)
 
-    async def _build(self, wish: PlanWish) -> Path | Failed:
-        await asyncio.to_thread(check_folder, wish.folder)
-        log.info("a TensorRT plan of %s is being built in %s", wish.spec.name, wish.folder)
-        ended = await PlanBuild(self._workshop.command(wish), self._hear).run()
+    async def _build(self, request: PlanRequest) -> Path | Failed:
+        await asyncio.to_thread(check_folder, request.folder)
+        log.info("a TensorRT plan of %s is being built in %s", request.spec.name, request.folder)
+        ended = await PlanBuild(self._build_tools.command(request), self._hear).run()
         return ended if isinstance(ended, Failed) else ended.path
 
     def _hear(self, state: PlanState) -> None:
@@ -140,7 +140,7 @@ class Upgrade:
         (before,) = worker.engines
         try:
             await worker.replace_engine(
-                plan_maker(self._workshop.make, self._settings, plan, before)
+                plan_maker(self._build_tools.make, self._settings, plan, before)
             )
         except Exception as error:  # TensorRT's own too: the engine that serves goes on
             log.error("the TensorRT plan %s is refused", plan, exc_info=error)

@@ -11,7 +11,7 @@ import pytest
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
 from models.spec import ModelSpec
 from server.engines.fake import fake_spec
-from server.plan_wish import PlanWish, find_plan, gpu, is_same_model, why_not
+from server.plans.wanted import PlanRequest, find_plan, gpu, is_same_model, why_not
 from server.settings import EngineSettings
 from server.workers.engine_thread import Built
 
@@ -43,21 +43,21 @@ def test_a_plan_that_fits_is_found(tmp_path: Path) -> None:
         keep(folder, other)
     keep(folder, replace(KEY, graph=digest(b"4")), fake_spec(64, 64))
     (folder / "broken.plan.json").write_text("{")
-    wish = PlanWish(model, fake_spec(), folder, "fp16", 4, 0)
-    assert find_plan(wish, HERE) is None
+    request = PlanRequest(model, fake_spec(), folder, "fp16", 4, 0)
+    assert find_plan(request, HERE) is None
     plan = keep(folder, KEY)
-    assert find_plan(wish, HERE) == plan
-    assert find_plan(replace(wish, max_batch=3), HERE) == plan
+    assert find_plan(request, HERE) == plan
+    assert find_plan(replace(request, max_batch=3), HERE) == plan
     plan.unlink()
-    assert find_plan(wish, HERE) is None
-    assert find_plan(replace(wish, folder=tmp_path / "absent"), HERE) is None
+    assert find_plan(request, HERE) is None
+    assert find_plan(replace(request, folder=tmp_path / "absent"), HERE) is None
 
 
 def test_a_quantised_models_plan_keeps_its_own_precision(tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
     model.write_bytes(b"the model")
     plan = keep(tmp_path, replace(KEY, precision="int8"))
-    assert find_plan(PlanWish(model, fake_spec(), tmp_path, "fp16", 4, 0), HERE) == plan
+    assert find_plan(PlanRequest(model, fake_spec(), tmp_path, "fp16", 4, 0), HERE) == plan
 
 
 def test_the_same_model_may_compute_otherwise() -> None:

@@ -11,8 +11,8 @@ from server.engines.base import Engine, Memory
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineDead, Fault
 from server.frame import AnyPixels, Labels
+from server.plans.trial import VerifiedEngine, agreement, follow
 from server.sources.synthetic import pictures
-from server.trial import Tried, agreement, follow
 
 SPEC = fake_spec(64, 96)
 FRAMES = pictures(64, 96, SPEC.memory_frames + 1)
@@ -54,14 +54,14 @@ def test_the_same_agrees_and_memory_is_part_of_it() -> None:
 
 def test_one_that_rounds_otherwise_serves() -> None:
     engine = Wrong(0.25)
-    assert Tried(lambda: engine, model)() is engine
+    assert VerifiedEngine(lambda: engine, model)() is engine
     assert not engine.closed
 
 
 def test_one_that_answers_otherwise_is_closed() -> None:
     engine = Wrong(1.0)
     with pytest.raises(Fault, match="33% of a test pattern only"):
-        Tried(lambda: engine, model)()
+        VerifiedEngine(lambda: engine, model)()
     assert engine.closed
 
 
@@ -71,7 +71,7 @@ def test_one_that_breaks_down_is_closed() -> None:
 
     engine = Wrong(0.0, on_step=die)
     with pytest.raises(EngineDead):
-        Tried(lambda: engine, model)()
+        VerifiedEngine(lambda: engine, model)()
     assert engine.closed
 
 
@@ -82,7 +82,7 @@ def test_it_is_tried_once() -> None:
         references.append(model())
         return model()
 
-    make = Tried(model, reference)
+    make = VerifiedEngine(model, reference)
     for _ in range(3):
         assert make().spec == SPEC
     assert len(references) == 1

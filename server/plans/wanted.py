@@ -19,7 +19,7 @@ OWN_PRECISIONS = ("int8", "fp8")
 
 
 @dataclass(frozen=True, slots=True)
-class PlanWish:
+class PlanRequest:
     """The plan that is wanted: of the file ``model``, which says ``spec`` of itself, kept in
     ``folder``, for 1 to ``max_batch`` streams a step on the GPU that CUDA numbers ``device``."""
 
@@ -50,17 +50,17 @@ def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
     return replace(other, precision=one.precision, weights=one.weights) == one
 
 
-def find_plan(wish: PlanWish, here: Machine) -> Path | None:
-    """A plan in the wish's folder that meets it and fits here.
+def find_plan(request: PlanRequest, here: Machine) -> Path | None:
+    """A plan in the request's folder that meets it and fits here.
 
     Reads the whole model: not for the event loop. Raises OSError where it cannot be read.
     """
-    source = digest(wish.model.read_bytes())
-    for beside in sorted(wish.folder.glob("*.plan.json")):
+    source = digest(request.model.read_bytes())
+    for beside in sorted(request.folder.glob("*.plan.json")):
         plan = beside.with_suffix("")
         with suppress(PlanError, OSError, UnicodeDecodeError):
             described = PlanDescription.from_json(beside.read_text())
-            if wish.is_met_by(described, source, here) and plan.is_file():
+            if request.is_met_by(described, source, here) and plan.is_file():
                 return plan
     return None
 
@@ -78,12 +78,12 @@ def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
     return None
 
 
-def make_wish(settings: EngineSettings, first: Built) -> PlanWish:
+def make_request(settings: EngineSettings, first: Built) -> PlanRequest:
     """The plan for the engine that is served by now. Raises NotFound where its model has gone."""
     model = settings.model or shipped_model()
     found = gpu(first.device)
     assert found, "a plan is for a GPU"
-    return PlanWish(
+    return PlanRequest(
         model=model,
         spec=first.spec,
         folder=settings.cache or model.parent,

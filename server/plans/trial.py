@@ -18,7 +18,7 @@ import numpy as np
 from server.engines.base import Engine
 from server.errors import Fault
 from server.frame import Labels, Pixels
-from server.plan_wish import on_plan
+from server.plans.wanted import on_plan
 from server.settings import EngineSettings
 from server.sources.synthetic import pictures
 from server.workers.engine_thread import Built
@@ -35,7 +35,7 @@ APART = 8
 log = logging.getLogger(__name__)
 
 
-class Tried:
+class VerifiedEngine:
     """Makes an engine, and refuses it where its masks are not about those of ``reference``.
 
     Once is enough: an engine that is made again after a death is the same. Raises Fault, or what
@@ -83,10 +83,10 @@ class Followed:
 
 def plan_maker(
     make: Callable[[EngineSettings], Engine], settings: EngineSettings, plan: Path, serving: Built
-) -> Tried:
+) -> VerifiedEngine:
     """What makes the engine that runs ``plan`` where ``serving`` runs, tried against the CPU."""
     on_cpu = settings.model_copy(update={"provider": "cpu", "devices": "auto"})
-    return Tried(partial(make, on_plan(settings, plan, serving)), partial(make, on_cpu))
+    return VerifiedEngine(partial(make, on_plan(settings, plan, serving)), partial(make, on_cpu))
 
 
 def follow(engine: Engine, frames: Sequence[Pixels]) -> Followed:

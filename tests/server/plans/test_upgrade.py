@@ -30,11 +30,11 @@ from server.engines.base import Memory
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
-from server.plan_wish import PlanWish
 from server.plans.build import PlanStatus, build_command
+from server.plans.upgrade import BuildTools, Upgrade, reached
+from server.plans.wanted import PlanRequest
 from server.settings import EngineSettings, Settings
 from server.sinks.base import Sink
-from server.upgrade import Upgrade, Workshop, reached
 from server.workers.fleet import Fleet
 from server.workers.worker import Worker
 
@@ -67,7 +67,7 @@ print(kept)
 
 @dataclass
 class Bench:
-    """A folder with a model, and a workshop whose builds go on once the test says so."""
+    """A folder with a model, and a build_tools whose builds go on once the test says so."""
 
     folder: Path
     builds: int = 0
@@ -95,16 +95,16 @@ class Bench:
         return EngineSettings(model=self.model, cache=self.plan.parent)
 
     @property
-    def workshop(self) -> Workshop:
-        return Workshop(machine=lambda _: HERE, command=self.command, make=self.make)
+    def build_tools(self) -> BuildTools:
+        return BuildTools(machine=lambda _: HERE, command=self.command, make=self.make)
 
     @property
     def pid(self) -> int:
         return int((self.folder / "pid").read_text())
 
-    def command(self, wish: PlanWish) -> Sequence[str]:
+    def command(self, request: PlanRequest) -> Sequence[str]:
         self.builds += 1
-        assert (wish.model, wish.folder, wish.device) == (self.model, self.plan.parent, 0)
+        assert (request.model, request.folder, request.device) == (self.model, self.plan.parent, 0)
         return [sys.executable, "-c", BUILDER, str(self.folder), str(self.plan)]
 
     def make(self, settings: EngineSettings) -> FakeEngine:
@@ -149,7 +149,7 @@ def service(
     settings = Settings(
         folder=bench.folder / "data", engine=bench.settings.model_copy(update=engine)
     )
-    app = create_app(settings, make, bench.workshop)
+    app = create_app(settings, make, bench.build_tools)
     with TestClient(app) as web:
         assert web.portal
         web.portal.call(app.state.service.loaded)
@@ -189,9 +189,9 @@ def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
 
 @asynccontextmanager
 async def gone_over(serving: Worker | Fleet, bench: Bench, **other: Any) -> AsyncIterator[Upgrade]:
-    """A service that runs and has nothing more to come; ``other`` are changes of the workshop."""
+    """A service that runs and has nothing more to come; ``other`` are changes of the build_tools."""
     await serving.start()
-    upgrade = Upgrade(serving, bench.settings, replace(bench.workshop, **other))
+    upgrade = Upgrade(serving, bench.settings, replace(bench.build_tools, **other))
     upgrade.begin()
     async with asyncio.timeout(LIMIT):
         await upgrade.ended()
@@ -227,8 +227,8 @@ def test_a_stream_keeps_its_memory_while_the_service_goes_over(bench: Bench) -> 
         service(bench) as web,
         web.websocket_connect("/v1/stream", subprotocols=["mastream.v1"]) as socket,
     ):
-        wish = {"type": "open", "input": "rgb24", "width": 48, "height": 32, "output": "raw"}
-        socket.send_json(wish)
+        request = {"type": "open", "input": "rgb24", "width": 48, "height": 32, "output": "raw"}
+        socket.send_json(request)
         assert socket.receive_json()["type"] == "ready"
         building = until(web, "building", 42)
         assert building["plan"]["detail"] == "Tactic selection"
@@ -433,7 +433,7 @@ async def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) ->
 
 def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.go_on()
-    with caplog.at_level("INFO", "server.upgrade"), service(bench) as web:
+    with caplog.at_level("INFO", "server.plans.upgrade"), service(bench) as web:
         until(web, "serving")
     told = [line for line in caplog.messages if "%" in line]
     assert told == [
