@@ -80,7 +80,7 @@ def _segment(flags: Namespace, settings: Settings) -> int:
 
     if not logging.root.isEnabledFor(logging.DEBUG):
         # What it logs of a video that fails is what segment() says in its one sentence.
-        logging.getLogger("server.video").setLevel(logging.CRITICAL)
+        logging.getLogger("server.videos.segmenting").setLevel(logging.CRITICAL)
     return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
 
 

@@ -17,16 +17,16 @@ from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.errors import MastreamError, NoCapacity
 from server.holding import Budget
-from server.jobs import Jobs
 from server.metrics import Metrics
 from server.plans.build import PlanStatus
 from server.plans.upgrade import BuildTools, Upgrade
-from server.records import VideoState
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
 from server.sources.pool import PicturePool
-from server.store import Store, sqlite_url
+from server.videos.jobs import Jobs
+from server.videos.record import VideoState
+from server.videos.store import Store, sqlite_url
 from server.web import problems, videos
 from server.web.conversation import House
 from server.web.health import health_router

@@ -29,7 +29,7 @@ from server.sources import open_hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
 from server.stopping import stoppable, undisturbed
-from server.video import segment_video
+from server.videos.segmenting import segment_video
 from server.workers.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import NotModifiedResponse
 
 from server.errors import NotFound
-from server.jobs import Jobs
-from server.progress import Video
-from server.records import VideoRecord
 from server.sinks.recorder import ARTEFACTS, chosen_artefacts
+from server.videos.jobs import Jobs
+from server.videos.progress import Video
+from server.videos.record import VideoRecord
 from server.web.artefact_file import ArtefactFile
 from server.web.disposition import offered
 from server.web.preconditions import Verdict, judge

@@ -19,7 +19,7 @@ from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
 from server.sources.nvdec import open_fake
 from server.sources.probing import VideoLimits, probe
-from server.video import segment_video
+from server.videos.segmenting import segment_video
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio

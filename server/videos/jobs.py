@@ -11,18 +11,18 @@ from pathlib import Path
 
 from server.desk import Desk
 from server.errors import Conflict, NoCapacity, NotFound
-from server.folder_lock import FolderLock
 from server.frame import VideoInfo
-from server.lanes import Lanes
-from server.progress import Video, video_now
-from server.records import VideoRecord, VideoState, new_id
 from server.settings import VideoSettings
-from server.shelf import Shelf
 from server.sinks.coding import check_encodable
 from server.sources.hardware import Hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
-from server.store import Store
+from server.videos.files import VideoFiles
+from server.videos.folder_lock import FolderLock
+from server.videos.progress import Video, video_now
+from server.videos.record import VideoRecord, VideoState, new_id
+from server.videos.runner import JobRunner
+from server.videos.store import Store
 from server.workers.serving import Serving
 
 NEWS_SECONDS = 0.2
@@ -50,13 +50,13 @@ class Jobs:
         self._clock = clock
         self._bell = asyncio.Event()
         self._lock = FolderLock(folder)
-        self._shelf = Shelf(store, folder, settings)
+        self._files = VideoFiles(store, folder, settings)
         self._desk = Desk("videos")
         self._probes = Desk("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
-        self._lanes = Lanes(
+        self._lanes = JobRunner(
             worker,
-            self._shelf,
+            self._files,
             self._desk,
             settings,
             hardware=hardware,
@@ -76,7 +76,7 @@ class Jobs:
         """Queue again what a dead process left running, tidy the folder and begin. The worker
         has started. Raises Fault where a living process uses the folder."""
         await self._desk(self._lock.take)
-        for _ in range(await self._desk(self._shelf.recover, self._clock())):
+        for _ in range(await self._desk(self._files.recover, self._clock())):
             self._lanes.added()
         self._lanes.start()
 
@@ -97,21 +97,21 @@ class Jobs:
         """Refuse an upload of ``size`` bytes before it is read. Raises NoCapacity."""
         if self._lanes.draining or not self._lanes.started:
             raise NoCapacity("The server is starting or shutting down: try again in a minute.")
-        await self._desk(self._shelf.welcome, size, key)
+        await self._desk(self._files.welcome, size, key)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[tuple[str, Path]]:
         """An id and the file for a new video's bytes; gone when left without :meth:`add`."""
         video = new_id(self._clock())
-        path = await self._desk(self._shelf.place, video)
+        path = await self._desk(self._files.place, video)
         try:
             yield video, path
         finally:
-            await asyncio.shield(self._desk(self._shelf.discard_unless_added, video))
+            await asyncio.shield(self._desk(self._files.discard_unless_added, video))
 
     def check_room(self, size: int) -> None:
         """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
-        self._shelf.check_room(size)
+        self._files.check_room(size)
 
     async def probe(self, path: Path, artefacts: Collection[str] = ()) -> VideoInfo:
         """What an uploaded file says of itself.
@@ -133,28 +133,28 @@ class Jobs:
         """Queue a video whose bytes lie in its place, as created now. Raises NoCapacity and,
         where its key is taken, Conflict."""
         record = replace(record, created=self._clock())
-        await self._desk(self._shelf.add, record)
+        await self._desk(self._files.add, record)
         self._lanes.added()
         return self._seen(record)
 
     async def known(self, key: str | None, fingerprint: str) -> Video | None:
         """The video uploaded before under this idempotency key, if any. Raises Conflict where
         something else was asked under it."""
-        record = None if key is None else await self._desk(self._shelf.store.by_key, key)
+        record = None if key is None else await self._desk(self._files.store.by_key, key)
         if record is not None and record.fingerprint != fingerprint:
             raise Conflict("This Idempotency-Key was used for another video: choose a new one.")
         return None if record is None else self._seen(record)
 
     async def find(self, video: str) -> Video:
         """Raises NotFound."""
-        record = await self._desk(self._shelf.store.get, video)
+        record = await self._desk(self._files.store.get, video)
         if record is None:
             raise NotFound("There is no such video: it was removed, or its id is wrong.")
         return self._seen(record)
 
     async def page(self, limit: int, before: str | None) -> list[Video]:
         """The newest videos, at most ``limit``, older than the id ``before``."""
-        return [self._seen(r) for r in await self._desk(self._shelf.store.page, limit, before)]
+        return [self._seen(r) for r in await self._desk(self._files.store.page, limit, before)]
 
     async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path]:
         """The file of a video's artefact. Raises NotFound, and Conflict while it is made."""
@@ -163,7 +163,7 @@ class Jobs:
             raise Conflict(f"The video is {record.state}: its results come when it has succeeded.")
         if record.state is not VideoState.SUCCEEDED or name not in record.artefacts:
             raise NotFound(f"The video has no {name}: it {record.state}, or it was not asked for.")
-        return record, self._shelf.results(video) / name
+        return record, self._files.results(video) / name
 
     async def delete(self, video: str) -> None:
         """Cancel a video, or remove it where it has ended. Its files are gone when this returns;
@@ -171,9 +171,9 @@ class Jobs:
         await self.find(video)
         if await self._desk(self._cancel, video):
             await self._lanes.halt(video)
-            await self._desk(self._shelf.clear, video)
+            await self._desk(self._files.clear, video)
         else:
-            await self._desk(self._shelf.remove, video)
+            await self._desk(self._files.remove, video)
         self._ring()
 
     async def watch(self, video: str, seen: str | None, beat: float) -> AsyncIterator[Video | None]:
@@ -201,7 +201,7 @@ class Jobs:
         # The frames are counted here, at the desk, and not before its queue: what was reported
         # while the video waited for its end must not be more than what it keeps.
         frames = self._lanes.frames(video) or 0
-        return self._shelf.store.cancel(video, self._clock(), frames)
+        return self._files.store.cancel(video, self._clock(), frames)
 
     def _seen(self, record: VideoRecord) -> Video:
         return video_now(record, self._lanes.frames(record.id), self._clock())

@@ -17,8 +17,8 @@ import sqlalchemy as sql
 
 from server.errors import Conflict, Fault, NoCapacity
 from server.frame import Losses, VideoInfo
-from server.records import VideoRecord, VideoState, new_id
-from server.store import Store, sqlite_url
+from server.videos.record import VideoRecord, VideoState, new_id
+from server.videos.store import Store, sqlite_url
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(30000, 1001), Fraction(1, 90000), 90, "h264")
 PROBLEM = {"code": "fault", "status": 500}

@@ -12,11 +12,11 @@ from server import heap
 from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
 from server.frame import Losses
-from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
-from server.shelf import Shelf
 from server.sources.hardware import Hardware
-from server.video import segment_video
+from server.videos.files import VideoFiles
+from server.videos.record import VideoRecord, VideoState
+from server.videos.segmenting import segment_video
 from server.workers.serving import Serving
 
 RETRY_SECONDS = 1.0
@@ -33,8 +33,8 @@ class _Running:
     losses: Losses | None = None
 
 
-class Lanes:
-    """Takes queued videos from the shelf, oldest first, ``settings.running`` side by side.
+class JobRunner:
+    """Takes queued videos from the video_files, oldest first, ``settings.running`` side by side.
 
     ``changed`` is called on the event loop whenever a video is a step further. State: how many
     videos may wait (a semaphore), what runs, and whether to begin nothing more. A video that
@@ -44,7 +44,7 @@ class Lanes:
     def __init__(
         self,
         worker: Serving,
-        shelf: Shelf,
+        video_files: VideoFiles,
         desk: Desk,
         settings: VideoSettings,
         *,
@@ -53,7 +53,7 @@ class Lanes:
         changed: Callable[[], None],
     ) -> None:
         self._worker = worker
-        self._shelf = shelf
+        self._files = video_files
         self._desk = desk
         self._settings = settings
         self._hardware = hardware
@@ -65,7 +65,7 @@ class Lanes:
         self.draining = False
 
     def __repr__(self) -> str:
-        return f"<Lanes running={list(self._running)} draining={self.draining}>"
+        return f"<JobRunner running={list(self._running)} draining={self.draining}>"
 
     @property
     def started(self) -> bool:
@@ -114,7 +114,7 @@ class Lanes:
                 self._retry_soon()
 
     async def _next(self) -> None:
-        record = await self._desk(self._shelf.store.claim, self._clock())
+        record = await self._desk(self._files.store.claim, self._clock())
         if record is None:
             return
         running = self._begin(record)
@@ -138,8 +138,8 @@ class Lanes:
 
         work = segment_video(
             self._worker,
-            self._shelf.upload(record.id),
-            self._shelf.results(record.id),
+            self._files.upload(record.id),
+            self._files.results(record.id),
             record.info,
             record.artefacts,
             max_pixels=self._settings.max_pixels,
@@ -171,9 +171,9 @@ class Lanes:
         """Write down how it ended; the store refuses where it was cancelled meanwhile."""
         error = None if running.task.cancelled() else running.task.exception()
         if running.task.cancelled():
-            await self._desk(self._shelf.put_back, video)
+            await self._desk(self._files.put_back, video)
         elif isinstance(error, NoCapacity):
-            await self._desk(self._shelf.put_back, video)
+            await self._desk(self._files.put_back, video)
             self._retry_soon()
         elif error is not None:
             await self._end(video, VideoState.FAILED, running, _problem(video, error))
@@ -182,7 +182,7 @@ class Lanes:
 
     async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
         done, losses = running.frames, running.losses
-        await self._desk(self._shelf.end, video, state, self._clock(), done, problem, losses)
+        await self._desk(self._files.end, video, state, self._clock(), done, problem, losses)
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)

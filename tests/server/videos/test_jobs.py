@@ -18,17 +18,17 @@ import av
 import numpy as np
 import pytest
 
-from server import lanes
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
-from server.jobs import Jobs
-from server.progress import Video
-from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
-from server.shelf import Shelf
 from server.sinks.recorder import ARTEFACTS
-from server.store import Store, sqlite_url
+from server.videos import runner as lanes
+from server.videos.files import VideoFiles
+from server.videos.jobs import Jobs
+from server.videos.progress import Video
+from server.videos.record import VideoRecord, VideoState
+from server.videos.store import Store, sqlite_url
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -450,7 +450,7 @@ async def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: Make
 async def test_a_database_that_fails_as_a_video_ends_is_asked_again(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
-    clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
+    clip, written = make_clip(tmp_path / "clip.mp4", 3), VideoFiles.end
     away = Fault("The database is away.")
     refusals = iter([away, OSError("the disk is gone"), away] if broken else [away, away])
 
@@ -459,7 +459,7 @@ async def test_a_database_that_fails_as_a_video_ends_is_asked_again(
             raise refusal
         written(*given, **named)
 
-    monkeypatch.setattr(Shelf, "end", stumble)
+    monkeypatch.setattr(VideoFiles, "end", stumble)
     monkeypatch.setattr(lanes, "RETRY_SECONDS", 0.01)
     async with serving(tmp_path) as jobs:
         video = await ended(jobs, await upload(jobs, clip))
@@ -471,7 +471,7 @@ async def test_a_database_that_fails_as_a_video_ends_is_asked_again(
 async def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_server(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip, written = make_clip(tmp_path / "clip.mp4", 3), Shelf.end
+    clip, written = make_clip(tmp_path / "clip.mp4", 3), VideoFiles.end
     stumbled = threading.Event()
 
     def stumble(*given: Any, **named: Any) -> None:
@@ -480,7 +480,7 @@ async def test_a_mistake_at_the_end_of_a_video_stops_neither_the_others_nor_the_
             raise OSError("the disk is gone")
         written(*given, **named)
 
-    monkeypatch.setattr(Shelf, "end", stumble)
+    monkeypatch.setattr(VideoFiles, "end", stumble)
     async with serving(tmp_path) as jobs:
         bad = await upload(jobs, clip)
         assert await asyncio.to_thread(stumbled.wait, 30)

@@ -14,16 +14,16 @@ from typing import Any
 
 from server.errors import Fault, NoCapacity
 from server.frame import Losses
-from server.records import VideoRecord, VideoState
 from server.settings import VideoSettings
-from server.store import Store
+from server.videos.record import VideoRecord, VideoState
+from server.videos.store import Store
 
 MAX_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
 
-class Shelf:
+class VideoFiles:
     """One folder and one row a video. Synchronous; used by one thread at a time. Every change of
     state is made in the store first, and where the store refuses it, no file is touched."""
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 from server.frame import VideoInfo
-from server.progress import Progress, progress, video_now
-from server.records import VideoRecord, VideoState
+from server.videos.progress import Progress, progress, video_now
+from server.videos.record import VideoRecord, VideoState
 
 RECORD = VideoRecord(
     id="v",

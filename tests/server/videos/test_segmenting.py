@@ -22,7 +22,7 @@ from server.scheduling.session import Session
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
-from server.video import Recording, segment_video
+from server.videos.segmenting import Recording, segment_video
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateColumn
 
 from server.errors import Conflict, Fault, NoCapacity
 from server.frame import Losses, VideoInfo
-from server.records import ACTIVE, VideoRecord, VideoState
+from server.videos.record import ACTIVE, VideoRecord, VideoState
 
 SCHEMA = 2
 """1 had no ``losses``."""

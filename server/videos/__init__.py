@@ -1,0 +1,1 @@
+"""Uploaded videos: their rows and files, and the jobs that segment them."""

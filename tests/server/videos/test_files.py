@@ -1,0 +1,167 @@
+"""Rows and files of videos, in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from server.errors import NoCapacity
+from server.frame import VideoInfo
+from server.settings import VideoSettings
+from server.videos.files import MAX_ATTEMPTS, VideoFiles
+from server.videos.record import VideoRecord, VideoState, new_id
+from server.videos.store import Store, sqlite_url
+
+INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
+
+
+@pytest.fixture
+def video_files(tmp_path: Path) -> Iterator[VideoFiles]:
+    store = Store(sqlite_url(tmp_path / "videos.db"))
+    video_files = VideoFiles(
+        store, tmp_path / "videos", VideoSettings(min_free_bytes=0, max_jobs=2)
+    )
+    video_files.recover(0.0)
+    yield video_files
+    store.close()
+
+
+def uploaded(video_files: VideoFiles, key: str | None = None) -> str:
+    video = new_id(1.0)
+    video_files.place(video).write_bytes(b"upload")
+    video_files.add(VideoRecord(video, "clip", "fake", 6, INFO, ("masks.mkv",), "f", 1.0, key))
+    return video
+
+
+def begun(video_files: VideoFiles) -> str:
+    video = uploaded(video_files)
+    assert video_files.store.claim(2.0) is not None
+    video_files.results(video).mkdir()
+    (video_files.results(video) / "masks.mkv").write_bytes(b"half")
+    return video
+
+
+def files(video_files: VideoFiles, video: str) -> set[str]:
+    folder = video_files.upload(video).parent
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_video_that_succeeded_keeps_its_results_alone(video_files: VideoFiles) -> None:
+    video = begun(video_files)
+    video_files.end(video, VideoState.SUCCEEDED, 3.0, 10)
+    assert files(video_files, video) == {"results/masks.mkv"}
+
+
+def test_a_video_that_failed_keeps_nothing(video_files: VideoFiles) -> None:
+    video = begun(video_files)
+    video_files.end(video, VideoState.FAILED, 3.0, 10, {"code": "fault"})
+    assert not video_files.upload(video).parent.exists()
+
+
+def test_a_video_put_back_keeps_its_upload_alone(video_files: VideoFiles) -> None:
+    video = begun(video_files)
+    video_files.put_back(video)
+    assert files(video_files, video) == {"upload"}
+
+
+def test_nothing_is_touched_where_the_state_says_no(video_files: VideoFiles) -> None:
+    video = begun(video_files)
+    video_files.remove(video)
+    assert files(video_files, video) == {"upload", "results/masks.mkv"}
+    video_files.store.cancel(video, 3.0)
+    video_files.end(video, VideoState.SUCCEEDED, 4.0, 10)
+    video_files.put_back(video)
+    assert files(video_files, video) == {"upload", "results/masks.mkv"}
+    video_files.clear(video)
+    assert files(video_files, video) == set()
+
+
+def test_a_place_that_was_not_taken_is_removed(video_files: VideoFiles) -> None:
+    left, taken = new_id(1.0), uploaded(video_files)
+    video_files.place(left).write_bytes(b"half")
+    for video in (left, taken):
+        video_files.discard_unless_added(video)
+    assert not video_files.upload(left).parent.exists()
+    assert files(video_files, taken) == {"upload"}
+
+
+def test_a_start_tidies_what_a_dead_process_left(video_files: VideoFiles) -> None:
+    video = begun(video_files)
+    orphan = new_id(1.0)
+    video_files.place(orphan).write_bytes(b"half")
+    assert video_files.recover(3.0) == 1
+    assert files(video_files, video) == {"upload"}
+    assert not video_files.upload(orphan).parent.exists()
+
+
+def test_a_start_with_another_database_removes_no_results(
+    tmp_path: Path, video_files: VideoFiles
+) -> None:
+    done = begun(video_files)
+    video_files.end(done, VideoState.SUCCEEDED, 3.0, 10)
+    store = Store(sqlite_url(tmp_path / "other.db"))
+    other = VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
+    assert other.recover(4.0) == 0
+    uploaded(other)
+    assert other.recover(5.0) == 1
+    store.close()
+    assert files(video_files, done) == {"results/masks.mkv"}
+
+
+def test_an_empty_database_removes_nothing(tmp_path: Path, video_files: VideoFiles) -> None:
+    waiting = uploaded(video_files)
+    store = Store(sqlite_url(tmp_path / "other.db"))
+    VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0)).recover(4.0)
+    store.close()
+    assert files(video_files, waiting) == {"upload"}
+
+
+def test_a_video_that_kills_the_server_is_given_up(video_files: VideoFiles) -> None:
+    video = uploaded(video_files)
+    for _ in range(MAX_ATTEMPTS):
+        assert video_files.store.claim(2.0) is not None
+        video_files.recover(3.0)
+    record = video_files.store.get(video)
+    assert record is not None
+    assert record.state is VideoState.FAILED
+    assert record.problem is not None
+    assert "died" in record.problem["detail"]
+    assert not video_files.upload(video).parent.exists()
+
+
+def test_a_full_queue_takes_no_upload_but_one_it_knows(video_files: VideoFiles) -> None:
+    video_files.welcome(10, None)
+    uploaded(video_files, key="known")
+    uploaded(video_files)
+    video_files.welcome(10, "known")
+    for key in (None, "other"):
+        with pytest.raises(NoCapacity, match="queued"):
+            video_files.welcome(10, key)
+
+
+def test_a_disk_nearly_full_takes_no_upload(tmp_path: Path, video_files: VideoFiles) -> None:
+    wary = VideoFiles(video_files.store, tmp_path, VideoSettings(min_free_bytes=2**62))
+    with pytest.raises(NoCapacity, match="disk"):
+        wary.welcome(0, None)
+    with pytest.raises(NoCapacity, match="disk"):
+        video_files.welcome(2**62, None)
+
+
+def test_a_file_that_cannot_be_removed_waits_for_the_next_start(
+    video_files: VideoFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = begun(video_files)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        video_files.end(video, VideoState.SUCCEEDED, 3.0, 10)
+        video_files.recover(4.0)
+    assert "upload" in files(video_files, video)
+    video_files.recover(5.0)
+    assert files(video_files, video) == {"results/masks.mkv"}
