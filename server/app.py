@@ -16,7 +16,6 @@ from fastapi import Depends, FastAPI, Request
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.errors import MastreamError, NoCapacity
-from server.holding import Budget
 from server.metrics import Metrics
 from server.plans.build import PlanStatus
 from server.plans.upgrade import BuildTools, Upgrade
@@ -24,6 +23,7 @@ from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
 from server.sources.pool import PicturePool
+from server.streams.byte_budget import Budget
 from server.videos.jobs import Jobs
 from server.videos.record import VideoState
 from server.videos.store import Store, sqlite_url

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from server.holding import STREAM_BYTES, TOTAL_BYTES
+from server.streams.byte_budget import STREAM_BYTES, TOTAL_BYTES
 
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 

@@ -11,8 +11,8 @@ import protocol
 from protocol import DropCause
 from server.errors import MastreamError, TooSlow
 from server.frame import Dropped, Mask
-from server.holding import Holding
 from server.sinks.base import Sink
+from server.streams.byte_budget import StreamBytes
 
 Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong
 """A text message to a client."""
@@ -26,9 +26,9 @@ class Outbox(Sink):
     """What one client is still to be sent: short notices, and at most ``capacity`` masks.
 
     One event loop uses it. When it is full the oldest mask goes, and is told as ``client_slow``;
-    so it does where ``holding`` is overfull, but the newest stays.
+    so it does where ``stream_bytes`` is overfull, but the newest stays.
     Where :attr:`keeps_all` is set no mask goes: then the caller waits for :meth:`room` and for
-    the holding's space. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is
+    the stream_bytes's space. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is
     given up: the next :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect`
     until :meth:`sent` is called with it, so :attr:`unanswered` stays high while a client does not
     read.
@@ -39,11 +39,11 @@ class Outbox(Sink):
         self,
         capacity: int,
         on_lost: Callable[[], None] = lambda: None,
-        holding: Holding | None = None,
+        stream_bytes: StreamBytes | None = None,
     ) -> None:
         self.keeps_all = False
         self._capacity = capacity
-        self._holding = holding or Holding()
+        self._bytes = stream_bytes or StreamBytes()
         self._on_lost = on_lost
         self._owed: set[int] = set()
         self._masks: deque[Mask] = deque()
@@ -72,7 +72,7 @@ class Outbox(Sink):
         if self._discarded:
             return
         self._masks.append(mask)
-        self._holding.picture(mask.frame.seq, mask.nbytes)
+        self._bytes.picture(mask.frame.seq, mask.nbytes)
         while self._is_overfull():
             lost = self._masks.popleft()
             self._on_lost()
@@ -88,7 +88,7 @@ class Outbox(Sink):
 
     def tell(self, notice: Notice) -> None:
         """Queue a short message."""
-        self._holding.free(_answers(notice))
+        self._bytes.free(_answers(notice))
         self._overrun = self._overrun or len(self._notices) >= MAX_NOTICES
         if not self._overrun:
             self._notices.append(notice)
@@ -121,7 +121,7 @@ class Outbox(Sink):
 
     def sent(self, item: Mask | Notice) -> None:
         """What :meth:`take` gave is on its way."""
-        self._holding.free(_answers(item))
+        self._bytes.free(_answers(item))
         self._owed.difference_update(_answers(item))
         self._answered.set()
 
@@ -134,14 +134,14 @@ class Outbox(Sink):
     def _is_overfull(self) -> bool:
         if self.keeps_all or len(self._masks) <= 1:
             return False
-        return len(self._masks) > self._capacity or self._holding.is_overfull
+        return len(self._masks) > self._capacity or self._bytes.is_overfull
 
     def _tell_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
         """Tell a loss, in one message with the last one where nothing sets them apart."""
         match self._notices and self._notices[-1]:
             case protocol.Dropped(known, last, None) if last == cause and len(known) < MAX_SEQS:
                 self._notices[-1] = protocol.Dropped(known + seqs, cause)
-                self._holding.free(seqs)
+                self._bytes.free(seqs)
             case _:
                 self.tell(protocol.Dropped(seqs, cause))
 

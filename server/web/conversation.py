@@ -20,13 +20,13 @@ import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
 from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
-from server.holding import Budget, Holding
 from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
 from server.sources.pool import PicturePool
+from server.streams.byte_budget import Budget, StreamBytes
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
 from server.web.inbox import Inbox
@@ -57,9 +57,9 @@ class Conversation:
         self._socket = socket
         self._house = house
         self._settings = house.settings
-        self._holding = Holding(house.budget, house.settings.stream_bytes)
-        self._inbox = Inbox(holding=self._holding)
-        self._outbox = Outbox(house.settings.outbox, self._count_slow, self._holding)
+        self._bytes = StreamBytes(house.budget, house.settings.stream_bytes)
+        self._inbox = Inbox(stream_bytes=self._bytes)
+        self._outbox = Outbox(house.settings.outbox, self._count_slow, self._bytes)
         self._listener = Listener(
             house.worker,
             house.settings,
@@ -83,7 +83,7 @@ class Conversation:
             last = await self._talk()
         finally:
             self._listener.close()
-            self._holding.close()
+            self._bytes.close()
             self._inbox.discard()
             self._outbox.discard()
         if last:
@@ -141,7 +141,7 @@ class Conversation:
         """The socket is not read while a window of frames waits that may not be lost; under
         ``every``, while so many are unanswered; and while all streams hold too much."""
         await self._inbox.room(self._settings.window)
-        await self._holding.turn_to_read()
+        await self._bytes.wait_to_read()
         opened = self._listener.opened
         if opened and opened.policy is DropPolicy.EVERY:
             await self._outbox.room(self._settings.window)
@@ -162,9 +162,9 @@ class Conversation:
         while (packet := await self._inbox.take()) is not None:
             opened = self._listener.opened
             assert opened, "a packet came before its session"
-            await self._holding.turn_to_decode()
+            await self._bytes.wait_to_decode()
             if opened.policy is DropPolicy.EVERY:
-                await self._holding.space()
+                await self._bytes.space()
             frame = await self._decode(packet, opened)
             if frame is not None:
                 await self._offer(frame, opened)
@@ -186,9 +186,9 @@ class Conversation:
         self._house.metrics.stage("wait", frame.wait)
         self._house.metrics.stage("decode", frame.decode)
         if frame.replay:
-            self._holding.free([frame.seq])
+            self._bytes.free([frame.seq])
         else:
-            self._holding.picture(frame.seq, frame.nbytes)
+            self._bytes.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
             await self._house.worker.room(opened.session)
         self._house.worker.offer(opened.session, frame)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from protocol import DropCause, DropPolicy
 from server.frame import Dropped
-from server.holding import Holding
 from server.sources.packets import Packet
+from server.streams.byte_budget import StreamBytes
 
 
 class Inbox:
@@ -18,15 +18,15 @@ class Inbox:
     Under ``latest`` a new packet takes the place of those that wait, before anything is spent on
     decoding them; a reset that one of them carried goes on to it. Under ``every`` nobody loses,
     and replayed frames are never lost: the memory needs each. The reader waits for :meth:`room`,
-    so that no more than a window of those are here. ``holding`` counts the bytes of each from
+    so that no more than a window of those are here. ``stream_bytes`` counts the bytes of each from
     here on.
     """
 
     def __init__(
-        self, policy: DropPolicy = DropPolicy.LATEST, holding: Holding | None = None
+        self, policy: DropPolicy = DropPolicy.LATEST, stream_bytes: StreamBytes | None = None
     ) -> None:
         self.policy = policy
-        self._holding = holding or Holding()
+        self._bytes = stream_bytes or StreamBytes()
         self._waiting: deque[Packet] = deque()
         self._closed = False
         self._changed = asyncio.Event()
@@ -42,7 +42,7 @@ class Inbox:
         if any(one.reset for one in lost):
             packet = replace(packet, reset=True)
         self._waiting.append(packet)
-        self._holding.packet(packet.seq, len(packet.data))
+        self._bytes.packet(packet.seq, len(packet.data))
         self._changed.set()
         return [Dropped(one.seq, DropCause.NEWER) for one in lost]
 

@@ -13,8 +13,8 @@ import protocol
 from protocol import DropCause
 from server.errors import EngineFault, TooSlow
 from server.frame import Dropped, Frame, Mask
-from server.holding import Budget, Holding
 from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
+from server.streams.byte_budget import Budget, StreamBytes
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +137,7 @@ def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
 
 async def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     lost: list[None] = []
-    outbox = Outbox(9, lambda: lost.append(None), Holding(limit=1000))
+    outbox = Outbox(9, lambda: lost.append(None), StreamBytes(limit=1000))
     for seq in range(4):
         outbox.mask(mask(seq, kept=300))
     assert len(lost) == 1
@@ -149,9 +149,9 @@ async def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
 
 async def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
     budget = Budget(1000)
-    theirs = Outbox(9, holding=Holding(budget))
+    theirs = Outbox(9, stream_bytes=StreamBytes(budget))
     theirs.mask(mask(0, kept=3000))
-    ours = filled(Outbox(9, holding=Holding(budget)), 1, 2)
+    ours = filled(Outbox(9, stream_bytes=StreamBytes(budget)), 1, 2)
     slow = protocol.Dropped((1,), protocol.DropCause.CLIENT_SLOW)
     assert await soon(drained(ours)) == [slow, 2]
     assert await soon(drained(theirs)) == [0]
@@ -160,11 +160,11 @@ async def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
 
 async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
     budget = Budget()
-    holding = Holding(budget)
-    outbox = Outbox(4, holding=holding)
+    stream_bytes = StreamBytes(budget)
+    outbox = Outbox(4, stream_bytes=stream_bytes)
     for seq in range(4):
         outbox.expect(seq)
-        holding.packet(seq, 100)
+        stream_bytes.packet(seq, 100)
     outbox.dropped([Dropped(0, DropCause.NEWER)])
     outbox.failed(1, EngineFault("it broke"))
     outbox.tell(protocol.Dropped((2,), DropCause.UNDECODABLE, "cut off"))
@@ -176,13 +176,13 @@ async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
 
 
 async def test_where_all_are_kept_space_is_waited_for() -> None:
-    holding = Holding(limit=1000)
-    outbox = Outbox(1, holding=holding)
+    stream_bytes = StreamBytes(limit=1000)
+    outbox = Outbox(1, stream_bytes=stream_bytes)
     outbox.keeps_all = True
-    await holding.space()
+    await stream_bytes.space()
     for seq in range(4):
         outbox.mask(mask(seq, kept=600))
-    waiting = asyncio.create_task(holding.space())
+    waiting = asyncio.create_task(stream_bytes.space())
     taken = []
     while not waiting.done():
         item = await outbox.take()

@@ -21,17 +21,17 @@ from server import listening
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Frame, Mask
-from server.holding import Holding
 from server.scheduling.session import Session
 from server.settings import Settings, StreamSettings
 from server.sinks.outbox import Outbox
 from server.sources.packets import Packet
+from server.streams.byte_budget import StreamBytes
 from server.web.conversation import Conversation
 from server.web.inbox import Inbox
 from server.web.listener import Listener
 from server.workers.delivery import Delivery
 
-STREAM = (Session, Delivery, Conversation, Listener, Inbox, Outbox, Holding)
+STREAM = (Session, Delivery, Conversation, Listener, Inbox, Outbox, StreamBytes)
 PICTURES = (Packet, Frame, Mask)
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ROUNDS = 12

@@ -19,11 +19,11 @@ from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineFault
 from server.frame import Pixels
-from server.holding import Budget
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
 from server.sinks.answers import Answers
 from server.sources.pool import PicturePool
+from server.streams.byte_budget import Budget
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.conversation import Conversation, House
 from server.workers.worker import Worker

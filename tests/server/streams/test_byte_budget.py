@@ -1,4 +1,4 @@
-"""Holding: what is counted of a stream, and who waits for whom when all hold too much."""
+"""StreamBytes: what is counted of a stream, and who waits for whom when all hold too much."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from server.holding import Budget, Holding
+from server.streams.byte_budget import Budget, StreamBytes
 
 pytestmark = pytest.mark.anyio
 
@@ -23,23 +23,23 @@ async def waits(turn: Callable[[], Awaitable[None]], until: Callable[[], None]) 
 
 def test_a_frame_is_counted_once_whatever_has_become_of_it() -> None:
     budget = Budget()
-    holding = Holding(budget)
-    holding.packet(1, 10)
-    holding.picture(1, 600)
-    holding.picture(1, 700)
+    stream_bytes = StreamBytes(budget)
+    stream_bytes.packet(1, 10)
+    stream_bytes.picture(1, 600)
+    stream_bytes.picture(1, 700)
     assert budget.held == 700
-    holding.free([1])
-    holding.free([1, 2])
+    stream_bytes.free([1])
+    stream_bytes.free([1, 2])
     assert budget.held == 0
 
 
 def test_a_stream_that_is_over_leaves_nothing_and_counts_no_more() -> None:
     budget = Budget()
-    holding = Holding(budget)
-    holding.packet(1, 10)
-    holding.picture(2, 20)
-    holding.close()
-    holding.picture(3, 30)
+    stream_bytes = StreamBytes(budget)
+    stream_bytes.packet(1, 10)
+    stream_bytes.picture(2, 20)
+    stream_bytes.close()
+    stream_bytes.picture(3, 30)
     assert budget.held == 0
 
 
@@ -48,28 +48,28 @@ async def test_a_spent_budget_lets_a_stream_be_read_when_all_of_its_own_is_answe
     stage: str,
 ) -> None:
     budget = Budget(100)
-    ours, theirs = Holding(budget), Holding(budget)
+    ours, theirs = StreamBytes(budget), StreamBytes(budget)
     theirs.picture(1, 100)
-    await ours.turn_to_read()
+    await ours.wait_to_read()
     getattr(ours, stage)(1, 5)
-    await waits(ours.turn_to_read, lambda: ours.free([1]))
+    await waits(ours.wait_to_read, lambda: ours.free([1]))
     assert budget.is_spent
 
 
 async def test_a_spent_budget_lets_a_stream_decode_one_picture_at_a_time() -> None:
     budget = Budget(100)
-    ours = Holding(budget)
+    ours = StreamBytes(budget)
     ours.packet(1, 60)
     ours.packet(2, 60)
-    await ours.turn_to_decode()
+    await ours.wait_to_decode()
     ours.picture(1, 600)
-    await waits(ours.turn_to_decode, lambda: ours.free([1]))
+    await waits(ours.wait_to_decode, lambda: ours.free([1]))
 
 
 async def test_a_stream_goes_on_at_once_where_another_has_left_room() -> None:
     budget = Budget(100)
-    ours, theirs = Holding(budget), Holding(budget)
+    ours, theirs = StreamBytes(budget), StreamBytes(budget)
     theirs.picture(1, 100)
     ours.packet(1, 5)
     theirs.close()
-    await ours.turn_to_read()
+    await ours.wait_to_read()

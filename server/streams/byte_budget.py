@@ -24,7 +24,7 @@ class Budget:
         return self.held >= self.limit
 
 
-class Holding:
+class StreamBytes:
     """What one stream holds of each frame: its packet until it is decoded, then its picture,
     at last its mask.
 
@@ -42,7 +42,7 @@ class Holding:
         self._freed = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Holding {len(self._packets)} packets, {len(self._pictures)} pictures>"
+        return f"<StreamBytes {len(self._packets)} packets, {len(self._pictures)} pictures>"
 
     @property
     def is_overfull(self) -> bool:
@@ -69,12 +69,12 @@ class Holding:
         self._closed = True
         self.free([*self._packets, *self._pictures])
 
-    async def turn_to_read(self) -> None:
+    async def wait_to_read(self) -> None:
         """Wait while the budget is spent and anything of this stream is on the way."""
         while self._budget.is_spent and (self._packets or self._pictures):
             await self._wait()
 
-    async def turn_to_decode(self) -> None:
+    async def wait_to_decode(self) -> None:
         """Wait while the budget is spent and a picture of this stream is on the way."""
         while self._budget.is_spent and self._pictures:
             await self._wait()

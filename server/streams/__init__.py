@@ -1,0 +1,1 @@
+"""Pushed streams: what a client's messages mean, what waits, what is sent."""
