@@ -22,14 +22,14 @@ from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
 from server.metrics import Metrics
 from server.settings import StreamSettings
-from server.sinks.outbox import Outbox
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
 from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget, StreamBytes
+from server.streams.inbox import Inbox
+from server.streams.outbox import Outbox
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
-from server.web.inbox import Inbox
 from server.web.listener import Listener, Opened
 from server.workers.serving import Serving
 

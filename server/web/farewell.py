@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import protocol
 from protocol import CloseCode, ProtocolError
 from server.errors import Fault, MastreamError
-from server.sinks.outbox import failure
+from server.streams.outbox import failure
 
 RECONNECT_MS = 1000
 """When to come back to a server that is going away: its successor needs a moment."""

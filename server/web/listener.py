@@ -17,13 +17,13 @@ from server.frame import Dropped
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.settings import StreamSettings
-from server.sinks.answers import Answers
-from server.sinks.outbox import Outbox
 from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.sources.picture import check_pixels
+from server.streams.inbox import Inbox
+from server.streams.mask_packer import MaskPacker
+from server.streams.outbox import Outbox
 from server.web.farewell import ENDED, Leave, farewell
-from server.web.inbox import Inbox
 from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
@@ -42,7 +42,7 @@ class Opened:
     session: Session
     policy: DropPolicy
     decoder: PacketDecoder
-    answers: Answers
+    answers: MaskPacker
 
 
 class Listener:
@@ -173,7 +173,7 @@ class Listener:
         except NoCapacity as error:
             self._metrics.rejected(error.code)
             raise
-        return Opened(session, policy, self._decoder(wish), Answers(self._worker.spec, wish))
+        return Opened(session, policy, self._decoder(wish), MaskPacker(self._worker.spec, wish))
 
     def _decoder(self, wish: protocol.Open) -> PacketDecoder:
         raw = wish.input is InputEncoding.RGB24

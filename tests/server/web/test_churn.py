@@ -23,11 +23,11 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Frame, Mask
 from server.scheduling.session import Session
 from server.settings import Settings, StreamSettings
-from server.sinks.outbox import Outbox
 from server.sources.packets import Packet
 from server.streams.byte_budget import StreamBytes
+from server.streams.inbox import Inbox
+from server.streams.outbox import Outbox
 from server.web.conversation import Conversation
-from server.web.inbox import Inbox
 from server.web.listener import Listener
 from server.workers.delivery import Delivery
 

@@ -21,9 +21,9 @@ from server.errors import EngineFault
 from server.frame import Pixels
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
-from server.sinks.answers import Answers
 from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget
+from server.streams.mask_packer import MaskPacker
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.conversation import Conversation, House
 from server.workers.worker import Worker
@@ -97,14 +97,14 @@ def test_a_failed_step_is_told_and_the_stream_goes_on(tmp_path: Path) -> None:
 def test_a_failure_of_ours_ends_its_stream_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = Answers.pack
+    packed = MaskPacker.pack
 
-    def pack(answers: Answers, one: object) -> bytes:
+    def pack(answers: MaskPacker, one: object) -> bytes:
         if one.frame.pixels[0, 0, 0] == POISON:  # type: ignore[attr-defined]
             raise RuntimeError("a secret")
         return packed(answers, one)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Answers, "pack", pack)
+    monkeypatch.setattr(MaskPacker, "pack", pack)
     with service(tmp_path) as web, stream(web) as other:
         with stream(web) as socket:
             send(socket, 0, POISON)

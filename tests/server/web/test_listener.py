@@ -13,10 +13,10 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadMessage, NoCapacity, TooLarge, Undecodable
 from server.metrics import Metrics
 from server.settings import StreamSettings
-from server.sinks.outbox import Outbox
 from server.sources.packets import Packet
+from server.streams.inbox import Inbox
+from server.streams.outbox import Outbox
 from server.web.farewell import Leave
-from server.web.inbox import Inbox
 from server.web.listener import Listener
 from server.workers.worker import Worker
 

@@ -13,8 +13,8 @@ import protocol
 from protocol import DropCause
 from server.errors import EngineFault, TooSlow
 from server.frame import Dropped, Frame, Mask
-from server.sinks.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 from server.streams.byte_budget import Budget, StreamBytes
+from server.streams.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""Answers: a Mask as the binary message that one client asked for."""
+"""MaskPacker: a Mask as the binary message that one client asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIXEL_SECONDS = {
 _OVERLAY_SECONDS = 12e-9
 
 
-class Answers:
+class MaskPacker:
     """Packs the masks of one stream as its ``open`` message asked. May run in any thread."""
 
     def __init__(self, spec: ModelSpec, wish: protocol.Open) -> None:

@@ -9,7 +9,7 @@ import pytest
 from protocol import DropCause, DropPolicy
 from server.frame import Dropped
 from server.sources.packets import Packet
-from server.web.inbox import Inbox
+from server.streams.inbox import Inbox
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""Answers: what a mask's message holds, for every wish."""
+"""MaskPacker: what a mask's message holds, for every wish."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import protocol
 from protocol import MaskEncoding, MaskSize, Open
 from server.engines.fake import fake_spec
 from server.frame import Frame, Mask, ResetCause, Timing
-from server.sinks.answers import Answers
 from server.sinks.areas import areas
+from server.streams.mask_packer import MaskPacker
 
 SPEC = fake_spec(32, 48)
 LABELS = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))
@@ -28,7 +28,7 @@ def mask(original: bool = False) -> Mask:
 
 
 def packed(wish: Open, one: Mask) -> tuple[protocol.MaskHeader, bytes, bytes]:
-    message = Answers(SPEC, wish).pack(one, clock=iter((5.0, 5.0125)).__next__)
+    message = MaskPacker(SPEC, wish).pack(one, clock=iter((5.0, 5.0125)).__next__)
     header, payload = protocol.unpack(message, len(message))
     read = protocol.MaskHeader.from_dict(header)
     return read, *protocol.split_overlay(read, payload)
@@ -84,5 +84,5 @@ def test_what_is_more_work_costs_more() -> None:
         Open(output=MaskEncoding.PNG, size=MaskSize.INPUT),
         Open(output=MaskEncoding.PNG, size=MaskSize.INPUT, overlay=True),
     )
-    costs = [Answers(SPEC, wish).cost(mask()) for wish in wishes]
+    costs = [MaskPacker(SPEC, wish).cost(mask()) for wish in wishes]
     assert costs == sorted(costs) and costs[0] < costs[-1]
