@@ -2,7 +2,7 @@
 
 Four tasks: the reader (socket -> listener -> inbox), the feeder (inbox -> decoder -> worker), the
 writer (outbox -> packed answer -> socket) and a watch over silence. When reading ends, for
-whatever reason the client gave, what was taken from it is still answered; then comes the farewell.
+whatever reason the client gave, what was taken from it is still answered; then comes the ending.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from server.sources.hardware import Hardware
 from server.sources.packets import Packet
 from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget, StreamBytes
+from server.streams.client_messages import ClientMessages, Opened
+from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
-from server.web.farewell import ENDED, GOING_AWAY, Farewell, Leave, farewell
-from server.web.listener import Listener, Opened
 from server.workers.serving import Serving
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Conversation:
         self._bytes = StreamBytes(house.budget, house.settings.stream_bytes)
         self._inbox = Inbox(stream_bytes=self._bytes)
         self._outbox = Outbox(house.settings.outbox, self._count_slow, self._bytes)
-        self._listener = Listener(
+        self._messages = ClientMessages(
             house.worker,
             house.settings,
             house.metrics,
@@ -72,17 +72,17 @@ class Conversation:
         self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
         self._sending: float | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._farewell = ENDED
+        self._ending = ENDED
 
     def __repr__(self) -> str:
-        return f"<Conversation {self._listener!r} {self._outbox!r}>"
+        return f"<Conversation {self._messages!r} {self._outbox!r}>"
 
     async def run(self) -> None:
         """Talk until either side ends it; the session is freed, then the socket closed."""
         try:
             last = await self._talk()
         finally:
-            self._listener.close()
+            self._messages.close()
             self._bytes.close()
             self._inbox.discard()
             self._outbox.discard()
@@ -92,12 +92,12 @@ class Conversation:
     def leave(self) -> None:
         """Take nothing more; end with ``going_away`` when all that was taken is answered."""
         if self._reading and not self._reading.done():
-            self._farewell = GOING_AWAY
+            self._ending = GOING_AWAY
             self._reading.cancel()
             # A task that is cancelled before its first step never comes to its `finally`.
             self._inbox.close()
 
-    async def _talk(self) -> Farewell | None:
+    async def _talk(self) -> Ending | None:
         """How to end, or None where the client is gone."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -112,18 +112,18 @@ class Conversation:
             # of ours hold masks.
             strip(group)
             return ended
-        return self._farewell
+        return self._ending
 
     async def _read(self) -> None:
         try:
             await self._greet()
             while True:
                 await self._room()
-                self._listener.hear(await self._receive(), self._alive)
-        except Leave as leave:
-            self._farewell = leave.last
+                self._messages.hear(await self._receive(), self._alive)
+        except EndStream as leave:
+            self._ending = leave.last
         except (MastreamError, ProtocolError) as error:
-            self._farewell = farewell(error)
+            self._ending = ending_of(error)
         finally:
             self._inbox.close()
 
@@ -133,16 +133,16 @@ class Conversation:
             async with asyncio.timeout(self._settings.open_seconds):
                 first = await self._receive()
         except TimeoutError:
-            self._listener.assume()
+            self._messages.assume()
         else:
-            self._listener.hear(first, self._alive)
+            self._messages.hear(first, self._alive)
 
     async def _room(self) -> None:
         """The socket is not read while a window of frames waits that may not be lost; under
         ``every``, while so many are unanswered; and while all streams hold too much."""
         await self._inbox.room(self._settings.window)
         await self._bytes.wait_to_read()
-        opened = self._listener.opened
+        opened = self._messages.opened
         if opened and opened.policy is DropPolicy.EVERY:
             await self._outbox.room(self._settings.window)
 
@@ -160,7 +160,7 @@ class Conversation:
     async def _feed(self) -> None:
         """Packets become frames, in order; when all are answered the outbox is closed."""
         while (packet := await self._inbox.take()) is not None:
-            opened = self._listener.opened
+            opened = self._messages.opened
             assert opened, "a packet came before its session"
             await self._bytes.wait_to_decode()
             if opened.policy is DropPolicy.EVERY:
@@ -168,8 +168,8 @@ class Conversation:
             frame = await self._decode(packet, opened)
             if frame is not None:
                 await self._offer(frame, opened)
-        if self._listener.opened:
-            await self._house.worker.settled(self._listener.opened.session)
+        if self._messages.opened:
+            await self._house.worker.settled(self._messages.opened.session)
         self._outbox.close()
 
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
@@ -179,7 +179,7 @@ class Conversation:
                 opened.decoder.cost(packet), opened.decoder.decode, packet
             )
         except (Undecodable, TooLarge) as error:
-            self._listener.refuse(packet, error)
+            self._messages.refuse(packet, error)
             return None
 
     async def _offer(self, frame: Frame, opened: Opened) -> None:
@@ -202,7 +202,7 @@ class Conversation:
             self._outbox.sent(item)
 
     async def _answer(self, mask: Mask) -> None:
-        opened = self._listener.opened
+        opened = self._messages.opened
         assert opened, "a mask came before its session"
         began = time.monotonic()
         answer = await self._house.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
@@ -244,8 +244,8 @@ class Conversation:
         self._house.metrics.frame("dropped", DropCause.CLIENT_SLOW)
 
 
-async def say(socket: WebSocket, last: Farewell, patience: float) -> None:
-    """Send the farewell and close; a client that reads nothing for ``patience`` seconds is
+async def say(socket: WebSocket, last: Ending, patience: float) -> None:
+    """Send the ending and close; a client that reads nothing for ``patience`` seconds is
     closed without it."""
     with suppress(WebSocketDisconnect):
         with suppress(TimeoutError):
@@ -254,10 +254,10 @@ async def say(socket: WebSocket, last: Farewell, patience: float) -> None:
         await socket.close(last.close, last.reason)
 
 
-def _broken_by(error: Exception) -> Farewell | None:
+def _broken_by(error: Exception) -> Ending | None:
     """The end that a failure makes of a stream; None where its client is gone."""
     if isinstance(error, WebSocketDisconnect):
         return None
     if not isinstance(error, MastreamError):
         _log.error("a stream failed", exc_info=error)
-    return farewell(error)
+    return ending_of(error)

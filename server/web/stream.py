@@ -8,8 +8,8 @@ from fastapi import APIRouter, WebSocket
 
 from protocol import SUBPROTOCOL
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
+from server.streams.ending import ending_of
 from server.web.conversation import Conversation, House, say
-from server.web.farewell import farewell
 from server.workers.worker import WorkerState
 
 
@@ -33,7 +33,7 @@ class Streams:
             self._check(offered, model)
         except MastreamError as error:
             self._house.metrics.rejected(error.code)
-            await say(socket, farewell(error), self._house.settings.slow_seconds)
+            await say(socket, ending_of(error), self._house.settings.slow_seconds)
         else:
             await self._talk(socket)
 

@@ -25,13 +25,13 @@ from server.scheduling.session import Session
 from server.settings import Settings, StreamSettings
 from server.sources.packets import Packet
 from server.streams.byte_budget import StreamBytes
+from server.streams.client_messages import ClientMessages
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
 from server.web.conversation import Conversation
-from server.web.listener import Listener
 from server.workers.delivery import Delivery
 
-STREAM = (Session, Delivery, Conversation, Listener, Inbox, Outbox, StreamBytes)
+STREAM = (Session, Delivery, Conversation, ClientMessages, Inbox, Outbox, StreamBytes)
 PICTURES = (Packet, Frame, Mask)
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ROUNDS = 12

@@ -14,8 +14,8 @@ import uvicorn
 from starlette.websockets import WebSocket
 
 from server.errors import TooLarge
+from server.streams.ending import ending_of
 from server.web.conversation import say
-from server.web.farewell import farewell
 from server.web.stream_parser import FRAMES_A_TURN
 from server.web.transport import StreamTransport
 
@@ -262,7 +262,7 @@ def test_large_fragments_are_no_flood() -> None:
     assert asyncio.run(asyncio.wait_for(scenario(), 60))[2:] == struct.pack(">H", 1000)
 
 
-LAST = farewell(TooLarge("no more of this"))
+LAST = ending_of(TooLarge("no more of this"))
 
 
 async def test_a_client_that_reads_late_is_told_the_end() -> None:

@@ -17,7 +17,7 @@ _TOO_LARGE = 413
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class Ending:
     """``reason`` is the close frame's reason; ``message`` is sent before it."""
 
     close: int
@@ -25,23 +25,23 @@ class Farewell:
     message: protocol.End | protocol.GoingAway | protocol.Failure
 
 
-ENDED = Farewell(CloseCode.NORMAL, "end", protocol.End())
-GOING_AWAY = Farewell(CloseCode.RESTART, "going_away", protocol.GoingAway(RECONNECT_MS))
+ENDED = Ending(CloseCode.NORMAL, "end", protocol.End())
+GOING_AWAY = Ending(CloseCode.RESTART, "going_away", protocol.GoingAway(RECONNECT_MS))
 
 
-class Leave(Exception):
+class EndStream(Exception):
     """Read no further from this client; when it has its answers, say this."""
 
-    def __init__(self, last: Farewell) -> None:
+    def __init__(self, last: Ending) -> None:
         super().__init__(last.reason)
         self.last = last
 
 
-def farewell(error: Exception, seq: int | None = None) -> Farewell:
+def ending_of(error: Exception, seq: int | None = None) -> Ending:
     """The end that an error makes of a stream; ``seq`` is the frame it answers, if any."""
     if isinstance(error, ProtocolError):
         status = _TOO_LARGE if error.close == CloseCode.TOO_BIG else _BAD_INPUT
         told = protocol.Failure(error.code, str(error), status, seq=seq, fatal=True)
-        return Farewell(error.close, error.code, told)
+        return Ending(error.close, error.code, told)
     ours = error if isinstance(error, MastreamError) else Fault("the server failed")
-    return Farewell(ours.close, ours.code, failure(error, seq, fatal=True))
+    return Ending(ours.close, ours.code, failure(error, seq, fatal=True))

@@ -1,4 +1,4 @@
-"""Listener: what each message of a client brings about, without a socket."""
+"""ClientMessages: what each message of a client brings about, without a socket."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from server.errors import BadMessage, NoCapacity, TooLarge, Undecodable
 from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.sources.packets import Packet
+from server.streams.client_messages import ClientMessages
+from server.streams.ending import EndStream
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
-from server.web.farewell import Leave
-from server.web.listener import Listener
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ JPEG = b"\xff\xd8\xff and so on"
 class Desk:
     """A listener and all that it moves."""
 
-    listener: Listener
+    listener: ClientMessages
     inbox: Inbox
     outbox: Outbox
     worker: Worker
@@ -62,7 +62,7 @@ async def at_desk(
         lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
     )
     await worker.start()
-    listener = Listener(worker, settings or StreamSettings(), metrics, inbox, outbox)
+    listener = ClientMessages(worker, settings or StreamSettings(), metrics, inbox, outbox)
     try:
         await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
     finally:
@@ -118,7 +118,7 @@ async def test_frames_are_numbered_and_must_rise() -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         for message in (frame(), frame(7, pts=0.5), frame()):
             desk.listener.hear(message, 0.0)
-        with pytest.raises(Leave) as left:
+        with pytest.raises(EndStream) as left:
             desk.listener.hear(frame(8), 0.0)
         assert left.value.last.close == 4422 and left.value.last.message.seq == 8  # type: ignore[union-attr]
         found = [(packet.seq, packet.pts) for packet in await desk.packets()]
@@ -132,7 +132,7 @@ async def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
         desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
         desk.listener.hear(frame(2**53 - 1), 0.0)
         for message in (frame(), JPEG):
-            with pytest.raises(Leave) as left:
+            with pytest.raises(EndStream) as left:
                 desk.listener.hear(message, 0.0)
             last = left.value.last
             assert (last.close, last.reason) == (4422, "out_of_sequence")
@@ -227,7 +227,7 @@ async def test_ping_end_and_nonsense() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear('{"type":"ping"}', 0.0)
         assert await desk.told() != [] and desk.listener.opened
-        with pytest.raises(Leave) as left:
+        with pytest.raises(EndStream) as left:
             desk.listener.hear('{"type":"end"}', 0.0)
         assert left.value.last.close == 1000
         with pytest.raises(ProtocolError):

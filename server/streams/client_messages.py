@@ -20,10 +20,10 @@ from server.settings import StreamSettings
 from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.sources.picture import check_pixels
+from server.streams.ending import ENDED, EndStream, ending_of
 from server.streams.inbox import Inbox
 from server.streams.mask_packer import MaskPacker
 from server.streams.outbox import Outbox
-from server.web.farewell import ENDED, Leave, farewell
 from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
@@ -45,7 +45,7 @@ class Opened:
     answers: MaskPacker
 
 
-class Listener:
+class ClientMessages:
     """Mutable state: what was opened, the last seq, and whether the next frame resets."""
 
     def __init__(
@@ -68,12 +68,12 @@ class Listener:
         self.opened: Opened | None = None
 
     def __repr__(self) -> str:
-        return f"<Listener last_seq={self._last_seq} {self._inbox!r}>"
+        return f"<ClientMessages last_seq={self._last_seq} {self._inbox!r}>"
 
     def hear(self, message: str | bytes, now: float) -> None:
         """Act on one message of the client.
 
-        Raises Leave where the stream is to end well, ProtocolError, BadMessage or NoCapacity
+        Raises EndStream where the stream is to end well, ProtocolError, BadMessage or NoCapacity
         where it is to end otherwise.
         """
         if isinstance(message, str):
@@ -115,7 +115,7 @@ class Listener:
         elif isinstance(message, protocol.Reset):
             self._reset_next = True
         elif isinstance(message, protocol.End):
-            raise Leave(ENDED)
+            raise EndStream(ENDED)
 
     def _take_frame(self, data: bytes, now: float) -> None:
         given, payload = protocol.unpack_frame(data, self._settings.max_message_bytes)
@@ -143,11 +143,13 @@ class Listener:
         last = -1 if self._last_seq is None else self._last_seq
         seq = last + 1 if given is None else given
         if seq <= last:
-            raise Leave(farewell(OutOfSequence(f"seq must rise: {seq} came after {last}"), seq))
+            raise EndStream(
+                ending_of(OutOfSequence(f"seq must rise: {seq} came after {last}"), seq)
+            )
         if seq > protocol.MAX_INTEGER:
             # The refused number is not reported: no peer could read it.
             words = f"No seq is left after {last}: open another stream to begin at 0."
-            raise Leave(farewell(OutOfSequence(words)))
+            raise EndStream(ending_of(OutOfSequence(words)))
         self._last_seq = seq
         return seq
 

@@ -6,7 +6,7 @@ import pytest
 
 from protocol import CloseCode, Failure, ProtocolError
 from server.errors import Draining, EngineDead, NoCapacity, NotFound, OutOfSequence, TooSlow
-from server.web.farewell import ENDED, GOING_AWAY, farewell
+from server.streams.ending import ENDED, GOING_AWAY, ending_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from server.web.farewell import ENDED, GOING_AWAY, farewell
     ],
 )
 def test_an_error_is_told_and_then_closed_with(error: Exception, close: int, word: str) -> None:
-    last = farewell(error, seq=3)
+    last = ending_of(error, seq=3)
     assert (last.close, last.reason) == (close, word)
     assert isinstance(last.message, Failure) and last.message.fatal
     assert (last.message.code, last.message.seq) == (word, 3)
@@ -31,7 +31,7 @@ def test_an_error_is_told_and_then_closed_with(error: Exception, close: int, wor
 
 
 def test_a_foreign_error_is_a_fault_without_its_words() -> None:
-    last = farewell(RuntimeError("password=secret"))
+    last = ending_of(RuntimeError("password=secret"))
     assert (last.close, last.reason) == (1011, "fault")
     assert isinstance(last.message, Failure) and "secret" not in last.message.detail
 
