@@ -28,11 +28,11 @@ from server.videos.jobs import Jobs
 from server.videos.record import VideoState
 from server.videos.store import Store, sqlite_url
 from server.web import problems, videos
-from server.web.conversation import House
 from server.web.health import health_router
 from server.web.methods import heads_of
 from server.web.models import models_router
-from server.web.stream import Streams, stream_router
+from server.web.stream_socket import StreamServices
+from server.web.streams import Streams, stream_router
 from server.workers.fleet import Fleet
 from server.workers.serving import Serving
 from server.workers.worker import Worker, WorkerState
@@ -135,7 +135,7 @@ class Service:
         budget = Budget(settings.streams.total_bytes)
         self.metrics.watch_held(lambda: budget.held)
         self.streams = Streams(
-            House(
+            StreamServices(
                 self.worker,
                 self.pool,
                 self.metrics,

@@ -19,7 +19,7 @@ from server.engines.base import Engine
 from server.errors import Fault
 from server.settings import Settings
 from server.web.http_transport import HttpTransport
-from server.web.transport import StreamTransport
+from server.web.websocket_transport import StreamTransport
 from server.workers.engine_thread import Built
 
 CUT_SECONDS = 1

@@ -28,10 +28,10 @@ from server.streams.byte_budget import StreamBytes
 from server.streams.client_messages import ClientMessages
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
-from server.web.conversation import Conversation
+from server.web.stream_socket import StreamSocket
 from server.workers.delivery import Delivery
 
-STREAM = (Session, Delivery, Conversation, ClientMessages, Inbox, Outbox, StreamBytes)
+STREAM = (Session, Delivery, StreamSocket, ClientMessages, Inbox, Outbox, StreamBytes)
 PICTURES = (Packet, Frame, Mask)
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ROUNDS = 12

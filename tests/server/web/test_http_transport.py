@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from server.web.http_transport import HttpTransport
-from server.web.transport import StreamTransport
+from server.web.websocket_transport import StreamTransport
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 UPGRADE = (

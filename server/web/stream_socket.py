@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class StreamServices:
     """What all conversations share."""
 
     worker: Serving
@@ -49,24 +49,24 @@ class House:
     """The GPU that decodes, once it is known."""
 
 
-class Conversation:
+class StreamSocket:
     """Mutable state: when the socket was last alive, what it may still send, since when a send is
     under way, the reading task, and how it will all end."""
 
-    def __init__(self, socket: WebSocket, house: House) -> None:
+    def __init__(self, socket: WebSocket, services: StreamServices) -> None:
         self._socket = socket
-        self._house = house
-        self._settings = house.settings
-        self._bytes = StreamBytes(house.budget, house.settings.stream_bytes)
+        self._services = services
+        self._settings = services.settings
+        self._bytes = StreamBytes(services.budget, services.settings.stream_bytes)
         self._inbox = Inbox(stream_bytes=self._bytes)
-        self._outbox = Outbox(house.settings.outbox, self._count_slow, self._bytes)
+        self._outbox = Outbox(services.settings.outbox, self._count_slow, self._bytes)
         self._messages = ClientMessages(
-            house.worker,
-            house.settings,
-            house.metrics,
+            services.worker,
+            services.settings,
+            services.metrics,
             self._inbox,
             self._outbox,
-            hardware.pictures if (hardware := house.hardware()) else None,
+            hardware.pictures if (hardware := services.hardware()) else None,
         )
         self._alive = time.monotonic()
         self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
@@ -75,7 +75,7 @@ class Conversation:
         self._ending = ENDED
 
     def __repr__(self) -> str:
-        return f"<Conversation {self._messages!r} {self._outbox!r}>"
+        return f"<StreamSocket {self._messages!r} {self._outbox!r}>"
 
     async def run(self) -> None:
         """Talk until either side ends it; the session is freed, then the socket closed."""
@@ -169,13 +169,13 @@ class Conversation:
             if frame is not None:
                 await self._offer(frame, opened)
         if self._messages.opened:
-            await self._house.worker.settled(self._messages.opened.session)
+            await self._services.worker.settled(self._messages.opened.session)
         self._outbox.close()
 
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
         """The frame, or None where its picture is refused: then that is its answer."""
         try:
-            return await self._house.pool.run(
+            return await self._services.pool.run(
                 opened.decoder.cost(packet), opened.decoder.decode, packet
             )
         except (Undecodable, TooLarge) as error:
@@ -183,15 +183,15 @@ class Conversation:
             return None
 
     async def _offer(self, frame: Frame, opened: Opened) -> None:
-        self._house.metrics.stage("wait", frame.wait)
-        self._house.metrics.stage("decode", frame.decode)
+        self._services.metrics.stage("wait", frame.wait)
+        self._services.metrics.stage("decode", frame.decode)
         if frame.replay:
             self._bytes.free([frame.seq])
         else:
             self._bytes.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
-            await self._house.worker.room(opened.session)
-        self._house.worker.offer(opened.session, frame)
+            await self._services.worker.room(opened.session)
+        self._services.worker.offer(opened.session, frame)
 
     async def _write(self) -> None:
         while (item := await self._outbox.take()) is not None:
@@ -205,13 +205,13 @@ class Conversation:
         opened = self._messages.opened
         assert opened, "a mask came before its session"
         began = time.monotonic()
-        answer = await self._house.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
+        answer = await self._services.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
         packed = time.monotonic()
         await self._send({"bytes": answer})
         self._measure(mask, began, packed, time.monotonic())
 
     def _measure(self, mask: Mask, began: float, packed: float, sent: float) -> None:
-        metrics = self._house.metrics
+        metrics = self._services.metrics
         metrics.stage("encode", packed - began)
         metrics.stage("send", sent - packed)
         metrics.stage("total", sent - mask.frame.arrived)
@@ -241,7 +241,7 @@ class Conversation:
         return max(0.0, self._settings.slow_seconds - (now - since))
 
     def _count_slow(self) -> None:
-        self._house.metrics.frame("dropped", DropCause.CLIENT_SLOW)
+        self._services.metrics.frame("dropped", DropCause.CLIENT_SLOW)
 
 
 async def say(socket: WebSocket, last: Ending, patience: float) -> None:

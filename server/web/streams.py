@@ -9,16 +9,16 @@ from fastapi import APIRouter, WebSocket
 from protocol import SUBPROTOCOL
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.streams.ending import ending_of
-from server.web.conversation import Conversation, House, say
+from server.web.stream_socket import StreamServices, StreamSocket, say
 from server.workers.worker import WorkerState
 
 
 class Streams:
     """The open conversations. Mutable state: who they are, and whether the door is shut."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._inside: set[Conversation] = set()
+    def __init__(self, services: StreamServices) -> None:
+        self._services = services
+        self._inside: set[StreamSocket] = set()
         self._empty = asyncio.Event()
         self.draining = False
 
@@ -32,27 +32,27 @@ class Streams:
         try:
             self._check(offered, model)
         except MastreamError as error:
-            self._house.metrics.rejected(error.code)
-            await say(socket, ending_of(error), self._house.settings.slow_seconds)
+            self._services.metrics.rejected(error.code)
+            await say(socket, ending_of(error), self._services.settings.slow_seconds)
         else:
             await self._talk(socket)
 
     async def drain(self) -> None:
         """Shut the door and wait until everybody inside has their answers and is gone."""
         self.draining = True
-        for conversation in self._inside:
-            conversation.leave()
+        for socket_of_stream in self._inside:
+            socket_of_stream.leave()
         while self._inside:
             self._empty.clear()
             await self._empty.wait()
 
     async def _talk(self, socket: WebSocket) -> None:
-        conversation = Conversation(socket, self._house)
-        self._inside.add(conversation)
+        socket_of_stream = StreamSocket(socket, self._services)
+        self._inside.add(socket_of_stream)
         try:
-            await conversation.run()
+            await socket_of_stream.run()
         finally:
-            self._inside.discard(conversation)
+            self._inside.discard(socket_of_stream)
             self._empty.set()
 
     def _check(self, offered: list[str], model: str | None) -> None:
@@ -60,9 +60,9 @@ class Streams:
             raise Draining("the server is about to stop; connect again in a moment")
         if offered and SUBPROTOCOL not in offered:
             raise BadRequest(f"offer the sub-protocol {SUBPROTOCOL}, or none")
-        if self._house.worker.state is WorkerState.STARTING:
+        if self._services.worker.state is WorkerState.STARTING:
             raise NoCapacity("the model is still being loaded; connect again in a moment")
-        served = self._house.worker.spec.name
+        served = self._services.worker.spec.name
         if model is not None and model != served:
             raise NotFound(f"no model is called {model[:80]!r}; {served!r} is served here")
 

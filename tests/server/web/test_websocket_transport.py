@@ -15,9 +15,9 @@ from starlette.websockets import WebSocket
 
 from server.errors import TooLarge
 from server.streams.ending import ending_of
-from server.web.conversation import say
 from server.web.stream_parser import FRAMES_A_TURN
-from server.web.transport import StreamTransport
+from server.web.stream_socket import say
+from server.web.websocket_transport import StreamTransport
 
 pytestmark = pytest.mark.anyio
 

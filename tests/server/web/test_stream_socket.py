@@ -25,7 +25,7 @@ from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget
 from server.streams.mask_packer import MaskPacker
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
-from server.web.conversation import Conversation, House
+from server.web.stream_socket import StreamServices, StreamSocket
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -173,9 +173,9 @@ def test_where_all_streams_hold_too_much_each_still_gets_all_its_answers(tmp_pat
 async def talking(
     messages: Iterator[dict[str, object]],
     sent: list[dict[str, object]],
-    meanwhile: Callable[[Conversation], Awaitable[None]],
+    meanwhile: Callable[[StreamSocket], Awaitable[None]],
 ) -> None:
-    """A conversation over a socket that always has the next message ready, till it ends."""
+    """A socket_of_stream over a socket that always has the next message ready, till it ends."""
 
     async def receive() -> dict[str, object]:
         one = next(messages, None)
@@ -188,10 +188,12 @@ async def talking(
     await worker.start()
     socket = WebSocket({"type": "websocket"}, receive, send)  # type: ignore[arg-type]
     await socket.accept()
-    conversation = Conversation(socket, House(worker, pool, Metrics(), StreamSettings(), Budget()))
+    socket_of_stream = StreamSocket(
+        socket, StreamServices(worker, pool, Metrics(), StreamSettings(), Budget())
+    )
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        tasks.create_task(conversation.run())
-        await meanwhile(conversation)
+        tasks.create_task(socket_of_stream.run())
+        await meanwhile(socket_of_stream)
     await worker.stop()
     pool.close()
 
@@ -199,9 +201,9 @@ async def talking(
 async def test_one_that_is_left_before_its_first_step_ends() -> None:
     sent: list[dict[str, object]] = []
 
-    async def leave(conversation: Conversation) -> None:
+    async def leave(socket_of_stream: StreamSocket) -> None:
         await asyncio.sleep(0)
-        conversation.leave()
+        socket_of_stream.leave()
 
     await talking(iter([{"type": "websocket.connect"}]), sent, leave)
     assert sent[-1]["code"] == 1012
@@ -217,7 +219,7 @@ async def test_a_flood_of_messages_leaves_others_their_turn() -> None:
 
     flooding, turns = [True], [0]
 
-    async def count(_: Conversation) -> None:
+    async def count(_: StreamSocket) -> None:
         while flooding[-1]:
             turns[0] += 1
             await asyncio.sleep(0)
@@ -236,7 +238,7 @@ def test_small_messages_beyond_the_allowance_wait_and_all_are_answered() -> None
             yield {"type": "websocket.receive", "text": '{"type":"ping"}'}
         yield {"type": "websocket.receive", "text": '{"type":"end"}'}
 
-    async def nothing(_: Conversation) -> None: ...
+    async def nothing(_: StreamSocket) -> None: ...
 
     began = time.monotonic()
     asyncio.run(talking(flood(), sent, nothing))
