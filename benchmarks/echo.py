@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 
-from server.listening import bind
+from server.commands.serve import bind
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:

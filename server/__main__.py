@@ -69,13 +69,13 @@ def settings_of(flags: Namespace) -> Settings:
 
 
 def _serve(settings: Settings) -> int:
-    from server.listening import serve  # noqa: PLC0415  --help must not wait for libraries
+    from server.commands.serve import serve  # noqa: PLC0415  --help must not wait for libraries
 
     return serve(settings)
 
 
 def _segment(flags: Namespace, settings: Settings) -> int:
-    from server.local import segment  # noqa: PLC0415  as above
+    from server.commands.segment import segment  # noqa: PLC0415  as above
     from server.sinks.recorder import chosen_artefacts  # noqa: PLC0415
 
     if not logging.root.isEnabledFor(logging.DEBUG):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from server.commands.serve import serve
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineDead
 from server.frame import AnyPixels, host_pixels
-from server.listening import serve
 from server.settings import Settings, StreamSettings, VideoSettings
 
 HEIGHT, WIDTH = 48, 64

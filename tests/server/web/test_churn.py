@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 import protocol
-from server import listening
 from server.app import create_app
+from server.commands import serve as listening
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Frame, Mask
 from server.scheduling.session import Session

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from server.app import create_app
+from server.commands.serve import bind, ready_line
 from server.engines.fake import FakeEngine
 from server.errors import Fault
-from server.listening import bind, ready_line
 from server.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-import server.local
+import server.commands.segment
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, digest
+from server.commands.segment import segment
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput
-from server.local import segment
 from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
 
@@ -102,7 +102,7 @@ def test_progress_is_a_line_now_and_then_without_a_terminal(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server.local, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(server.commands.segment, "LINE_SECONDS", 0.0)
     assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 0
     assert "7 of 12 frames" in capsys.readouterr().err.splitlines()
 
@@ -173,8 +173,8 @@ def test_an_engine_that_takes_long_to_load_does_not_hold_up_a_signal(
         loaded.wait(60)
         return FakeEngine(fake_spec(32, 48))
 
-    monkeypatch.setattr(server.local, "make_engine", make)
-    monkeypatch.setattr(server.local, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(server.commands.segment, "make_engine", make)
+    monkeypatch.setattr(server.commands.segment, "STOP_SECONDS", 0.05)
     assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 143
     loaded.set()
     assert capsys.readouterr().err == "mastream: interrupted, nothing was kept\n"
@@ -230,8 +230,8 @@ def test_a_plan_that_is_kept_is_taken_and_none_is_built(
         return engine
 
     here = Machine("fake GPU", "9.0", "11.4.0")
-    monkeypatch.setattr(server.local, "make_engine", make)
-    monkeypatch.setattr(server.local, "this_machine", lambda _: here)
+    monkeypatch.setattr(server.commands.segment, "make_engine", make)
+    monkeypatch.setattr(server.commands.segment, "this_machine", lambda _: here)
     model = tmp_path / "model.onnx"
     model.write_bytes(b"the model")
     if kept != "nothing":

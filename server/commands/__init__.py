@@ -1,0 +1,1 @@
+"""What the process can be started as: the service, or one video here."""
