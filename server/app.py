@@ -15,9 +15,9 @@ from fastapi import Depends, FastAPI, Request
 
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
+from server.engines.info import PlanStatus
 from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
-from server.plans.build import PlanStatus
 from server.plans.upgrade import BuildTools, Upgrade
 from server.settings import Settings
 from server.sources import open_hardware

@@ -18,11 +18,10 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from server.engines.info import EngineInfo, PlanStatus
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
-from server.plans.build import PlanStatus
 from server.scheduling.session import Session, SessionState
-from server.workers.engine_thread import Built
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -153,7 +152,7 @@ class Metrics:
         self._step_ages.append(seconds)
         self._step_age.set_function(lambda: max(age() for age in self._step_ages))
 
-    def watch_engine(self, engine: Callable[[], Built | None]) -> None:
+    def watch_engine(self, engine: Callable[[], EngineInfo | None]) -> None:
         """Tell what runs the model and what could not, at every scrape; None: nothing does."""
         self._engines.watched.append(engine)
 
@@ -192,7 +191,7 @@ class _Engines(Collector):
     """The engines that serve now: an engine that died may come back as another."""
 
     def __init__(self) -> None:
-        self.watched: list[Callable[[], Built | None]] = []
+        self.watched: list[Callable[[], EngineInfo | None]] = []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         serving = [built for engine in self.watched if (built := engine())]

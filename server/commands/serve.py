@@ -16,11 +16,11 @@ import uvicorn
 from server import heap
 from server.app import Service, create_app
 from server.engines.base import Engine
+from server.engines.info import EngineInfo
 from server.errors import Fault
 from server.settings import Settings
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
-from server.workers.engine_thread import Built
 
 CUT_SECONDS = 1
 """What is left of connections after draining is cut off then."""
@@ -123,7 +123,7 @@ def ready_line(listener: socket.socket, service: Service) -> str:
     )
 
 
-def _told(built: Built) -> str:
+def _told(built: EngineInfo) -> str:
     return built.provider if built.device == "cpu" else f"{built.provider} on {built.device}"
 
 

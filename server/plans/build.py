@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Literal
 
 from models.plan import BatchRange, BuildProgress
 from server.plans.wanted import PlanRequest
@@ -58,21 +57,6 @@ class Failed:
 
 
 PlanState = Building | Ready | Failed
-
-PlanStage = Literal["off", "looking", "building", "loading", "serving", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanStatus:
-    """How far a service is on its way to a plan, as it tells it.
-
-    ``percent`` is of the build. ``detail`` is why there is none (off, failed), what the build is
-    at, or the plan's file name.
-    """
-
-    stage: PlanStage
-    percent: int = 0
-    detail: str = ""
 
 
 def check_folder(folder: Path) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from server.engines.base import Engine
+from server.engines.info import EngineInfo
 from server.errors import Fault
 from server.frame import Labels, Pixels
 from server.plans.wanted import on_plan
 from server.settings import EngineSettings
 from server.sources.synthetic import pictures
-from server.workers.engine_thread import Built
 
 LIKE_ENOUGH = 0.5
 """Of the pixels. A test pattern is full of near ties: the shipped model in int8 and in float32
@@ -82,7 +82,10 @@ class Followed:
 
 
 def plan_maker(
-    make: Callable[[EngineSettings], Engine], settings: EngineSettings, plan: Path, serving: Built
+    make: Callable[[EngineSettings], Engine],
+    settings: EngineSettings,
+    plan: Path,
+    serving: EngineInfo,
 ) -> VerifiedEngine:
     """What makes the engine that runs ``plan`` where ``serving`` runs, tried against the CPU."""
     on_cpu = settings.model_copy(update={"provider": "cpu", "devices": "auto"})

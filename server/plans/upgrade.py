@@ -17,6 +17,7 @@ from pathlib import Path
 from models.plan import Machine
 from server.engines import make_engine
 from server.engines.base import Engine
+from server.engines.info import EngineInfo, PlanStatus
 from server.engines.tensor_rt import this_machine
 from server.errors import BadInput, MastreamError
 from server.plans.build import (
@@ -24,14 +25,12 @@ from server.plans.build import (
     Failed,
     PlanBuild,
     PlanState,
-    PlanStatus,
     build_command,
     check_folder,
 )
 from server.plans.trial import plan_maker
 from server.plans.wanted import PlanRequest, find_plan, gpu, make_request, why_not
 from server.settings import EngineSettings
-from server.workers.engine_thread import Built
 from server.workers.serving import Serving
 from server.workers.worker import Worker
 
@@ -135,7 +134,7 @@ class Upgrade:
             log.info("%s stays with %s: the plan is for another GPU", built.device, built.provider)
         return Over(plan, outcomes)
 
-    async def _replace_one(self, worker: Worker, plan: Path) -> Built | str:
+    async def _replace_one(self, worker: Worker, plan: Path) -> EngineInfo | str:
         """The engine that serves by the plan now, or why none does."""
         (before,) = worker.engines
         try:
@@ -158,7 +157,7 @@ class Outcome:
     """What came of one worker: the engine that took over by the plan, or why none did."""
 
     worker: Worker
-    took_over: Built | str
+    took_over: EngineInfo | str
 
     def why_not(self) -> str | None:
         """Why the plan does not run on this worker now; None where it does."""
@@ -188,7 +187,7 @@ class Over:
         return PlanStatus("serving", 100, told)
 
 
-def refusal(engine: Built, plan: Path, error: Exception) -> str:
+def refusal(engine: EngineInfo, plan: Path, error: Exception) -> str:
     """What is told where ``engine`` could not be replaced."""
     told = f"{engine.device} stays with {engine.provider}: {error}"
     # Anything else, such as a lack of memory, is not the plan's fault.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from models.plan import REWRITING, Machine, PlanDescription, PlanError, digest
 from models.spec import ModelSpec
+from server.engines.info import EngineInfo
 from server.engines.onnx_graph import shipped_model
 from server.settings import EngineSettings
-from server.workers.engine_thread import Built
 
 OWN_PRECISIONS = ("int8", "fp8")
 """Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""
@@ -65,7 +65,7 @@ def find_plan(request: PlanRequest, here: Machine) -> Path | None:
     return None
 
 
-def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
+def why_not(settings: EngineSettings, engines: Sequence[EngineInfo]) -> str | None:
     """Why no plan is looked for, in one sentence; None where one is."""
     if settings.plan == "off":
         return "it is switched off (MASTREAM_ENGINE__PLAN)"
@@ -78,7 +78,7 @@ def why_not(settings: EngineSettings, engines: Sequence[Built]) -> str | None:
     return None
 
 
-def make_request(settings: EngineSettings, first: Built) -> PlanRequest:
+def make_request(settings: EngineSettings, first: EngineInfo) -> PlanRequest:
     """The plan for the engine that is served by now. Raises NotFound where its model has gone."""
     model = settings.model or shipped_model()
     found = gpu(first.device)
@@ -93,7 +93,7 @@ def make_request(settings: EngineSettings, first: Built) -> PlanRequest:
     )
 
 
-def on_plan(settings: EngineSettings, plan: Path, engine: Built) -> EngineSettings:
+def on_plan(settings: EngineSettings, plan: Path, engine: EngineInfo) -> EngineSettings:
     """The settings of an engine that runs the plan on the GPU where ``engine`` runs."""
     found = gpu(engine.device)
     assert found, "a plan runs on a GPU"

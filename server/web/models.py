@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from models.spec import ModelSpec
+from server.engines.info import PlanStage, PlanStatus
 from server.errors import NotFound
-from server.plans.build import PlanStage, PlanStatus
 from server.web.problems import PROBLEMS
 from server.workers.serving import Serving
 

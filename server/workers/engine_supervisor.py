@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from models.spec import ModelSpec
 from server.engines.base import Engine
 from server.engines.choosing import or_else
+from server.engines.info import EngineInfo
 from server.errors import Conflict, EngineDead
 from server.workers.engine_thread import (
-    Built,
     Died,
     EngineThread,
     Left,
@@ -37,13 +37,13 @@ class Successor:
     make_engine: Callable[[], Engine]
     thread: EngineThread
     taken_over: asyncio.Future[None]
-    built: Built | None = None
+    built: EngineInfo | None = None
 
 
 class EngineSupervisor:
     """One step at a time goes in by :meth:`submit`; what becomes of it is told to ``hear``.
 
-    ``hear`` is called on the event loop with Built whenever an engine is warmed up, Stepped or
+    ``hear`` is called on the event loop with EngineInfo whenever an engine is warmed up, Stepped or
     Failed for each step, and Died when the engine was lost, with its step if there was one: by
     an error other than a failed step, or by a step that passed its ``deadline``. The
     first restart is at once, the next ones wait ``backoff`` seconds and then twice as long each
@@ -59,7 +59,7 @@ class EngineSupervisor:
         backoff: float,
         clock: Callable[[], float],
     ) -> None:
-        self.built: Built | None = None
+        self.built: EngineInfo | None = None
         """What the engine says of itself; None until the first is built."""
         self.restarts = 0
         """How often a dead engine was replaced by a warm one."""
@@ -158,7 +158,7 @@ class EngineSupervisor:
             return
         self._end_step()
         match report:
-            case Built():
+            case EngineInfo():
                 self._begin(report)
             case Stepped():
                 self._deadline.learn(report.ended - report.began)
@@ -172,9 +172,9 @@ class EngineSupervisor:
 
     def _hear_successor(self, successor: Successor, report: Report) -> None:
         match report:
-            case Built(spec) if self.built and not is_compatible(self.built.spec, spec):
+            case EngineInfo(spec) if self.built and not is_compatible(self.built.spec, spec):
                 self._refuse(Conflict(f"{spec.name} is another model than {self.built.spec.name}"))
-            case Built():
+            case EngineInfo():
                 successor.built = report
                 self._hand_over()
             case Died(error):
@@ -210,7 +210,7 @@ class EngineSupervisor:
         """Remember a thread that is about to end, and forget those that have."""
         self._leaving = [left for left in self._leaving if not left.ended.is_set()] + [thread]
 
-    def _begin(self, built: Built) -> None:
+    def _begin(self, built: EngineInfo) -> None:
         self.restarts += self.built is not None
         self.built = built
         self._warm = True

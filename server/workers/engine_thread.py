@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-from models.spec import ModelSpec
 from server.engines.base import Engine, Memory
+from server.engines.info import EngineInfo
 from server.errors import EngineDead, EngineFault
 from server.frame import AnyPixels, Labels
 
@@ -25,21 +25,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """The engine is loaded and warmed up."""
-
-    spec: ModelSpec
-    provider: str
-    max_batch: int
-    device: str = "cpu"
-    passed_over: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Replaced:
     """Another engine serves from now on, and has none of the old one's memories."""
 
-    built: Built
+    built: EngineInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ class Left:
     """The engine is closed, as asked."""
 
 
-Report = Built | Replaced | Stepped | Failed | Died | Left
+Report = EngineInfo | Replaced | Stepped | Failed | Died | Left
 
 
 class EngineThread:
@@ -146,5 +135,7 @@ class EngineThread:
             self._loop.call_soon_threadsafe(do, *arguments)
 
 
-def _built(engine: Engine) -> Built:
-    return Built(engine.spec, engine.provider, engine.max_batch, engine.device, engine.passed_over)
+def _built(engine: Engine) -> EngineInfo:
+    return EngineInfo(
+        engine.spec, engine.provider, engine.max_batch, engine.device, engine.passed_over
+    )

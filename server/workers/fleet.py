@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
+from server.engines.info import EngineInfo
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.workers.engine_thread import Built
 from server.workers.worker import Worker, WorkerState
 
 
@@ -46,7 +46,7 @@ class Fleet:
         return self.workers[0].spec
 
     @property
-    def engines(self) -> tuple[Built, ...]:
+    def engines(self) -> tuple[EngineInfo, ...]:
         """What really runs the model, one engine each; known once :meth:`start` returned."""
         return tuple(built for worker in self.workers for built in worker.engines)
 

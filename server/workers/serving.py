@@ -6,10 +6,10 @@ from typing import Protocol
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
+from server.engines.info import EngineInfo
 from server.frame import Frame, ResetCause
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.workers.engine_thread import Built
 from server.workers.worker import Worker, WorkerState
 
 
@@ -26,7 +26,7 @@ class Serving(Protocol):
     def spec(self) -> ModelSpec: ...
 
     @property
-    def engines(self) -> tuple[Built, ...]: ...
+    def engines(self) -> tuple[EngineInfo, ...]: ...
 
     @property
     def workers(self) -> tuple[Worker, ...]: ...

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from server.engines.base import Engine
+from server.engines.info import EngineInfo
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
 from server.scheduling.scheduler import Scheduler
@@ -18,7 +19,7 @@ from server.scheduling.session import Session
 from server.scheduling.turns import Turn
 from server.workers.delivery import Deliveries
 from server.workers.engine_supervisor import EngineSupervisor
-from server.workers.engine_thread import Built, Died, Failed, Replaced, Report, Step, Stepped
+from server.workers.engine_thread import Died, Failed, Replaced, Report, Step, Stepped
 from server.workers.step_deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class StepLoop:
 
     def _hear(self, report: Report) -> None:
         match report:
-            case Built():
+            case EngineInfo():
                 self._begin(report)
             case Replaced(built):
                 self._lose_memories()
@@ -114,12 +115,12 @@ class StepLoop:
             case Died(error):
                 self._rebuild(error)
 
-    def _begin(self, built: Built) -> None:
+    def _begin(self, built: EngineInfo) -> None:
         if self.engine.restarts:
             self._metrics.engine_restarted()
         self._serve_with(built)
 
-    def _serve_with(self, built: Built) -> None:
+    def _serve_with(self, built: EngineInfo) -> None:
         self._scheduler.max_batch = built.max_batch
         self._go_on()
 

@@ -9,6 +9,7 @@ from enum import Enum
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.engines.base import Engine
+from server.engines.info import EngineInfo
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.metrics import Metrics
@@ -16,7 +17,6 @@ from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
 from server.sinks.base import Sink
 from server.workers.delivery import Deliveries
-from server.workers.engine_thread import Built
 from server.workers.step_deadline import Deadline
 from server.workers.step_loop import StepLoop
 
@@ -81,7 +81,7 @@ class Worker:
         return self._built.provider
 
     @property
-    def engines(self) -> tuple[Built, ...]:
+    def engines(self) -> tuple[EngineInfo, ...]:
         """All that is told of what runs the model; known once :meth:`start` returned."""
         return (self._built,)
 
@@ -190,7 +190,7 @@ class Worker:
         return session in self._deliveries
 
     @property
-    def _built(self) -> Built:
+    def _built(self) -> EngineInfo:
         assert self._engine.built, "the worker was not started"
         return self._engine.built
 

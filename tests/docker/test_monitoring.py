@@ -12,9 +12,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.engines.fake import FakeEngine
+from server.engines.info import EngineInfo, PlanStage, PlanStatus
 from server.metrics import Metrics, Result, Stage
-from server.plans.build import PlanStage, PlanStatus
-from server.workers.engine_thread import Built
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/mastream.json").read_text())
@@ -24,7 +23,7 @@ COMPOSE = yaml.safe_load((DOCKER.parent / "docker-compose.yml").read_text())
 PANELS: list[str] = [one["expr"] for panel in DASHBOARD["panels"] for one in panel["targets"]]
 RULES: list[str] = [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
 OF_PROMETHEUS = {"up"}
-BUILT = Built(FakeEngine().spec, "fake", 1, passed_over=("CUDA: no GPU",))
+BUILT = EngineInfo(FakeEngine().spec, "fake", 1, passed_over=("CUDA: no GPU",))
 
 
 def exported() -> dict[str, set[str]]:

@@ -6,10 +6,10 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.engines.fake import fake_spec
+from server.engines.info import EngineInfo
 from server.frame import HOST_COPIES, Frame
 from server.metrics import Metrics
 from server.scheduling.session import Session
-from server.workers.engine_thread import Built
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -90,7 +90,10 @@ def test_what_serves_and_what_could_not_is_told() -> None:
     metrics = Metrics()
     spec = fake_spec(16, 16)
     reasons = ("tensorrt: not installed", "cuda: no driver: none at all")
-    serving: list[Built | None] = [Built(spec, "CPUExecutionProvider", 4, "cpu", reasons), None]
+    serving: list[EngineInfo | None] = [
+        EngineInfo(spec, "CPUExecutionProvider", 4, "cpu", reasons),
+        None,
+    ]
     metrics.watch_engine(lambda: serving[0])
     metrics.watch_engine(lambda: serving[1])
     found = samples(metrics)

@@ -28,9 +28,10 @@ from models.plan import (
 from server.app import create_app
 from server.engines.base import Memory
 from server.engines.fake import FakeEngine, fake_spec
+from server.engines.info import PlanStatus
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels
-from server.plans.build import PlanStatus, build_command
+from server.plans.build import build_command
 from server.plans.upgrade import BuildTools, Upgrade, reached
 from server.plans.wanted import PlanRequest
 from server.settings import EngineSettings, Settings

@@ -11,9 +11,9 @@ import pytest
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path, digest
 from models.spec import ModelSpec
 from server.engines.fake import fake_spec
+from server.engines.info import EngineInfo
 from server.plans.wanted import PlanRequest, find_plan, gpu, is_same_model, why_not
 from server.settings import EngineSettings
-from server.workers.engine_thread import Built
 
 HERE = Machine("NVIDIA L4", "8.9", "11.4.0.106")
 KEY = PlanKey(HERE, digest(b"the model"), digest(b"graph"), "fp16", BatchRange(1, 2, 4))
@@ -81,7 +81,7 @@ def test_the_same_model_may_compute_otherwise() -> None:
 def test_a_plan_is_looked_for_only_where_it_may_serve(
     change: dict[str, Any], device: str, reason: str | None
 ) -> None:
-    told = why_not(EngineSettings(**change), [Built(fake_spec(), "CUDA", 4, device)])
+    told = why_not(EngineSettings(**change), [EngineInfo(fake_spec(), "CUDA", 4, device)])
     assert told == reason if reason is None else reason in str(told)
 
 

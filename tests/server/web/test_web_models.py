@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from server.engines.fake import FakeEngine, fake_spec
-from server.plans.build import PlanStatus
+from server.engines.info import PlanStatus
 from server.web import problems
 from server.web.models import models_router
 from server.workers.worker import Worker

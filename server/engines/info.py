@@ -1,0 +1,39 @@
+"""What is reported about an engine, and about the TensorRT plan on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """An engine that is loaded and warmed up.
+
+    ``provider`` is what really runs the model; ``passed_over`` are the providers tried before,
+    each with the reason why it failed.
+    """
+
+    spec: ModelSpec
+    provider: str
+    max_batch: int
+    device: str = "cpu"
+    passed_over: tuple[str, ...] = ()
+
+
+PlanStage = Literal["off", "looking", "building", "loading", "serving", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStatus:
+    """How far a service is on its way to a plan, as it tells it.
+
+    ``percent`` is of the build. ``detail`` is why there is none (off, failed), what the build is
+    at, or the plan's file name.
+    """
+
+    stage: PlanStage
+    percent: int = 0
+    detail: str = ""
