@@ -14,13 +14,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from server.streams.byte_budget import STREAM_BYTES, TOTAL_BYTES
-
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
 
 PlanPrecision = Literal["fp16", "fp32", "off"]
+
+STREAM_BYTES = 64 * 2**20
+TOTAL_BYTES = 2**30
 
 
 class EngineSettings(BaseModel):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-STREAM_BYTES = 64 * 2**20
-TOTAL_BYTES = 2**30
+from server.settings import STREAM_BYTES, TOTAL_BYTES
 
 
 class Budget:
