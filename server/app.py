@@ -22,8 +22,8 @@ from server.plans.upgrade import BuildTools, Upgrade
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
-from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget
+from server.threads import PicturePool
 from server.videos.jobs import Jobs
 from server.videos.record import VideoState
 from server.videos.store import Store, sqlite_url

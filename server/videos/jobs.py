@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from server.desk import Desk
 from server.errors import Conflict, NoCapacity, NotFound
 from server.frame import VideoInfo
 from server.settings import VideoSettings
@@ -17,6 +16,7 @@ from server.sinks.coding import check_encodable
 from server.sources.hardware import Hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
+from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
 from server.videos.progress import Video, video_now
@@ -31,7 +31,7 @@ NEWS_SECONDS = 0.2
 class Jobs:
     """Uploaded videos from their first byte to their removal; what /v1/videos does.
 
-    Rows and files are touched at a desk, one thread, in order; the lanes segment. Mutable state
+    Rows and files are touched at a disk, one thread, in order; the lanes segment. Mutable state
     of its own: the bell, which is replaced and rung whenever something changed.
     """
 
@@ -51,13 +51,13 @@ class Jobs:
         self._bell = asyncio.Event()
         self._lock = FolderLock(folder)
         self._files = VideoFiles(store, folder, settings)
-        self._desk = Desk("videos")
-        self._probes = Desk("probe", threads=2)
+        self._disk = ThreadRunner("videos")
+        self._probes = ThreadRunner("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
         self._lanes = JobRunner(
             worker,
             self._files,
-            self._desk,
+            self._disk,
             settings,
             hardware=hardware,
             clock=clock,
@@ -75,8 +75,8 @@ class Jobs:
     async def start(self) -> None:
         """Queue again what a dead process left running, tidy the folder and begin. The worker
         has started. Raises Fault where a living process uses the folder."""
-        await self._desk(self._lock.take)
-        for _ in range(await self._desk(self._files.recover, self._clock())):
+        await self._disk(self._lock.take)
+        for _ in range(await self._disk(self._files.recover, self._clock())):
             self._lanes.added()
         self._lanes.start()
 
@@ -88,7 +88,7 @@ class Jobs:
     async def stop(self) -> None:
         """Drain and free the threads; the store stays open for its owner to close."""
         await self.drain()
-        await self._desk.close()
+        await self._disk.close()
         await asyncio.to_thread(self._probe.close)
         await self._probes.close()
         self._lock.release()
@@ -97,17 +97,17 @@ class Jobs:
         """Refuse an upload of ``size`` bytes before it is read. Raises NoCapacity."""
         if self._lanes.draining or not self._lanes.started:
             raise NoCapacity("The server is starting or shutting down: try again in a minute.")
-        await self._desk(self._files.welcome, size, key)
+        await self._disk(self._files.welcome, size, key)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[tuple[str, Path]]:
         """An id and the file for a new video's bytes; gone when left without :meth:`add`."""
         video = new_id(self._clock())
-        path = await self._desk(self._files.place, video)
+        path = await self._disk(self._files.place, video)
         try:
             yield video, path
         finally:
-            await asyncio.shield(self._desk(self._files.discard_unless_added, video))
+            await asyncio.shield(self._disk(self._files.discard_unless_added, video))
 
     def check_room(self, size: int) -> None:
         """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
@@ -133,28 +133,28 @@ class Jobs:
         """Queue a video whose bytes lie in its place, as created now. Raises NoCapacity and,
         where its key is taken, Conflict."""
         record = replace(record, created=self._clock())
-        await self._desk(self._files.add, record)
+        await self._disk(self._files.add, record)
         self._lanes.added()
         return self._seen(record)
 
     async def known(self, key: str | None, fingerprint: str) -> Video | None:
         """The video uploaded before under this idempotency key, if any. Raises Conflict where
         something else was asked under it."""
-        record = None if key is None else await self._desk(self._files.store.by_key, key)
+        record = None if key is None else await self._disk(self._files.store.by_key, key)
         if record is not None and record.fingerprint != fingerprint:
             raise Conflict("This Idempotency-Key was used for another video: choose a new one.")
         return None if record is None else self._seen(record)
 
     async def find(self, video: str) -> Video:
         """Raises NotFound."""
-        record = await self._desk(self._files.store.get, video)
+        record = await self._disk(self._files.store.get, video)
         if record is None:
             raise NotFound("There is no such video: it was removed, or its id is wrong.")
         return self._seen(record)
 
     async def page(self, limit: int, before: str | None) -> list[Video]:
         """The newest videos, at most ``limit``, older than the id ``before``."""
-        return [self._seen(r) for r in await self._desk(self._files.store.page, limit, before)]
+        return [self._seen(r) for r in await self._disk(self._files.store.page, limit, before)]
 
     async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path]:
         """The file of a video's artefact. Raises NotFound, and Conflict while it is made."""
@@ -169,11 +169,11 @@ class Jobs:
         """Cancel a video, or remove it where it has ended. Its files are gone when this returns;
         the row of a cancelled one stays until it is deleted again. Raises NotFound."""
         await self.find(video)
-        if await self._desk(self._cancel, video):
+        if await self._disk(self._cancel, video):
             await self._lanes.halt(video)
-            await self._desk(self._files.clear, video)
+            await self._disk(self._files.clear, video)
         else:
-            await self._desk(self._files.remove, video)
+            await self._disk(self._files.remove, video)
         self._ring()
 
     async def watch(self, video: str, seen: str | None, beat: float) -> AsyncIterator[Video | None]:
@@ -198,7 +198,7 @@ class Jobs:
             await _rang(bell, beat)
 
     def _cancel(self, video: str) -> bool:
-        # The frames are counted here, at the desk, and not before its queue: what was reported
+        # The frames are counted here, at the disk, and not before its queue: what was reported
         # while the video waited for its end must not be more than what it keeps.
         frames = self._lanes.frames(video) or 0
         return self._files.store.cancel(video, self._clock(), frames)

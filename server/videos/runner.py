@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import heap
-from server.desk import Desk
 from server.errors import Fault, MastreamError, NoCapacity
 from server.frame import Losses
 from server.settings import VideoSettings
 from server.sources.hardware import Hardware
+from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.record import VideoRecord, VideoState
 from server.videos.segmenting import segment_video
@@ -45,7 +45,7 @@ class JobRunner:
         self,
         worker: Serving,
         video_files: VideoFiles,
-        desk: Desk,
+        disk: ThreadRunner,
         settings: VideoSettings,
         *,
         hardware: Hardware | None,
@@ -54,7 +54,7 @@ class JobRunner:
     ) -> None:
         self._worker = worker
         self._files = video_files
-        self._desk = desk
+        self._disk = disk
         self._settings = settings
         self._hardware = hardware
         self._clock = clock
@@ -108,13 +108,13 @@ class JobRunner:
                 return
             try:
                 await self._next()
-                await self._desk(heap.give_back)
+                await self._disk(heap.give_back)
             except Exception:  # whatever it was, the videos that wait must not wait for ever
                 _log.exception("the queue of videos stumbled; again in %s s", RETRY_SECONDS)
                 self._retry_soon()
 
     async def _next(self) -> None:
-        record = await self._desk(self._files.store.claim, self._clock())
+        record = await self._disk(self._files.store.claim, self._clock())
         if record is None:
             return
         running = self._begin(record)
@@ -171,9 +171,9 @@ class JobRunner:
         """Write down how it ended; the store refuses where it was cancelled meanwhile."""
         error = None if running.task.cancelled() else running.task.exception()
         if running.task.cancelled():
-            await self._desk(self._files.put_back, video)
+            await self._disk(self._files.put_back, video)
         elif isinstance(error, NoCapacity):
-            await self._desk(self._files.put_back, video)
+            await self._disk(self._files.put_back, video)
             self._retry_soon()
         elif error is not None:
             await self._end(video, VideoState.FAILED, running, _problem(video, error))
@@ -182,7 +182,7 @@ class JobRunner:
 
     async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
         done, losses = running.frames, running.losses
-        await self._desk(self._files.end, video, state, self._clock(), done, problem, losses)
+        await self._disk(self._files.end, video, state, self._clock(), done, problem, losses)
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)

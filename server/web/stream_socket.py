@@ -24,12 +24,12 @@ from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
-from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget, StreamBytes
 from server.streams.client_messages import ClientMessages, Opened
 from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
+from server.threads import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.workers.serving import Serving
 

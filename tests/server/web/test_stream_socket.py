@@ -21,9 +21,9 @@ from server.errors import EngineFault
 from server.frame import Pixels
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
-from server.sources.pool import PicturePool
 from server.streams.byte_budget import Budget
 from server.streams.mask_packer import MaskPacker
+from server.threads import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.stream_socket import StreamServices, StreamSocket
 from server.workers.worker import Worker

@@ -1,4 +1,4 @@
-"""The threads that decode and encode pictures, shared by all streams."""
+"""Threads for what would hold up the event loop: disk and database work, pictures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ cost about as much, and more when the cores are busy."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class ThreadRunner:
+    """``await run(act, ...)`` is ``act(...)`` done in a thread of its own, so that nobody on the
+    event loop waits for the disk. With one thread (the default), one after the other."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def __call__(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: act(*args, **kwargs))
+
+    async def close(self) -> None:
+        """Wait for what is being done; what waits is done as well."""
+        await asyncio.to_thread(self._threads.shutdown)
 
 
 class PicturePool:

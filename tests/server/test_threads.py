@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from server.sources.pool import PicturePool
+from server.threads import PicturePool
 
 pytestmark = pytest.mark.anyio
 
