@@ -1,7 +1,7 @@
 """One CUDA device as the engines use it: memory, copies, one stream, recorded launches.
 
 :class:`CudaDevice` is the real one, over NVIDIA's ``cuda-bindings``;
-:class:`server.engines.fake_cuda.FakeCuda` stands beside it and needs no GPU.
+:class:`fake_cuda.FakeCuda` stands beside it and needs no GPU.
 """
 
 from __future__ import annotations

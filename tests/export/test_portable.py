@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from fake_builds import SIZE, pictures
+from fake_cuda import FakeCuda
+from fake_tensorrt import FakeTensorRt
 from onnx import ModelProto, helper, numpy_helper, shape_inference
 
 from export import comparing, runners, to_trt
@@ -22,8 +24,6 @@ from export.to_trt_graph import prepare
 from models import described, source
 from models.plan import BatchRange, Machine, description_path
 from models.spec import ModelSpec
-from server.engines.fake_cuda import FakeCuda
-from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.tensor_rt import TensorRtEngine
 from server.errors import Fault

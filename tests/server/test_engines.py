@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from fake_cuda import FakeCuda
+from fake_tensorrt import FakeTensorRt
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, parser
 from pydantic import ValidationError
@@ -28,8 +30,6 @@ from server.engines.buffers import Port
 from server.engines.cuda import CudaDevice, Launch, count_devices
 from server.engines.device_engine import DeviceEngine
 from server.engines.fake import FakeEngine, fake_spec
-from server.engines.fake_cuda import FakeCuda
-from server.engines.fake_tensorrt import FakeTensorRt
 from server.engines.onnx_gpu import CUDA, TENSORRT, OnnxGpuEngine
 from server.engines.onnx_rt import OnnxEngine
 from server.engines.pytorch import TorchEngine, load_network

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_cuda import FakeCuda, address
 
 from server.engines.cuda import (
     CudaDevice,
@@ -20,7 +21,6 @@ from server.engines.cuda import (
     load_runtime,
     use_device,
 )
-from server.engines.fake_cuda import FakeCuda, address
 from server.errors import EngineDead, EngineFault, NotFound
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_cuda import FakeCuda, address, aligned
 from numpy.typing import NDArray
 
 from models.spec import ClassLabel, ModelSpec, StageMemory
 from server.engines.buffers import Buffers, Port
 from server.engines.cuda import Launch
 from server.engines.device_engine import DeviceEngine, Program, bucket, buckets
-from server.engines.fake_cuda import FakeCuda, address, aligned
 from server.errors import EngineDead, EngineFault
 from server.frame import DevicePixels, Pixels
 

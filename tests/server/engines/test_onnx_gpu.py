@@ -10,12 +10,12 @@ from typing import Any
 
 import onnxruntime as ort
 import pytest
+from fake_cuda import FakeCuda
 
 from models.spec import ModelSpec
 from server.engines import make_engine, onnx_gpu, onnx_providers
 from server.engines.base import Engine
 from server.engines.fake import FakeEngine, fake_spec
-from server.engines.fake_cuda import FakeCuda
 from server.engines.onnx_gpu import CUDA, TENSORRT, OnnxGpuEngine
 from server.errors import BadInput, NotFound
 from server.settings import EngineSettings

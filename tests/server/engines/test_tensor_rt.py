@@ -10,14 +10,14 @@ from weakref import finalize
 import numpy as np
 import onnx
 import pytest
+from fake_cuda import FakeCuda
+from fake_tensorrt import FakePlan, FakeTensorRt
 from onnx import parser
 from tensorrt_contract import Contract
 
 from models.plan import BatchRange, Machine, PlanDescription, PlanKey, description_path
 from models.spec import ClassLabel, ModelSpec
 from server.engines import make_engine, tensor_rt
-from server.engines.fake_cuda import FakeCuda
-from server.engines.fake_tensorrt import FakePlan, FakeTensorRt
 from server.engines.tensor_rt import TensorRtEngine, load_tensorrt, this_machine
 from server.errors import BadInput, EngineFault, NotFound
 from server.settings import EngineSettings

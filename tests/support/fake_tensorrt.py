@@ -16,9 +16,8 @@ from weakref import ref
 
 import numpy as np
 import onnxruntime as ort
+from fake_cuda import FakeCuda
 from numpy.typing import NDArray
-
-from server.engines.fake_cuda import FakeCuda
 
 SCRATCH = 1024
 """Bytes that a context of the fake asks for."""
