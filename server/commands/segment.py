@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from server.commands.stopping import stoppable, undisturbed
 from server.engines import make_engine
 from server.engines.tensor_rt import this_machine
 from server.errors import Fault, MastreamError, NotFound
@@ -28,7 +29,6 @@ from server.sinks.recorder import ARTEFACTS
 from server.sources import open_hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
-from server.stopping import stoppable, undisturbed
 from server.videos.segmenting import segment_video
 from server.workers.worker import Worker
 

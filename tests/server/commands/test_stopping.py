@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from server.stopping import STOP_SIGNALS, stoppable, undisturbed
+from server.commands.stopping import STOP_SIGNALS, stoppable, undisturbed
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
