@@ -22,7 +22,7 @@ from server.plans.upgrade import BuildTools, Upgrade
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
-from server.streams.byte_budget import Budget
+from server.streams.byte_budget import ByteBudget
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
 from server.videos.record import VideoState
@@ -59,8 +59,10 @@ def create_app(
     make: Callable[[], Engine] | None = None,
     build_tools: BuildTools | None = None,
 ) -> FastAPI:
-    """The application; ``make`` stands in for the engine that the settings name, ``build_tools`` for
-    what TensorRT plans are made with.
+    """Return the application.
+
+    ``make`` overrides the configured engine and ``build_tools`` what TensorRT plans are built
+    with (for tests).
 
     It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
     work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
@@ -132,7 +134,7 @@ class Service:
         self._upgrade = Upgrade(self.worker, settings.engine, build_tools)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
-        budget = Budget(settings.streams.total_bytes)
+        budget = ByteBudget(settings.streams.total_bytes)
         self.metrics.watch_held(lambda: budget.held)
         self.streams = Streams(
             StreamServices(

@@ -21,6 +21,7 @@ from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.sources.picture import check_pixels
 from server.streams.ending import ENDED, EndStream, ending_of
+from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.mask_packer import MaskPacker
 from server.streams.outbox import Outbox
@@ -55,6 +56,7 @@ class ClientMessages:
         metrics: Metrics,
         inbox: Inbox,
         outbox: Outbox,
+        ledger: FrameLedger,
         pictures: DevicePictures | None = None,
     ) -> None:
         self._pictures = pictures
@@ -63,6 +65,7 @@ class ClientMessages:
         self._metrics = metrics
         self._inbox = inbox
         self._outbox = outbox
+        self._ledger = ledger
         self._last_seq: int | None = None
         self._reset_next = False
         self.opened: Opened | None = None
@@ -130,7 +133,7 @@ class ClientMessages:
         )
         self._reset_next = False
         if not packet.replay:
-            self._outbox.expect(packet.seq)
+            self._ledger.expect(packet.seq)
         self._lose(self._inbox.put(packet))
 
     def _lose(self, drops: Sequence[Dropped]) -> None:

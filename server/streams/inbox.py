@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import replace
 
 from protocol import DropCause, DropPolicy
+from server.changes import Changes
 from server.frame import Dropped
 from server.sources.packets import Packet
-from server.streams.byte_budget import StreamBytes
+from server.streams.frame_ledger import FrameLedger
 
 
 class Inbox:
@@ -18,19 +18,18 @@ class Inbox:
     Under ``latest`` a new packet takes the place of those that wait, before anything is spent on
     decoding them; a reset that one of them carried goes on to it. Under ``every`` nobody loses,
     and replayed frames are never lost: the memory needs each. The reader waits for :meth:`room`,
-    so that no more than a window of those are here. ``stream_bytes`` counts the bytes of each from
-    here on.
+    so that no more than a window of those are here. ``ledger`` counts the bytes of each from here
+    on.
     """
 
     def __init__(
-        self, policy: DropPolicy = DropPolicy.LATEST, stream_bytes: StreamBytes | None = None
+        self, policy: DropPolicy = DropPolicy.LATEST, ledger: FrameLedger | None = None
     ) -> None:
         self.policy = policy
-        self._bytes = stream_bytes or StreamBytes()
+        self._ledger = ledger or FrameLedger()
         self._waiting: deque[Packet] = deque()
         self._closed = False
-        self._changed = asyncio.Event()
-        self._taken = asyncio.Event()
+        self._changes = Changes()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -42,14 +41,14 @@ class Inbox:
         if any(one.reset for one in lost):
             packet = replace(packet, reset=True)
         self._waiting.append(packet)
-        self._bytes.packet(packet.seq, len(packet.data))
-        self._changed.set()
+        self._ledger.packet(packet.seq, len(packet.data))
+        self._changes.notify()
         return [Dropped(one.seq, DropCause.NEWER) for one in lost]
 
     def close(self) -> None:
         """Nothing more will come; :meth:`take` gives what is left, then None."""
         self._closed = True
-        self._changed.set()
+        self._changes.notify()
 
     def discard(self) -> None:
         """Close, and let go of what waits: nobody will take it. Idempotent."""
@@ -58,17 +57,14 @@ class Inbox:
 
     async def take(self) -> Packet | None:
         """The next packet, or None when all are taken after :meth:`close`."""
-        while not (self._waiting or self._closed):
-            self._changed.clear()
-            await self._changed.wait()
-        self._taken.set()
-        return self._waiting.popleft() if self._waiting else None
+        await self._changes.until(lambda: bool(self._waiting) or self._closed)
+        taken = self._waiting.popleft() if self._waiting else None
+        self._changes.notify()
+        return taken
 
     async def room(self, window: int) -> None:
         """Wait until fewer than ``window`` packets wait that nobody may lose."""
-        while self._kept() >= window:
-            self._taken.clear()
-            await self._taken.wait()
+        await self._changes.until(lambda: self._kept() < window)
 
     def _kept(self) -> int:
         every = self.policy is DropPolicy.EVERY

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import protocol
 from protocol import DropCause
+from server.changes import Changes
 from server.errors import MastreamError, TooSlow
 from server.frame import Dropped, Mask
 from server.sinks.base import Sink
-from server.streams.byte_budget import StreamBytes
+from server.streams.frame_ledger import FrameLedger
 
 Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong
 """A text message to a client."""
@@ -25,13 +25,13 @@ MAX_SEQS = 1024
 class Outbox(Sink):
     """What one client is still to be sent: short notices, and at most ``capacity`` masks.
 
-    One event loop uses it. When it is full the oldest mask goes, and is told as ``client_slow``;
-    so it does where ``stream_bytes`` is overfull, but the newest stays.
-    Where :attr:`keeps_all` is set no mask goes: then the caller waits for :meth:`room` and for
-    the stream_bytes's space. Notices go ahead of masks; a client that lets MAX_NOTICES of them wait is
-    given up: the next :meth:`take` raises TooSlow. A frame is owed an answer from :meth:`expect`
-    until :meth:`sent` is called with it, so :attr:`unanswered` stays high while a client does not
-    read.
+    One event loop uses it. When it is full, or when the ledger's bytes are over their limits, the
+    oldest mask is dropped and reported as ``client_slow``; the newest is always kept. With
+    :attr:`keeps_all` nothing is dropped: the caller must wait for the ledger's space. Notices go
+    ahead of masks; a client that lets MAX_NOTICES of them wait is given up: the next :meth:`take`
+    raises TooSlow. A frame is answered in the ledger once :meth:`sent` is called with its answer,
+    so it stays unanswered while a client does not read.
+
     ``on_lost`` is called for every mask that is lost here.
     """
 
@@ -39,45 +39,34 @@ class Outbox(Sink):
         self,
         capacity: int,
         on_lost: Callable[[], None] = lambda: None,
-        stream_bytes: StreamBytes | None = None,
+        ledger: FrameLedger | None = None,
     ) -> None:
         self.keeps_all = False
         self._capacity = capacity
-        self._bytes = stream_bytes or StreamBytes()
+        self._ledger = ledger or FrameLedger()
         self._on_lost = on_lost
-        self._owed: set[int] = set()
         self._masks: deque[Mask] = deque()
         self._notices: deque[Notice] = deque()
         self._closed = False
         self._discarded = False
         self._overrun = False
-        self._changed = asyncio.Event()
-        self._answered = asyncio.Event()
+        self._changes = Changes()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         waiting = f"{len(self._masks)} masks, {len(self._notices)} notices"
-        return f"<Outbox {state}: {waiting}, {self.unanswered} unanswered>"
-
-    @property
-    def unanswered(self) -> int:
-        """Frames taken from the client whose answer was not sent so far."""
-        return len(self._owed)
-
-    def expect(self, seq: int) -> None:
-        """A frame was taken from the client; one answer is owed."""
-        self._owed.add(seq)
+        return f"<Outbox {state}: {waiting}>"
 
     def mask(self, mask: Mask) -> None:
         if self._discarded:
             return
         self._masks.append(mask)
-        self._bytes.picture(mask.frame.seq, mask.nbytes)
+        self._ledger.picture(mask.frame.seq, mask.nbytes)
         while self._is_overfull():
             lost = self._masks.popleft()
             self._on_lost()
             self.dropped((Dropped(lost.frame.seq, DropCause.CLIENT_SLOW),))
-        self._changed.set()
+        self._changes.notify()
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
@@ -88,16 +77,16 @@ class Outbox(Sink):
 
     def tell(self, notice: Notice) -> None:
         """Queue a short message."""
-        self._bytes.free(_answers(notice))
+        self._ledger.free(_answers(notice))
         self._overrun = self._overrun or len(self._notices) >= MAX_NOTICES
         if not self._overrun:
             self._notices.append(notice)
-        self._changed.set()
+        self._changes.notify()
 
     def close(self) -> None:
         """Nothing more will come; :meth:`take` gives what is left, then None."""
         self._closed = True
-        self._changed.set()
+        self._changes.notify()
 
     def discard(self) -> None:
         """Close, and let go of what waits and of every mask that still comes. Idempotent."""
@@ -110,9 +99,7 @@ class Outbox(Sink):
 
         Raises TooSlow where the client has let too much wait.
         """
-        while not (self._notices or self._masks or self._closed or self._overrun):
-            self._changed.clear()
-            await self._changed.wait()
+        await self._changes.until(self._has_something)
         if self._overrun:
             raise TooSlow("too many messages wait for a client that does not read; read faster")
         if self._notices:
@@ -121,27 +108,22 @@ class Outbox(Sink):
 
     def sent(self, item: Mask | Notice) -> None:
         """What :meth:`take` gave is on its way."""
-        self._bytes.free(_answers(item))
-        self._owed.difference_update(_answers(item))
-        self._answered.set()
+        self._ledger.answered(_answers(item))
 
-    async def room(self, window: int) -> None:
-        """Wait until fewer than ``window`` frames are unanswered."""
-        while self.unanswered >= window:
-            self._answered.clear()
-            await self._answered.wait()
+    def _has_something(self) -> bool:
+        return bool(self._notices or self._masks or self._closed or self._overrun)
 
     def _is_overfull(self) -> bool:
         if self.keeps_all or len(self._masks) <= 1:
             return False
-        return len(self._masks) > self._capacity or self._bytes.is_overfull
+        return len(self._masks) > self._capacity or self._ledger.is_overfull
 
     def _tell_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
         """Tell a loss, in one message with the last one where nothing sets them apart."""
         match self._notices and self._notices[-1]:
             case protocol.Dropped(known, last, None) if last == cause and len(known) < MAX_SEQS:
                 self._notices[-1] = protocol.Dropped(known + seqs, cause)
-                self._bytes.free(seqs)
+                self._ledger.free(seqs)
             case _:
                 self.tell(protocol.Dropped(seqs, cause))
 

@@ -24,9 +24,10 @@ from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
-from server.streams.byte_budget import Budget, StreamBytes
+from server.streams.byte_budget import ByteBudget
 from server.streams.client_messages import ClientMessages, Opened
 from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
+from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
 from server.threads import PicturePool
@@ -44,7 +45,7 @@ class StreamServices:
     pool: PicturePool
     metrics: Metrics
     settings: StreamSettings
-    budget: Budget
+    budget: ByteBudget
     hardware: Callable[[], Hardware | None] = lambda: None
     """The GPU that decodes, once it is known."""
 
@@ -57,15 +58,16 @@ class StreamSocket:
         self._socket = socket
         self._services = services
         self._settings = services.settings
-        self._bytes = StreamBytes(services.budget, services.settings.stream_bytes)
-        self._inbox = Inbox(stream_bytes=self._bytes)
-        self._outbox = Outbox(services.settings.outbox, self._count_slow, self._bytes)
+        self._ledger = FrameLedger(services.budget, services.settings.stream_bytes)
+        self._inbox = Inbox(ledger=self._ledger)
+        self._outbox = Outbox(services.settings.outbox, self._count_slow, self._ledger)
         self._messages = ClientMessages(
             services.worker,
             services.settings,
             services.metrics,
             self._inbox,
             self._outbox,
+            self._ledger,
             hardware.pictures if (hardware := services.hardware()) else None,
         )
         self._alive = time.monotonic()
@@ -83,7 +85,7 @@ class StreamSocket:
             last = await self._talk()
         finally:
             self._messages.close()
-            self._bytes.close()
+            self._ledger.close()
             self._inbox.discard()
             self._outbox.discard()
         if last:
@@ -141,10 +143,10 @@ class StreamSocket:
         """The socket is not read while a window of frames waits that may not be lost; under
         ``every``, while so many are unanswered; and while all streams hold too much."""
         await self._inbox.room(self._settings.window)
-        await self._bytes.wait_to_read()
+        await self._ledger.wait_to_read()
         opened = self._messages.opened
         if opened and opened.policy is DropPolicy.EVERY:
-            await self._outbox.room(self._settings.window)
+            await self._ledger.wait_for_answers(self._settings.window)
 
     async def _receive(self) -> str | bytes:
         # Messages that are here already are received without a pause; others must have a turn.
@@ -162,9 +164,9 @@ class StreamSocket:
         while (packet := await self._inbox.take()) is not None:
             opened = self._messages.opened
             assert opened, "a packet came before its session"
-            await self._bytes.wait_to_decode()
+            await self._ledger.wait_to_decode()
             if opened.policy is DropPolicy.EVERY:
-                await self._bytes.space()
+                await self._ledger.wait_for_space()
             frame = await self._decode(packet, opened)
             if frame is not None:
                 await self._offer(frame, opened)
@@ -186,9 +188,9 @@ class StreamSocket:
         self._services.metrics.stage("wait", frame.wait)
         self._services.metrics.stage("decode", frame.decode)
         if frame.replay:
-            self._bytes.free([frame.seq])
+            self._ledger.free([frame.seq])
         else:
-            self._bytes.picture(frame.seq, frame.nbytes)
+            self._ledger.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
             await self._services.worker.room(opened.session)
         self._services.worker.offer(opened.session, frame)
@@ -229,7 +231,7 @@ class StreamSocket:
             now = time.monotonic()
             if self._sending is not None and now - self._sending > slow:
                 raise TooSlow(f"nothing was read for {slow:g} s; read faster, or ask for less")
-            if self._outbox.unanswered:
+            if self._ledger.unanswered:
                 self._alive = now
             if now - self._alive > idle:
                 raise TooSlow(f"nothing was sent for {idle:g} s; connect again when there is more")

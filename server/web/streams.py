@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, WebSocket
 
 from protocol import SUBPROTOCOL
+from server.changes import Changes
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.streams.ending import ending_of
 from server.web.stream_socket import StreamServices, StreamSocket, say
@@ -19,7 +18,7 @@ class Streams:
     def __init__(self, services: StreamServices) -> None:
         self._services = services
         self._inside: set[StreamSocket] = set()
-        self._empty = asyncio.Event()
+        self._changes = Changes()
         self.draining = False
 
     def __len__(self) -> int:
@@ -42,9 +41,7 @@ class Streams:
         self.draining = True
         for socket_of_stream in self._inside:
             socket_of_stream.leave()
-        while self._inside:
-            self._empty.clear()
-            await self._empty.wait()
+        await self._changes.until(lambda: not self._inside)
 
     async def _talk(self, socket: WebSocket) -> None:
         socket_of_stream = StreamSocket(socket, self._services)
@@ -53,7 +50,7 @@ class Streams:
             await socket_of_stream.run()
         finally:
             self._inside.discard(socket_of_stream)
-            self._empty.set()
+            self._changes.notify()
 
     def _check(self, offered: list[str], model: str | None) -> None:
         if self.draining:

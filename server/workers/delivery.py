@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from server.changes import Changes
 from server.errors import MastreamError
 from server.frame import Dropped, Mask, Timing
 from server.metrics import Metrics
@@ -24,7 +24,7 @@ class Delivery:
     def __init__(self, sink: Sink, metrics: Metrics) -> None:
         self._sink = sink
         self._metrics = metrics
-        self._changed = asyncio.Event()
+        self._changes = Changes()
 
     def mask(self, turn: Turn, stepped: Stepped, slot: int) -> None:
         """The frame was segmented, in this slot of the batch."""
@@ -72,13 +72,11 @@ class Delivery:
 
     def wake(self) -> None:
         """Let those who wait in :meth:`until` look again."""
-        self._changed.set()
+        self._changes.notify()
 
     async def until(self, met: Callable[[], bool]) -> None:
         """Wait for a condition on the session."""
-        while not met():
-            self._changed.clear()
-            await self._changed.wait()
+        await self._changes.until(met)
 
     def _tell_dropped(self, drops: Sequence[Dropped]) -> None:
         if drops:

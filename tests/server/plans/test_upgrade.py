@@ -190,7 +190,7 @@ def segment(socket: Any, seq: int, frame: Pixels) -> bytes:
 
 @asynccontextmanager
 async def gone_over(serving: Worker | Fleet, bench: Bench, **other: Any) -> AsyncIterator[Upgrade]:
-    """A service that runs and has nothing more to come; ``other`` are changes of the build_tools."""
+    """A service that runs and has nothing more to come; ``other`` replaces build tools."""
     await serving.start()
     upgrade = Upgrade(serving, bench.settings, replace(bench.build_tools, **other))
     upgrade.begin()

@@ -16,6 +16,7 @@ from server.settings import StreamSettings
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
 from server.streams.ending import EndStream
+from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
 from server.workers.worker import Worker
@@ -32,6 +33,7 @@ class Desk:
     listener: ClientMessages
     inbox: Inbox
     outbox: Outbox
+    ledger: FrameLedger
     worker: Worker
     metrics: Metrics
 
@@ -57,14 +59,15 @@ async def at_desk(
 ) -> None:
     """Play a scene, a coroutine function, with a worker that serves."""
 
-    metrics, inbox, outbox = Metrics(), Inbox(), Outbox(4)
+    metrics, ledger = Metrics(), FrameLedger()
+    inbox, outbox = Inbox(ledger=ledger), Outbox(4, ledger=ledger)
     worker = Worker(
         lambda: FakeEngine(fake_spec(16, 16)), max_sessions=max_sessions, metrics=metrics
     )
     await worker.start()
-    listener = ClientMessages(worker, settings or StreamSettings(), metrics, inbox, outbox)
+    listener = ClientMessages(worker, settings or StreamSettings(), metrics, inbox, outbox, ledger)
     try:
-        await scene(Desk(listener, inbox, outbox, worker, metrics))  # type: ignore[misc]
+        await scene(Desk(listener, inbox, outbox, ledger, worker, metrics))  # type: ignore[misc]
     finally:
         listener.close()
         await worker.stop()
@@ -96,7 +99,7 @@ async def test_a_frame_first_assumes_the_defaults() -> None:
         (packet,) = await desk.packets()
         assert isinstance(ready, protocol.Ready)
         assert (packet.data, packet.seq, packet.arrived) == (JPEG, 0, 3.5)
-        assert desk.outbox.unanswered == 1
+        assert desk.ledger.unanswered == 1
 
     await at_desk(scene)
 
@@ -204,7 +207,7 @@ async def test_a_replaced_packet_is_told_and_counted() -> None:
 async def test_no_answer_is_owed_for_a_replayed_frame() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.hear(frame(1, replay=True), 0.0)
-        assert desk.outbox.unanswered == 0
+        assert desk.ledger.unanswered == 0
 
     await at_desk(scene)
 

@@ -13,7 +13,8 @@ import protocol
 from protocol import DropCause
 from server.errors import EngineFault, TooSlow
 from server.frame import Dropped, Frame, Mask
-from server.streams.byte_budget import Budget, StreamBytes
+from server.streams.byte_budget import ByteBudget
+from server.streams.frame_ledger import FrameLedger
 from server.streams.outbox import MAX_NOTICES, MAX_SEQS, Outbox, failure
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,7 @@ def mask(seq: int, kept: int = 0) -> Mask:
 
 def filled(outbox: Outbox, *seqs: int) -> Outbox:
     for seq in seqs:
-        outbox.expect(seq)
+        outbox._ledger.expect(seq)
         outbox.mask(mask(seq))
     return outbox
 
@@ -57,11 +58,12 @@ async def test_masks_come_in_order_behind_notices() -> None:
 
 async def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
     lost: list[None] = []
-    outbox = filled(Outbox(2, lambda: lost.append(None)), 1, 2, 3, 4)
+    ledger = FrameLedger()
+    outbox = filled(Outbox(2, lambda: lost.append(None), ledger), 1, 2, 3, 4)
     slow = protocol.Dropped((1, 2), protocol.DropCause.CLIENT_SLOW)
     assert await soon(drained(outbox)) == [slow, 3, 4]
     assert len(lost) == 2
-    assert outbox.unanswered == 0
+    assert ledger.unanswered == 0
 
 
 async def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
@@ -91,19 +93,21 @@ async def test_one_message_tells_a_bounded_number_of_losses() -> None:
 
 
 async def test_a_frame_is_unanswered_until_its_answer_is_sent() -> None:
-    outbox = filled(Outbox(4), 1)
-    outbox.expect(2)
-    outbox.expect(3)
+    ledger = FrameLedger()
+    outbox = filled(Outbox(4, ledger=ledger), 1)
+    ledger.expect(2)
+    ledger.expect(3)
     outbox.dropped([Dropped(2, DropCause.NEWER)])
     outbox.failed(3, EngineFault("it broke"))
-    assert outbox.unanswered == 3
+    assert ledger.unanswered == 3
     await soon(drained(outbox))
-    assert outbox.unanswered == 0
+    assert ledger.unanswered == 0
 
 
 async def test_room_is_waited_for_until_an_answer_is_sent() -> None:
-    outbox = filled(Outbox(4), 1, 2)
-    waiting = asyncio.create_task(outbox.room(2))
+    ledger = FrameLedger()
+    outbox = filled(Outbox(4, ledger=ledger), 1, 2)
+    waiting = asyncio.create_task(ledger.wait_for_answers(2))
     item = await outbox.take()
     assert item is not None and not waiting.done()
     outbox.sent(item)
@@ -137,7 +141,7 @@ def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
 
 async def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
     lost: list[None] = []
-    outbox = Outbox(9, lambda: lost.append(None), StreamBytes(limit=1000))
+    outbox = Outbox(9, lambda: lost.append(None), FrameLedger(limit=1000))
     for seq in range(4):
         outbox.mask(mask(seq, kept=300))
     assert len(lost) == 1
@@ -148,10 +152,10 @@ async def test_the_oldest_masks_go_when_they_keep_too_many_bytes() -> None:
 
 
 async def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
-    budget = Budget(1000)
-    theirs = Outbox(9, stream_bytes=StreamBytes(budget))
+    budget = ByteBudget(1000)
+    theirs = Outbox(9, ledger=FrameLedger(budget))
     theirs.mask(mask(0, kept=3000))
-    ours = filled(Outbox(9, stream_bytes=StreamBytes(budget)), 1, 2)
+    ours = filled(Outbox(9, ledger=FrameLedger(budget)), 1, 2)
     slow = protocol.Dropped((1,), protocol.DropCause.CLIENT_SLOW)
     assert await soon(drained(ours)) == [slow, 2]
     assert await soon(drained(theirs)) == [0]
@@ -159,12 +163,12 @@ async def test_the_oldest_masks_go_when_all_streams_hold_too_much() -> None:
 
 
 async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
-    budget = Budget()
-    stream_bytes = StreamBytes(budget)
-    outbox = Outbox(4, stream_bytes=stream_bytes)
+    budget = ByteBudget()
+    ledger = FrameLedger(budget)
+    outbox = Outbox(4, ledger=ledger)
     for seq in range(4):
-        outbox.expect(seq)
-        stream_bytes.packet(seq, 100)
+        ledger.expect(seq)
+        ledger.packet(seq, 100)
     outbox.dropped([Dropped(0, DropCause.NEWER)])
     outbox.failed(1, EngineFault("it broke"))
     outbox.tell(protocol.Dropped((2,), DropCause.UNDECODABLE, "cut off"))
@@ -176,13 +180,13 @@ async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
 
 
 async def test_where_all_are_kept_space_is_waited_for() -> None:
-    stream_bytes = StreamBytes(limit=1000)
-    outbox = Outbox(1, stream_bytes=stream_bytes)
+    ledger = FrameLedger(limit=1000)
+    outbox = Outbox(1, ledger=ledger)
     outbox.keeps_all = True
-    await stream_bytes.space()
+    await ledger.wait_for_space()
     for seq in range(4):
         outbox.mask(mask(seq, kept=600))
-    waiting = asyncio.create_task(stream_bytes.space())
+    waiting = asyncio.create_task(ledger.wait_for_space())
     taken = []
     while not waiting.done():
         item = await outbox.take()

@@ -24,14 +24,14 @@ from server.frame import Frame, Mask
 from server.scheduling.session import Session
 from server.settings import Settings, StreamSettings
 from server.sources.packets import Packet
-from server.streams.byte_budget import StreamBytes
 from server.streams.client_messages import ClientMessages
+from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.outbox import Outbox
 from server.web.stream_socket import StreamSocket
 from server.workers.delivery import Delivery
 
-STREAM = (Session, Delivery, StreamSocket, ClientMessages, Inbox, Outbox, StreamBytes)
+STREAM = (Session, Delivery, StreamSocket, ClientMessages, Inbox, Outbox, FrameLedger)
 PICTURES = (Packet, Frame, Mask)
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ROUNDS = 12

@@ -21,7 +21,7 @@ from server.errors import EngineFault
 from server.frame import Pixels
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
-from server.streams.byte_budget import Budget
+from server.streams.byte_budget import ByteBudget
 from server.streams.mask_packer import MaskPacker
 from server.threads import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
@@ -189,7 +189,7 @@ async def talking(
     socket = WebSocket({"type": "websocket"}, receive, send)  # type: ignore[arg-type]
     await socket.accept()
     socket_of_stream = StreamSocket(
-        socket, StreamServices(worker, pool, Metrics(), StreamSettings(), Budget())
+        socket, StreamServices(worker, pool, Metrics(), StreamSettings(), ByteBudget())
     )
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(socket_of_stream.run())

@@ -1,0 +1,23 @@
+"""Waiting on one event loop until something that changes has become true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Changes:
+    """Tells those who wait to look again. Any number may wait, each for a condition of its own."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Let everybody in :meth:`until` re-check their condition."""
+        self._changed.set()
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        """Wait until the condition holds; return at once if it does already."""
+        while not met():
+            self._changed.clear()
+            await self._changed.wait()
