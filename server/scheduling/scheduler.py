@@ -14,7 +14,7 @@ from server.scheduling.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Batch:
     """The next step's frames, and the frames that grew too old for any step."""
 
     turns: list[tuple[Session, Turn]]
@@ -51,14 +51,14 @@ class Scheduler:
         ready = sum(session.ready for session in self._sessions)
         return f"<Scheduler {len(self)} sessions, {ready} ready, max_batch={self.max_batch}>"
 
-    def schedule(self, now: float) -> Plan:
+    def schedule(self, now: float) -> Batch:
         """Take the next frames; no turns where no session is ready."""
         expired = [(session, session.expire(now)) for session in self._sessions]
         chosen = self._choose()
         for session in chosen:
             self.remove(session)
             self.add(session)
-        return Plan(
+        return Batch(
             turns=[(session, session.take()) for session in chosen],
             drops=[(session, drops) for session, drops in expired if drops],
         )

@@ -12,12 +12,12 @@ from models.spec import ModelSpec
 from server.engines.base import Engine
 from server.engines.choosing import or_else
 from server.engines.info import EngineInfo
-from server.errors import Conflict, EngineDead
+from server.errors import Conflict, EngineDead, EngineFault
 from server.workers.engine_thread import (
     Died,
     EngineThread,
+    Failed,
     Left,
-    Replaced,
     Report,
     Step,
     Stepped,
@@ -27,6 +27,10 @@ from server.workers.step_deadline import Deadline
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF = 30.0
+
+
+StepResult = Stepped | EngineFault
+"""Of one step; an error is EngineDead where the engine is lost with it."""
 
 
 @dataclass
@@ -41,19 +45,19 @@ class Successor:
 
 
 class EngineSupervisor:
-    """One step at a time goes in by :meth:`submit`; what becomes of it is told to ``hear``.
+    """One step at a time goes in by :meth:`submit`, whose future is its result.
 
-    ``hear`` is called on the event loop with EngineInfo whenever an engine is warmed up, Stepped or
-    Failed for each step, and Died when the engine was lost, with its step if there was one: by
-    an error other than a failed step, or by a step that passed its ``deadline``. The
-    first restart is at once, the next ones wait ``backoff`` seconds and then twice as long each
-    time, until a step goes well.
+    ``serve_with(engine, restarted)`` is called on the event loop whenever an engine is about to
+    take its first step: the first one, one that was made again after a death, or one that
+    replaces another. An engine is dead after an error other than a failed step, or after a step
+    that passed its ``deadline``. The first restart is at once, the next ones wait ``backoff``
+    seconds and then twice as long each time, until a step goes well.
     """
 
     def __init__(
         self,
         make_engine: Callable[[], Engine],
-        hear: Callable[[Report], None],
+        serve_with: Callable[[EngineInfo, bool], None],
         *,
         deadline: Deadline,
         backoff: float,
@@ -64,7 +68,7 @@ class EngineSupervisor:
         self.restarts = 0
         """How often a dead engine was replaced by a warm one."""
         self._make_engine = make_engine
-        self._hear = hear
+        self._serve_with = serve_with
         self._deadline = deadline
         self._backoff = backoff
         self._clock = clock
@@ -73,12 +77,14 @@ class EngineSupervisor:
         self._leaving: list[EngineThread] = []
         """Those replaced or refused: they end by themselves, unless making their engine hangs."""
         self._warm = False
+        self._result: asyncio.Future[StepResult] | None = None
+        """Of the step under way, until whoever awaits it has taken it."""
         self._alarm: asyncio.TimerHandle | None = None
         self._deaths_in_a_row = 0
         self._stopping = False
 
     def __repr__(self) -> str:
-        state = "busy" if self._alarm else "free" if self._warm else "not warm"
+        state = "busy" if self._result else "free" if self._warm else "not warm"
         return f"<EngineSupervisor {state} restarts={self.restarts}>"
 
     @property
@@ -89,7 +95,7 @@ class EngineSupervisor:
     @property
     def free(self) -> bool:
         """Whether :meth:`submit` may be called."""
-        return self._warm and self._alarm is None and not self._successor_waits
+        return self._warm and self._result is None and not self._successor_waits
 
     @property
     def _successor_waits(self) -> bool:
@@ -104,7 +110,7 @@ class EngineSupervisor:
 
     async def replace(self, make_engine: Callable[[], Engine]) -> None:
         """Make another engine while this one serves, and put it in its place between two steps:
-        ``hear`` is told by Replaced. Returns once it serves. Should it die and not be made again,
+        Returns once it serves. Should it die and not be made again,
         an engine of the kind that it replaced takes its place.
 
         Raises what making it raised, Conflict where its model does not go on where this one's
@@ -136,14 +142,21 @@ class EngineSupervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ends), timeout)
         self._leave_thread()
+        self._settle(EngineDead("the service stopped"))
 
-    def submit(self, step: Step) -> None:
-        """Start a step. The engine must be free."""
+    def submit(self, step: Step) -> asyncio.Future[StepResult]:
+        """Start a step; the engine must be free.
+
+        Its result is Stepped, EngineFault if the step failed or EngineDead if the engine is lost.
+        """
         assert self._thread and self.free, f"{self!r} takes no step now"
+        self._result = result = self._loop.create_future()
+        result.add_done_callback(self._end_step)
         self._thread.submit(step)
-        # In two halves: where the whole process stood still, the step is given the second one.
+        # In two halves: if the whole process stood still, the step is given the second one.
         half = self._deadline.seconds / 2
         self._alarm = self._loop.call_later(half, self._await_rest, self._thread, half)
+        return result
 
     def _launch(self) -> None:
         self._left = asyncio.Event()
@@ -156,19 +169,19 @@ class EngineSupervisor:
             return
         if thread is not self._thread:
             return
-        self._end_step()
         match report:
             case EngineInfo():
                 self._begin(report)
             case Stepped():
                 self._deadline.learn(report.ended - report.began)
                 self._deaths_in_a_row = 0
+                self._settle(report)
+            case Failed(error):
+                self._settle(error)
             case Died(error):
                 self._handle_death(error)
             case Left():
                 self._left.set()
-        self._hear(report)
-        self._hand_over()
 
     def _hear_successor(self, successor: Successor, report: Report) -> None:
         match report:
@@ -183,7 +196,7 @@ class EngineSupervisor:
     def _hand_over(self) -> None:
         """Let the successor serve, if it is warm and no step is under way."""
         successor = self._successor
-        if not successor or not successor.built or self._alarm:
+        if not successor or not successor.built or self._result:
             return
         if self._thread:
             self._let_go(self._thread)
@@ -195,7 +208,7 @@ class EngineSupervisor:
         self.built, self._warm = successor.built, True
         if not successor.taken_over.done():
             successor.taken_over.set_result(None)
-        self._hear(Replaced(successor.built))
+        self._serve_with(successor.built, False)
 
     def _refuse(self, error: BaseException) -> None:
         """The engine that was to take over does not; should it still be made, it is closed."""
@@ -211,14 +224,19 @@ class EngineSupervisor:
         self._leaving = [left for left in self._leaving if not left.ended.is_set()] + [thread]
 
     def _begin(self, built: EngineInfo) -> None:
-        self.restarts += self.built is not None
+        restarted = self.built is not None
+        self.restarts += restarted
         self.built = built
         self._warm = True
+        self._serve_with(built, restarted)
         if not self._started.done():
             self._started.set_result(None)
 
     def _handle_death(self, error: BaseException) -> None:
         self._leave_thread()
+        # A foreign error is not the streams' business.
+        ours = error if isinstance(error, EngineDead) else EngineDead("the engine broke down")
+        self._settle(ours)
         self._left.set()
         if not self._started.done():
             self._started.set_exception(error)
@@ -243,16 +261,22 @@ class EngineSupervisor:
 
     def _leave_thread(self) -> None:
         """Leave the thread behind; should it come back, it closes its engine and ends."""
-        self._end_step()
         if self._thread:
             self._thread.leave()
         self._thread = None
         self._warm = False
 
-    def _end_step(self) -> None:
+    def _settle(self, result: StepResult) -> None:
+        """Tell whoever awaits the step under way, if there is one."""
+        if self._result and not self._result.done():
+            self._result.set_result(result)
+
+    def _end_step(self, _: asyncio.Future[StepResult]) -> None:
+        """The step has a result, which is taken next; then a successor may take over."""
         if self._alarm:
             self._alarm.cancel()
-        self._alarm = None
+        self._alarm = self._result = None
+        self._loop.call_soon(self._hand_over)
 
 
 def is_compatible(old: ModelSpec, new: ModelSpec) -> bool:

@@ -25,13 +25,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
-    """Another engine serves from now on, and has none of the old one's memories."""
-
-    built: EngineInfo
-
-
-@dataclass(frozen=True, slots=True)
 class Stepped:
     """A step went well. ``filled`` is what the memories held before it; times are the clock's."""
 
@@ -62,7 +55,7 @@ class Left:
     """The engine is closed, as asked."""
 
 
-Report = EngineInfo | Replaced | Stepped | Failed | Died | Left
+Report = EngineInfo | Stepped | Failed | Died | Left
 
 
 class EngineThread:

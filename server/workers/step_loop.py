@@ -1,7 +1,7 @@
 """The loop around one engine: what the scheduler chooses goes in, results go to the deliveries.
 
-With its engine keeper it is the only place where the event loop meets the engine's thread:
-sessions, scheduler and deliveries belong to the loop, the engine to its thread.
+With its engine's supervisor it is the only place where the event loop meets the engine's thread:
+sessions, scheduler and deliveries belong to the event loop, the engine to its thread.
 """
 
 from __future__ import annotations
@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
+from server.changes import Changes
 from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
-from server.scheduling.scheduler import Scheduler
+from server.scheduling.scheduler import Batch, Scheduler
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
-from server.workers.delivery import Deliveries
-from server.workers.engine_supervisor import EngineSupervisor
-from server.workers.engine_thread import Died, Failed, Replaced, Report, Step, Stepped
+from server.workers.delivery import Deliveries, Delivery
+from server.workers.engine_supervisor import EngineSupervisor, StepResult
+from server.workers.engine_thread import Step, Stepped
 from server.workers.step_deadline import Deadline
 
 log = logging.getLogger(__name__)
+
+Turns = list[tuple[Session, Turn]]
 
 
 class StepLoop:
     """Keeps an engine at work as long as a session has a frame ready; one step at a time.
 
     Frames of a failed batch, or of a fatal step, are tried once more, alone. Memories that died
-    with an engine are rebuilt from each session's last frames.
+    with an engine are rebuilt from each session's last frames. Mutable state: the frames in the
+    step under way, when a step last began or ended, and whether the loop is to end.
     """
 
     def __init__(
@@ -44,134 +49,146 @@ class StepLoop:
         clock: Callable[[], float],
     ) -> None:
         self.engine = EngineSupervisor(
-            make_engine, self._hear, deadline=deadline, backoff=backoff, clock=clock
+            make_engine, self._serve_with, deadline=deadline, backoff=backoff, clock=clock
         )
         self._scheduler = scheduler
         self._deliveries = deliveries
         self._metrics = metrics
         self._clock = clock
-        self._batch: list[tuple[Session, Turn]] = []
-        """What is in the step under way; empty while there is none."""
-        self._is_due = False
+        self._turns: Turns = []
         self._progress = clock()
-        """When a step last began or ended."""
+        self._stopping = False
+        self._changes = Changes()
+        self._running: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<StepLoop {self.engine!r} {self._scheduler!r}>"
 
     def last_step_age(self, now: float) -> float:
-        """Seconds since a step last began or ended, 0.0 while there is nothing to do."""
-        busy = self._batch or any(session.ready for session in self._scheduler)
+        """Return the seconds since a step last began or ended, 0.0 while there is nothing to do."""
+        busy = self._turns or self._has_work()
         return max(0.0, now - self._progress) if busy else 0.0
 
     async def start(self) -> None:
-        """Make the engine; returns once it is warmed up. Raises what making it raised."""
-        self._loop = asyncio.get_running_loop()
+        """Make the engine; return once it is warmed up. Raises what making it raised."""
         await self.engine.start()
+        self._running = asyncio.create_task(self._run())
+        self._running.add_done_callback(_report_end)
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, no error
         """Close the engine. A step that does not end within ``timeout`` seconds fails its frames
-        and is left behind."""
+        and is left behind. Idempotent."""
+        self._stopping = True
+        self._changes.notify()
         await self.engine.stop(timeout)
-        self._return_batch(EngineDead("the service stopped"), may_retry=lambda _: False)
+        if self._running:
+            await self._running
 
-    def soon(self) -> None:
-        """Go on once all that is arriving now was offered, so that it shares a step."""
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_soon(self._go_on)
+    def notify(self) -> None:
+        """Look for work again, once all that is arriving now was offered and can share a step."""
+        self._changes.notify()
 
-    def _go_on(self) -> None:
-        """Give the engine its next step, if it is free and there is one."""
-        self._is_due = False
+    async def _run(self) -> None:
+        """Step after step; the answers of each are delivered while the next one runs."""
+        deliver: Callable[[], None] = _nothing
+        while not self._stopping:
+            result = self._begin()
+            deliver()
+            deliver = _nothing  # what is delivered is not kept
+            if result:
+                deliver = await self._end(result)
+            else:
+                await self._wait_for_work()
+        deliver()
+
+    def _begin(self) -> asyncio.Future[StepResult] | None:
+        """Start the next step, if the engine is free and there is one."""
         if not self.engine.free:
-            return
-        plan = self._scheduler.schedule(self._clock())
-        if plan.turns:
-            self._submit(plan.turns)
-        for delivery, drops in [
-            (self._deliveries[session], drops) for session, drops in plan.drops
-        ]:
+            return None
+        batch = self._scheduler.schedule(self._clock())
+        self._drop_expired(batch)
+        if not batch.turns:
+            return None
+        self._turns, self._progress = batch.turns, self._clock()
+        return self.engine.submit(_step_of(batch.turns, self._progress))
+
+    async def _end(self, result: asyncio.Future[StepResult]) -> Callable[[], None]:
+        """Wait for the step's end and keep its memories; returns what delivers its masks."""
+        match await result:
+            case Stepped() as stepped:
+                return self._keep(stepped)
+            case EngineDead() as error:
+                self._return(error, may_retry=lambda turn: not turn.alone)
+            case error:
+                log.warning("a step of %d frames failed: %s", len(self._turns), error)
+                shared = len(self._turns) > 1
+                self._return(error, may_retry=lambda _: shared)
+        return _nothing
+
+    async def _wait_for_work(self) -> None:
+        await self._changes.until(lambda: self._stopping or (self.engine.free and self._has_work()))
+
+    def _has_work(self) -> bool:
+        return any(session.ready for session in self._scheduler)
+
+    def _drop_expired(self, batch: Batch) -> None:
+        expired = [(self._deliveries[session], drops) for session, drops in batch.drops]
+        for delivery, drops in expired:
             delivery.dropped(drops)
 
-    def _submit(self, turns: list[tuple[Session, Turn]]) -> None:
-        self._batch = turns
-        self._progress = self._clock()
-        frames = [turn.frame.pixels for _, turn in turns]
-        memories = [None if turn.reset else session.memory for session, turn in turns]
-        self.engine.submit(Step(frames, memories, submitted=self._progress))
-
-    def _hear(self, report: Report) -> None:
-        match report:
-            case EngineInfo():
-                self._begin(report)
-            case Replaced(built):
-                self._lose_memories()
-                self._serve_with(built)
-            case Stepped():
-                self._finish(report)
-            case Failed(error):
-                self._fail(error)
-            case Died(error):
-                self._rebuild(error)
-
-    def _begin(self, built: EngineInfo) -> None:
-        if self.engine.restarts:
-            self._metrics.engine_restarted()
-        self._serve_with(built)
-
-    def _serve_with(self, built: EngineInfo) -> None:
-        self._scheduler.max_batch = built.max_batch
-        self._go_on()
-
-    def _finish(self, stepped: Stepped) -> None:
-        """Keep the memories, put the engine to work again, then hand on the masks."""
-        batch = self._end_batch()
+    def _keep(self, stepped: Stepped) -> Callable[[], None]:
+        turns = self._take_turns()
         # Taken before any answer is delivered: a sink may close any session of the batch.
-        deliveries = [self._deliveries[session] for session, _ in batch]
-        for (session, _), memory in zip(batch, stepped.memories, strict=True):
+        deliveries = [self._deliveries[session] for session, _ in turns]
+        for (session, _), memory in zip(turns, stepped.memories, strict=True):
             session.finish(memory)
-        self._go_on()
-        for slot, (delivery, (session, turn)) in enumerate(zip(deliveries, batch, strict=True)):
+        return partial(self._deliver, turns, deliveries, stepped)
+
+    def _deliver(self, turns: Turns, deliveries: list[Delivery], stepped: Stepped) -> None:
+        for slot, (delivery, (session, turn)) in enumerate(zip(deliveries, turns, strict=True)):
             delivery.mask(turn, stepped, slot)
             self._deliveries.free(session)
-        self._metrics.batch(len(batch))
+        self._metrics.batch(len(turns))
         self._metrics.stage("gather", stepped.began - stepped.submitted)
         self._metrics.stage("step", stepped.ended - stepped.began)
         self._metrics.stage("scatter", self._clock() - stepped.ended)
 
-    def _fail(self, error: EngineFault) -> None:
-        """One frame may be to blame: those of a batch are tried again, each alone."""
-        log.warning("a step of %d frames failed: %s", len(self._batch), error)
-        shared = len(self._batch) > 1
-        self._return_batch(error, may_retry=lambda _: shared)
-        self._go_on()
-
-    def _rebuild(self, error: BaseException) -> None:
-        """The engine died and comes again, without the memories that it held."""
-        self._return_batch(_as_dead(error), may_retry=lambda turn: not turn.alone)
-        self._lose_memories()
-
-    def _lose_memories(self) -> None:
-        """No step is under way: each session brings its own back by replaying its last frames."""
-        for session in self._scheduler:
-            session.lose_memory()
-
-    def _return_batch(self, error: EngineFault, may_retry: Callable[[Turn], bool]) -> None:
-        """No result for the frames under way: they are tried again, alone, or fail for good."""
-        for session, turn in self._end_batch():
+    def _return(self, error: EngineFault, may_retry: Callable[[Turn], bool]) -> None:
+        """Try frames without a result again, alone, or fail them for good."""
+        for session, turn in self._take_turns():
             if may_retry(turn) and not session.closed:
                 session.retry()
                 continue
             self._deliveries[session].failed(session.fail(), error)
             self._deliveries.free(session)
 
-    def _end_batch(self) -> list[tuple[Session, Turn]]:
-        batch, self._batch = self._batch, []
+    def _take_turns(self) -> Turns:
+        turns, self._turns = self._turns, []
         self._progress = self._clock()
-        return batch
+        return turns
+
+    def _serve_with(self, engine: EngineInfo, restarted: bool) -> None:
+        """Use an engine that is new: it holds no memories, so each session rebuilds its own by
+        replaying its last frames. No step is under way."""
+        if restarted:
+            self._metrics.engine_restarted()
+        for session in self._scheduler:
+            session.lose_memory()
+        self._scheduler.max_batch = engine.max_batch
+        self._changes.notify()
 
 
-def _as_dead(error: BaseException) -> EngineDead:
-    """What is told of it: a foreign error is not the stream's business."""
-    return error if isinstance(error, EngineDead) else EngineDead("the engine broke down")
+def _nothing() -> None:
+    """Deliver nothing."""
+
+
+def _step_of(turns: Turns, now: float) -> Step:
+    frames = [turn.frame.pixels for _, turn in turns]
+    memories = [None if turn.reset else session.memory for session, turn in turns]
+    return Step(frames, memories, submitted=now)
+
+
+def _report_end(running: asyncio.Task[None]) -> None:
+    """Log what ended the loop, if it was not asked to: nothing is segmented from then on."""
+    if not running.cancelled() and (error := running.exception()):
+        log.critical("the loop around the engine broke", exc_info=error)

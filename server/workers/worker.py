@@ -156,7 +156,7 @@ class Worker:
         self._check_serving()
         drops = session.offer(frame, self._clock())
         self._deliveries[session].dropped(drops)
-        self._step_loop.soon()
+        self._step_loop.notify()
 
     async def room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""

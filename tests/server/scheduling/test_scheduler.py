@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocol import DropCause, DropPolicy
 from server.frame import Dropped, Frame
-from server.scheduling.scheduler import Plan, Scheduler
+from server.scheduling.scheduler import Batch, Scheduler
 from server.scheduling.session import Session
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -27,11 +27,11 @@ def offer(session: Session, seq: int) -> None:
     session.offer(Frame(PIXELS, seq), now=0.0)
 
 
-def served(plan: Plan) -> list[tuple[Session, int]]:
+def served(plan: Batch) -> list[tuple[Session, int]]:
     return [(session, turn.frame.seq) for session, turn in plan.turns]
 
 
-def finish(plan: Plan) -> None:
+def finish(plan: Batch) -> None:
     for session, _ in plan.turns:
         session.finish("memory")
 
@@ -39,7 +39,7 @@ def finish(plan: Plan) -> None:
 def test_nothing_waits_nothing_is_scheduled() -> None:
     scheduler = Scheduler(max_batch=4)
     opened(scheduler, 2)
-    assert scheduler.schedule(now=0.0) == Plan([], [])
+    assert scheduler.schedule(now=0.0) == Batch([], [])
 
 
 def test_one_frame_of_each_session_a_step() -> None:
