@@ -36,48 +36,54 @@ class Turn:
 
 
 class TurnQueue:
-    """A queue of turns, those that rebuild first. Its length counts the frames offered only."""
+    """The turns of one stream, those that rebuild a lost memory first. Its length counts the
+    frames offered only."""
 
     def __init__(self) -> None:
-        self._turns: deque[Turn] = deque()
+        self._rebuilding: deque[Turn] = deque()
+        self._offered: deque[Turn] = deque()
         self._reset_next: ResetCause | None = None
         """For the next frame offered."""
 
     def __len__(self) -> int:
-        return sum(not turn.rebuild for turn in self._turns)
+        return len(self._offered)
 
     @property
     def next_is_alone(self) -> bool:
-        return bool(self._turns) and self._turns[0].alone
+        """Return whether the next turn must have a step to itself."""
+        first = self._rebuilding or self._offered
+        return bool(first) and first[0].alone
 
     def append(self, frame: Frame, now: float) -> Turn:
-        """A frame offered now."""
+        """Add a frame that is offered now."""
         asked = ResetCause.CLIENT if frame.reset else None
         turn = Turn(frame, now, _both(self._reset_next, asked))
         self._reset_next = None
-        self._turns.append(turn)
+        self._offered.append(turn)
         return turn
 
     def take(self) -> Turn:
-        return self._turns.popleft()
+        """Remove and return the next turn."""
+        return (self._rebuilding or self._offered).popleft()
 
     def put_back(self, turn: Turn) -> None:
-        """It comes next again, and alone."""
-        self._turns.appendleft(replace(turn, alone=True))
+        """Make a turn the next one again, and alone."""
+        first = self._rebuilding if turn.rebuild else self._offered
+        first.appendleft(replace(turn, alone=True))
 
     def drop(self, loses: Callable[[Turn], bool], cause: DropCause) -> list[Dropped]:
-        """Take out those that lose; turns that rebuild never do."""
+        """Take out the offered frames that lose."""
         kept: deque[Turn] = deque()
         drops: list[Dropped] = []
         reset = None
-        for turn in self._turns:
+        for turn in self._offered:
             reset = _both(reset, turn.reset)
-            if loses(turn) and not turn.rebuild:
+            if loses(turn):
                 drops.append(Dropped(turn.frame.seq, cause))
                 continue
             kept.append(replace(turn, reset=reset))
             reset = None
-        self._turns = kept
+        self._offered = kept
         self._reset_next = _both(reset, self._reset_next)
         return drops
 
@@ -86,19 +92,20 @@ class TurnQueue:
         self._reset_next = _both(self._reset_next, cause)
 
     def reset_first(self, cause: ResetCause | None) -> None:
-        """Reset before whichever frame comes next, waiting already or not."""
-        if not self._turns:
+        """Reset before the first offered frame that comes next, waiting already or not."""
+        if not self._offered:
             self._reset_next = _both(cause, self._reset_next)
             return
-        first = self._turns.popleft()
-        self._turns.appendleft(replace(first, reset=_both(cause, first.reset)))
+        first = self._offered.popleft()
+        self._offered.appendleft(replace(first, reset=_both(cause, first.reset)))
 
     def rebuild_from(self, past: Iterable[Frame]) -> None:
-        """First of all these frames, in this order."""
-        self._turns.extendleft(Turn(frame, rebuild=True) for frame in reversed([*past]))
+        """Take these frames, in this order, before everything else."""
+        self._rebuilding.extendleft(Turn(frame, rebuild=True) for frame in reversed([*past]))
 
     def stop_rebuilding(self) -> None:
-        self._turns = deque(turn for turn in self._turns if not turn.rebuild)
+        """Forget the frames that would rebuild the memory."""
+        self._rebuilding.clear()
 
 
 def _both(earlier: ResetCause | None, later: ResetCause | None) -> ResetCause | None:
