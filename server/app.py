@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from importlib.metadata import version
 
 import cv2
 from fastapi import Depends, FastAPI, Request
@@ -37,7 +38,7 @@ from server.workers.fleet import Fleet
 from server.workers.serving import Serving
 from server.workers.worker import Worker, WorkerState
 
-VERSION = "0.1.0"
+VERSION = version("mastream")
 SUMMARY = "Real-time video segmentation with a memory for every stream"
 DESCRIPTION = """
 Frames go in by WebSocket at `GET /v1/stream` (sub-protocol `mastream.v1`) or as an uploaded
