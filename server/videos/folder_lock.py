@@ -5,10 +5,10 @@ A second one would queue the first one's running videos again and remove what it
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from server.errors import Fault
 
@@ -20,28 +20,24 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder.with_name(f"{folder.name}.lock")
-        self._descriptor: int | None = None
+        # Whichever thread takes it, another may release it.
+        self._lock = FileLock(self._file, timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Raises Fault where another process holds it. A file system that knows no locks is
-        served all the same, with a line in the log."""
+        """Lock the folder. Raises Fault if another process holds it. A file system without locks
+        is used all the same, with a line in the log."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
+            self._lock.acquire()
+        except Timeout as error:
             raise Fault(
                 f"Another server uses {self._file.parent}: stop it, or use another folder."
             ) from error
-        except OSError as error:
+        except (NotImplementedError, OSError) as error:
             _log.warning(
                 "%s cannot be locked (%s): start no second server on it", self._file, error
             )
-        self._descriptor = descriptor
 
     def release(self) -> None:
-        """Twice is harmless."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Unlock the folder. Idempotent."""
+        self._lock.release()
