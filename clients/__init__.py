@@ -1,1 +1,1 @@
-"""Clients of the service, one folder a language. They share only `protocol` with it."""
+"""Clients of the service, one folder per language. They share only `protocol` with it."""

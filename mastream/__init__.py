@@ -1,4 +1,4 @@
-"""mastream for its users: the Python client, its errors and the version.
+"""The public package: the Python client, its errors and the version.
 
     from mastream import connect
 
@@ -7,25 +7,33 @@
             print(mask.seq, mask.labels.shape)
 
 ``frames`` is an iterable or async iterable of encoded pictures (bytes), RGB arrays
-(H, W, 3) uint8, or :class:`Frame` if a timestamp or a reset goes with it. :class:`Videos` uploads
-videos and downloads their results.
+(H, W, 3) uint8, or :class:`Frame` to add a timestamp or a reset. :class:`Videos` uploads videos and
+downloads their results. Every error is a :class:`ClientError`.
 """
 
 from importlib.metadata import version
 
 from clients.python import (
     BadFootage,
+    BadOutput,
     ClientError,
+    Denied,
     Frame,
     GoneAway,
     Ledger,
     Mask,
+    NoCapacity,
+    NotFound,
     NotOurs,
     Refused,
     ServerFault,
     Stream,
+    TakenOver,
+    TooLarge,
+    TooSlow,
     Unreachable,
     Video,
+    VideoFailed,
     Videos,
     connect,
 )
@@ -34,17 +42,25 @@ __version__ = version("mastream")
 
 __all__ = [
     "BadFootage",
+    "BadOutput",
     "ClientError",
+    "Denied",
     "Frame",
     "GoneAway",
     "Ledger",
     "Mask",
+    "NoCapacity",
+    "NotFound",
     "NotOurs",
     "Refused",
     "ServerFault",
     "Stream",
+    "TakenOver",
+    "TooLarge",
+    "TooSlow",
     "Unreachable",
     "Video",
+    "VideoFailed",
     "Videos",
     "__version__",
     "connect",

@@ -5,19 +5,27 @@
             print(mask.seq, mask.labels.shape)
 
 ``frames`` is an iterable or async iterable of encoded pictures (bytes), RGB arrays
-(H, W, 3) uint8, or :class:`Frame` where a timestamp or a reset goes with it. Uploaded videos are
-the affair of :class:`Videos`, and the command line of ``cli``.
+(H, W, 3) uint8, or :class:`Frame` to add a timestamp or a reset. :class:`Videos` handles uploaded
+videos, ``cli`` the command line. Users import all of this from ``mastream``.
 """
 
 from clients.python.client import connect
 from clients.python.errors import (
     BadFootage,
+    BadOutput,
     ClientError,
+    Denied,
     GoneAway,
+    NoCapacity,
+    NotFound,
     NotOurs,
     Refused,
     ServerFault,
+    TakenOver,
+    TooLarge,
+    TooSlow,
     Unreachable,
+    VideoFailed,
 )
 from clients.python.ledger import Ledger
 from clients.python.pictures import Frame
@@ -26,17 +34,25 @@ from clients.python.videos import Video, Videos
 
 __all__ = [
     "BadFootage",
+    "BadOutput",
     "ClientError",
+    "Denied",
     "Frame",
     "GoneAway",
     "Ledger",
     "Mask",
+    "NoCapacity",
+    "NotFound",
     "NotOurs",
     "Refused",
     "ServerFault",
     "Stream",
+    "TakenOver",
+    "TooLarge",
+    "TooSlow",
     "Unreachable",
     "Video",
+    "VideoFailed",
     "Videos",
     "connect",
 ]

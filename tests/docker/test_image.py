@@ -128,6 +128,13 @@ def test_what_the_build_needs_enters_it_and_nothing_else() -> None:
     assert not allowed & {".git", ".venv", "tests", "data", "docker"}
 
 
+def test_every_package_is_installed() -> None:
+    named = set(PROJECT["tool"]["setuptools"]["packages"])
+    folders = {name.partition(".")[0] for name in named}
+    files = (file for folder in folders for file in (ROOT / folder).rglob("__init__.py"))
+    assert named == {".".join(file.parent.relative_to(ROOT).parts) for file in files}
+
+
 def test_the_docker_folder_is_no_package() -> None:
     assert not list(DOCKER.rglob("__init__.py"))
 
