@@ -28,7 +28,7 @@ class CloseCode(IntEnum):
 
 
 class ProtocolError(ValueError):
-    """Bytes that are not a message of ours. The message is one sentence that says what is wrong.
+    """Bytes that are not a message of this protocol; one sentence says what is wrong.
 
     ``code`` is the stable word of the close reason, ``close`` the code to close with.
     """

@@ -12,7 +12,7 @@ from protocol.words import MaskEncoding
 
 
 class FrameHeader(Fields, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a client says of one picture.
+    """The header of one picture from a client.
 
     ``seq`` rises from frame to frame; the server numbers a frame that has none. ``pts`` is in
     seconds. ``reset``: forget all before this frame. ``replay``: feed the memory, send no mask.
@@ -32,7 +32,7 @@ class MaskMemory(Fields, frozen=True):
 
 
 class StageTimes(Fields, frozen=True):
-    """Milliseconds one frame spent in each stage of the server."""
+    """Milliseconds that one frame spent in each stage of the server."""
 
     wait: Number = 0.0
     decode: Number = 0.0
@@ -50,7 +50,7 @@ STAGES = StageTimes.__struct_fields__
 
 
 class MaskHeader(Fields, frozen=True, kw_only=True):
-    """What the server says of one mask.
+    """The header of one mask from the server.
 
     ``areas`` is each class's share of the mask by name, 0..1. ``batch`` is how many streams
     shared the step. ``overlay`` is the length in bytes of the JPEG that ends the payload.

@@ -1,6 +1,6 @@
-"""Masks as bytes: one row of a table for each encoding.
+"""Masks as bytes, in each encoding.
 
-Labels are (H, W) uint8, one class index a pixel.
+Labels are (H, W) uint8, one class index per pixel.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MAX_PIXELS = 2**27
 def encode_mask(
     labels: Labels, encoding: MaskEncoding | str, palette: ArrayLike | None = None
 ) -> bytes:
-    """The bytes of a mask. ``palette`` (N, 3) is used by "png" alone; grey where absent.
+    """Return the bytes of a mask. ``palette`` (N, 3) is used by "png" only; grey if absent.
 
-    Raises ValueError where a label has no colour in the palette.
+    Raise ValueError if a label has no colour in the palette.
     """
     match MaskEncoding(encoding):
         case MaskEncoding.PNG:
@@ -37,13 +37,13 @@ def encode_mask(
 
 
 def decode_mask(data: bytes, encoding: MaskEncoding | str, width: int, height: int) -> Labels:
-    """The labels (height, width) that :func:`encode_mask` was given.
+    """Return the labels (height, width) that :func:`encode_mask` was given.
 
-    Raises ProtocolError where the bytes are not such a mask of this size; "none" has no labels
-    and raises too.
+    Raise ProtocolError if the bytes are not such a mask of this size; "none" has no labels and
+    raises too.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise ProtocolError(f"a mask cannot be {width}x{height}")
+        raise ProtocolError(f"A mask cannot be {width}x{height}.")
     match MaskEncoding(encoding):
         case MaskEncoding.PNG:
             return png.decode(data, width, height)
@@ -52,10 +52,10 @@ def decode_mask(data: bytes, encoding: MaskEncoding | str, width: int, height: i
         case MaskEncoding.RAW:
             return _raw(data, width, height)
         case MaskEncoding.NONE:
-            raise ProtocolError("a mask of encoding 'none' has no labels")
+            raise ProtocolError("A mask of encoding 'none' has no labels.")
 
 
 def _raw(data: bytes, width: int, height: int) -> Labels:
     if len(data) != width * height:
-        raise ProtocolError(f"{len(data)} bytes are not a raw mask of {width}x{height}")
+        raise ProtocolError(f"{len(data)} bytes are not a raw mask of {width}x{height}.")
     return np.frombuffer(data, np.uint8).reshape(height, width).copy()

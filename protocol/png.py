@@ -22,9 +22,9 @@ _NONE, _UP = 0, 2
 
 
 def encode(labels: NDArray[np.uint8], palette: ArrayLike | None = None, level: int = 1) -> bytes:
-    """An 8-bit palette PNG of labels (H, W). ``palette`` is (N, 3) RGB; grey where None.
+    """Return an 8-bit palette PNG of labels (H, W). ``palette`` is (N, 3) RGB; grey if None.
 
-    Raises ValueError where a label has no colour. ``level`` is zlib's.
+    Raise ValueError if a label has no colour. ``level`` is zlib's.
     """
     height, width = labels.shape
     header = _HEADER.pack(width, height, *_PALETTE_8_BIT)
@@ -38,7 +38,7 @@ def encode(labels: NDArray[np.uint8], palette: ArrayLike | None = None, level: i
 
 
 def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """The labels (height, width) of a PNG that :func:`encode` wrote, or ProtocolError."""
+    """Return the labels (height, width) of a PNG that :func:`encode` wrote. Raise ProtocolError."""
     header, packed = b"", []
     for name, body in _chunks(data):
         if name == b"IHDR":
@@ -46,7 +46,7 @@ def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         elif name == b"IDAT":
             packed.append(body)
     if header != _HEADER.pack(width, height, *_PALETTE_8_BIT):
-        raise ProtocolError(f"the PNG is not an 8-bit palette picture of {width}x{height}")
+        raise ProtocolError(f"The PNG is not an 8-bit palette picture of {width}x{height}.")
     rows = _inflate(b"".join(packed), height * (width + 1))
     return _unfiltered(np.frombuffer(rows, np.uint8).reshape(height, width + 1))
 
@@ -56,7 +56,7 @@ def _palette(labels: NDArray[np.uint8], palette: ArrayLike | None) -> bytes:
         return bytes(level for grey in range(256) for level in (grey, grey, grey))
     colours = np.asarray(palette, np.uint8).reshape(-1, 3)
     if labels.max() >= len(colours):
-        raise ValueError(f"label {labels.max()} has no colour in a palette of {len(colours)}")
+        raise ValueError(f"Label {labels.max()} has no colour in a palette of {len(colours)}.")
     return colours[:256].tobytes()
 
 
@@ -75,7 +75,7 @@ def _unfiltered(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.cumsum(pixels, axis=0, dtype=np.uint8)
     if (filters == _NONE).all():
         return pixels.copy()
-    raise ProtocolError("the PNG uses a row filter that masks are not written with")
+    raise ProtocolError("The PNG uses a row filter that masks are not written with.")
 
 
 def _deflate(data: bytes, level: int) -> bytes:
@@ -88,9 +88,9 @@ def _inflate(data: bytes, size: int) -> bytes:
     try:
         rows = unpacker.decompress(data, size + 1)
     except zlib.error as error:
-        raise ProtocolError(f"the PNG's data is damaged: {error}") from error
+        raise ProtocolError(f"The PNG's data is damaged: {error}.") from error
     if len(rows) != size or not unpacker.eof:
-        raise ProtocolError("the PNG's data is not of its size")
+        raise ProtocolError("The PNG's data is not of its size.")
     return rows
 
 
@@ -101,15 +101,15 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     if not data.startswith(SIGNATURE):
-        raise ProtocolError("the mask is not a PNG")
+        raise ProtocolError("The mask is not a PNG.")
     at = len(SIGNATURE)
     while at < len(data):
         if at + 12 > len(data):
-            raise ProtocolError("the PNG is cut off")
+            raise ProtocolError("The PNG is cut off.")
         length, name = struct.unpack_from(">I4s", data, at)
         body = data[at + 8 : at + 8 + length]
         if len(body) != length or data[at + 8 + length : at + 12 + length] != _crc(name, body):
-            raise ProtocolError("the PNG is cut off or damaged")
+            raise ProtocolError("The PNG is cut off or damaged.")
         yield name, body
         at += 12 + length
 

@@ -1,4 +1,4 @@
-"""What the server says besides masks: a loss, an error, a goodbye."""
+"""What the server sends besides masks: a loss, an error, a goodbye."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Each case has a ``name``; ``cases`` lists them. The groups:
     frames, read_frames     the same of a client's binary messages
     mask_messages           a server's binary messages, with the parts of their payload
     masks                   labels, and the same as each encoding has them
-    refused_*               what is refused; ``close`` is the close code where a server refuses it,
+    refused_*               what is refused; ``close`` is the close code if a server refuses it,
                             ``says`` this server's sentence (other programs may use other words)
 """
 

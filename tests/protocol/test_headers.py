@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,26 @@ def test_the_overlay_ends_the_payload() -> None:
     assert split_overlay(mask(MaskEncoding.RAW), b"\0\1") == (b"\0\1", b"")
     with pytest.raises(ProtocolError, match="cannot end in 3"):
         split_overlay(header, b"\0\1")
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from([*FrameHeader.__struct_fields__, *MaskHeader.__struct_fields__, "other"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | seqs,
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+        max_leaves=4,
+    ),
+    max_size=6,
+)
+
+
+@given(HEADERS.map(lambda header: json.dumps(header).encode()))
+def test_foreign_headers_raise_nothing_but_protocol_errors(text: bytes) -> None:
+    data = len(text).to_bytes(4, "little") + text
+    for unpack in (unpack_frame, unpack_mask):
+        try:
+            header, payload = unpack(data, 10**6)
+        except ProtocolError as error:
+            assert str(error).endswith(".")
+        else:
+            assert unpack(pack(header, payload), 10**6) == (header, payload)

@@ -37,7 +37,7 @@ def test_without_a_palette_a_label_is_its_grey() -> None:
 
 
 def test_every_label_needs_a_colour() -> None:
-    with pytest.raises(ValueError, match="label 3 has no colour in a palette of 3"):
+    with pytest.raises(ValueError, match="Label 3 has no colour in a palette of 3"):
         png.encode(np.full((2, 2), 3, np.uint8), PALETTE[:3])
 
 
