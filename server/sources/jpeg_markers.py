@@ -69,27 +69,32 @@ def frame_header(data: PictureBytes) -> int:
     raise Undecodable("The JPEG picture has no frame header.")
 
 
-def frame_size(data: PictureBytes) -> tuple[int, int]:
-    """Return (height, width). Raises what :func:`frame_header` raises."""
-    place = frame_header(data)
-    return _u16(data, place + 5), _u16(data, place + 7)
+def frame_size(data: PictureBytes, frame: int) -> tuple[int, int]:
+    """Return (height, width) from the frame header, which begins at ``frame``. Raise struct.error
+    if the data ends in it."""
+    return _u16(data, frame + 5), _u16(data, frame + 7)
 
 
-def extent(data: PictureBytes) -> Extent:
+def has_exif(data: PictureBytes, frame: int) -> bool:
+    """Return whether there may be an EXIF orientation before the frame header."""
+    return b"Exif\0" in bytes(data[:frame])
+
+
+def extent(data: PictureBytes, frame: int) -> Extent:
     """Follow the markers from the frame header to the end marker. Raise Undecodable if there are
     endless scans or segments.
 
     What follows the end marker (the film of a motion photo, a second picture) is not looked at,
     nor are the markers of thumbnails within segments.
     """
-    place = frame_header(data)
+    place = frame
     scans: list[bytes] = []
     for _ in range(MAX_SEGMENTS):
         place = _next_marker(data, place)
         kind = data[place + 1] if place < len(data) else None
         if kind is None or kind == _END_OF_IMAGE:
             end = min(place + len(END), len(data))
-            return Extent(end, kind is not None, _is_covered(data, scans))
+            return Extent(end, kind is not None, _is_covered(data[frame + 9], scans))
         length = 0 if kind in _WITHOUT_LENGTH else _length(data, place)
         if kind == _START_OF_SCAN:
             scans.append(bytes(data[place + 4 : place + 2 + length]))
@@ -118,8 +123,7 @@ def _next_marker(data: PictureBytes, place: int) -> int:
     return len(data)
 
 
-def _is_covered(data: PictureBytes, scans: list[bytes]) -> bool:
-    components = data[frame_header(data) + 9]
+def _is_covered(components: int, scans: list[bytes]) -> bool:
     done = {one for scan in scans for one in _completed(scan)}
     return components > 0 and len(done) >= components * _COEFFICIENTS
 

@@ -17,7 +17,7 @@ from server.frame import HOST, DevicePixels
 from server.sources.cuda_driver import driver
 from server.sources.jpeg_markers import PictureBytes, extent
 from server.sources.picture import check_pixels, decode_picture
-from server.sources.picture_header import read_header
+from server.sources.picture_header import PictureHeader
 
 DECODERS = 4
 """Pictures decoded at once; each decoder holds buffers on the device."""
@@ -94,16 +94,20 @@ class DevicePictures:
     scale: Scale
 
     def decode(
-        self, data: PictureBytes, height: int, width: int, limit_pixels: int
+        self,
+        data: PictureBytes,
+        header: PictureHeader,
+        height: int,
+        width: int,
+        limit_pixels: int,
     ) -> tuple[DevicePixels, tuple[int, int]] | None:
         """The pixels, and the size of the picture as displayed; None where the CPU is to decode:
         another encoding, or a JPEG that the device cannot or that has no end marker. Raises
         TooLarge and Undecodable before anything is decoded."""
-        header = read_header(data)
         if header.encoding != "jpeg":
             return None
         check_pixels(header.height, header.width, limit_pixels)
-        found = extent(data)
+        found = extent(data, header.frame)
         whole = self.decoder.decode(memoryview(data)[: found.end]) if found.has_marker else None
         if whole is None:
             return None

@@ -9,7 +9,14 @@ from fractions import Fraction
 
 from server.frame import AnyPixels, Frame, Pixels
 from server.sources.nvjpeg import DevicePictures
-from server.sources.picture import check_pixels, decode_picture, fit, picture_size, raw_picture
+from server.sources.picture import (
+    Picture,
+    check_pixels,
+    decode_read_picture,
+    fit,
+    raw_picture,
+)
+from server.sources.picture_header import PictureHeader, read_header
 
 _DECODE_PIXEL_SECONDS = 4e-9
 _DECODE_BYTE_SECONDS = 2e-9
@@ -17,7 +24,7 @@ _SCALE_PIXEL_SECONDS = 1.5e-9
 """What a pixel or an encoded byte takes on one core; only the order of size matters."""
 
 _DEVICE_SECONDS = 1e-3
-"""For which a thread may wait for a device."""
+"""How long a decode may block on the device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +43,10 @@ class Packet:
 class PacketDecoder:
     """Makes the Frames of one stream: (height, width) is the model's size.
 
-    ``raw`` is the (height, width) of rgb24 pictures, None where pictures say their own size.
+    ``raw`` is the (height, width) of rgb24 pictures, None if pictures state their own size.
     ``keep_original`` keeps the whole picture in the Frame, for overlays; a replayed one gets
-    none. ``device`` decodes the
-    JPEGs that it can, which stay there; an original is wanted on the host, so then it is left out.
+    none. ``device`` decodes the JPEGs that it can, which stay there; it is left out if originals
+    are kept, since those are wanted on the host.
     """
 
     height: int
@@ -49,28 +56,41 @@ class PacketDecoder:
     keep_original: bool = False
     device: DevicePictures | None = None
 
-    def cost(self, packet: Packet) -> float:
-        """About how many seconds :meth:`decode` takes; 0.0 where it is a view of the bytes.
-
-        Raises Undecodable where the picture has no header.
-        """
-        if self.raw is not None:
-            height, width = self.raw
-            decoding = 0.0
-        else:
-            _, height, width = picture_size(packet.data)
-            decoding = (
-                height * width * _DECODE_PIXEL_SECONDS + len(packet.data) * _DECODE_BYTE_SECONDS
-            )
-        if self.device and self.raw is None:
-            decoding += _DEVICE_SECONDS
-        fits = (height, width) == (self.height, self.width)
-        return decoding + (0.0 if fits else self.height * self.width * _SCALE_PIXEL_SECONDS)
+    def read(self, packet: Packet) -> ReadPacket:
+        """Read the header of a packet's picture. Raises Undecodable if it has none."""
+        if self.raw is None:
+            return ReadPacket(self, packet, read_header(packet.data))
+        return ReadPacket(self, packet, PictureHeader("rgb24", *self.raw))
 
     def decode(self, packet: Packet, clock: Callable[[], float] = time.monotonic) -> Frame:
-        """The Frame of a packet. Raises Undecodable or TooLarge; may run in any thread."""
-        began = clock()
-        pixels, size, original, decoder = self._decode(packet)
+        """Return the Frame of a packet. Raises Undecodable or TooLarge; may run in any thread."""
+        return self.read(packet).decode(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPacket:
+    """A packet whose picture's header was read: what decoding it costs is known before."""
+
+    decoder: PacketDecoder
+    packet: Packet
+    header: PictureHeader
+
+    @property
+    def cost(self) -> float:
+        """About how many seconds :meth:`decode` takes; 0.0 if it is a view of the bytes."""
+        decoder, header = self.decoder, self.header
+        fits = (header.height, header.width) == (decoder.height, decoder.width)
+        scaling = 0.0 if fits else decoder.height * decoder.width * _SCALE_PIXEL_SECONDS
+        if decoder.raw is not None:
+            return scaling
+        device = _DEVICE_SECONDS if decoder.device else 0.0
+        decoding = header.height * header.width * _DECODE_PIXEL_SECONDS
+        return decoding + len(self.packet.data) * _DECODE_BYTE_SECONDS + device + scaling
+
+    def decode(self, clock: Callable[[], float] = time.monotonic) -> Frame:
+        """Return the packet's Frame. Raises Undecodable or TooLarge; may run in any thread."""
+        began, packet = clock(), self.packet
+        pixels, size, original, decoder = self._decode()
         return Frame(
             pixels=pixels,
             seq=packet.seq,
@@ -85,21 +105,23 @@ class PacketDecoder:
             decoder=decoder,
         )
 
-    def _decode(self, packet: Packet) -> tuple[AnyPixels, tuple[int, int], Pixels | None, str]:
-        """Pixels at the model's size, the picture's own size, itself if kept, who decoded."""
-        data = packet.data
-        if self.device and self.raw is None and not self.keep_original:
-            found = self.device.decode(data, self.height, self.width, self.limit_pixels)
+    def _decode(self) -> tuple[AnyPixels, tuple[int, int], Pixels | None, str]:
+        """Return pixels at the model's size, the picture's own size, the picture itself if it is
+        kept, and the name of what decoded it."""
+        to, data = self.decoder, self.packet.data
+        if to.device and to.raw is None and not to.keep_original:
+            found = to.device.decode(data, self.header, to.height, to.width, to.limit_pixels)
             if found is not None:
-                return *found, None, self.device.decoder.name
-        picture = self._picture(data)
-        pixels = fit(picture, self.height, self.width)
-        size = (picture.shape[0], picture.shape[1])
-        kept = picture if self.keep_original and not packet.replay else None
-        return pixels, size, kept, "cpu" if self.raw is None else ""
+                return *found, None, to.device.decoder.name
+        is_kept = to.keep_original and not self.packet.replay
+        picture = self._picture(None if is_kept else (to.height, to.width))
+        pixels = fit(picture.pixels, to.height, to.width)
+        kept = picture.pixels if is_kept else None
+        return pixels, picture.size, kept, "cpu" if to.raw is None else ""
 
-    def _picture(self, data: bytes) -> Pixels:
-        if self.raw is None:
-            return decode_picture(data, self.limit_pixels)
-        check_pixels(*self.raw, self.limit_pixels)
-        return raw_picture(data, *self.raw)
+    def _picture(self, enough: tuple[int, int] | None) -> Picture:
+        to, data = self.decoder, self.packet.data
+        if to.raw is None:
+            return decode_read_picture(data, self.header, to.limit_pixels, enough)
+        check_pixels(*to.raw, to.limit_pixels)
+        return Picture(raw_picture(data, *to.raw), to.raw)

@@ -7,6 +7,7 @@ entry point's to say (``cv2.setNumThreads``): one is right where calls already r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 
 import cv2
@@ -14,34 +15,57 @@ import numpy as np
 
 from server.errors import TooLarge, Undecodable
 from server.frame import Pixels
-from server.sources.jpeg_markers import END, PictureBytes, extent, next_restart
+from server.sources.jpeg_markers import END, PictureBytes, extent, has_exif, next_restart
 from server.sources.picture_header import PictureHeader, read_header
 
 MAX_JPEG_SIDE = 65500
 """The longest side that a JPEG encoder takes; overlays are JPEGs."""
 
+_HALF_RGB = cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB
+"""Half the size, in colour: the colour flag decides, and REDUCED_COLOR_2 would ask for BGR too."""
+
 _FILL = bytes(byte for byte in sha256(b"fill").digest() * 8 if byte != 0xFF)
 """Compressed data that says nothing sensible, and holds no marker."""
 
 
-def picture_size(data: PictureBytes) -> tuple[str, int, int]:
-    """(encoding, height, width) from the header only, as stored, before EXIF orientation.
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """RGB pixels, and the (height, width) of the picture as displayed: the pixels may be half."""
 
-    ``encoding`` is "jpeg", "png" or "webp". Raises Undecodable.
-    """
-    header = read_header(data)
-    return header.encoding, header.height, header.width
+    pixels: Pixels
+    size: tuple[int, int]
 
 
 def decode_picture(data: PictureBytes, limit_pixels: int) -> Pixels:
-    """The picture as it is displayed: EXIF orientation applied, RGB, 8 bits, no alpha.
+    """Return the picture as it is displayed: EXIF orientation applied, RGB, 8 bits, no alpha.
 
-    Raises TooLarge before anything is decoded where height x width passes ``limit_pixels``;
-    Undecodable where the bytes are damaged or cut off.
+    Raises TooLarge before anything is decoded if height x width exceeds ``limit_pixels``, and
+    Undecodable if the bytes are damaged or cut off.
     """
-    header = read_header(data)
+    return decode_read_picture(data, read_header(data), limit_pixels).pixels
+
+
+def decode_read_picture(
+    data: PictureBytes,
+    header: PictureHeader,
+    limit_pixels: int,
+    enough: tuple[int, int] | None = None,
+) -> Picture:
+    """Decode a picture whose header was read, as :func:`decode_picture` does.
+
+    If the caller scales it to ``enough`` (height, width) anyway, a JPEG that is at least twice
+    that size is decoded at half its own, which saves about a third of the time; the result differs
+    by a few levels of 255.
+    """
     check_pixels(header.height, header.width, limit_pixels)
-    return _whole_jpeg(data, header) if header.encoding == "jpeg" else _decode(data, header)
+    if header.encoding != "jpeg":
+        return _as_picture(_decode(data, header))
+    if enough is None or not _half_is_enough(data, header, enough):
+        return _as_picture(_whole_jpeg(data, header))
+    half = _whole_jpeg(data, header, _HALF_RGB)
+    is_turned = half.shape[:2] != (-(-header.height // 2), -(-header.width // 2))
+    size = (header.height, header.width)
+    return Picture(half, size[::-1] if is_turned else size)
 
 
 def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
@@ -74,28 +98,41 @@ def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
 
 
-def _whole_jpeg(data: PictureBytes, header: PictureHeader) -> Pixels:
+def _as_picture(pixels: Pixels) -> Picture:
+    return Picture(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def _half_is_enough(data: PictureBytes, header: PictureHeader, enough: tuple[int, int]) -> bool:
+    height, width = 2 * enough[0], 2 * enough[1]
+    upright = header.height >= height and header.width >= width
+    turned = header.width >= height and header.height >= width
+    return upright and (turned or not has_exif(data, header.frame))
+
+
+def _whole_jpeg(
+    data: PictureBytes, header: PictureHeader, how: int = cv2.IMREAD_COLOR_RGB
+) -> Pixels:
     """Decode a JPEG up to its end marker; some cameras leave that out.
 
     Decoders fill what a JPEG lacks with grey, and say so on stderr only. So one without an end
     marker is decoded twice, the second time with more data behind: where that changes nothing,
     nothing is missing.
     """
-    found = extent(data)
+    found = extent(data, header.frame)
     if found.has_marker:
-        return _decode(memoryview(data)[: found.end], header)
+        return _decode(memoryview(data)[: found.end], header, how)
     if found.covered:
         begun = bytes(data).rstrip(b"\xff")
-        picture = _decode(begun + END, header)
+        picture = _decode(begun + END, header, how)
         filled = begun + _FILL + next_restart(begun) + _FILL + END
-        if np.array_equal(picture, _decode(filled, header)):
+        if np.array_equal(picture, _decode(filled, header, how)):
             return picture
     raise Undecodable("The JPEG picture is cut off.")
 
 
-def _decode(data: PictureBytes, header: PictureHeader) -> Pixels:
+def _decode(data: PictureBytes, header: PictureHeader, how: int = cv2.IMREAD_COLOR_RGB) -> Pixels:
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error as error:
         raise Undecodable(f"The {header.encoding} picture cannot be decoded.") from error
     if picture is None:

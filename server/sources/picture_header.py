@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 from protocol import foreign_kind
 from server.errors import Undecodable
-from server.sources.jpeg_markers import PictureBytes, frame_size
+from server.sources.jpeg_markers import PictureBytes, frame_header, frame_size
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """``height`` and ``width`` as stored, before any EXIF orientation is applied."""
+    """``height`` and ``width`` as stored, before any EXIF orientation is applied; ``frame`` is
+    where the frame header of a JPEG begins."""
 
     encoding: str
     height: int
     width: int
+    frame: int = 0
 
 
 def read_header(data: PictureBytes) -> PictureHeader:
@@ -38,7 +40,8 @@ def read_header(data: PictureBytes) -> PictureHeader:
 def _read(data: PictureBytes) -> PictureHeader:
     start = bytes(data[:12])
     if start.startswith(b"\xff\xd8\xff"):
-        return PictureHeader("jpeg", *frame_size(data))
+        frame = frame_header(data)
+        return PictureHeader("jpeg", *frame_size(data, frame), frame)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return PictureHeader("png", *_png_size(data))
     if start[:4] == b"RIFF" and start[8:] == b"WEBP":

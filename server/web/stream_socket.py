@@ -177,9 +177,8 @@ class StreamSocket:
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
         """The frame, or None where its picture is refused: then that is its answer."""
         try:
-            return await self._services.pool.run(
-                opened.decoder.cost(packet), opened.decoder.decode, packet
-            )
+            reading = opened.decoder.read(packet)
+            return await self._services.pool.run(reading.cost, reading.decode)
         except (Undecodable, TooLarge) as error:
             self._messages.refuse(packet, error)
             return None

@@ -40,10 +40,11 @@ def encoded(kind: str = ".jpg", pixels: Pixels | None = None) -> bytes:
 
 
 def both(pictures: DevicePictures, data: bytes, height: int, width: int) -> tuple[Frame, Frame]:
-    """The frame by the device and by the CPU."""
+    """The frame by the device, and by the CPU from the whole picture."""
     plain = PacketDecoder(height, width, LIMIT)
     packet = Packet(data, 0, 0.0)
-    return replace(plain, device=pictures).decode(packet), plain.decode(packet)
+    whole = replace(plain, keep_original=True)
+    return replace(plain, device=pictures).decode(packet), whole.decode(packet)
 
 
 @pytest.mark.parametrize("size", [(40, 64), (20, 32), (33, 47), (80, 100)])

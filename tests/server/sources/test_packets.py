@@ -7,6 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from server.errors import TooLarge, Undecodable
 from server.sources.packets import Packet, PacketDecoder
@@ -34,22 +35,22 @@ def test_the_original_is_kept_where_an_overlay_needs_it() -> None:
 
 def test_raw_rows_of_the_model_size_are_taken_as_they_are() -> None:
     decoder, packet = PacketDecoder(10, 20, 200, raw=(10, 20)), Packet(PICTURE.tobytes(), 0, 0.0)
-    assert decoder.cost(packet) == 0
+    assert decoder.read(packet).cost == 0
     assert np.array_equal(decoder.decode(packet).pixels, PICTURE)
 
 
 def test_decoding_and_scaling_each_cost_something() -> None:
     packet, rows = Packet(PNG, 0, 0.0), Packet(PICTURE.tobytes(), 0, 0.0)
-    decoding = PacketDecoder(10, 20, 200).cost(packet)
-    scaling = PacketDecoder(20, 40, 200, raw=(10, 20)).cost(rows)
-    assert 0 < decoding < PacketDecoder(20, 40, 200).cost(packet) and scaling > 0
+    decoding = PacketDecoder(10, 20, 200).read(packet).cost
+    scaling = PacketDecoder(20, 40, 200, raw=(10, 20)).read(rows).cost
+    assert 0 < decoding < PacketDecoder(20, 40, 200).read(packet).cost and scaling > 0
 
 
 def test_a_bomb_is_no_cheap_picture() -> None:
     bomb = cv2.imencode(".png", np.zeros((2000, 2000, 3), np.uint8))[1].tobytes()
-    assert PacketDecoder(10, 20, 200).cost(Packet(bomb, 0, 0.0)) > 0.01
+    assert PacketDecoder(10, 20, 200).read(Packet(bomb, 0, 0.0)).cost > 0.01
     with pytest.raises(Undecodable):
-        PacketDecoder(10, 20, 200).cost(Packet(b"nothing", 0, 0.0))
+        PacketDecoder(10, 20, 200).read(Packet(b"nothing", 0, 0.0))
 
 
 def test_bad_pictures_are_refused() -> None:
@@ -71,9 +72,38 @@ def test_raw_rows_that_no_overlay_could_show_are_refused() -> None:
 def test_a_huge_file_is_no_cheap_picture_and_only_its_header_is_read() -> None:
     jpeg = cv2.imencode(".jpg", PICTURE)[1].tobytes()
     decoder = PacketDecoder(10, 20, 200)
-    huge = decoder.cost(Packet(jpeg + bytes(2**20), 0, 0.0))
-    assert huge > 0.001 > decoder.cost(Packet(jpeg, 0, 0.0))
+    huge = decoder.read(Packet(jpeg + bytes(2**20), 0, 0.0)).cost
+    assert huge > 0.001 > decoder.read(Packet(jpeg, 0, 0.0)).cost
     cut_off = Packet(jpeg[:-20], 0, 0.0)
-    assert decoder.cost(cut_off) > 0
+    assert decoder.read(cut_off).cost > 0
     with pytest.raises(Undecodable, match="cut off"):
         decoder.decode(cut_off)
+
+
+def smooth(height: int, width: int) -> NDArray[np.uint8]:
+    small = np.random.default_rng(3).integers(0, 256, (height // 32, width // 32, 3), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def turned(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with an EXIF orientation (6: displayed after a quarter-turn clockwise)."""
+    tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation]) + bytes(6)
+    exif = b"Exif\0\0" + tag
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "model", "size"),
+    [(1, (352, 480), (721, 1281)), (6, (352, 480), (1281, 721)), (6, (352, 352), (1281, 721))],
+)
+def test_a_jpeg_of_twice_the_models_size_looks_the_same_when_it_is_decoded_at_half(
+    orientation: int, model: tuple[int, int], size: tuple[int, int]
+) -> None:
+    jpeg = cv2.imencode(".jpg", smooth(736, 1312)[:721, :1281], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    packet = Packet(turned(jpeg.tobytes(), orientation), 0, 0.0)
+    frame = PacketDecoder(*model, 10**7).decode(packet)
+    whole = PacketDecoder(*model, 10**7, keep_original=True).decode(packet)
+    assert frame.size == whole.size == size
+    assert whole.original is not None and whole.original.shape == (*size, 3)
+    off = np.abs(frame.pixels.astype(int) - whole.pixels)
+    assert off.max() <= 16 and off.mean() < 0.5

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from server.errors import TooLarge, Undecodable
-from server.sources.picture import decode_picture, fit, picture_size, raw_picture
+from server.sources.picture import decode_picture, fit, raw_picture
 
 LIMIT = 10_000
 RGB = np.random.default_rng(1).integers(0, 255, (20, 30, 3), np.uint8)
@@ -24,10 +24,6 @@ def png(picture: NDArray[np.generic]) -> bytes:
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def test_size_from_the_header() -> None:
-    assert picture_size(png(BGR)) == ("png", 20, 30)
 
 
 def test_lossless_encodings_come_back_exactly_as_rgb() -> None:
