@@ -63,7 +63,7 @@ def decode_read_picture(
     if enough is None or not _half_is_enough(data, header, enough):
         return _as_picture(_whole_jpeg(data, header))
     half = _whole_jpeg(data, header, _HALF_RGB)
-    is_turned = half.shape[:2] != (-(-header.height // 2), -(-header.width // 2))
+    is_turned = half.shape[:2] != (header.height // 2, header.width // 2)
     size = (header.height, header.width)
     return Picture(half, size[::-1] if is_turned else size)
 
@@ -103,6 +103,8 @@ def _as_picture(pixels: Pixels) -> Picture:
 
 
 def _half_is_enough(data: PictureBytes, header: PictureHeader, enough: tuple[int, int]) -> bool:
+    if header.height % 2 or header.width % 2:  # half of it would be shown a little larger
+        return False
     height, width = 2 * enough[0], 2 * enough[1]
     upright = header.height >= height and header.width >= width
     turned = header.width >= height and header.height >= width

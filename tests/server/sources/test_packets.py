@@ -93,17 +93,26 @@ def turned(jpeg: bytes, orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("orientation", "model", "size"),
-    [(1, (352, 480), (721, 1281)), (6, (352, 480), (1281, 721)), (6, (352, 352), (1281, 721))],
+    ("stored", "orientation", "model", "off_by"),
+    [
+        ((720, 1280), None, (352, 480), 4),
+        ((720, 1280), 6, (352, 352), 4),
+        ((720, 1280), 6, (352, 480), 0),  # turned, it is less than twice as wide
+        ((720, 1280), None, (361, 480), 0),
+        ((721, 1281), None, (352, 480), 0),  # half of an odd size is no half
+    ],
 )
-def test_a_jpeg_of_twice_the_models_size_looks_the_same_when_it_is_decoded_at_half(
-    orientation: int, model: tuple[int, int], size: tuple[int, int]
+def test_a_jpeg_of_twice_the_models_size_is_decoded_at_half_and_looks_the_same(
+    stored: tuple[int, int], orientation: int | None, model: tuple[int, int], off_by: int
 ) -> None:
-    jpeg = cv2.imencode(".jpg", smooth(736, 1312)[:721, :1281], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-    packet = Packet(turned(jpeg.tobytes(), orientation), 0, 0.0)
+    pixels = smooth(736, 1312)[: stored[0], : stored[1]]
+    jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    packet = Packet(turned(jpeg, orientation) if orientation else jpeg, 0, 0.0)
     frame = PacketDecoder(*model, 10**7).decode(packet)
     whole = PacketDecoder(*model, 10**7, keep_original=True).decode(packet)
-    assert frame.size == whole.size == size
-    assert whole.original is not None and whole.original.shape == (*size, 3)
+    displayed = stored[::-1] if orientation == 6 else stored
+    assert frame.size == whole.size == displayed
+    assert whole.original is not None and whole.original.shape == (*displayed, 3)
     off = np.abs(frame.pixels.astype(int) - whole.pixels)
-    assert off.max() <= 16 and off.mean() < 0.5
+    assert (off.max() > 0) is (off_by > 0)
+    assert off.max() <= off_by and off.mean() < 0.5
