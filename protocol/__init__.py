@@ -25,7 +25,7 @@ Headers of binary messages:
     MaskHeader(seq, pts, encoding, width, height, memory, ms, batch, areas, overlay)
         ``overlay`` is the length in bytes of a JPEG that ends the payload, 0 if there is none:
         split_overlay(header, payload) -> (mask bytes, overlay bytes)
-    StageTimes, STAGES: the stages of a frame, as ``ms`` of a mask names them
+    StageTimes, Stage, STAGES: the stages of a frame, as ``ms`` of a mask names them
 A client's unknown field is refused, since it is a typing mistake; a server's is passed over,
 so that an older client can talk to a newer server. A field that is null counts as absent.
 
@@ -79,6 +79,7 @@ from protocol.words import (
     MaskEncoding,
     MaskSize,
     MemoryState,
+    Stage,
 )
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "Ready",
     "Reset",
     "ServerMessage",
+    "Stage",
     "StageTimes",
     "decode_mask",
     "encode_mask",

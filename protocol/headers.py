@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Self, get_args
+
 import msgspec
 
 from protocol.errors import ProtocolError
 from protocol.fields import Number, Positive, Side, Text, Whole
 from protocol.framing import Bytes, split
 from protocol.reading import Fields, decode
-from protocol.words import MaskEncoding
+from protocol.words import MaskEncoding, Stage
 
 
 class FrameHeader(Fields, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -32,7 +34,7 @@ class MaskMemory(Fields, frozen=True):
 
 
 class StageTimes(Fields, frozen=True):
-    """Milliseconds that one frame spent in each stage of the server."""
+    """Milliseconds that one frame spent in each Stage."""
 
     wait: Number = 0.0
     decode: Number = 0.0
@@ -40,13 +42,22 @@ class StageTimes(Fields, frozen=True):
     step: Number = 0.0
     encode: Number = 0.0
 
+    @classmethod
+    def of_seconds(cls, *seconds: float) -> Self:
+        """Return the times of the first stages, given in seconds, rounded to a microsecond."""
+        return cls(*(round(one * 1000, 3) for one in seconds))
+
+    def encoded(self, seconds: float) -> Self:
+        """Return these times with that of encoding the mask."""
+        return msgspec.structs.replace(self, encode=round(seconds * 1000, 3))
+
     @property
     def total(self) -> float:
         return self.wait + self.decode + self.queue + self.step + self.encode
 
 
-STAGES = StageTimes.__struct_fields__
-"""The names of the stages, in the order in which a frame goes through them."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""The names of the stages, in their order."""
 
 
 class MaskHeader(Fields, frozen=True, kw_only=True):

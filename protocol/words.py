@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+Stage = Literal["wait", "decode", "queue", "step", "encode"]
+"""The stages of a frame in the server, in their order: waiting to be decoded, decoding, waiting for
+the engine, its step, and encoding the mask."""
 
 
 class InputEncoding(StrEnum):

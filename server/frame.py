@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from protocol import DropCause
+from protocol import DropCause, StageTimes
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, C-contiguous."""
@@ -136,22 +136,13 @@ class Frame:
         return self.pixels.nbytes + (0 if self.original is None else self.original.nbytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds one frame spent: waiting to be decoded, decoding, queueing, in its step."""
-
-    wait: float = 0.0
-    decode: float = 0.0
-    queue: float = 0.0
-    step: float = 0.0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
     """One label a pixel of exactly one Frame, at the model's size.
 
     ``filled`` is how many frames the memory held when the frame was segmented (0 = none, the
-    memory had no say); ``reset`` says why it had been emptied just before, or None.
+    memory had no say); ``reset`` says why it had been emptied just before, or None. ``times`` are
+    those up to its step.
     """
 
     labels: Labels
@@ -159,7 +150,7 @@ class Mask:
     filled: int = 0
     reset: ResetCause | None = None
     batch: int = 1
-    timing: Timing = field(default_factory=Timing)
+    times: StageTimes = field(default_factory=StageTimes)
 
     @property
     def nbytes(self) -> int:

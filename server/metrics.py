@@ -18,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+import protocol
 from server.engines.info import EngineInfo, PlanStatus
 from server.errors import MastreamError
 from server.frame import HOST_COPIES
@@ -27,7 +28,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
-Stage = Literal["wait", "decode", "queue", "gather", "step", "scatter", "encode", "send", "total"]
+Stage = Literal[protocol.Stage, "gather", "scatter", "send", "total"]
 """``gather`` is the hand-over from the schedule to the step, ``scatter`` the way from the step's
 end to the sinks."""
 

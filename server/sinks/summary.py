@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models.spec import ModelSpec
-from server.frame import Losses, Timing, VideoInfo
+from protocol import STAGES, StageTimes
+from server.frame import Losses, VideoInfo
 from server.sinks.areas import areas
 from server.sinks.artefacts import Artefact, Segmented
 
@@ -71,7 +72,7 @@ class Totals:
         self._seen: Counter[str] = Counter()
         self._decoders: Counter[str] = Counter()
         self._resets: list[dict[str, Any]] = []
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, float] = {}
         self._largest: dict[str, float] = {}
 
     def add(self, segmented: Segmented, shares: dict[str, float]) -> None:
@@ -82,7 +83,7 @@ class Totals:
         self._decoders[mask.frame.decoder] += 1
         if mask.reset is not None:
             self._resets.append({"frame": mask.frame.seq, "cause": mask.reset.value})
-        self._time(mask.timing)
+        self._time(mask.times)
 
     def to_dict(self) -> dict[str, Any]:
         count = max(1, self.frames)
@@ -97,17 +98,18 @@ class Totals:
             "resets": self._resets,
             "timing": {
                 stage: {
-                    "mean_ms": round(self._sums[stage] / count * 1000, 3),
-                    "max_ms": round(largest * 1000, 3),
+                    "mean_ms": round(self._sums[stage] / count, 3),
+                    "max_ms": largest,
                 }
                 for stage, largest in self._largest.items()
             },
         }
 
-    def _time(self, timing: Timing) -> None:
-        for stage, seconds in asdict(timing).items():
-            self._sums[stage] += seconds
-            self._largest[stage] = max(seconds, self._largest.get(stage, 0.0))
+    def _time(self, times: StageTimes) -> None:
+        for stage in STAGES[: STAGES.index("encode")]:  # a video's masks are not encoded singly
+            milliseconds: float = getattr(times, stage)
+            self._sums[stage] = self._sums.get(stage, 0.0) + milliseconds
+            self._largest[stage] = max(milliseconds, self._largest.get(stage, 0.0))
 
 
 def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class MaskPacker:
             height=labels.shape[0],
             pts=None if mask.frame.pts is None else float(mask.frame.pts),
             memory=protocol.MaskMemory(mask.filled, mask.reset),
-            ms=_milliseconds(mask, clock() - began),
+            ms=mask.times.encoded(clock() - began),
             batch=mask.batch,
             areas=shares,
             overlay=len(picture),
@@ -71,9 +71,3 @@ class MaskPacker:
         if whole is None or self._wish.size is MaskSize.MODEL:
             return host_pixels(mask.frame.pixels)
         return whole
-
-
-def _milliseconds(mask: Mask, encode: float) -> protocol.StageTimes:
-    timing = mask.timing
-    seconds = (timing.wait, timing.decode, timing.queue, timing.step, encode)
-    return protocol.StageTimes(*(round(value * 1000, 3) for value in seconds))

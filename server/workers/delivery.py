@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from protocol import StageTimes
 from server.changes import Changes
 from server.errors import MastreamError
-from server.frame import Dropped, Mask, Timing
+from server.frame import Dropped, Mask
 from server.metrics import Metrics
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
@@ -40,14 +41,15 @@ class Delivery:
             return
         self._metrics.frame("segmented")
         self._metrics.decoded(turn.frame.decoder)
-        timing = Timing(turn.frame.wait, turn.frame.decode, queue, stepped.ended - stepped.began)
+        step = stepped.ended - stepped.began
+        times = StageTimes.of_seconds(turn.frame.wait, turn.frame.decode, queue, step)
         mask = Mask(
             stepped.labels[slot],
             turn.frame,
             stepped.filled[slot],
             turn.reset,
             len(stepped.labels),
-            timing,
+            times,
         )
         self._tell(partial(self._sink.mask, mask))
 

@@ -84,7 +84,11 @@ def test_stage_times_add_up() -> None:
 
 
 def test_stages_are_named_in_their_order() -> None:
-    assert STAGES == ("wait", "decode", "queue", "step", "encode")
+    assert STAGES == StageTimes.__struct_fields__ == ("wait", "decode", "queue", "step", "encode")
+
+
+def test_stage_times_of_seconds() -> None:
+    assert StageTimes.of_seconds(0.0005, 0.0123456) == StageTimes(wait=0.5, decode=12.346)
 
 
 def test_the_overlay_ends_the_payload() -> None:

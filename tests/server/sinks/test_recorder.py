@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from models.spec import ClassLabel, ModelSpec
+from protocol import StageTimes
 from protocol.masks import decode_mask
 from server.errors import BadRequest, Fault
-from server.frame import Frame, Labels, Mask, ResetCause, Timing, VideoInfo
+from server.frame import Frame, Labels, Mask, ResetCause, VideoInfo
 from server.sinks.overlay import resize_labels
 from server.sinks.recorder import ARTEFACTS, Recorder
 
@@ -45,7 +46,7 @@ def mask(index: int, pts: Fraction | None, height: int = 48, width: int = 64) ->
     picture = np.full((height, width, 3), 10 * index % 250, np.uint8)
     frame = Frame(labels(index)[..., None].repeat(3, 2), index, pts, (height, width), picture)
     reset = ResetCause.NEW if index == 0 else None
-    return Mask(labels(index), frame, min(index, 2), reset, 1, Timing(0.0, 0.001, 0.0, 0.01))
+    return Mask(labels(index), frame, min(index, 2), reset, 1, StageTimes(0.0, 1.0, 0.0, 10.0))
 
 
 def record(

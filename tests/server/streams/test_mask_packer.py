@@ -11,20 +11,20 @@ import pytest
 import protocol
 from protocol import MaskEncoding, MaskSize, Open
 from server.engines.fake import fake_spec
-from server.frame import Frame, Mask, ResetCause, Timing
+from server.frame import Frame, Mask, ResetCause
 from server.sinks.areas import areas
 from server.streams.mask_packer import MaskPacker
 
 SPEC = fake_spec(32, 48)
 LABELS = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))
-TIMING = Timing(wait=0.001, decode=0.002, queue=0.003, step=0.004)
+TIMES = protocol.StageTimes(wait=1, decode=2, queue=3, step=4)
 
 
 def mask(original: bool = False) -> Mask:
     pixels = np.full((32, 48, 3), 100, np.uint8)
     whole = np.full((64, 96, 3), 100, np.uint8) if original else None
     frame = Frame(pixels, 9, pts=Fraction(3, 2), size=(64, 96), original=whole)
-    return Mask(LABELS, frame, 2, ResetCause.CLIENT, 3, TIMING)
+    return Mask(LABELS, frame, 2, ResetCause.CLIENT, 3, TIMES)
 
 
 def packed(wish: Open, one: Mask) -> tuple[protocol.MaskHeader, bytes, bytes]:

@@ -659,7 +659,7 @@ async def test_the_age_of_the_last_step_grows_only_while_there_is_work() -> None
         await worker.settled(session)
         assert worker.last_step_age(now[0]) == 0.0
         (mask,) = notes.masks
-        assert (mask.timing.queue, mask.timing.step) == (0.0, 7.0)
+        assert (mask.times.queue, mask.times.step) == (0.0, 7000.0)
 
 
 async def test_what_happens_is_measured() -> None:
