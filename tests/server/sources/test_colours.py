@@ -20,6 +20,8 @@ from server.sources.probing import VideoLimits, probe
 
 BT2020 = 9
 HEIGHT, WIDTH = 32, 64
+REFORMATTER = VideoReformatter()
+"""Shared: swscale takes two seconds for the table of each pair of colours."""
 
 
 def pq(nits: float) -> float:
@@ -40,7 +42,7 @@ def grey(signal: float, trc: int, matrix: int = BT2020) -> VideoFrame:
 
 
 def level(frame: VideoFrame) -> int:
-    rgb = to_rgb(frame, VideoReformatter())
+    rgb = to_rgb(frame, REFORMATTER)
     assert int(np.ptp(rgb)) <= 2
     return round(float(rgb.mean()))
 
