@@ -178,6 +178,9 @@ _BARE = {"seq": 0, "encoding": MaskEncoding.NONE, "width": 2, "height": 4}
 
 MASKS = {
     "areas alone": MaskHeader.from_dict(_BARE),
+    "an unknown cause of a reset": MaskHeader.from_dict(
+        _BARE | {"memory": {"filled": 0, "reset": "cause of a later version"}}
+    ),
     "raw with an overlay": MaskHeader(
         seq=7,
         encoding=MaskEncoding.RAW,

@@ -116,7 +116,8 @@ def _mask(name: str, labels: NDArray[np.uint8]) -> dict[str, Any]:
 
 def _mask_messages() -> list[dict[str, Any]]:
     labels = _pictures()["two halves"].tobytes()
-    parts = {"areas alone": (b"", b""), "raw with an overlay": (labels, b"\xff\xd8\xff")}
+    parts = dict.fromkeys(cases.MASKS, (b"", b""))
+    parts["raw with an overlay"] = (labels, b"\xff\xd8\xff")
     return [
         {
             "name": name,

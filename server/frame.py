@@ -96,12 +96,21 @@ def host_pixels(picture: AnyPixels) -> Pixels:
 
 
 class ResetCause(StrEnum):
-    """Why a memory was emptied before a frame."""
+    """Why a memory was emptied before a frame.
+
+    The last five concern pulled sources: SOURCE is one that starts over, GAP a pause longer than
+    the stream's ``max_gap``, CONNECTION a new connection, SIZE a new picture size or codec, CUT a
+    scene cut.
+    """
 
     NEW = "new"
     CLIENT = "client"
     ENGINE = "engine"
     SOURCE = "source"
+    GAP = "gap"
+    CONNECTION = "connection"
+    SIZE = "size"
+    CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

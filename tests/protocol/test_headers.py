@@ -17,6 +17,7 @@ from protocol import (
     unpack_frame,
     unpack_mask,
 )
+from server.frame import ResetCause
 
 seqs = st.integers(0, 2**53 - 1)
 milliseconds = st.floats(0, 1e6)
@@ -30,7 +31,7 @@ masks = st.builds(
     width=st.integers(1, 65535),
     height=st.integers(1, 65535),
     pts=st.none() | st.floats(-1e9, 1e9),
-    memory=st.builds(MaskMemory, st.integers(0, 9), st.none() | st.just("client")),
+    memory=st.builds(MaskMemory, st.integers(0, 9), st.none() | st.text()),
     ms=st.builds(StageTimes, *[milliseconds] * 5),
     batch=st.integers(1, 64),
     areas=st.dictionaries(st.text(max_size=5), st.floats(0, 1), max_size=3),
@@ -70,6 +71,12 @@ def test_an_older_client_passes_over_what_a_newer_server_adds() -> None:
     given = mask(MaskEncoding.PNG).to_dict() | {"depth": True}
     assert MaskHeader.from_dict(given) == mask(MaskEncoding.PNG)
     assert unpack_mask(pack(given), 1000)[0] == mask(MaskEncoding.PNG)
+
+
+@pytest.mark.parametrize("cause", [*ResetCause, "eclipse"])
+def test_every_cause_of_a_reset_is_read_known_or_not(cause: str) -> None:
+    given = mask(MaskEncoding.PNG).to_dict() | {"memory": {"filled": 0, "reset": str(cause)}}
+    assert unpack_mask(pack(given), 1000)[0].memory == MaskMemory(0, cause)
 
 
 def test_a_mask_needs_its_seq_and_size() -> None:
