@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,11 +176,9 @@ class Jobs:
             await self._disk(self._files.remove, video)
         self._ring()
 
-    async def watch(self, video: str, seen: str | None, beat: float) -> AsyncIterator[Video | None]:
-        """The video now unless its version is ``seen``, and again whenever it changed, at most
-        some times a second; None after ``beat`` seconds without a change. Ends with the video or
-        the server."""
-        told = self._clock()
+    async def watch(self, video: str, seen: str | None) -> AsyncIterator[Video]:
+        """Yield the video now unless its version is ``seen``, and again after each change, at most
+        once in ``NEWS_SECONDS``. Ends with the video or the server."""
         while not self._lanes.draining:
             bell = self._bell
             try:
@@ -188,14 +186,12 @@ class Jobs:
             except NotFound:
                 return
             if now.version != seen:
-                seen, told = now.version, self._clock()
+                seen = now.version
                 yield now
-            elif self._clock() - told >= beat:
-                told = self._clock()
-                yield None
             if now.record.state.ended:
                 return
-            await _rang(bell, beat)
+            await bell.wait()
+            await asyncio.sleep(NEWS_SECONDS)
 
     def _cancel(self, video: str) -> bool:
         # The frames are counted here, at the disk, and not before its queue: what was reported
@@ -209,10 +205,3 @@ class Jobs:
     def _ring(self) -> None:
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
-
-
-async def _rang(bell: asyncio.Event, seconds: float) -> None:
-    """Wait for the bell, ``seconds`` at most; once it rang, let some more news gather."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(bell.wait(), seconds)
-        await asyncio.sleep(NEWS_SECONDS)

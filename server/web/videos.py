@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
-from fastapi.sse import format_sse_event
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import NotModifiedResponse
@@ -29,14 +29,11 @@ from server.web.video_body import (
     EVENT_ANSWERS,
     MEDIA_TYPES,
     UPLOAD,
-    UrlFor,
     VideoBody,
     VideoPage,
     path_of,
     video_body,
 )
-
-BEAT_SECONDS = 15.0
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=PROBLEMS)
 
@@ -117,24 +114,34 @@ async def delete_video(jobs: JobsOf, video: VideoId) -> None:
     await jobs.delete(video)
 
 
-@router.get("/{video}/events", response_class=StreamingResponse, responses=EVENT_ANSWERS)
-async def watch_video(
-    request: Request,
+async def _unseen(
+    response: Response,
     jobs: JobsOf,
     video: VideoId,
     seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> Response:
-    """The video now and after each change, as server-sent events. A client that comes back with
-    the last id it saw is told only what changed since."""
+) -> AsyncIterator[Video]:
+    """Return the changes of a video after the one that the client saw last.
+
+    The events come after the head of the answer; a status other than 200 is decided here.
+    """
     now = await jobs.find(video)
     if now.record.state.ended and now.version == seen:
-        return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        response.status_code = 204
+    response.headers["Cache-Control"] = "no-store"
+    return jobs.watch(video, seen)
+
+
+@router.get("/{video}/events", response_class=EventSourceResponse, responses=EVENT_ANSWERS)
+async def watch_video(
+    request: Request, changes: Annotated[AsyncIterator[Video], Depends(_unseen)]
+) -> AsyncIterator[ServerSentEvent]:
+    """The video now and after each change, as server-sent events. A client that comes back with
+    the last id it saw is told only what changed since."""
     if request.method == "HEAD":
         # What is not sent must not be waited for either.
-        return Response(media_type="text/event-stream", headers=headers)
-    changes = _events(jobs.watch(video, seen, BEAT_SECONDS), request.url_for)
-    return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
+        return
+    async for change in changes:
+        yield ServerSentEvent(data=video_body(change, request.url_for), id=change.version)
 
 
 @router.get(
@@ -164,15 +171,6 @@ async def get_artefact(
     if verdict is Verdict.FAILED:
         raise HTTPException(412, "the file is not the version that the request asks for")
     return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
-
-
-async def _events(changes: AsyncIterator[Video | None], url_for: UrlFor) -> AsyncIterator[bytes]:
-    async for change in changes:
-        if change is None:
-            yield format_sse_event(comment="still here")
-        else:
-            told = video_body(change, url_for).model_dump_json()
-            yield format_sse_event(data_str=told, id=change.version)
 
 
 def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:

@@ -144,7 +144,7 @@ async def test_progress_is_followed_by_events() -> None:
         assert request.url.path == "/v1/videos/7/events"
         states = [body("running", 3), body("running", 8), body("succeeded", 10)]
         lines = [f"id: {n}\ndata: {json.dumps(state)}\n\n" for n, state in enumerate(states)]
-        text = ": still here\n\n" + "".join(lines)
+        text = ": ping\n\n" + "".join(lines)
         return httpx.Response(200, text=text, headers={"Content-Type": "text/event-stream"})
 
     seen: list[int] = []
