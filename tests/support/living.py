@@ -38,6 +38,11 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+POOLS = ("pictures", "asyncio_", "videos", "probe", "disk")
+"""Threads that are made when they are first needed, up to a fixed number."""
+
+
 def thread_names() -> list[str]:
-    """Return the names of the threads that run, sorted."""
-    return sorted(thread.name for thread in threading.enumerate())
+    """Return the names of the threads that run, sorted, without those of bounded pools."""
+    names = (thread.name for thread in threading.enumerate())
+    return sorted(name for name in names if not name.startswith(POOLS))
