@@ -8,14 +8,17 @@ import httpx
 
 from clients.python.errors import ClientError
 
+EXAMPLE = "http://localhost:8000"
+
 _SOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _WEB_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 def stream_address(url: str, model: str | None = None) -> str:
-    """The WebSocket address of a stream: ``http://host:8000`` -> ``ws://host:8000/v1/stream``.
+    """Return the WebSocket address of a stream: ``http://host:8000`` gives
+    ``ws://host:8000/v1/stream``.
 
-    A path that is given is kept. Raises ClientError where ``url`` is no address.
+    A path in ``url`` is kept. Raises ClientError if ``url`` is not an address.
     """
     parts = _split(url)
     query = dict(parse_qsl(parts.query))
@@ -26,14 +29,17 @@ def stream_address(url: str, model: str | None = None) -> str:
 
 
 def web_address(url: str) -> str:
-    """The server's root for REST: scheme and host, with the path it is mounted under."""
+    """Return the server's root for REST: scheme, host and the path it is mounted under.
+
+    Raises ClientError if ``url`` is not an address.
+    """
     parts = _split(url)
     path = parts.path.removesuffix("/").removesuffix("/v1/stream").removesuffix("/v1")
     return urlunsplit((_WEB_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
 
 
 def shown(url: str) -> str:
-    """The address without user and password, for messages."""
+    """Return the address without user and password, for messages."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -46,12 +52,12 @@ def _split(url: str) -> SplitResult:
     except (httpx.InvalidURL, ValueError):
         known = False
     if not known:
-        raise ClientError(f"{url!r} is not a server's address: give one like http://localhost:8000")
+        raise ClientError(f"{url!r} is not a server's address; give one like {EXAMPLE}.")
     return parts
 
 
 def _is_host(parts: SplitResult) -> bool:
-    """Whether there is a host that libraries can look up, else False or an error of theirs."""
+    """Return whether there is a host name that libraries can look up; they may raise instead."""
     name = parts.hostname or ""
     name.encode("idna")
     return bool(name and httpx.URL(f"http://{parts.netloc}").host)

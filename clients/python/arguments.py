@@ -1,4 +1,4 @@
-"""The arguments of the command ``mastream``: what may be typed, and what it means."""
+"""The command-line arguments of ``mastream``."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 EXIT_CODES = """
 exit status:
-  0 done, 1 failed, 2 used wrongly; stopped by a signal: 130 SIGINT (Ctrl-C), 143 SIGTERM,
-  129 SIGHUP. mastream serve finishes its work on SIGINT and SIGTERM and exits with 0.
+  0 success; 1 failure; 2 wrong usage; if stopped by a signal: 130 SIGINT (Ctrl-C), 143 SIGTERM,
+  129 SIGHUP. On SIGINT and SIGTERM, mastream serve finishes its work and exits with 0.
 """
 
 LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
     "--engine": (str, "NAME", "what runs the model"),
-    "--model": (str, "FILE", "another model than the shipped one"),
-    "--artefacts": (str, "NAMES", "some of the results, separated by commas"),
-    "--max-batch": (int, "N", "streams in one step"),
-    "--threads": (int, "N", "compute threads"),
+    "--model": (str, "FILE", "the model to use instead of the shipped one"),
+    "--artefacts": (str, "NAMES", "write only these results, separated by commas"),
+    "--max-batch": (int, "N", "maximum number of streams per step"),
+    "--threads": (int, "N", "number of compute threads"),
     "--log-level": (str, "LEVEL", "debug, info, warning, ..."),
 }
-"""Options of ``python -m server segment``, which runs the model when no server is named."""
+"""Options of ``python -m server segment``, which runs the model here if there is no --url."""
 
 
 class OneLineParser(ArgumentParser):
-    """Reports wrong use in one sentence that names the command's help, not by its whole usage."""
+    """Reports wrong usage in one sentence that points to --help, instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"{self.prog}: error: {message}; see {self.prog} --help.\n")
+        self.exit(
+            WRONG_USE, f"{self.prog}: error: {message.rstrip('.')}; see {self.prog} --help.\n"
+        )
 
 
 def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
-    """The arguments, and those that the server's own command line is to understand.
+    """Return the parsed arguments, and those to pass on to the server's own command line.
 
     Exits with WRONG_USE and one sentence if they are wrong.
     """
@@ -53,20 +55,20 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
 
 
 def _misplaced(args: Namespace) -> str:
-    """Which options do not go together, if any."""
+    """Return what is wrong with the combination of options; empty if nothing is."""
     if args.command == "stream" and args.overlay and args.output == MaskEncoding.NONE:
-        return "--overlay needs masks: leave --output none out"
+        return "--overlay needs masks: omit --output none"
     if args.command != "segment":
         return ""
     if args.url and (local := _local_options(args)):
-        return f"{local[0]} is for a model that runs here: leave out either it or --url"
+        return f"{local[0]} is for a model that runs here: omit either it or --url"
     if args.remove and not args.url:
-        return "--remove is for a video on a server: name the server with --url"
+        return "--remove is for a video on a server: give the server with --url"
     return ""
 
 
 def _local_options(args: Namespace) -> list[str]:
-    """Those of LOCAL_OPTIONS that were given, with their values."""
+    """Return the LOCAL_OPTIONS that were given, with their values."""
     given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in LOCAL_OPTIONS}
     chosen = [(name, str(value)) for name, value in given.items() if value is not None]
     return [word for pair in chosen for word in pair] if args.command == "segment" else []
@@ -98,8 +100,8 @@ def _add_segment(commands: Any) -> None:
         commands,
         "segment",
         "segment a whole video into mask and overlay videos",
-        "Without --url the model runs here. With --url the video is uploaded, followed, and its "
-        "results are downloaded. Nothing is kept of a video that is stopped or fails.",
+        "Without --url the model runs here. With --url the video is uploaded to a server and the "
+        "results are downloaded. If the command fails or is stopped, it leaves nothing behind.",
         "mastream segment drive.mp4 -o masks",
         "mastream segment drive.mp4 -o masks --url http://gpu-box:8000",
     )
@@ -108,14 +110,14 @@ def _add_segment(commands: Any) -> None:
         "-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
     )
     command.add_argument(
-        "--url", type=_address, help="a server to do it, like http://localhost:8000"
+        "--url", type=_address, help="use this server, for example http://localhost:8000"
     )
     command.add_argument(
-        "--remove", action="store_true", help="with --url: remove the video there afterwards"
+        "--remove", action="store_true", help="with --url: delete the server's copy afterwards"
     )
     here = command.add_argument_group("without --url")
-    for name, (kind, metavar, tells) in LOCAL_OPTIONS.items():
-        here.add_argument(name, type=kind, metavar=metavar, help=tells)
+    for name, (kind, metavar, meaning) in LOCAL_OPTIONS.items():
+        here.add_argument(name, type=kind, metavar=metavar, help=meaning)
 
 
 def _add_stream(commands: Any) -> None:
@@ -123,21 +125,24 @@ def _add_stream(commands: Any) -> None:
         commands,
         "stream",
         "send a video or camera to a server frame by frame",
-        "Shows frames a second, drops and latency while it runs, and a summary last.",
+        "Shows frame rate, drops and latency while it runs, and a summary at the end.",
         "mastream stream drive.mp4 --policy every --overlay out.mp4",
         "mastream stream 0                      # the first camera",
         "mastream stream rtsp://camera/main --url http://gpu-box:8000",
     )
     command.add_argument(
-        "source", metavar="VIDEO|CAMERA|URL", help="a file, a camera's index or a stream's address"
+        "source", metavar="VIDEO|CAMERA|URL", help="a file, a camera's index or a stream's URL"
     )
     _add_stream_options(command)
-    command.add_argument("--overlay", type=Path, metavar="OUT.mp4", help="save masks over pictures")
+    command.add_argument(
+        "--overlay", type=Path, metavar="OUT.mp4", help="save a video with the masks drawn on it"
+    )
     command.add_argument(
         "--rate",
         type=_positive,
         metavar="FPS",
-        help="frames a second of a file (its own; with --policy every as fast as they go)",
+        help="frames per second to send a file at (default: the file's own rate; with "
+        "--policy every as fast as possible)",
     )
 
 
@@ -146,20 +151,32 @@ def _add_load(commands: Any) -> None:
         commands,
         "load",
         "load a server with many streams and measure it",
-        "Sends a moving pattern, or a video's first frames, and tells p50, p95 and p99 of every "
+        "Sends a moving pattern, or a video's first frames, and reports p50, p95 and p99 of every "
         "stage, the drops by cause, and whether each frame was answered exactly once.",
         "mastream load -n 16 --rate 30 --seconds 60",
         "mastream load -n 4 --video drive.mp4 --policy every --json result.json",
     )
     _add_stream_options(command)
-    command.add_argument("-n", "--streams", type=_count, default=4, help="streams (4)")
-    command.add_argument("--rate", type=_positive, default=30.0, metavar="FPS", help="of each (30)")
     command.add_argument(
-        "--seconds", type=_positive, default=10.0, metavar="S", help="how long (10)"
+        "-n", "--streams", type=_count, default=4, help="number of streams (default: 4)"
     )
-    command.add_argument("--video", metavar="FILE", help="footage to send, instead of a pattern")
     command.add_argument(
-        "--picture", type=_size, default=(480, 360), metavar="WxH", help="pattern size (480x360)"
+        "--rate",
+        type=_positive,
+        default=30.0,
+        metavar="FPS",
+        help="frames per second of each stream (default: 30)",
+    )
+    command.add_argument(
+        "--seconds", type=_positive, default=10.0, metavar="S", help="duration (default: 10)"
+    )
+    command.add_argument("--video", metavar="FILE", help="a video to send instead of the pattern")
+    command.add_argument(
+        "--picture",
+        type=_size,
+        default=(480, 360),
+        metavar="WxH",
+        help="size of the pattern (default: 480x360)",
     )
     command.add_argument(
         "--json", type=Path, metavar="OUT", help="write the result as JSON; - for standard output"
@@ -168,21 +185,25 @@ def _add_load(commands: Any) -> None:
 
 def _add_stream_options(command: ArgumentParser) -> None:
     command.add_argument(
-        "--url", type=_address, default=DEFAULT_URL, help=f"the server ({DEFAULT_URL})"
+        "--url", type=_address, default=DEFAULT_URL, help=f"the server (default: {DEFAULT_URL})"
     )
-    command.add_argument("--model", metavar="NAME", help="one of the server's models (its first)")
-    _add_word(command, "--policy", DropPolicy, "drop what is late, or wait for every frame")
-    _add_word(command, "--output", MaskEncoding, "how masks come back")
-    _add_word(command, "--size", MaskSize, "masks of the picture's size or the model's")
+    command.add_argument(
+        "--model", metavar="NAME", help="one of the server's models (default: its first)"
+    )
+    _add_word(command, "--policy", DropPolicy, "drop late frames, or segment every frame")
+    _add_word(command, "--output", MaskEncoding, "encoding of the masks")
+    _add_word(command, "--size", MaskSize, "size of the masks: the picture's or the model's")
     command.add_argument(
         "--budget-ms", type=_positive, metavar="MS", help="drop frames older than this"
     )
 
 
-def _add_word(command: ArgumentParser, name: str, words: Any, tells: str) -> None:
+def _add_word(command: ArgumentParser, name: str, words: Any, meaning: str) -> None:
     first = next(iter(words))
     choices = [str(word) for word in words]
-    command.add_argument(name, choices=choices, default=str(first), help=f"{tells} ({first})")
+    command.add_argument(
+        name, choices=choices, default=str(first), help=f"{meaning} (default: {first})"
+    )
 
 
 def _command(commands: Any, name: str, short: str, long: str, *examples: str) -> ArgumentParser:
@@ -221,7 +242,7 @@ def _positive(text: str) -> float:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise ArgumentTypeError(f"{text!r} is not a whole number in 1..10000")
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10000")
     return int(text)
 
 

@@ -1,7 +1,8 @@
-"""The command ``mastream``: its commands by name, its exit codes.
+"""The command ``mastream``: its subcommands and exit codes.
 
-0 done; 1 failed: a server, a file or a frame; 2 used wrongly: the command line itself; 130, 143 or
-129 when SIGINT (Ctrl-C), SIGTERM or SIGHUP stopped it. Every error is one sentence on stderr.
+Exit codes: 0 success; 1 failure of a server, a file or a frame; 2 wrong usage of the command line;
+130, 143 or 129 if SIGINT (Ctrl-C), SIGTERM or SIGHUP stopped it. Every error is one sentence on
+stderr.
 """
 
 from __future__ import annotations
@@ -26,32 +27,32 @@ COMMANDS = {
     "stream": "clients.python.stream_command",
     "load": "clients.python.load_command",
 }
-"""Each module has ``run(args, rest) -> exit code``; it is imported when its command is called."""
+"""Each module has ``run(args, rest) -> exit code`` and is imported only if its command is used."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command and return its exit code."""
     args, rest = parse(list(sys.argv[1:] if argv is None else argv))
     with stoppable() as stop:
         try:
             run: Callable[[Namespace, list[str]], int] = import_module(COMMANDS[args.command]).run
             code = run(args, rest)
-            print(end="", flush=True)  # what cannot be written is an error of ours, not of the exit
+            print(end="", flush=True)  # reports a failing write here, not at interpreter exit
             return code
         except KeyboardInterrupt:
-            print("mastream: interrupted", file=sys.stderr)
+            print("mastream: Interrupted.", file=sys.stderr)
             return stop.exit_code
         except ClientError as error:
             print(f"mastream: {error}", file=sys.stderr)
         except OSError as error:
             _drop_output()
             place = f": {error.filename}" if error.filename else ""
-            print(f"mastream: {error.strerror or error}{place}", file=sys.stderr)
+            print(f"mastream: {error.strerror or error}{place}.", file=sys.stderr)
     return FAILED
 
 
 def _drop_output() -> None:
-    """If standard output cannot be written, let go of the rest: Python would complain at exit."""
+    """If standard output cannot be written, discard the rest: Python would complain at exit."""
     try:
         print(end="", flush=True)
     except OSError:

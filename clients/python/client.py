@@ -1,11 +1,11 @@
-"""Opening a stream: frames go up, masks come down, side by side.
+"""Open a stream; frames are sent while masks are received.
 
     async with connect("http://localhost:8000", policy="every") as stream:
         async for mask in stream.segment(frames):
             ...
 
-At most ``stream.ready.window`` frames are unanswered at a time. Leaving the loop early stops the
-sender and closes the iterable of frames; leaving the block closes the socket.
+At most ``stream.ready.window`` frames are unanswered at a time. If the loop ends early, the sender
+is stopped and the iterable of frames closed; the socket is closed at the end of the block.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ async def connect(
     on_failure: OnFailure | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stream]:
-    """Open a stream on the server at ``url``; it is closed with the block.
+    """Open a stream on the server at ``url``; it is closed at the end of the block.
 
-    ``input`` is how arrays are sent; "rgb24" needs ``width`` and ``height``. ``decode=False``
-    leaves ``labels`` out. The callbacks hear of frames that get no mask. Raises a ClientError.
+    ``input`` is the encoding in which arrays are sent; "rgb24" needs ``width`` and ``height``.
+    With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks receive frames
+    that get no mask. Raises a ClientError.
     """
     request = Open(
         InputEncoding(input),

@@ -1,4 +1,4 @@
-"""Masks over pictures, as a video."""
+"""Write pictures with their masks drawn on them as a video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ TIME_BASE = Fraction(1, 90_000)
 def blend(
     picture: NDArray[np.uint8], labels: NDArray[np.uint8], palette: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) under the colours (N, 3) of labels, which are scaled to its size."""
+    """Return the picture (H, W, 3) blended with the mask's colours.
+
+    ``labels`` (h, w) is scaled to the picture's size; ``palette`` (N, 3) has a colour per class.
+    """
     height, width = picture.shape[:2]
     fitted = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     colours = palette[np.minimum(fitted, len(palette) - 1)]
@@ -39,28 +42,28 @@ def check_video(path: Path) -> None:
     """Raise BadOutput unless an H.264 video can be written at ``path``; nothing is changed."""
     check_file(path)
     nowhere = BytesIO()
-    nowhere.name = path.name  # FFmpeg goes by its ending
+    nowhere.name = path.name  # FFmpeg chooses the format by the file name's ending
     try:
         with av.open(nowhere, "w") as container:
             fits = "h264" in container.supported_codecs or container.format.name == "mpegts"
     except (FFmpegError, ValueError):
         fits = False
     if not fits:
-        raise BadOutput(f"{path} cannot be written as a video: give it a name like overlay.mp4")
+        raise BadOutput(f"{path} cannot be written as a video; give it a name like overlay.mp4.")
 
 
 class _NoPicture(Exception):
-    """There is nothing to put in place."""
+    """No picture was written, so the file must not be replaced."""
 
 
 class OverlayVideo:
-    """An H.264 video of masked pictures. The file is whole and in its place once the block is left;
-    if no picture came, what was there before stays. What another thread is just writing still gets
-    in, nothing later.
+    """Writes an H.264 video of pictures with their masks drawn on them.
 
-    Its size is the first picture's, made even; later ones are scaled to it. Frames keep their
-    timestamps as long as these rise, else they follow the last after a 30th of a second.
-    Raises BadOutput.
+    Atomic: the file appears at the end of the block; without any picture the old file stays.
+    A picture that another thread is writing at that moment is included, later ones are ignored.
+
+    The video has the first picture's size, rounded up to even numbers; later pictures are scaled
+    to it. A timestamp that does not rise is replaced by the last one plus 1/30 s. Raises BadOutput.
     """
 
     def __init__(self, path: Path, palette: Sequence[tuple[int, int, int]]) -> None:
@@ -100,7 +103,7 @@ class OverlayVideo:
     def write(
         self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
     ) -> None:
-        """Add one picture (H, W, 3) RGB under its labels, of any size; ``pts`` in seconds."""
+        """Add one picture (H, W, 3) RGB with its labels (h, w) of any size; ``pts`` in seconds."""
         with self._turn, self._errors():
             if not self._closed:
                 self._write(picture, labels, pts)
@@ -123,7 +126,7 @@ class OverlayVideo:
             yield
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise BadOutput(f"{self._path} cannot be written: {reason}") from error
+            raise BadOutput(f"{self._path} cannot be written: {reason}.") from error
 
     def _ticks(self, pts: float | None) -> int:
         asked = -1 if pts is None else round(pts / TIME_BASE)

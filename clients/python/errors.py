@@ -1,23 +1,23 @@
-"""Every error a client can meet.
+"""Every error that the client raises.
 
     ClientError
-    |-- Unreachable       nobody answers there, or the connection was lost
-    |-- NotOurs           what answers does not speak mastream's protocol
-    |-- Refused           the server said no, and would again
+    |-- Unreachable       nothing answers at the address, or the connection was lost
+    |-- NotOurs           the server does not speak mastream's protocol
+    |-- Refused           the server refused the request; trying again would not help
     |   |-- NotFound      no such model, stream or video
-    |   |-- Denied        no key, or not this one
+    |   |-- Denied        the key is missing or not accepted
     |   |-- TooLarge      over one of the server's limits
     |   `-- TakenOver     a newer connection has this session
-    |-- NoCapacity        the server is full; come back
-    |-- GoneAway          the server is stopping or restarting; come back
-    |-- TooSlow           we were idle, or did not read what we were sent
-    |-- ServerFault       the server's own fault
+    |-- NoCapacity        the server is full; try again later
+    |-- GoneAway          the server is stopping or restarting; try again later
+    |-- TooSlow           this client was idle, or did not read its answers
+    |-- ServerFault       a fault of the server
     |-- VideoFailed       an uploaded video could not be segmented, or was cancelled
-    |-- BadFootage        a local video, picture or camera that cannot be read
-    `-- BadOutput         a file or folder that cannot be written
+    |-- BadFootage        a local video, picture or camera cannot be read
+    `-- BadOutput         a file or folder cannot be written
 
-Each message is one sentence for the user. ``code`` is the server's stable word, "" where the
-server had no say.
+Each message is one sentence for the user. ``code`` is the server's stable code word, "" if the
+error did not come from the server.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from protocol import CloseCode
 
 
 class ClientError(Exception):
-    """Base of all."""
+    """The base class of all errors of the client."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class NoCapacity(ClientError):
 
 
 class GoneAway(ClientError):
-    """``reconnect_after`` is in seconds, 0 where the server did not say."""
+    """``reconnect_after`` is in seconds, 0 if the server gave no time."""
 
     def __init__(self, message: str, code: str = "", reconnect_after: float = 0.0) -> None:
         super().__init__(message, code)
@@ -125,19 +125,19 @@ _BY_CLOSE: dict[int, type[ClientError]] = {
 
 
 def of_status(status: int, detail: str, code: str = "") -> ClientError:
-    """The error that an HTTP status means."""
+    """Return the error for an HTTP status."""
     kind = _BY_STATUS.get(status, ServerFault if status >= 500 else Refused)
-    return kind(detail or f"the server answered {status}", code)
+    return kind(detail or f"The server answered with status {status}.", code)
 
 
 def of_close(close: int | None, reason: str, detail: str = "") -> ClientError:
-    """The error that a WebSocket close means; ``detail`` is what a last ``error`` said.
+    """Return the error for a WebSocket close; ``detail`` is that of a preceding ``error``.
 
     ``reason`` is a stable word, which a sentence may follow: ``too_large: over 2 MB``.
     """
     word, _, sentence = reason.partition(": ")
     kind = _BY_CLOSE.get(close or 0, Unreachable)
-    said = detail or sentence
+    message = detail or sentence
     if kind is Unreachable:
-        return Unreachable(said or "the connection to the server was lost", word)
-    return kind(said or f"the server closed the stream: {word or close}", word)
+        return Unreachable(message or "The connection to the server was lost.", word)
+    return kind(message or f"The server closed the stream: {word or close}.", word)

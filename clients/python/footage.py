@@ -1,4 +1,4 @@
-"""Pictures of local videos, cameras and network streams, as Frames to be sent."""
+"""Read local videos, cameras and network streams as Frames to send."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 
 
 def is_live(source: str) -> bool:
-    """Whether a source goes on without us: a camera's index or a live stream's address.
+    """Return whether a source is live: a camera's index or a live stream's address.
 
-    HTTP is none: a file there waits for us, and a live playlist gives its frames in their time.
+    HTTP is not: a file waits for its reader, and a live playlist delivers at its own pace.
     """
     return source.isdecimal() or source.startswith(LIVE_SCHEMES)
 
 
 def frames_of(source: str) -> Generator[Frame]:
-    """The frames of a video file, a network address or a camera (its index as digits).
+    """Yield the frames of a video file, a network address or a camera (its index as digits).
 
-    RGB as displayed, with timestamps in seconds. Raises BadFootage.
+    They are RGB as displayed, with timestamps in seconds. Raises BadFootage.
     """
     return _camera_frames(int(source)) if source.isdecimal() else _container_frames(source)
 
 
 class Paced:
-    """The frames at ``rate`` a second, or at their own timestamps' pace if it is None.
+    """Yields frames at ``rate`` per second, or at the pace of their timestamps if it is None.
 
-    One that comes late is given at once, and those after it keep to their own times. Iterating
-    blocks until a frame is due, or until :meth:`close` ends it from another thread. ``wait``
-    stands in for that in tests: it takes seconds.
+    A late frame is yielded at once; the frames after it keep their own times. Iterating blocks
+    until a frame is due, or until :meth:`close` is called from another thread. ``wait`` (seconds)
+    replaces the waiting in tests.
     """
 
     def __init__(
@@ -76,16 +76,17 @@ class Paced:
         return frame
 
     def close(self) -> None:
-        """Let nobody wait any longer."""
+        """End the iteration, also one that is waiting."""
         self._leave.set()
 
 
 class Newest:
-    """The newest frame of a live source, read in a thread of its own; older ones are passed over.
+    """Yields the newest frame of a live source, which a separate thread reads; older frames are
+    skipped.
 
-    Iterating blocks until a frame has come since the last. ``skipped`` counts frames that a newer
-    one replaced. The queue between the threads holds one frame, or how the source ended. Only the
-    reading thread puts into it, so a place that it has emptied stays empty.
+    Iterating blocks until there is a new frame. ``skipped`` counts frames that a newer one
+    replaced. The queue between the threads holds one frame, or how the source ended. Only the
+    reading thread puts into it, so after it has emptied the queue, the queue stays empty.
     """
 
     def __init__(self, frames: Iterator[Frame]) -> None:
@@ -111,7 +112,7 @@ class Newest:
         raise StopIteration
 
     def close(self) -> None:
-        """Stop reading. A camera that hangs is left to its daemon thread."""
+        """Stop reading. If the camera hangs, its daemon thread is left behind."""
         self._leave.set()
         self._thread.join(timeout=1.0)
 
@@ -129,15 +130,15 @@ class Newest:
         self._end(ended)
 
     def _end(self, ended: BaseException) -> None:
-        """Say how it ended, once the last frame has been taken."""
-        said = False
-        while not (said or self._leave.is_set()):
+        """Report how the source ended, after the last frame has been taken."""
+        reported = False
+        while not (reported or self._leave.is_set()):
             with suppress(queue.Full):
                 self._slot.put(ended, timeout=0.1)
-                said = True
+                reported = True
 
     def _put(self, frame: Frame) -> None:
-        """Place a frame; the one that nobody took gives way."""
+        """Put a frame in the queue, replacing one that has not been taken."""
         with suppress(queue.Empty):
             self._slot.get_nowait()
             self.skipped += 1
@@ -154,27 +155,27 @@ def _container_frames(source: str) -> Generator[Frame]:
         ) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
-                raise BadFootage(f"{source} has no video in it")
+                raise BadFootage(f"{source} contains no video.")
             reformatter = VideoReformatter()
             stream.thread_type = "SLICE" if live else "AUTO"
             for frame in container.decode(stream):
                 yield Frame(_displayed(frame, reformatter), frame.time)
     except (FFmpegError, OSError) as error:
-        raise BadFootage(f"{source} cannot be read: {error.strerror or error}") from error
+        raise BadFootage(f"{source} cannot be read: {error.strerror or error}.") from error
 
 
 def _camera_frames(index: int) -> Generator[Frame]:
     logging = cv2.utils.logging
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # what it would print comes as BadFootage
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # its failures are raised as BadFootage
     camera = cv2.VideoCapture(index)
     try:
         if not camera.isOpened():
-            raise BadFootage(f"camera {index} cannot be opened")
+            raise BadFootage(f"Camera {index} cannot be opened.")
         began = time.monotonic()
         while True:
             read, picture = camera.read()
             if not read:
-                raise BadFootage(f"camera {index} gives no more pictures")
+                raise BadFootage(f"Camera {index} delivers no more pictures.")
             rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
             yield Frame(rgb, time.monotonic() - began)
     finally:
@@ -182,7 +183,7 @@ def _camera_frames(index: int) -> Generator[Frame]:
 
 
 def _displayed(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-    """Return the frame's pixels as RGB, turned as the container says; HDR becomes BT.709."""
+    """Return the frame's pixels as RGB, rotated as the container says; HDR becomes BT.709."""
     high = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
     pixels = reformatter.reformat(
         frame,
@@ -195,9 +196,9 @@ def _displayed(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.u
 
 
 def first_frames(source: str, most: int) -> list[Frame]:
-    """The first frames of a source, at least one. Raises BadFootage."""
+    """Return the first frames of a source, at least one. Raises BadFootage."""
     with closing(frames_of(source)) as frames:
         found = [frame for frame, _ in zip(frames, range(most), strict=False)]
     if not found:
-        raise BadFootage(f"{source} has no frames in it")
+        raise BadFootage(f"{source} contains no frames.")
     return found

@@ -1,4 +1,4 @@
-"""The border where other libraries' errors become ours."""
+"""Translate other libraries' errors into ClientErrors."""
 
 from __future__ import annotations
 
@@ -12,64 +12,68 @@ from errno import ECONNREFUSED
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
-from clients.python.addresses import shown
+from clients.python.addresses import EXAMPLE, shown
 from clients.python.errors import ClientError, NotOurs, Unreachable, of_close, of_status
 from protocol import Failure, ProtocolError
 
 
 @contextmanager
 def socket_errors(url: str) -> Iterator[None]:
-    """Errors of opening a WebSocket at ``url``."""
+    """Translate errors of opening a WebSocket at ``url``."""
     url = shown(url)
     try:
         yield
     except InvalidStatus as error:
         status, body = error.response.status_code, bytes(error.response.body or b"")
-        fallback = f"{url} is refused with {status}: is it a mastream server's address?"
+        fallback = (
+            f"The request to {url} failed with status {status}; check that it is a mastream server."
+        )
         raise of_problem(status, body, fallback) from error
     except InvalidURI as error:
-        raise ClientError(f"{url!r} is not a server's address") from error
+        raise ClientError(f"{url!r} is not a server's address; give one like {EXAMPLE}.") from error
     except ConnectionClosed as error:
         raise closed(error) from error
     except WebSocketException as error:
-        raise NotOurs(f"what answers at {url} is not a mastream server: {error}") from error
+        raise NotOurs(f"The server at {url} is not a mastream server: {_text(error)}.") from error
     except OSError as error:
-        raise Unreachable(f"no server answers at {url}: {_reason(error)}") from error
+        raise Unreachable(f"No server answers at {url}: {_reason(error)}.") from error
 
 
 @contextmanager
 def message_errors() -> Iterator[None]:
-    """Errors of what a server sends once a stream is open, save its closing."""
+    """Translate errors of the messages on an open stream, except its close."""
     try:
         yield
     except ProtocolError as error:
-        raise NotOurs(f"the server sent what is not mastream's protocol: {error}") from error
+        raise NotOurs(f"The server does not follow mastream's protocol: {_text(error)}.") from error
     except TimeoutError as error:
-        raise Unreachable("the server did not answer in time") from error
+        raise Unreachable("The server did not answer in time.") from error
 
 
 @contextmanager
 def web_errors(url: str) -> Iterator[None]:
-    """Errors of an HTTP request to ``url``."""
+    """Translate errors of an HTTP request to ``url``."""
     url = shown(url)
     try:
         yield
     except httpx.WriteError as error:
-        raise Unreachable("the server broke off the upload: it may be over a limit") from error
+        raise Unreachable(
+            "The server broke off the upload; the file may be over a limit."
+        ) from error
     except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-        raise Unreachable("the server broke off the connection") from error
+        raise Unreachable("The server broke off the connection.") from error
     except httpx.TimeoutException as error:
-        raise Unreachable(f"the server at {url} did not answer in time") from error
+        raise Unreachable(f"The server at {url} did not answer in time.") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise ClientError(f"{url!r} is not a server's address") from error
+        raise ClientError(f"{url!r} is not a server's address; give one like {EXAMPLE}.") from error
     except httpx.ConnectError as error:
-        raise Unreachable(f"no server answers at {url}: {_reason(_root(error))}") from error
+        raise Unreachable(f"No server answers at {url}: {_reason(_root(error))}.") from error
     except httpx.HTTPError as error:
-        raise Unreachable(f"the connection to {url} was lost: {error}") from error
+        raise Unreachable(f"The connection to {url} was lost: {_text(error)}.") from error
 
 
 def closed(error: ConnectionClosed, last: Failure | None = None) -> ClientError:
-    """What a socket's close means. ``last`` is the fatal ``error`` that came before it."""
+    """Return the error for a closed socket. ``last`` is the fatal ``error`` that preceded it."""
     code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (None, "")
     if last is None:
         return of_close(code, reason)
@@ -78,12 +82,13 @@ def closed(error: ConnectionClosed, last: Failure | None = None) -> ClientError:
 
 
 def of_failure(last: Failure) -> ClientError:
-    """The error that a fatal ``error`` means if no close code tells more."""
+    """Return the error for a fatal ``error`` if the close code is no more specific."""
     return of_status(last.status, last.detail, last.code)
 
 
 def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
-    """The error that an answer with an RFC 9457 body means; ``fallback`` where it is another's."""
+    """Return the error for an answer with an RFC 9457 body; without one, ``fallback`` is its
+    message."""
     try:
         problem = json.loads(body)
     except ValueError:
@@ -95,7 +100,7 @@ def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the system said: httpx wraps it, and says less."""
+    """Return the operating system's error, which httpx wraps in a less precise one."""
     if isinstance(error, BaseExceptionGroup):
         return _root(error.exceptions[0])
     inner = error.__cause__ or error.__context__
@@ -103,10 +108,16 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _reason(error: BaseException) -> str:
-    """TimeoutError is an OSError too, and often says nothing; asyncio puts several into words."""
+    """Return the reason in words. A TimeoutError is an OSError too and often has no text; asyncio
+    joins the errors of several addresses in one text."""
     if isinstance(error, ssl.SSLError):
         return "its certificate or encryption is not accepted"
     number = re.search(r"\[Errno (\d+)\]", str(error))
     if isinstance(error, ConnectionRefusedError) or (number and int(number[1]) == ECONNREFUSED):
         return "connection refused"
-    return getattr(error, "strerror", None) or str(error) or "it took too long"
+    return getattr(error, "strerror", None) or _text(error) or "it took too long"
+
+
+def _text(error: BaseException) -> str:
+    """Return the error's text without its full stop, to end a sentence with."""
+    return str(error).rstrip(".")

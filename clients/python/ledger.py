@@ -1,4 +1,4 @@
-"""Which frames of a stream were answered, and how. Pure bookkeeping: time is passed in."""
+"""Record which frames of a stream were answered, and how. Pure: time is passed in."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from clients.python.pictures import Frame
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A frame on its way. ``at`` is when it was handed to the socket, monotonic seconds."""
+    """An unanswered frame. ``at`` is when it was passed to the socket, in monotonic seconds."""
 
     frame: Frame
     at: float
 
 
 class Ledger:
-    """Every frame sent, until it is answered: by a mask, a drop or an error, exactly once.
+    """Keeps every sent frame until it is answered by a mask, a drop or an error, exactly once.
 
     ``sent``, ``masks``, ``failed`` and ``dropped`` (by cause) count frames; ``doubled`` counts
-    answers to frames that had been answered, ``unknown`` answers to frames never sent.
+    answers to frames that were already answered, ``unknown`` answers to frames never sent.
     """
 
     def __init__(self) -> None:
@@ -45,27 +45,29 @@ class Ledger:
 
     @property
     def answered_once(self) -> bool:
-        """Whether every frame sent so far was answered exactly once."""
+        """Whether every frame sent so far has been answered exactly once."""
         return not (self._open or self.doubled or self.unknown)
 
     def send(self, frame: Frame, now: float) -> int:
-        """Enter a frame; returns the sequence number to send it with."""
+        """Record a frame and return the sequence number to send it with."""
         seq = self.sent
         self._open[seq] = Sent(frame, now)
         self.sent += 1
         return seq
 
     def mask(self, seq: int) -> Sent | None:
-        """A mask came; returns the frame it answers, None where it answers none."""
+        """Record a mask and return the frame it answers, None if it answers none."""
         sent = self._settle(seq)
         self.masks += sent is not None
         return sent
 
     def drop(self, seqs: Iterable[int], cause: str) -> None:
+        """Record frames that the server dropped."""
         for seq in seqs:
             self.dropped[cause] += self._settle(seq) is not None
 
     def fail(self, seq: int) -> None:
+        """Record a frame that was answered by an error."""
         self.failed += self._settle(seq) is not None
 
     def _settle(self, seq: int) -> Sent | None:

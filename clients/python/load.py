@@ -1,4 +1,4 @@
-"""The load generator: N streams at a rate, and what they met."""
+"""The load generator: N streams at a given rate, and their results."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do to a server. ``pictures`` are sent in turn; ``rate`` is of each stream, in
-    frames a second, for ``seconds``."""
+    """How to load a server. ``pictures`` are sent in turn; ``rate`` is in frames per second of
+    each stream, for ``seconds``."""
 
     url: str
     streams: int
@@ -38,21 +38,22 @@ class Plan:
 
     @property
     def planned(self) -> int:
-        """Frames that all streams together have to offer."""
+        """The number of frames that all streams together should send."""
         return self.due(self.seconds)
 
     def phase(self, index: int) -> float:
-        """How much later than the first stream one begins: they are spread over one interval."""
+        """Return the start of a stream in seconds after the first one: starts are spread evenly
+        over one frame interval."""
         return index / (self.streams * self.rate)
 
     def due(self, elapsed: float) -> int:
-        """Frames that they have to offer in the first ``elapsed`` seconds."""
+        """Return how many frames they should have sent after ``elapsed`` seconds."""
         return self.streams * max(1, round(self.rate * min(elapsed, self.seconds)))
 
 
 @dataclass(slots=True)
 class StreamResult:
-    """One stream's part; ``error`` is what ended it before its time."""
+    """The result of one stream; ``error`` is why it ended early, "" if it did not."""
 
     ledger: Ledger
     times: Times = field(default_factory=Times)
@@ -61,8 +62,8 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a plan came to, or had come to when it was ``interrupted``. ``held`` frames were due
-    and never sent, since the window was full."""
+    """The result of a plan, or the part measured until it was ``interrupted``. ``held`` is the
+    number of frames that were due but never sent, because the window was full."""
 
     plan: Plan
     elapsed: float
@@ -88,7 +89,7 @@ class LoadResult:
 
     @property
     def fps(self) -> list[float]:
-        """Masks a second of each stream."""
+        """Masks per second of each stream."""
         return [stream.ledger.masks / self.elapsed for stream in self.streams]
 
     @property
@@ -114,9 +115,9 @@ class LoadResult:
 
 
 class Load:
-    """A plan under way. Its state, the streams' results so far and when the first frame was due
-    and the last moment of measuring, can be looked at at any time, so that what was measured
-    survives an interruption."""
+    """A plan being carried out. Its state (the streams' results so far, when the first frame was
+    due, when measuring ended) can be read at any time, so that measurements survive an
+    interruption."""
 
     def __init__(self, plan: Plan, clock: Clock = time.monotonic) -> None:
         self.plan = plan
@@ -127,14 +128,14 @@ class Load:
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds of measuring; None before the first frame was due."""
+        """Seconds measured so far; None before the first frame was due."""
         if self._began is None:
             return None
         return (self._clock() if self._ended is None else self._ended) - self._began
 
     async def run(self) -> LoadResult:
-        """Open all streams, then feed them side by side. Raises a ClientError if one does not
-        open."""
+        """Open all streams, then feed them concurrently. Raises a ClientError if one cannot be
+        opened."""
         plan = self.plan
         async with AsyncExitStack() as stack:
             opened = [await stack.enter_async_context(_opened(plan)) for _ in range(plan.streams)]
@@ -149,14 +150,14 @@ class Load:
             return LoadResult(plan, self._ended - began, self._streams)
 
     def so_far(self) -> LoadResult | None:
-        """What has been measured until now; None before the first frame was due."""
+        """Return what has been measured so far; None before the first frame was due."""
         elapsed = self.elapsed
         if elapsed is None:
             return None
         return LoadResult(self.plan, elapsed, self._streams, interrupted=True)
 
     def counts(self) -> str:
-        """The masks and losses so far in a few words; quick, since streams are being measured."""
+        """Describe the masks and losses so far; cheap, since streams are being measured."""
         masks = sum(stream.ledger.masks for stream in self._streams)
         dropped = sum(stream.ledger.dropped.total() for stream in self._streams)
         failed = sum(bool(stream.error) for stream in self._streams)
@@ -165,7 +166,7 @@ class Load:
 
 
 async def run_load(plan: Plan) -> LoadResult:
-    """Carry out a plan from its beginning to its end. Raises a ClientError."""
+    """Carry out a whole plan and return its result. Raises a ClientError."""
     return await Load(plan).run()
 
 
@@ -182,7 +183,7 @@ def _opened(plan: Plan) -> AbstractAsyncContextManager[Stream]:
 
 
 async def _feed(stream: Stream, result: StreamResult, plan: Plan, start: float) -> None:
-    """One stream from its first frame to its last answer."""
+    """Feed one stream from its first frame to its last answer."""
     try:
         async for mask in stream.segment(camera(plan, start)):
             result.times.add(mask)
@@ -191,8 +192,8 @@ async def _feed(stream: Stream, result: StreamResult, plan: Plan, start: float) 
 
 
 async def camera(plan: Plan, start: float, clock: Clock = time.monotonic) -> AsyncIterator[Frame]:
-    """Frames when they are due. Like a camera it waits for nobody: what is asked for late is the
-    frame of that time, and those before it are gone."""
+    """Yield frames when they are due. Like a camera it does not wait: if it is asked late, it
+    yields the current frame, and the frames before it are lost."""
     index, count = 0, plan.planned // plan.streams
     while index < count:
         await asyncio.sleep(max(0.0, start + index / plan.rate - clock()))

@@ -1,4 +1,4 @@
-"""``mastream load``: run a plan, show what it came to."""
+"""``mastream load``: run a plan and show its result."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ STANDARD_OUTPUT = Path("-")
 
 
 def run(args: Namespace, _rest: list[str]) -> int:
-    """Load ``args.url``; 1 where a stream failed or a frame was not answered exactly once.
+    """Load ``args.url``; return 1 if a stream failed or a frame was not answered exactly once.
 
-    Interrupted, it shows what it has measured so far.
+    If interrupted, show what has been measured so far.
     """
     if args.json is not None and args.json != STANDARD_OUTPUT:
         check_file(args.json)
@@ -84,7 +84,8 @@ def _pictures(args: Namespace) -> list[bytes]:
 
 
 def _show(target: Path | None, result: LoadResult) -> None:
-    """Tables first: they are there even if the file cannot be written in the end."""
+    """Print the tables before writing the file: they are shown even if the file cannot be
+    written."""
     text = json.dumps(result.to_dict(), indent=2)
     if target == STANDARD_OUTPUT:
         print(text)
@@ -96,6 +97,7 @@ def _show(target: Path | None, result: LoadResult) -> None:
 
 def _verdict(result: LoadResult) -> str:
     if result.errors:
-        return f"{len(result.errors)} of {result.plan.streams} streams failed: {result.errors[0]}"
+        first = result.errors[0].rstrip(".")
+        return f"{len(result.errors)} of {result.plan.streams} streams failed: {first}."
     outcome = result.outcome
-    return f"{outcome.unanswered} frames unanswered, {outcome.doubled} answered twice"
+    return f"{outcome.unanswered} frames were not answered, {outcome.doubled} answered twice."

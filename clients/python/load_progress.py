@@ -1,4 +1,4 @@
-"""How far a load is: a bar on a terminal, a line every few seconds elsewhere."""
+"""Show the progress of a load: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINE_SECONDS = 5.0
 
 @contextmanager
 def progress_of(load: Load) -> Iterator[Callable[[], None]]:
-    """On stderr. What is yielded is to be called about every SHOW_SECONDS."""
+    """Show progress on stderr. The yielded function must be called about every SHOW_SECONDS."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(load)
@@ -42,7 +42,7 @@ def progress_of(load: Load) -> Iterator[Callable[[], None]]:
 
 
 class _Lines:
-    """Prints how far it is, at most once in LINE_SECONDS."""
+    """Prints the progress, at most once every LINE_SECONDS."""
 
     def __init__(self, load: Load) -> None:
         self._load = load

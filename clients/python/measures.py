@@ -1,4 +1,4 @@
-"""What streams measured: times by stage, and what became of each frame. No I/O, no clock."""
+"""Measurements of streams: times by stage, and the frames by outcome. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from clients.python.ledger import Ledger
 from clients.python.stream import Mask
 
 STAGES = (*protocol.STAGES, "server", "network", "round_trip")
-"""The server's own stages; their sum; what the way there and back took; and all together."""
+"""The server's stages; their sum; the time on the way there and back; and the total."""
 
 QUANTILES = (50, 95, 99)
 
 
 @dataclass(slots=True)
 class Times:
-    """Milliseconds by stage, one entry a mask."""
+    """Milliseconds by stage, one entry per mask."""
 
     samples: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STAGES})
 
@@ -33,7 +33,7 @@ class Times:
             self.samples[name].append(value)
 
     def join(self, others: Iterable[Times]) -> Times:
-        """These and all others as one."""
+        """Return the times of this and all ``others`` together."""
         joined = Times({name: list(values) for name, values in self.samples.items()})
         for other in others:
             for name, values in other.samples.items():
@@ -41,7 +41,7 @@ class Times:
         return joined
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """p50, p95, p99, max and mean of each stage; empty where nothing was measured."""
+        """Return p50, p95, p99, max and mean of each stage; empty if nothing was measured."""
         return {name: quantiles(values) for name, values in self.samples.items() if values}
 
 
@@ -54,7 +54,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the frames of one or more streams."""
+    """The frames of one or more streams, counted by outcome."""
 
     sent: int = 0
     masks: int = 0

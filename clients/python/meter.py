@@ -1,4 +1,4 @@
-"""How a stream is doing right now, in one line. Time is passed in."""
+"""The current state of a stream in one line. Time is passed in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPAN_SECONDS = 2.0
 
 
 class Meter:
-    """The masks of the last two seconds: when each came, and its round trip (s)."""
+    """The masks of the last two seconds: when each arrived, and its round trip in seconds."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, float]] = deque()
@@ -24,17 +24,18 @@ class Meter:
         self._forget(now)
 
     def rate(self, now: float) -> float:
-        """Masks a second over what has been seen of the last two seconds."""
+        """Return masks per second, over the last two seconds or the time since the first mask."""
         self._forget(now)
         span = min(SPAN_SECONDS, now - (now if self._began is None else self._began))
         return len(self._recent) / span if span > 0 else 0.0
 
     def latency(self) -> float:
-        """The median round trip in seconds, 0 where there was none lately."""
+        """Return the median round trip in seconds, 0 if there was no mask recently."""
         return median(trip for _, trip in self._recent) if self._recent else 0.0
 
     def line(self, now: float, ledger: Ledger, skipped: int = 0) -> str:
-        """``skipped``: frames that a newer one replaced before they were sent."""
+        """Return the state in one line. ``skipped`` frames were replaced by newer ones before they
+        were sent."""
         drops = ", ".join(f"{cause} {count}" for cause, count in ledger.dropped.items() if count)
         parts = [
             f"{self.rate(now):5.1f} frames/s",

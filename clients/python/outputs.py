@@ -1,4 +1,4 @@
-"""Places to write to, looked at before the work whose results go there."""
+"""Write files and folders; check that it will be possible before the work starts."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from clients.python.errors import BadOutput
 
 
 def check_file(path: Path) -> None:
-    """Raise BadOutput unless a file can be written at ``path``; nothing is changed there."""
+    """Raise BadOutput unless a file can be written at ``path``; change nothing there."""
     with output_errors(path):
         place = Path(os.path.realpath(path))  # resolve() raises RuntimeError for a loop
         if place.is_dir():
-            raise BadOutput(f"{path} is a folder: name a file to write to")
+            raise BadOutput(f"{path} is a folder; give the name of a file.")
         if not place.exists():
             place.touch(exist_ok=False)
             place.unlink()
         elif place.is_file():
             place.open("ab").close()
         elif not os.access(place, os.W_OK):
-            raise BadOutput(f"{path} cannot be written: it is no file of yours")
+            raise BadOutput(f"{path} cannot be written: permission denied.")
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises BadOutput."""
+    """Write a file atomically. Raises BadOutput."""
     with output_errors(path), whole_file(path) as part:
         part.write_text(text)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A place next to ``path`` to write to; if the block ends well, the file there moves to
-    ``path``, else it is removed. A device or pipe at ``path`` is written to as it is."""
+    """Yield a temporary path next to ``path``; if the block succeeds, its file replaces the one
+    at ``path``, otherwise it is removed. A device or pipe at ``path`` is written to directly."""
     place = Path(os.path.realpath(path))
     if place.is_symlink() or (place.exists() and not place.is_file()):  # a link that is a loop
         yield place
@@ -50,17 +50,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Errors of writing to ``path``."""
+    """Translate errors of writing to ``path`` into BadOutput."""
     try:
         yield
     except OSError as error:
-        raise BadOutput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise BadOutput(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
 def results_folder(out: Path) -> Iterator[Path]:
-    """A folder to write in. If the block ends well, what is in it moves to ``out``; it is removed
-    in any case, with the folders that were made for it. Raises BadOutput."""
+    """Yield a temporary folder to write in. If the block succeeds, its files move to ``out``;
+    otherwise ``out`` and its parents are removed too if this function made them. Raises BadOutput.
+    """
     made: list[Path] = []
     try:
         with output_errors(out):
@@ -78,11 +79,11 @@ def results_folder(out: Path) -> Iterator[Path]:
 
 
 def _move(folder: Path, out: Path) -> None:
-    """All files or none: what would stop one is found first."""
+    """Move all files or none: obstacles are found before the first file is moved."""
     files = list(folder.iterdir())
     for file in files:
         if (out / file.name).is_dir():
-            raise BadOutput(f"{out / file.name} is a folder: remove it or choose another place")
+            raise BadOutput(f"{out / file.name} is a folder; remove it or choose another place.")
     for file in files:
         with output_errors(out / file.name):
             file.replace(out / file.name)

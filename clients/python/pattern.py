@@ -10,7 +10,7 @@ from protocol import InputEncoding
 
 
 def moving_pattern(height: int, width: int, index: int) -> NDArray[np.uint8]:
-    """Picture ``index`` of it, (height, width, 3) RGB: soft stripes and a disc that travels."""
+    """Return picture ``index``, (height, width, 3) RGB: soft stripes and a moving disc."""
     rows, columns = np.ogrid[:height, :width]
     stripes = 127 + 90 * np.sin((columns + 4 * index) / 17) * np.cos((rows - 3 * index) / 23)
     picture = np.stack([stripes, np.roll(stripes, 11, 1), np.roll(stripes, 29, 0)], axis=2)
@@ -21,6 +21,6 @@ def moving_pattern(height: int, width: int, index: int) -> NDArray[np.uint8]:
 
 
 def pattern_pictures(height: int, width: int, count: int) -> list[bytes]:
-    """The first ``count`` of them as JPEG."""
+    """Return the first ``count`` pictures as JPEG."""
     pictures = (moving_pattern(height, width, index) for index in range(count))
     return [encode_picture(picture, InputEncoding.JPEG) for picture in pictures]

@@ -1,4 +1,4 @@
-"""Frames to send: any iterable of pictures becomes an async one of encoded pictures."""
+"""Frames to send: turn any iterable of pictures into an async iterator of encoded ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAVE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture to be segmented. ``pts`` is in seconds; ``reset`` forgets all before it."""
+    """One picture to segment. ``pts`` is in seconds; ``reset`` clears the memory before it."""
 
     picture: Picture
     pts: float | None = None
@@ -41,13 +41,13 @@ Encode = Callable[[Picture], bytes]
 
 
 def encode_picture(picture: Picture, encoding: InputEncoding) -> bytes:
-    """The bytes to send: an array is encoded, bytes stay. Raises BadFootage."""
+    """Return the bytes to send: an array is encoded, bytes are kept. Raises BadFootage."""
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return bytes(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise BadFootage(
-            f"a picture must be bytes or an array (height, width, 3) of uint8, "
-            f"not {picture.shape} of {picture.dtype}"
+            f"A picture must be bytes or an array (height, width, 3) of uint8, "
+            f"not {picture.shape} of {picture.dtype}."
         )
     if encoding is InputEncoding.RGB24:
         return picture.tobytes()
@@ -59,9 +59,8 @@ def encode_picture(picture: Picture, encoding: InputEncoding) -> bytes:
 class Pictures:
     """An async iterator of (frame, encoded bytes) over any ``Frames``.
 
-    Encoding, and reading a plain iterable, run in a thread. :meth:`aclose` closes the iterable,
-    if it can be closed. A read under way that goes on nevertheless is left behind after
-    LEAVE_SECONDS.
+    Encoding, and reading a plain iterable, run in a thread. :meth:`aclose` closes the iterable
+    if it can be closed. A read that is still running LEAVE_SECONDS later is left behind.
     """
 
     def __init__(self, frames: Frames, encode: Encode) -> None:
@@ -92,7 +91,7 @@ class Pictures:
             return
         close = getattr(self._frames, "close", lambda: None)
         if isinstance(self._frames, Generator):
-            # It cannot be closed while it runs.
+            # A generator cannot be closed while it runs.
             if await self._read_ended():
                 await asyncio.to_thread(close)
         else:

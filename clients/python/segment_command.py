@@ -1,4 +1,4 @@
-"""``mastream segment``: a whole video, here as the server's command or on a server."""
+"""``mastream segment``: segment a whole video, here by the server's command or on a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from clients.python.videos import TAKE_BACK_SECONDS, Video, Videos, size_of
 
 
 def run(args: Namespace, rest: list[str]) -> int:
-    """Segment ``args.video`` into ``args.out``; returns the exit code. ``rest`` is for here."""
+    """Segment ``args.video`` into ``args.out`` and return the exit code.
+
+    ``rest`` are the options for a model that runs here.
+    """
     if not args.url:
         _here(args, rest)
     size = size_of(args.video)
@@ -32,18 +35,18 @@ def run(args: Namespace, rest: list[str]) -> int:
 
 
 def _here(args: Namespace, rest: list[str]) -> NoReturn:
-    """Become ``python -m server segment``: a signal to this process is one to that."""
+    """Replace this process with ``python -m server segment``, so that it gets the signals."""
     command = ["-m", "server", "segment", _plain(args.video), "-o", _plain(args.out), *rest]
     os.execv(sys.executable, [sys.executable, *command])
 
 
 def _plain(path: Path) -> str:
-    """The path as an argument that is no option, even if it begins with a dash."""
+    """Return the path as an argument that is not taken for an option if it begins with a dash."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 async def _there(url: str, video: Path, size: int, folder: Path, remove: bool) -> Video:
-    """Upload, follow, download. A video that is not followed to its end is cancelled."""
+    """Upload the video, follow it and download the results. If interrupted, cancel the video."""
     with _progress() as progress:
         async with Videos(url) as videos:
             bar = progress.add_task("uploading", total=size, note="")
@@ -79,7 +82,7 @@ async def _download(videos: Videos, video: Video, out: Path, progress: Progress)
 
 
 def _progress() -> Progress:
-    """Bars on a terminal; nothing where standard error is none."""
+    """Return progress bars, which are shown only if standard error is a terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description:>12}"),

@@ -1,4 +1,4 @@
-"""``mastream serve``: this process becomes the server."""
+"""``mastream serve``: start the server in this process."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from argparse import Namespace
 
 
 def run(_args: Namespace, rest: list[str]) -> int:
-    """Hand over to the server's own command line; does not come back."""
+    """Replace this process with the server's command line."""
     os.execv(sys.executable, [sys.executable, "-m", "server", "serve", *rest])

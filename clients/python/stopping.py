@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP stop a command as Ctrl-C does: files are closed, results are shown."""
+"""Stop a command on SIGTERM and SIGHUP as on Ctrl-C: files are closed, results are shown."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from types import FrameType
 
 @dataclass(slots=True)
 class Stop:
-    """``number`` is the signal that came: SIGINT unless another did."""
+    """``number`` is the signal that arrived: SIGINT unless it was another one."""
 
     number: int = signal.SIGINT
 
     @property
     def exit_code(self) -> int:
-        """As shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        """The exit code as shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.number
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Let SIGTERM and SIGHUP do in the block what Ctrl-C does: cancel, or raise KeyboardInterrupt.
+    """In this block, make SIGTERM and SIGHUP act like Ctrl-C: cancel, or raise KeyboardInterrupt.
 
-    A signal that the process was started to ignore, as nohup does, stays ignored. For the main
-    thread only.
+    A signal that the process was started to ignore, as nohup does, stays ignored. Only the main
+    thread may call this.
     """
     stop = Stop()
 

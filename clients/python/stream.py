@@ -1,4 +1,4 @@
-"""An open stream: a task sends frames while the caller takes masks."""
+"""An open stream: a task sends frames while the caller receives masks."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from protocol import (
 
 MAX_RESULT_BYTES = 2**28
 OPEN_SECONDS = 30.0
-FAREWELL_SECONDS = 2.0
-"""How long the close may take after a fatal error."""
+CLOSE_SECONDS = 2.0
+"""How long to wait for the close after a fatal error."""
 
 OnDropped = Callable[[Dropped], None]
 OnFailure = Callable[[Failure], None]
@@ -50,11 +50,11 @@ OnFailure = Callable[[Failure], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """One frame's result.
+    """The result of one frame.
 
-    ``labels`` is (header.height, header.width) uint8, None where no mask was asked for or none
-    is to be decoded. ``overlay`` is a JPEG, empty unless asked for. ``frame`` is the very frame
-    that was given. ``round_trip`` is in seconds, from sending to receiving.
+    ``labels`` is (header.height, header.width) uint8, None if masks are not requested or not
+    decoded. ``overlay`` is a JPEG, empty unless requested. ``frame`` is the frame object that was
+    sent. ``round_trip`` is in seconds, from sending to receiving.
     """
 
     header: MaskHeader
@@ -69,9 +69,9 @@ class Mask:
 
 
 class Stream:
-    """An open stream; made by :func:`connect`. ``ledger`` counts what became of each frame.
+    """An open stream; made by :func:`connect`. ``ledger`` counts the frames by outcome.
 
-    ``on_dropped`` and ``on_failure`` are called, in the event loop, for frames without a mask.
+    ``on_dropped`` and ``on_failure`` are called in the event loop for frames without a mask.
     """
 
     ready: Ready
@@ -97,25 +97,25 @@ class Stream:
         self._fatal: Failure | None = None
 
     async def open(self) -> None:
-        """Say what we want and wait until the server is ready. Raises a ClientError."""
+        """Send ``open`` and wait for ``ready``. Raises a ClientError."""
         with self._errors():
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._say(self._request)
+                await self._send_message(self._request)
                 while not isinstance(message := await self._receive(), Ready):
                     pass
             self.ready = message
 
     async def segment(self, frames: Frames) -> AsyncGenerator[Mask]:
-        """The masks of ``frames``, as they come; ends when every frame was answered. Once only.
+        """Yield the masks of ``frames`` as they arrive, until every frame is answered.
 
-        Raises what ``frames`` raised, after the masks of the frames before it, or a ClientError
-        where the stream ends before its time.
+        May be called once per stream. Raises what ``frames`` raises, after the masks of the
+        earlier frames, or a ClientError if the stream ends early.
         """
         if self._sender is not None:
-            raise ClientError("a stream carries one sequence of frames: open another")
+            raise ClientError("A stream carries one sequence of frames; open another stream.")
         encode = partial(encode_picture, encoding=self._request.input)
         self._pictures = Pictures(frames, encode)
-        self._sender = asyncio.create_task(self._send(self._pictures))
+        self._sender = asyncio.create_task(self._send_pictures(self._pictures))
         try:
             while (mask := await self._next_mask()) is not None:
                 yield mask
@@ -124,14 +124,14 @@ class Stream:
             await self._stop_sending()
 
     async def aclose(self) -> None:
-        """Stop sending and close the socket. Twice is harmless."""
+        """Stop sending and close the socket. Idempotent."""
         await self._stop_sending()
         await self._socket.close()
 
-    async def _send(self, pictures: Pictures) -> None:
-        """Send all pictures, then ``end``; also where the pictures break off.
+    async def _send_pictures(self, pictures: Pictures) -> None:
+        """Send all pictures, then ``end``, also if reading the pictures fails.
 
-        A picture is asked for when there is room for it, so a live one is as new as can be.
+        Pictures are requested only when they can be sent, so live frames stay fresh.
         """
         try:
             async for frame, data in pictures:
@@ -140,15 +140,15 @@ class Stream:
                 await self._socket.send(pack(header, data))
                 await self._wait_for_room()
         except ConnectionClosed:
-            return  # the receiver meets it too, and knows why
+            return  # the receiver gets it too, with the reason
         except Exception:
-            await self._say(End())
+            await self._send_message(End())
             raise
-        await self._say(End())
+        await self._send_message(End())
 
-    async def _say(self, message: Open | End | Pong) -> None:
-        """Send a message. On a closed socket the receiver finds out why: what the server said
-        before it closed is still to be read."""
+    async def _send_message(self, message: Open | End | Pong) -> None:
+        """Send a message. Ignore a closed socket: the receiver finds out why, since it has yet to
+        read the server's last messages."""
         with contextlib.suppress(ConnectionClosed):
             await self._socket.send(serialise(message))
 
@@ -162,30 +162,30 @@ class Stream:
             self._sender.cancel()
             await asyncio.wait([self._sender])
             if not self._sender.cancelled():
-                self._sender.exception()  # segment() has raised it, or what made it moot
+                self._sender.exception()  # segment() has raised it or a more important one
         if self._pictures is not None:
             await self._pictures.aclose()
 
     async def _next_mask(self) -> Mask | None:
-        """The next mask, or None at the end."""
+        """Return the next mask, or None at the end."""
         with self._errors():
             while not isinstance(message := await self._receive(), Mask | End):
                 pass
             return message if isinstance(message, Mask) else None
 
     async def _receive(self) -> Mask | ServerMessage | None:
-        async with asyncio.timeout(FAREWELL_SECONDS if self._fatal else None):
+        async with asyncio.timeout(CLOSE_SECONDS if self._fatal else None):
             data = await self._socket.recv()
         if isinstance(data, bytes):
             return self._mask(data, time.monotonic())
         message = parse_server(data)
         self._note(message)
         if isinstance(message, Ping):
-            await self._say(Pong())
+            await self._send_message(Pong())
         return message
 
     def _mask(self, data: bytes, now: float) -> Mask | None:
-        """The mask in a binary message; None where it answers a frame that needs no answer."""
+        """Return the mask in a binary message; None if it answers no unanswered frame."""
         header, payload = unpack_mask(data, MAX_RESULT_BYTES)
         sent = self.ledger.mask(header.seq)
         self._room.set()
@@ -219,7 +219,7 @@ class Stream:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Whatever ends the stream, a fatal ``error`` that came before is what the user gets."""
+        """Translate whatever ends the stream; a fatal ``error`` before it takes precedence."""
         try:
             with message_errors():
                 yield
@@ -233,5 +233,5 @@ class Stream:
     def _ending(self, error: ConnectionClosed) -> ClientError:
         if self._going_away is not None and self._fatal is None:
             after = self._going_away.reconnect_after_ms / 1000
-            return GoneAway("the server is going away: come back", "", after)
+            return GoneAway("The server is stopping; try again later.", "", after)
         return closed(error, self._fatal)

@@ -1,4 +1,4 @@
-"""``mastream stream``: a video or camera, frame by frame, with its state while it runs."""
+"""``mastream stream``: send a video or camera frame by frame, and show its state meanwhile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Show = Callable[[str], None]
 
 @dataclass(slots=True)
 class Tally:
-    """What has come of the stream so far; filled while it runs."""
+    """The results of the stream so far; filled while it runs."""
 
     ledger: Ledger = field(default_factory=Ledger)
     times: Times = field(default_factory=Times)
@@ -45,7 +45,7 @@ class Tally:
 
 
 def run(args: Namespace, _rest: list[str]) -> int:
-    """Stream ``args.source``; returns the exit code. The summary comes also when interrupted."""
+    """Stream ``args.source`` and return the exit code. Print the summary also if interrupted."""
     if args.overlay:
         check_video(args.overlay)
     tally = Tally()
@@ -72,11 +72,14 @@ async def _stream(args: Namespace, tally: Tally) -> None:
             if overlay is not None:
                 await asyncio.to_thread(_draw, overlay, mask)
     if tally.failure:
-        print(f"mastream: some frames failed: {tally.failure}", file=sys.stderr)
+        print(f"mastream: Some frames failed: {tally.failure}", file=sys.stderr)
 
 
 def _frames(args: Namespace) -> Iterable[Frame]:
-    """A live source gives its newest frame; a file keeps a pace, save under ``every``."""
+    """Return the newest frames of a live source, or a file's frames at its pace.
+
+    Under ``every`` without ``--rate``, a file is sent as fast as possible.
+    """
     frames = frames_of(args.source)
     if is_live(args.source):
         return Newest(frames)
@@ -104,14 +107,14 @@ def _overlay(args: Namespace, stack: AsyncExitStack, stream: Stream) -> OverlayV
 
 
 def _draw(overlay: OverlayVideo, mask: Mask) -> None:
-    assert isinstance(mask.frame.picture, np.ndarray), "footage gives arrays"
-    assert mask.labels is not None, "an overlay asks for masks"
+    assert isinstance(mask.frame.picture, np.ndarray), "footage yields arrays"
+    assert mask.labels is not None, "an overlay requests masks"
     overlay.write(mask.frame.picture, mask.labels, mask.frame.pts)
 
 
 @contextmanager
 def _status(console: Console) -> Iterator[Show]:
-    """A line that is kept up to date on a terminal; nothing elsewhere."""
+    """Show an updated status line on a terminal; show nothing elsewhere."""
     if not console.is_terminal:
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""Measures as tables for people."""
+"""Measurements as tables for people."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ COLUMNS = ("p50", "p95", "p99", "max", "mean")
 
 
 def times_table(times: Times) -> Table:
-    """Milliseconds by stage; "server" is the sum of its own, "network" all that is left: the way
-    there and back, and waiting in sockets."""
+    """Return milliseconds by stage; "server" is the sum of the server's stages, "network" the
+    rest: the way there and back, and waiting in sockets."""
     table = Table(title="milliseconds", title_justify="left")
     table.add_column("stage")
     for name in COLUMNS:
@@ -24,7 +24,7 @@ def times_table(times: Times) -> Table:
 
 
 def outcome_table(outcome: Outcome, held: int = 0) -> Table:
-    """What became of the frames."""
+    """Return the frames by outcome."""
     table = Table(title="frames", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -39,7 +39,7 @@ def outcome_table(outcome: Outcome, held: int = 0) -> Table:
 
 
 def load_tables(result: LoadResult) -> RenderableType:
-    """All that a load came to."""
+    """Return all results of a load."""
     fps = result.fps
     cut = " (interrupted)" if result.interrupted else ""
     rates = (

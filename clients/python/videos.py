@@ -1,4 +1,4 @@
-"""Uploaded videos: send one, follow it, fetch what came of it."""
+"""Upload a video, follow its progress and download the results."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from clients.python.outputs import output_errors, whole_file
 CHUNK_BYTES = 2**18
 POLL_SECONDS = 0.5
 TAKE_BACK_SECONDS = 5.0
-"""How long a server may take to answer somebody who wants to leave."""
+"""How long an interrupted client waits for the server to remove its video."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 NO_ARTEFACT = frozenset({"self", "events"})
 
 OnBytes = Callable[[int], None]
-"""Told how many more bytes went over the wire."""
+"""Receives the number of bytes transferred since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What the server says of an uploaded video. ``total`` and ``eta`` (s) may be unknown."""
+    """The state of an uploaded video. ``total`` (frames) and ``eta`` (s) are None if unknown."""
 
     id: str
     state: str
@@ -49,12 +49,12 @@ class Video:
 
     @property
     def artefacts(self) -> dict[str, str]:
-        """The path of each artefact by its name."""
+        """The URL path of each artefact by name."""
         return {name: link for name, link in self.links.items() if name not in NO_ARTEFACT}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """Raises NotOurs where this is no video."""
+        """Return the video that the server's JSON describes. Raises NotOurs if it does not."""
         try:
             progress = given.get("progress") or {}
             return cls(
@@ -68,13 +68,13 @@ class Video:
                 error=str((given.get("error") or {}).get("detail", "")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise NotOurs(f"the server's answer is not a video: {error!r}") from error
+            raise NotOurs(f"The server's answer is not a video: {error!r}.") from error
 
 
 class Videos:
-    """The videos of one server. Used as ``async with Videos(url) as videos``.
+    """The videos of one server. Use it as ``async with Videos(url) as videos``.
 
-    ``transport`` stands in for the network in tests.
+    ``transport`` replaces the network in tests.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class Videos:
     async def upload(
         self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None
     ) -> Video:
-        """Send a file, never holding more than a piece of it. Raises a ClientError.
+        """Upload a file in pieces and return its video. Raises a ClientError.
 
-        ``key`` makes a second try harmless: the same key and bytes give the same video. If this is
-        cancelled, no video of it stays on the server.
+        ``key`` makes the upload idempotent: the same key and bytes give the same video. If this
+        is cancelled, the video is removed from the server.
         """
         size, sent = size_of(path), 0
 
@@ -117,7 +117,7 @@ class Videos:
         try:
             return await asyncio.shield(posting)
         except asyncio.CancelledError:
-            # Of the last piece it is not known whether it has arrived.
+            # It is unknown whether the last piece has arrived.
             await self._take_back(posting, all_sent=sent + CHUNK_BYTES >= size)
             raise
 
@@ -137,22 +137,23 @@ class Videos:
         return self._video(answer)
 
     async def _take_back(self, posting: asyncio.Task[Video], all_sent: bool) -> None:
-        """Break an upload off; if it may be whole, remove the video that the server makes of it."""
+        """Abort an upload; if it may be complete, remove the video that the server made of it."""
         with contextlib.suppress(ClientError, TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(TAKE_BACK_SECONDS if all_sent else 0):
                 await self.remove((await posting).id)
 
     async def status(self, video: str) -> Video:
+        """Return the current state of the video with this id. Raises a ClientError."""
         with web_errors(self._url):
             return self._video(await self._http.get(f"/v1/videos/{video}"))
 
     async def remove(self, video: str) -> None:
-        """Cancel a video, or remove one that has ended, with its files."""
+        """Cancel a video, or remove one that has ended, with its files. Raises a ClientError."""
         with web_errors(self._url):
             self._checked(await self._http.delete(f"/v1/videos/{video}"))
 
     async def follow(self, video: Video) -> AsyncGenerator[Video]:
-        """The video after each change until it has ended: by events, else by asking."""
+        """Yield the video after each change until it has ended, using events or else polling."""
         last = video
         with contextlib.suppress(Unreachable):
             async with contextlib.aclosing(self._events(video)) as events:
@@ -164,17 +165,17 @@ class Videos:
             yield last
 
     async def finished(self, video: Video, on_change: Callable[[Video], None]) -> Video:
-        """The video once it has succeeded. Raises VideoFailed where it ends otherwise."""
+        """Return the video once it has succeeded. Raises VideoFailed if it ends otherwise."""
         last = video
         async with contextlib.aclosing(self.follow(video)) as changes:
             async for last in changes:
                 on_change(last)
         if last.state != "succeeded":
-            raise VideoFailed(last.error or f"the video was {last.state}")
+            raise VideoFailed(last.error or f"The video was {last.state}.")
         return last
 
     async def download(self, link: str, target: Path, on_bytes: OnBytes | None = None) -> None:
-        """Fetch an artefact to ``target``, which exists only once it is whole."""
+        """Download an artefact to ``target`` atomically. Raises a ClientError."""
         with web_errors(self._url), output_errors(target), whole_file(target) as part:
             async with self._http.stream("GET", link) as answer:
                 if answer.is_error:
@@ -189,15 +190,15 @@ class Videos:
         return Video.from_dict(_json(self._checked(answer).content))
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
-        """The answer, if it is no error; its body must have been read if it is one."""
+        """Return the answer unless it is an error, whose body must have been read already."""
         if answer.is_error:
-            fallback = f"{shown(self._url)} refuses it with {answer.status_code}: "
-            fallback += "is it a mastream server's address?"
+            fallback = f"The request to {shown(self._url)} failed with status {answer.status_code};"
+            fallback += " check that it is a mastream server."
             raise of_problem(answer.status_code, answer.content, fallback)
         return answer
 
     async def _events(self, video: Video) -> AsyncGenerator[Video]:
-        """What server-sent events say of the video; nothing where the server tells none."""
+        """Yield the video from server-sent events; nothing if the server offers none."""
         if "events" not in video.links:
             return
         with web_errors(self._url):
@@ -209,12 +210,12 @@ class Videos:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file. Raises BadFootage if there is no file, or none that can be opened."""
+    """Return the size of a file in bytes. Raises BadFootage if it cannot be opened."""
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
+        raise BadFootage(f"{path} cannot be read: {error.strerror}.") from error
 
 
 async def _pieces(path: Path, on_bytes: OnBytes) -> AsyncIterator[bytes]:
@@ -224,11 +225,13 @@ async def _pieces(path: Path, on_bytes: OnBytes) -> AsyncIterator[bytes]:
                 yield piece
                 on_bytes(len(piece))
     except OSError as error:
-        raise BadFootage(f"{path} cannot be read: {error.strerror}") from error
+        raise BadFootage(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _json(body: bytes | str) -> Any:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise NotOurs("the server's answer is not JSON: is it a mastream server?") from error
+        raise NotOurs(
+            "The server's answer is not JSON; check that it is a mastream server."
+        ) from error

@@ -114,7 +114,7 @@ def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     told = capsys.readouterr().out
-    assert "0 done, 1 failed, 2 used wrongly" in told
+    assert "0 success; 1 failure; 2 wrong usage" in told
     assert "130 SIGINT" in told and "143 SIGTERM" in told
 
 
@@ -130,11 +130,11 @@ def test_help_gives_examples(argv: list[str], capsys: pytest.CaptureFixture[str]
     ("raised", "code", "says"),
     [
         (NoCapacity("the server is full"), 1, "mastream: the server is full\n"),
-        (KeyboardInterrupt(), 130, "mastream: interrupted\n"),
+        (KeyboardInterrupt(), 130, "mastream: Interrupted.\n"),
         (
             PermissionError(13, "Permission denied", "/root/x"),
             1,
-            "mastream: Permission denied: /root/x\n",
+            "mastream: Permission denied: /root/x.\n",
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_it_runs_as_a_program() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith("mastream: no server answers at ws://127.0.0.1:1/v1/stream")
+    assert ended.stderr.startswith("mastream: No server answers at ws://127.0.0.1:1/v1/stream")
     assert ended.stderr.count("\n") == 1
 
 
@@ -180,4 +180,4 @@ def test_an_output_that_nobody_reads_is_one_sentence() -> None:
             cwd=Path(__file__).parents[2],
         )
     assert ended.returncode == 1
-    assert ended.stderr == "mastream: No space left on device\n"
+    assert ended.stderr == "mastream: No space left on device.\n"

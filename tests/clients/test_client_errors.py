@@ -12,8 +12,8 @@ def test_every_close_code_has_its_error(close: CloseCode) -> None:
 
 
 def test_a_close_without_words_tells_its_reason_or_code() -> None:
-    assert str(errors.of_close(4503, "no_capacity")).endswith("no_capacity")
-    assert str(errors.of_close(4503, "")).endswith("4503")
+    assert str(errors.of_close(4503, "no_capacity")).endswith(": no_capacity.")
+    assert str(errors.of_close(4503, "")).endswith(": 4503.")
     assert isinstance(errors.of_close(None, ""), errors.Unreachable)
 
 

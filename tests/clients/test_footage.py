@@ -91,12 +91,12 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with pytest.raises(BadFootage, match="no video in it"):
+    with pytest.raises(BadFootage, match="contains no video"):
         next(frames_of(str(path)))
 
 
 def test_an_absent_camera_says_so() -> None:
-    with pytest.raises(BadFootage, match="camera 987 cannot be opened"):
+    with pytest.raises(BadFootage, match="Camera 987 cannot be opened"):
         next(frames_of("987"))
 
 

@@ -95,7 +95,7 @@ async def test_a_fatal_error_after_which_the_connection_is_cut(small_server: Any
 async def test_a_fatal_error_after_which_nothing_sensible_comes(
     small_server: Any, monkeypatch: pytest.MonkeyPatch, greets: bool, nonsense: str | None
 ) -> None:
-    monkeypatch.setattr(clients.python.stream, "FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr(clients.python.stream, "CLOSE_SECONDS", 0.05)
 
     async def handler(talk: Any) -> None:
         if greets:

@@ -47,7 +47,7 @@ def test_frames_that_stay_unanswered_fail_it(
         await talk.say(End())
 
     assert main(["load", "--url", small_server(handler).url, *QUICK]) == 1
-    assert "frames unanswered, 0 answered twice" in capsys.readouterr().err
+    assert "frames were not answered, 0 answered twice." in capsys.readouterr().err
 
 
 def test_streams_that_fail_are_told(small_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_the_json_file_there_is_untouched_if_no_load_comes_about(
     target.write_text("old")
     assert main(["load", "--url", "http://127.0.0.1:1", "--json", str(target)]) == 1
     assert target.read_text() == "old"
-    assert capsys.readouterr().err.startswith("mastream: no server answers at")
+    assert capsys.readouterr().err.startswith("mastream: No server answers at")
 
 
 def test_tables_are_shown_even_if_the_file_cannot_be_written_in_the_end(
@@ -112,7 +112,7 @@ def test_tables_are_shown_even_if_the_file_cannot_be_written_in_the_end(
     assert main(["load", "--url", obliging.url, *QUICK, "--json", str(target)]) == 1
     told = capsys.readouterr()
     assert "2 streams at 200 frames/s" in told.out
-    assert told.err == f"mastream: {target} cannot be written: No space left on device\n"
+    assert told.err == f"mastream: {target} cannot be written: No space left on device.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -136,7 +136,7 @@ def test_interrupted_it_shows_what_it_has_measured(
     assert main([*argv, "--seconds", "600", "--json", str(out)]) == 128 + number
     told = capsys.readouterr()
     assert "s (interrupted): " in told.out
-    assert told.err == "mastream: interrupted\n"
+    assert told.err == "mastream: Interrupted.\n"
     found = json.loads(out.read_text())
     assert found["interrupted"] is True
     assert found["passed"] is False
@@ -155,7 +155,7 @@ def test_interrupted_before_a_frame_was_due_it_has_nothing_to_show(
         await talk.socket.wait_closed()
 
     assert main(["load", "--url", small_server(handler).url, *QUICK]) == 130
-    assert capsys.readouterr() == ("", "mastream: interrupted\n")
+    assert capsys.readouterr() == ("", "mastream: Interrupted.\n")
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     argv = ["segment", "/absent.mp4", "-o", str(tmp_path / "out"), "--url", "http://h"]
     assert main(argv) == 1
     assert capsys.readouterr().err == (
-        "mastream: /absent.mp4 cannot be read: No such file or directory\n"
+        "mastream: /absent.mp4 cannot be read: No such file or directory.\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -67,7 +67,7 @@ def test_losses_and_failures_are_told(
     assert main(["stream", clip, "--url", small_server(handler).url, "--rate", "500"]) == 0
     told = capsys.readouterr()
     assert "dropped: newer" in told.out
-    assert "some frames failed: not a picture" in told.err
+    assert "Some frames failed: not a picture" in told.err
 
 
 def test_frames_without_an_answer_are_a_failure(
@@ -95,7 +95,7 @@ def test_a_stream_that_breaks_off_is_summed_up_too(
     assert main(["stream", clip, "--url", small_server(handler).url]) == 1
     told = capsys.readouterr()
     assert told.out.startswith("1 masks in ")
-    assert told.err == "mastream: the server closed the stream: engine_dead\n"
+    assert told.err == "mastream: The server closed the stream: engine_dead.\n"
 
 
 def test_a_clip_that_cannot_be_read(

@@ -105,7 +105,7 @@ def test_segment_on_a_server_cancels_it_there_and_leaves_nothing(
         until(process, lambda: "running" in states())
         process.send_signal(number)
         _, told = process.communicate()
-        assert (process.returncode, told) == (code, "mastream: interrupted\n")
+        assert (process.returncode, told) == (code, "mastream: Interrupted.\n")
         while "running" in (left := states()):
             time.sleep(0.01)
         assert left in ([], ["cancelled"])
@@ -124,7 +124,7 @@ def test_stream_closes_its_overlay_and_sums_up(
         until(process, lambda: frames_of(server) > before + 3)
         process.send_signal(number)
         out, told = process.communicate()
-    assert (process.returncode, told) == (code, "mastream: interrupted\n")
+    assert (process.returncode, told) == (code, "mastream: Interrupted.\n")
     assert " masks in " in out
     assert not part.exists()
     with av.open(str(overlay)) as container:
@@ -149,7 +149,7 @@ def test_load_shows_what_it_has_measured(
         process.send_signal(number)
         shown, told = process.communicate()
     assert process.returncode == code
-    assert told.splitlines()[-1] == "mastream: interrupted"
+    assert told.splitlines()[-1] == "mastream: Interrupted."
     assert "(interrupted)" in shown and "round trip" in shown
     assert json.loads(out.read_text())["frames"]["masks"] > 0
 
