@@ -157,7 +157,8 @@ async def _of_anything(request: Request, error: Exception) -> JSONResponse:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, with our problem in place of its own validation error."""
+    """FastAPI's description, with our problem in place of its own validation error, and valid
+    OpenAPI 3.1."""
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title,
@@ -170,5 +171,15 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         template = "#/components/schemas/{model}"
         schema = Problem.model_json_schema(ref_template=template)
         schemas |= schema.pop("$defs", {}) | {"Problem": schema}
+        _drop_item_schemas(described)
         app.openapi_schema = described
     return app.openapi_schema
+
+
+def _drop_item_schemas(described: dict[str, Any]) -> None:
+    """Remove the ``itemSchema`` of server-sent events, a keyword of OpenAPI 3.2 that FastAPI
+    writes into a description that is 3.1."""
+    for path in described["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                answer.get("content", {}).get("text/event-stream", {}).pop("itemSchema", None)

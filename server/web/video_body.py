@@ -202,21 +202,10 @@ ARTEFACT_CONDITIONS: dict[str, Any] = {
     ]
 }
 
-_EVENT = {
-    "type": "object",
-    "required": ["data", "id"],
-    "properties": {
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/VideoBody"},
-        },
-    },
-}
 EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the video, as the data of one event after each change, until it ended",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": _EVENT}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     204: {"description": "it ended and Last-Event-ID has seen that: do not come back"},
 }
