@@ -1,4 +1,4 @@
-"""The bytes both ends agree on. Standard library, msgspec and numpy only; no sockets.
+"""The wire format shared by client and server. Standard library, msgspec and numpy; no sockets.
 
 Everything public is imported from here: ``from protocol import pack, unpack, Open, ...``.
 
@@ -7,9 +7,9 @@ Binary messages (``framing``): ``u32 little-endian header length | JSON header |
     unpack_frame(data, max_message_bytes) -> (FrameHeader, payload)     what a server reads
     unpack_mask(data, max_message_bytes) -> (MaskHeader, payload)       what a client reads
     unpack(data, max_message_bytes) -> Message(header: dict, payload)   unchecked
-        A picture without a header (magic of JPEG, PNG, WebP) comes back with an empty one.
+        A bare picture (magic of JPEG, PNG, WebP) is returned with an empty header.
     picture_kind(data) -> "jpeg" | "png" | "webp" | None
-    foreign_kind(data) -> "a GIF picture" | ... | None      what else the bytes are
+    foreign_kind(data) -> "a GIF picture" | ... | None      another kind of file
     is_json_text(data) -> bool      a text message that was sent as binary
     MAX_HEADER_BYTES = 65536
 
@@ -26,8 +26,8 @@ Headers of binary messages:
         ``overlay`` is the length in bytes of a JPEG that ends the payload, 0 if there is none:
         split_overlay(header, payload) -> (mask bytes, overlay bytes)
     StageTimes, Stage, STAGES: the stages of a frame, as ``ms`` of a mask names them
-A client's unknown field is refused, since it is a typing mistake; a server's is passed over,
-so that an older client can talk to a newer server. A field that is null counts as absent.
+Unknown fields from a client are refused, since they are usually typing mistakes; those from a
+server are ignored, so that older clients work with newer servers. A null field counts as absent.
 
 Masks (``masks``):
     encode_mask(labels (H, W) uint8, encoding, palette (N, 3) or None) -> bytes
@@ -35,12 +35,13 @@ Masks (``masks``):
     encodings: "png" (8-bit palette), "raw" (H*W bytes, row by row), "none" (no bytes),
     "rle" (a JSON object {"class index": COCO compressed counts}; see ``rle``)
 
-Errors (``errors``): ProtocolError(message, code, close) is all that foreign bytes can raise.
+Errors (``errors``): ProtocolError(message, code, close) is the only error that bytes from the
+network raise.
     CloseCode: the WebSocket close codes, an IntEnum.
 
 ``vectors.json`` holds golden messages and masks for the tests of every language, ``schema.json``
 a JSON Schema of all messages; ``python -m protocol.vectors`` and ``python -m protocol.schema``
-write them again.
+regenerate them.
 """
 
 from protocol.errors import CloseCode, ProtocolError

@@ -1,4 +1,4 @@
-"""What the golden vectors show: at least one good and one refused case of each message."""
+"""The cases of the golden vectors: at least one valid and one refused case of each message."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ SERVER: dict[str, ServerMessage] = {
     "dropped for a slow client": Dropped((3,), DropCause.CLIENT_SLOW),
     "dropped for overload": Dropped((3,), DropCause.OVERLOAD),
     "dropped as undecodable": Dropped((3,), DropCause.UNDECODABLE, "The picture is cut off."),
-    "error of one frame": Failure("undecodable", "frame 7 is not a picture", 422, "", 7, False),
-    "error that ends": Failure("no_capacity", "the server is full", 503, "", None, True),
+    "error of one frame": Failure("undecodable", "Frame 7 is not a picture.", 422, "", 7, False),
+    "error that ends": Failure("no_capacity", "The server is full.", 503, "", None, True),
     "going away": GoingAway(1500),
     "end": End(),
     "reset": Reset(),

@@ -45,15 +45,15 @@ _MAGICS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"UklGR", "a WebP picture as base64 text"),
     (0, b"data:", "a data: URL"),
 )
-"""Where each magic is, the magic, and what it begins; the first that fits is taken."""
+"""Offset, magic bytes and name of the kind; the first match counts."""
 
 _NETPBM = (*(b"P%d\n" % number for number in range(1, 8)), *(b"P%d " % n for n in range(1, 8)))
 
 
 def foreign_kind(data: bytes | bytearray | memoryview) -> str | None:
-    """Return what these bytes begin like, such as "a GIF picture", or None if it is not known.
+    """Return what kind of file begins like these bytes, such as "a GIF picture", or None.
 
-    It says nothing of JPEG, PNG and WebP, see :func:`protocol.picture_kind`.
+    JPEG, PNG and WebP are left to :func:`protocol.picture_kind`.
     """
     head = bytes(data[:16])
     if head.startswith(_NETPBM):
@@ -65,9 +65,9 @@ def foreign_kind(data: bytes | bytearray | memoryview) -> str | None:
 
 
 def is_json_text(data: bytes | bytearray | memoryview) -> bool:
-    """Whether a binary message is the JSON text of a control message.
+    """Return whether a binary message is the JSON text of a control message.
 
-    The length of a legal header has two high bytes that are 0, or 1 and 0, so none begins so.
+    It cannot be a legal header length, whose two high bytes are 0, or 1 and 0.
     """
     head = bytes(data[:4])
     return len(head) == 4 and head[:1] == b"{" and head[2] >= 0x09 and head[3] >= 0x09

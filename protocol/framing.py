@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Message(NamedTuple):
-    """A binary message taken apart."""
+    """A binary message, split into header and payload."""
 
     header: dict[str, Any]
     payload: bytes
@@ -30,7 +30,8 @@ class Message(NamedTuple):
 def pack(header: Fields | Mapping[str, Any], payload: Bytes = b"") -> bytes:
     """Return the bytes of one binary message.
 
-    A header that is a mapping must hold JSON values, no NaN. Raise ProtocolError if it is too long.
+    A header that is a mapping must hold JSON values without NaN. Raises ProtocolError if it is too
+    long.
     """
     text = _encode(header) if isinstance(header, Fields) else compact_json(header).encode()
     if len(text) > MAX_HEADER_BYTES:
@@ -39,7 +40,7 @@ def pack(header: Fields | Mapping[str, Any], payload: Bytes = b"") -> bytes:
 
 
 def unpack(data: Bytes, max_message_bytes: int) -> Message:
-    """Take a binary message apart, whatever fields its header has. Raises what ``split`` does."""
+    """Split a binary message, whatever fields its header has. Raises ProtocolError as ``split``."""
     text, payload = split(data, max_message_bytes)
     return Message(parse_object(text, "header"), payload)
 
@@ -47,9 +48,9 @@ def unpack(data: Bytes, max_message_bytes: int) -> Message:
 def split(data: Bytes, max_message_bytes: int) -> tuple[bytes, bytes]:
     """Return the JSON of a binary message's header, and its payload.
 
-    A bare picture has the header ``{}``. So has a bare file of another known kind: it is for
-    whoever decodes pictures to refuse it. Raise ProtocolError: 1009 if the message or its header
-    is too big, 4400 for all else.
+    A bare picture has the header ``{}``, and so has a bare file of another known kind, which the
+    picture decoder refuses later. Raises ProtocolError with 1009 if the message or its header is
+    too big, otherwise with 4400.
     """
     if len(data) > max_message_bytes:
         raise too_big(f"A message of {len(data)} bytes is over the limit of {max_message_bytes}.")
@@ -65,9 +66,10 @@ def split(data: Bytes, max_message_bytes: int) -> tuple[bytes, bytes]:
 
 
 def picture_kind(data: Bytes) -> str | None:
-    """Return what picture these bytes begin like: "jpeg", "png", "webp" or None.
+    """Return the kind of picture that begins like these bytes: "jpeg", "png", "webp" or None.
 
-    No message of ours does: the two high bytes of its length are 0, or 1 and 0 at the most.
+    A message with a header never does: its length is at most 65536, so its two high bytes are 0,
+    or 1 and 0.
     """
     head = bytes(data[:12])
     if head.startswith(b"\xff\xd8\xff"):
@@ -80,7 +82,8 @@ def picture_kind(data: Bytes) -> str | None:
 
 
 def _bare(data: Bytes, length: int) -> bytes:
-    """The message itself if it is a known file: the header that it would begin with is too long."""
+    """Return the message itself if it is a file of a known kind. Raises ProtocolError if not: read
+    as a message with a header, its header is too long."""
     if picture_kind(data) is None and foreign_kind(data) is None:
         raise too_big(
             f"A header of {length} bytes is over the limit of {MAX_HEADER_BYTES}: send a picture "

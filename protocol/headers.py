@@ -16,8 +16,9 @@ from protocol.words import MaskEncoding, Stage
 class FrameHeader(Fields, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The header of one picture from a client.
 
-    ``seq`` rises from frame to frame; the server numbers a frame that has none. ``pts`` is in
-    seconds. ``reset``: forget all before this frame. ``replay``: feed the memory, send no mask.
+    ``seq`` rises from frame to frame; the server numbers a frame without one. ``pts`` is in
+    seconds. ``reset`` clears the memory before this frame. A ``replay`` frame feeds the memory and
+    gets no mask.
     """
 
     seq: Whole | None = None
@@ -27,7 +28,8 @@ class FrameHeader(Fields, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class MaskMemory(Fields, frozen=True):
-    """``filled``: frames the memory held. ``reset``: why it was emptied just before, or None."""
+    """``filled`` is how many frames the memory held; ``reset`` is why it was cleared just before,
+    or None."""
 
     filled: Whole = 0
     reset: Text | None = None
@@ -64,7 +66,8 @@ class MaskHeader(Fields, frozen=True, kw_only=True):
     """The header of one mask from the server.
 
     ``areas`` is each class's share of the mask by name, 0..1. ``batch`` is how many streams
-    shared the step. ``overlay`` is the length in bytes of the JPEG that ends the payload.
+    shared the step. ``overlay`` is the length in bytes of the JPEG at the end of the payload, 0 if
+    there is none.
     """
 
     seq: Whole
@@ -84,7 +87,7 @@ _MASK = msgspec.json.Decoder(MaskHeader)
 
 
 def unpack_frame(data: Bytes, max_message_bytes: int) -> tuple[FrameHeader, bytes]:
-    """Return the header and the picture of a client's message. Raises ProtocolError."""
+    """Return the header and picture of a client's message. Raises ProtocolError."""
     text, payload = split(data, max_message_bytes)
     return decode(_FRAME, text, FrameHeader), payload
 

@@ -23,7 +23,7 @@ def encode_mask(
 ) -> bytes:
     """Return the bytes of a mask. ``palette`` (N, 3) is used by "png" only; grey if absent.
 
-    Raise ValueError if a label has no colour in the palette.
+    Raises ValueError if a label has no colour in the palette.
     """
     match MaskEncoding(encoding):
         case MaskEncoding.PNG:
@@ -39,7 +39,7 @@ def encode_mask(
 def decode_mask(data: bytes, encoding: MaskEncoding | str, width: int, height: int) -> Labels:
     """Return the labels (height, width) that :func:`encode_mask` was given.
 
-    Raise ProtocolError if the bytes are not such a mask of this size; "none" has no labels and
+    Raises ProtocolError if the bytes are not such a mask of this size; "none" has no labels and
     raises too.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""Text messages: one JSON object whose ``type`` says which."""
+"""Text messages: one JSON object each; its ``type`` names the message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUBPROTOCOL = "mastream.v1"
 
 
 class Reset(Fields, frozen=True, tag="reset", forbid_unknown_fields=True):
-    """Forget all frames before the next one."""
+    """Clear the memory before the next frame."""
 
 
 class End(Fields, frozen=True, tag="end", forbid_unknown_fields=True):
@@ -24,11 +24,11 @@ class End(Fields, frozen=True, tag="end", forbid_unknown_fields=True):
 
 
 class Ping(Fields, frozen=True, tag="ping", forbid_unknown_fields=True):
-    """Are you there? Answered by Pong at once, ahead of masks."""
+    """Ask for a sign of life. Answered by Pong at once, ahead of masks."""
 
 
 class Pong(Fields, frozen=True, tag="pong", forbid_unknown_fields=True):
-    """I am."""
+    """The answer to Ping."""
 
 
 ClientMessage = Open | Reset | End | Ping | Pong
@@ -41,7 +41,7 @@ _SERVER: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessag
 
 
 def parse_client(text: str | bytes) -> ClientMessage:
-    """Return what a client sent. Raise ProtocolError that says what is wrong with it."""
+    """Return the message that a client sent. Raises ProtocolError that says what is wrong."""
     try:
         return _CLIENT.decode(_checked(text))
     except REFUSALS:
@@ -50,18 +50,18 @@ def parse_client(text: str | bytes) -> ClientMessage:
 
 
 def parse_server(text: str | bytes) -> ServerMessage:
-    """Return what a server sent. Raise ProtocolError that says what is wrong with it."""
+    """Return the message that a server sent. Raises ProtocolError that says what is wrong."""
     try:
         return _SERVER.decode(_checked(text))
     except REFUSALS:
         kind, fields = _taken_apart(text, _SERVER_KINDS)
-        # A newer server's field is passed over, also in the messages that a client sends as well.
+        # A newer server's fields are ignored, also in the messages that clients send as well.
         known = kind.__struct_fields__
         return kind.from_dict({name: fields[name] for name in known if name in fields})
 
 
 def serialise(message: ClientMessage | ServerMessage) -> str:
-    """Return the text of a message; :func:`parse_client` or :func:`parse_server` gives it back."""
+    """Return a message as text, the inverse of :func:`parse_client` and :func:`parse_server`."""
     return compact_json({"type": named(type(message)), **message.to_dict()})
 
 

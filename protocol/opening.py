@@ -1,4 +1,4 @@
-"""What a stream begins with: the client's Open, the server's Ready."""
+"""The first messages of a stream: the client's Open, the server's Ready."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from protocol.words import DropPolicy, InputEncoding, MaskEncoding, MaskSize, Me
 
 
 class Open(Fields, frozen=True, tag="open", forbid_unknown_fields=True):
-    """What a client asks of its stream. Every field has a default.
+    """What a client requests for its stream. Every field has a default.
 
-    ``width`` and ``height`` are those of raw pictures, and only of raw ones. ``overlay`` asks for
-    a JPEG of the mask over the picture with each mask. A frame older than ``budget_ms`` is
-    dropped, not segmented. ``resume`` is the token of a session to take up again.
+    ``width`` and ``height`` are the size of raw pictures, and are given only for these.
+    ``overlay`` requests a JPEG of the picture with the mask drawn on it, with each mask. A frame
+    older than ``budget_ms`` is dropped, not segmented. ``resume`` is the token of a session to
+    resume.
     """
 
     input: InputEncoding = InputEncoding.JPEG
@@ -43,7 +44,7 @@ class Open(Fields, frozen=True, tag="open", forbid_unknown_fields=True):
 
 
 class Limits(Fields, frozen=True):
-    """What the server takes: bytes of one message, pixels of one picture (None: unsaid)."""
+    """The server's limits: bytes per message, pixels per picture (None if not announced)."""
 
     max_message_bytes: Positive
     max_pixels: Positive | None = None
@@ -77,8 +78,8 @@ class Ready(Fields, frozen=True, tag="ready"):
     """The server's answer to Open.
 
     ``model`` is the ModelSpec as a JSON object, see :class:`Model`. ``window`` is how many frames
-    may be unanswered. ``resume`` is the token that takes this session up again, None if the
-    server does not offer that.
+    may be unanswered. ``resume`` is the token that resumes this session, None if the server does
+    not offer that.
     """
 
     session: Text

@@ -24,7 +24,7 @@ _NONE, _UP = 0, 2
 def encode(labels: NDArray[np.uint8], palette: ArrayLike | None = None, level: int = 1) -> bytes:
     """Return an 8-bit palette PNG of labels (H, W). ``palette`` is (N, 3) RGB; grey if None.
 
-    Raise ValueError if a label has no colour. ``level`` is zlib's.
+    Raises ValueError if a label has no colour. ``level`` is zlib's.
     """
     height, width = labels.shape
     header = _HEADER.pack(width, height, *_PALETTE_8_BIT)
@@ -38,7 +38,10 @@ def encode(labels: NDArray[np.uint8], palette: ArrayLike | None = None, level: i
 
 
 def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Return the labels (height, width) of a PNG that :func:`encode` wrote. Raise ProtocolError."""
+    """Return the labels (height, width) of a PNG that :func:`encode` wrote.
+
+    Raises ProtocolError.
+    """
     header, packed = b"", []
     for name, body in _chunks(data):
         if name == b"IHDR":

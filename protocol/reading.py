@@ -1,7 +1,7 @@
-"""JSON into structs, and the sentences for JSON that does not fit.
+"""Read JSON into structs, with a helpful sentence if it does not fit.
 
-msgspec reads and checks. Only if it refuses is the JSON read again, by Python's own parser, to
-find out what to say. The words of msgspec's errors are known here and nowhere else.
+msgspec reads and checks. Only if it refuses, Python's own parser reads the JSON again to find out
+what is wrong. This is the only module that depends on the wording of msgspec's errors.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 from protocol.errors import CloseCode, ProtocolError, bad_field
 
 REFUSALS = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""All that msgspec raises for JSON that it does not read."""
+"""Everything that msgspec raises for JSON that it refuses."""
 
 compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""A JSON value without spaces, in ASCII."""
+"""Encodes a JSON value without spaces, in ASCII."""
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Fields(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """Return what :meth:`to_dict` was called on. Raise ProtocolError if a field is wrong."""
+        """Return the struct with these fields. Raises ProtocolError if a field is wrong."""
         return read(cls, given, named(cls))
 
 
@@ -42,13 +42,13 @@ Kind = TypeVar("Kind", bound=Fields)
 
 
 def named(kind: type[Fields]) -> str:
-    """Return what sentences call a message: its type, or "frame" and "mask" for headers."""
+    """Return a message's name in error messages: its type, or "frame" or "mask" for headers."""
     tag = kind.__struct_config__.tag
     return tag if isinstance(tag, str) else kind.__name__.removesuffix("Header").lower()
 
 
 def decode(decoder: msgspec.json.Decoder[Kind], data: bytes, kind: type[Kind]) -> Kind:
-    """Return the struct in a JSON text. Raise ProtocolError in words of our own."""
+    """Return the struct in a JSON text. Raises ProtocolError with a sentence for clients."""
     try:
         return decoder.decode(data)
     except REFUSALS:
@@ -58,7 +58,7 @@ def decode(decoder: msgspec.json.Decoder[Kind], data: bytes, kind: type[Kind]) -
 def read(kind: type[Kind], given: Mapping[str, Any], what: str) -> Kind:
     """Return a JSON object as a struct; a field that is null counts as absent.
 
-    Raise ProtocolError that names ``what``, the field, what was expected and what came.
+    Raises ProtocolError that names ``what``, the field, what was expected and what was received.
     """
     values = _without_nulls(kind, given)
     try:
@@ -68,13 +68,14 @@ def read(kind: type[Kind], given: Mapping[str, Any], what: str) -> Kind:
             raise error.__cause__ from None
         raise bad_field(_sentence(kind, values, what, str(error))) from error
     except UnicodeEncodeError as error:
-        raise bad_field(f"{what}: a text holds half of a surrogate pair, no character.") from error
+        raise bad_field(f"{what}: a text contains half of a surrogate pair.") from error
 
 
 def parse_object(data: bytes | str, what: str) -> dict[str, Any]:
     """Parse a JSON object strictly: UTF-8, no NaN or Infinity, nothing but an object.
 
-    Raise ProtocolError in words of our own: those of Python's parser are for Python programmers.
+    Raises ProtocolError with a sentence for clients; the messages of Python's parser are written
+    for Python programmers.
     """
     try:
         text = _text(data, what)
@@ -85,7 +86,7 @@ def parse_object(data: bytes | str, what: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ProtocolError(f"The {what} is nested too deeply.") from error
     except UnicodeEncodeError as error:
-        raise ProtocolError(f"The {what} holds half of a surrogate pair, no character.") from error
+        raise ProtocolError(f"The {what} contains half of a surrogate pair.") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ProtocolError(f"The {what} is not JSON: it cannot be read at {place}.") from error
@@ -98,7 +99,7 @@ def parse_object(data: bytes | str, what: str) -> dict[str, Any]:
 
 
 def json_kind(value: object) -> str:
-    """Return what JSON calls a value's type, for messages."""
+    """Return the JSON name of a value's type, for error messages."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
     names |= {list: "an array", tuple: "an array", dict: "an object", type(None): "null"}
     return names.get(type(value), type(value).__name__)
@@ -124,12 +125,12 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 def _known(kind: type[Fields]) -> dict[str, Any]:
-    """The type of each field."""
+    """Return the type of each field."""
     return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
 def _without_nulls(kind: type[Fields], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are not null; an unknown one stays, to be refused or passed over."""
+    """Return the fields that are not null; unknown ones stay, to be refused or ignored later."""
     known = _known(kind)
     values = {name: one for name, one in given.items() if one is not None or name not in known}
     for name, inner in known.items():
@@ -155,7 +156,7 @@ _BOUNDS = {">=": "at least", "<=": "at most"}
 
 
 def _sentence(kind: type[Fields], values: Any, what: str, error: str) -> str:
-    """What msgspec found wrong, in our words."""
+    """Return a sentence for clients about what msgspec found wrong."""
     if error.startswith("Object contains unknown field"):
         known = _known(kind)
         unknown = next(name for name in values if name not in known)
@@ -164,13 +165,13 @@ def _sentence(kind: type[Fields], values: Any, what: str, error: str) -> str:
     steps = [field or item for field, item in re.findall(r"\.(\w+)|\[([\d.]+)\]", path)]
     if missing := re.search(r"missing required field `(\w+)`", words):
         return f"{'.'.join([what, *steps])}: {missing[1]!r} is missing."
-    where, name = ".".join([what, *steps[:-1]]), steps[-1]
+    place, name = ".".join([what, *steps[:-1]]), steps[-1]
     fault = _fault(words, _known(kind).get(name), _value(values, steps))
-    return f"{where}: {'a value' if name == '...' else repr(name)} {fault}."
+    return f"{place}: {'a value' if name == '...' else repr(name)} {fault}."
 
 
 def _fault(words: str, kind: Any, value: Any) -> str:
-    """What is wrong with a value of a field of this kind, from "must" or "is" on."""
+    """Return what is wrong with a field's value, as the sentence's part from "must" or "is"."""
     if bound := re.fullmatch(r"Expected `\w+` ([<>]=) (\S+)", words):
         return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):.16g}{_shown(value)}"
     if length := re.match(r"Expected `(\w+)` of length (?:([<>]=) )?(\d+)", words):
@@ -186,7 +187,7 @@ def _fault(words: str, kind: Any, value: Any) -> str:
 
 
 def _value(values: Any, steps: list[str]) -> Any:
-    """The value at a place; in an object of numbers, the first that is none."""
+    """Return the value at a path; "..." is the first value of an object that is not a number."""
     for step in steps:
         if step == "...":
             values = next((one for one in values.values() if not _is_number(one)), math.inf)
@@ -196,7 +197,7 @@ def _value(values: Any, steps: list[str]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """What to add about a value, such as ", not 7"; nothing if it is long."""
+    """Return what to add about a value, such as ", not 7"; empty if it is long."""
     if isinstance(value, str):
         return f", not {value[:40]!r}"
     return f", not {value}" if _is_number(value) and abs(value) < 1e18 else ""

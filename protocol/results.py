@@ -1,4 +1,4 @@
-"""What the server sends besides masks: a loss, an error, a goodbye."""
+"""What the server sends besides masks: drops, errors and the notice that it stops."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Dropped(Fields, frozen=True, tag="dropped", omit_defaults=True):
 
 
 class Failure(Fields, frozen=True, tag="error"):
-    """The message ``error``: an RFC 9457 problem, laid flat, with ``seq`` and ``fatal``.
+    """The message ``error``: the fields of an RFC 9457 problem with ``seq`` and ``fatal``.
 
     ``type`` names the message, as in every text message; the problem's own type is
     ``urn:mastream:error:`` + ``code``. ``seq`` is the frame that this answers, None if it answers
-    none. After a fatal one the socket is closed.
+    none. After a fatal error the socket is closed.
     """
 
     code: Text
@@ -42,6 +42,6 @@ class Failure(Fields, frozen=True, tag="error"):
 
 
 class GoingAway(Fields, frozen=True, tag="going_away"):
-    """The server ends soon: come back after so many milliseconds."""
+    """The server stops soon; clients may reconnect after ``reconnect_after_ms``."""
 
     reconnect_after_ms: Whole = 0

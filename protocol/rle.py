@@ -39,7 +39,7 @@ def encode(labels: NDArray[np.uint8]) -> bytes:
 
 
 def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Return the labels (height, width) that :func:`encode` was given. Raise ProtocolError."""
+    """Return the labels (height, width) that :func:`encode` was given. Raises ProtocolError."""
     owners, starts, lengths = _all_runs(parse_object(data, "mask"), width * height)
     order = np.argsort(starts)
     starts, lengths = starts[order], lengths[order]
@@ -66,7 +66,7 @@ def compress(counts: Counts) -> str:
 
 
 def decompress(text: str) -> Counts:
-    """Return the counts of COCO's string. Raise ProtocolError."""
+    """Return the counts of COCO's string. Raises ProtocolError."""
     letters = _letters(text)
     last = np.flatnonzero((letters & _MORE) == 0)
     if not last.size or last[-1] != letters.size - 1:

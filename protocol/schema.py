@@ -1,7 +1,8 @@
 """A JSON Schema of all messages, generated from the structs: ``schema.json``.
 
-``python -m protocol.schema`` writes the file again, byte for byte the same. What it cannot say:
-a whole number written as ``3.0`` is refused, and of a field that is given twice the last counts.
+``python -m protocol.schema`` regenerates the file, byte for byte the same. The schema cannot
+express that a whole number written as ``3.0`` is refused, and that the last of two equal fields
+counts.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _RAW_SIZE = {
     },
     "else": {"properties": {"width": {"type": "null"}, "height": {"type": "null"}}},
 }
-"""Raw pictures have a size in ``open``, others have none."""
+"""``open`` has a size for raw pictures, and only for these."""
 
 
 def build() -> dict[str, Any]:
-    """Return the schema, as JSON values. Use one of its ``$defs``, such as ``ClientMessage``."""
+    """Return the schema as JSON values. Use one of its ``$defs``, such as ``ClientMessage``."""
     types = [kind for kind, _ in _ROOTS.values()]
     found, parts = msgspec.json.schema_components([*types, Model], ref_template="#/$defs/{name}")
     parts["Ready"]["properties"]["model"] = {"$ref": "#/$defs/Model"}
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _allow_null(part: dict[str, Any]) -> None:
-    """A field that may be absent may be null as well."""
+    """Let every field that may be absent be null as well."""
     required = {"type", *part.get("required", ())}
     for name, schema in part.get("properties", {}).items():
         if name in required or {"type": "null"} in schema.get("anyOf", ()):

@@ -1,7 +1,7 @@
-"""Golden vectors: the wire as data, for the tests of every language.
+"""Golden vectors: the wire format as data, for tests in every language.
 
-``python -m protocol.vectors`` writes ``vectors.json`` again, byte for byte the same. Texts are
-compared as parsed JSON, since languages write numbers differently; all else byte by byte. PNGs
+``python -m protocol.vectors`` regenerates ``vectors.json``, byte for byte the same. Compare texts
+as parsed JSON, since languages write numbers differently, and everything else byte by byte. PNGs
 are stored uncompressed here, so that they do not depend on a version of zlib.
 
 Each case has a ``name``; ``cases`` lists them. The groups:
@@ -37,7 +37,7 @@ _PARSE = {"client": parse_client, "server": parse_server}
 
 
 def build() -> dict[str, Any]:
-    """All vectors, as JSON values."""
+    """Return all vectors as JSON values."""
     return {
         "about": __doc__,
         "text": [*_texts("client", cases.CLIENT), *_texts("server", cases.SERVER)],
@@ -161,7 +161,7 @@ def _refused_frame(name: str, data: bytes, close: int) -> dict[str, Any]:
 
 
 def _refused_masks() -> list[dict[str, Any]]:
-    """Masks of 3 x 2 pixels that are none."""
+    """Return invalid masks of 3 x 2 pixels."""
     given = {
         "raw too short": ("raw", bytes(5)),
         "raw too long": ("raw", bytes(7)),
@@ -184,7 +184,7 @@ def _framed(header: bytes, payload: bytes) -> bytes:
 
 
 def _says(read: Callable[..., Any], *given: Any) -> str:
-    """The sentence with which this is refused."""
+    """Return the sentence with which this is refused."""
     try:
         read(*given)
     except ProtocolError as error:

@@ -11,8 +11,8 @@ the engine, its step, and encoding the mask."""
 
 
 class InputEncoding(StrEnum):
-    """How a client sends its pictures. RGB24 is height * width * 3 bytes, row by row. The others
-    are hints: each picture's own first bytes say what it is."""
+    """The encoding of a client's pictures. RGB24 is height * width * 3 bytes, row by row. The
+    others are hints: the first bytes of each picture decide."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -21,7 +21,7 @@ class InputEncoding(StrEnum):
 
 
 class MaskEncoding(StrEnum):
-    """How masks come back. NONE: the header alone, with the areas."""
+    """The encoding of masks. NONE: only the header, with the areas."""
 
     PNG = "png"
     RLE = "rle"
@@ -30,21 +30,21 @@ class MaskEncoding(StrEnum):
 
 
 class MaskSize(StrEnum):
-    """Masks of the size of each picture sent, or of the model's own size."""
+    """The size of masks: that of each picture, or that of the model."""
 
     INPUT = "input"
     MODEL = "model"
 
 
 class DropPolicy(StrEnum):
-    """LATEST keeps the newest waiting frame; EVERY loses none and makes the client wait."""
+    """LATEST keeps the newest waiting frame; EVERY drops none and makes the client wait."""
 
     LATEST = "latest"
     EVERY = "every"
 
 
 class MemoryState(StrEnum):
-    """What a stream's memory is when it opens: new, or of the session taken up again."""
+    """The state of a stream's memory when it opens: new, or that of the resumed session."""
 
     NEW = "new"
     INTACT = "intact"
