@@ -15,6 +15,7 @@ from argparse import ArgumentParser
 from statistics import median
 
 import numpy as np
+from tabulate import tabulate
 from websockets.asyncio.client import ClientConnection, connect
 
 import protocol
@@ -96,9 +97,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", choices=[str(one) for one in MaskEncoding], default="raw")
     found = measure(**vars(parser.parse_args()))
-    print(f"bare echo   {found['echo']:8.0f} messages/s of {HEIGHT * WIDTH * 3} bytes")
-    print(f"served      {found['served']:8.0f} frames/s of as many, fake engine")
-    print(f"ratio       {found['ratio']:8.2f} (goal: at least {GOAL})")
+    rows = [
+        ("bare echo", f"{found['echo']:.0f}", f"messages/s of {HEIGHT * WIDTH * 3} bytes"),
+        ("served", f"{found['served']:.0f}", "frames/s of as many, fake engine"),
+        ("ratio", f"{found['ratio']:.2f}", f"(goal: at least {GOAL})"),
+    ]
+    print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
 if __name__ == "__main__":

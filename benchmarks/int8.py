@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tabulate import tabulate
+
 from benchmarks.memory_cost import alternate, fresh_engine
 from export.flags import parse_size
 from export.quantise import quantise
@@ -45,9 +47,12 @@ def main() -> None:
     parser.add_argument("--size", type=parse_size, default=(352, 480), metavar="WIDTHxHEIGHT")
     parser.add_argument("--rounds", type=int, default=12)
     found = measure(**vars(parser.parse_args()))
-    print(f"float32   {found['fp32']:8.1f} ms a step")
-    print(f"int8      {found['int8']:8.1f} ms a step")
-    print(f"ratio     {found['ratio']:8.3f} times its frames/s (goal: at least {GOAL})")
+    rows = [
+        ("float32", f"{found['fp32']:.1f}", "ms a step"),
+        ("int8", f"{found['int8']:.1f}", "ms a step"),
+        ("ratio", f"{found['ratio']:.3f}", f"times its frames/s (goal: at least {GOAL})"),
+    ]
+    print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
 if __name__ == "__main__":

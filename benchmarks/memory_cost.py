@@ -16,6 +16,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from tabulate import tabulate
 
 from export.flags import parse_size
 from export.to_onnx import export
@@ -67,9 +68,12 @@ def main() -> None:
     parser.add_argument("--size", type=parse_size, default=(352, 480), metavar="WIDTHxHEIGHT")
     parser.add_argument("--rounds", type=int, default=12)
     found = measure(**vars(parser.parse_args()))
-    print(f"plain ResNet-50   {found['plain']:8.1f} ms a step")
-    print(f"MA-ResNet50       {found['memory']:8.1f} ms a step")
-    print(f"ratio             {found['ratio']:8.3f} of its frames/s (goal: at least {GOAL})")
+    rows = [
+        ("plain ResNet-50", f"{found['plain']:.1f}", "ms a step"),
+        ("MA-ResNet50", f"{found['memory']:.1f}", "ms a step"),
+        ("ratio", f"{found['ratio']:.3f}", f"of its frames/s (goal: at least {GOAL})"),
+    ]
+    print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 
 
 if __name__ == "__main__":

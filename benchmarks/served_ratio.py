@@ -18,6 +18,7 @@ from statistics import median
 
 import cv2
 import numpy as np
+from tabulate import tabulate
 from websockets.asyncio.client import connect
 
 import protocol
@@ -95,10 +96,9 @@ def _jpeg(height: int, width: int) -> bytes:
 
 def table(found: Sequence[tuple[int, dict[str, float]]]) -> str:
     """One line for each number of streams."""
-    lines = [f"{'streams':>8}{'bare/s':>10}{'served/s':>10}{'ratio':>8}   goal {GOAL}"]
-    for streams, row in found:
-        lines.append(f"{streams:8}{row['bare']:10.2f}{row['served']:10.2f}{row['ratio']:8.3f}")
-    return "\n".join(lines)
+    heads = ("streams", "bare/s", "served/s", "ratio", "goal")
+    rows = [(streams, row["bare"], row["served"], row["ratio"], GOAL) for streams, row in found]
+    return tabulate(rows, heads, tablefmt="plain", floatfmt=("", ".2f", ".2f", ".3f", "g"))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from tabulate import tabulate
 from websockets.asyncio.client import ClientConnection, connect
 
 import protocol
@@ -124,10 +125,11 @@ def main() -> None:
     parser.add_argument("--size", type=_size, default=(160, 120), metavar="WxH")
     found = measure(**vars(parser.parse_args()))
     print(f"{found['answered']:.0f} of {found['sent']:.0f} frames answered by a mask")
-    print(f"{'ms':10}{'p50':>8}{'p95':>8}{'p99':>8}")
-    for name in ("added", "inside", "total"):
-        cells = "".join(f"{found[f'{name}_p{percent}']:8.2f}" for percent in (50, 95, 99))
-        print(f"{name:10}{cells}")
+    rows = [
+        (name, *(found[f"{name}_p{percent}"] for percent in (50, 95, 99)))
+        for name in ("added", "inside", "total")
+    ]
+    print(tabulate(rows, ("ms", "p50", "p95", "p99"), tablefmt="plain", floatfmt=".2f"))
     print(f"goal: added p99 of at most {GOAL_MS:g} ms")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tabulate import tabulate
+
 from benchmarks.gpu.machine import Machine
 from benchmarks.gpu.streams import LIMIT_MS
 
@@ -173,15 +175,8 @@ def _line(row: Row | StreamRow | KernelRow) -> str:
 
 
 def _grid(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; nothing where there are no rows."""
-    if not cells:
-        return ""
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = [heads, *cells]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    """Columns as wide as they must be; nothing if there are no rows."""
+    return tabulate(cells, heads, tablefmt="plain", disable_numparse=True) if cells else ""
 
 
 def _twins(plain: Row, row: Row) -> bool:

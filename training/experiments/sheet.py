@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from tabulate import tabulate
 
 UNKNOWN = "-"
 """What stands where there is no number."""
@@ -41,10 +42,11 @@ def on_screen(sheet: Sheet) -> RenderableType:
 
 def in_markdown(sheet: Sheet) -> str:
     """A heading, a table and a list of notes, as GitHub reads them."""
-    lines = [sheet.columns, ("---",) * len(sheet.columns), *sheet.rows]
+    rows = [list(map(_cell, row)) for row in sheet.rows]
+    columns = list(map(_cell, sheet.columns))
     parts = [
         f"### {sheet.title}",
-        "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines),
+        tabulate(rows, columns, tablefmt="github", disable_numparse=True),
         "\n".join(f"- {note}" for note in sheet.notes),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
