@@ -14,6 +14,9 @@ from importlib.metadata import version
 import cv2
 from fastapi import Depends, FastAPI, Request
 
+from server.database.connection import Database, sqlite_url
+from server.database.video_record import VideoState
+from server.database.videos import VideoRows
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.engines.info import PlanStatus
@@ -26,8 +29,6 @@ from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
-from server.videos.record import VideoState
-from server.videos.store import Store, sqlite_url
 from server.web import problems, videos
 from server.web.health import health_router
 from server.web.methods import heads_of
@@ -108,8 +109,8 @@ def _provide_jobs(request: Request) -> None:
 class Service:
     """Every part that runs, in the order it begins and ends.
 
-    Mutable state: the GPU that decodes, if any, the queue of videos and its store, once the model
-    is loaded; the task that loads it; and whether the service is about to stop.
+    Mutable state: the GPU that decodes, if any, the queue of videos and the database, once the
+    model is loaded; the task that loads it; and whether the service is about to stop.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Service:
         self._hardware: Hardware | None = None
         self.draining = False
         self._jobs: Jobs | None = None
-        self._store: Store | None = None
+        self._database: Database | None = None
         self._loading: asyncio.Task[None] | None = None
 
     @property
@@ -213,8 +214,8 @@ class Service:
             await self._jobs.stop()
         await self.worker.stop(STOP_SECONDS)
         self.pool.close()
-        if self._store:
-            self._store.close()
+        if self._database:
+            self._database.close()
 
     async def _load(self) -> None:
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
@@ -222,12 +223,13 @@ class Service:
         for built in self.worker.engines:
             told = ", ".join(built.passed_over) or "nothing"
             _log.info("%s on %s serves; passed over: %s", built.provider, built.device, told)
-        self._store = await asyncio.to_thread(self._open_store)
+        self._database = await asyncio.to_thread(self._open_database)
+        rows = VideoRows(self._database)
         for state in VideoState:
-            self.metrics.watch_jobs(state, partial(self._store.count, state))
+            self.metrics.watch_jobs(state, partial(rows.count, state))
         jobs = Jobs(
             self.worker,
-            self._store,
+            rows,
             self.settings.folder / "videos",
             self.settings.videos,
             hardware=self._hardware,
@@ -236,9 +238,9 @@ class Service:
         self._jobs = jobs
         self._upgrade.begin()
 
-    def _open_store(self) -> Store:
+    def _open_database(self) -> Database:
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        return Store(
+        return Database(
             self.settings.videos.database or sqlite_url(self.settings.folder / "videos.db")
         )
 

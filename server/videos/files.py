@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from server.database.video_record import VideoRecord, VideoState
+from server.database.videos import VideoRows
 from server.errors import Fault, NoCapacity
 from server.frame import Losses
 from server.settings import VideoSettings
-from server.videos.record import VideoRecord, VideoState
-from server.videos.store import Store
 
 MAX_ATTEMPTS = 3
 
@@ -27,7 +27,7 @@ class VideoFiles:
     """One folder and one row a video. Synchronous; used by one thread at a time. Every change of
     state is made in the store first, and where the store refuses it, no file is touched."""
 
-    def __init__(self, store: Store, folder: Path, settings: VideoSettings) -> None:
+    def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
         self.store = store
         self._folder = folder
         self._settings = settings
@@ -76,7 +76,7 @@ class VideoFiles:
         return self.upload(video)
 
     def add(self, record: VideoRecord) -> None:
-        """Queue a video whose bytes lie in its place. Raises as :meth:`Store.add`."""
+        """Queue a video whose bytes lie in its place. Raises as :meth:`VideoRows.add`."""
         self.store.add(record, self._settings.max_jobs)
 
     def discard_unless_added(self, video: str) -> None:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from server.database.video_record import VideoRecord, VideoState, new_id
+from server.database.videos import VideoRows
 from server.errors import Conflict, NoCapacity, NotFound
 from server.frame import VideoInfo
 from server.settings import VideoSettings
@@ -20,9 +22,7 @@ from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
 from server.videos.progress import Video, video_now
-from server.videos.record import VideoRecord, VideoState, new_id
 from server.videos.runner import JobRunner
-from server.videos.store import Store
 from server.workers.serving import Serving
 
 NEWS_SECONDS = 0.2
@@ -38,7 +38,7 @@ class Jobs:
     def __init__(
         self,
         worker: Serving,
-        store: Store,
+        store: VideoRows,
         folder: Path,
         settings: VideoSettings,
         *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from server.videos.record import VideoRecord, VideoState
+from server.database.video_record import VideoRecord, VideoState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import heap
+from server.database.video_record import VideoRecord, VideoState
 from server.errors import Fault, MastreamError, NoCapacity
 from server.frame import Losses
 from server.settings import VideoSettings
 from server.sources.hardware import Hardware
 from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
-from server.videos.record import VideoRecord, VideoState
 from server.videos.segmenting import segment_video
 from server.workers.serving import Serving
 

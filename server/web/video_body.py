@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
+from server.database.video_record import VideoRecord, VideoState
 from server.sinks.recorder import ARTEFACTS
 from server.videos.progress import Video
-from server.videos.record import VideoRecord, VideoState
 from server.web.problems import PROBLEM_CONTENT, Problem
 from server.web.summary_body import LossesBody, SummaryBody
 

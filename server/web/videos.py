@@ -13,11 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import NotModifiedResponse
 
+from server.database.video_record import VideoRecord
 from server.errors import NotFound
 from server.sinks.recorder import ARTEFACTS, chosen_artefacts
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
-from server.videos.record import VideoRecord
 from server.web.artefact_file import ArtefactFile
 from server.web.disposition import offered
 from server.web.preconditions import Verdict, judge

@@ -7,20 +7,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from own_rows import OwnRows
 
+from server.database.connection import sqlite_url
+from server.database.video_record import VideoRecord, VideoState, new_id
 from server.errors import NoCapacity
 from server.frame import VideoInfo
 from server.settings import VideoSettings
 from server.videos.files import MAX_ATTEMPTS, VideoFiles
-from server.videos.record import VideoRecord, VideoState, new_id
-from server.videos.store import Store, sqlite_url
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 
 
 @pytest.fixture
 def video_files(tmp_path: Path) -> Iterator[VideoFiles]:
-    store = Store(sqlite_url(tmp_path / "videos.db"))
+    store = OwnRows(sqlite_url(tmp_path / "videos.db"))
     video_files = VideoFiles(
         store, tmp_path / "videos", VideoSettings(min_free_bytes=0, max_jobs=2)
     )
@@ -102,7 +103,7 @@ def test_a_start_with_another_database_removes_no_results(
 ) -> None:
     done = begun(video_files)
     video_files.end(done, VideoState.SUCCEEDED, 3.0, 10)
-    store = Store(sqlite_url(tmp_path / "other.db"))
+    store = OwnRows(sqlite_url(tmp_path / "other.db"))
     other = VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
     assert other.recover(4.0) == 0
     uploaded(other)
@@ -113,7 +114,7 @@ def test_a_start_with_another_database_removes_no_results(
 
 def test_an_empty_database_removes_nothing(tmp_path: Path, video_files: VideoFiles) -> None:
     waiting = uploaded(video_files)
-    store = Store(sqlite_url(tmp_path / "other.db"))
+    store = OwnRows(sqlite_url(tmp_path / "other.db"))
     VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0)).recover(4.0)
     store.close()
     assert files(video_files, waiting) == {"upload"}

@@ -17,7 +17,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from own_rows import OwnRows
 
+from server.database.connection import sqlite_url
+from server.database.video_record import VideoRecord, VideoState
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
@@ -27,8 +30,6 @@ from server.videos import runner as lanes
 from server.videos.files import VideoFiles
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
-from server.videos.record import VideoRecord, VideoState
-from server.videos.store import Store, sqlite_url
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def serving(
     """Jobs on a folder, with the fake engine, until the block is left."""
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step), max_sessions=max_sessions)
     await worker.start()
-    store = Store(sqlite_url(folder / "videos.db"))
+    store = OwnRows(sqlite_url(folder / "videos.db"))
     jobs = Jobs(worker, store, folder / "videos", VideoSettings(min_free_bytes=0, **settings))
     await jobs.start()
     try:
@@ -308,7 +309,7 @@ async def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
 DIES = """
 import asyncio, sys, shutil
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1], "tests/support"
 from tests_jobs import serving, upload, until
 
 async def main(folder, clip):
@@ -435,7 +436,7 @@ async def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: Make
     clip = make_clip(tmp_path / "clip.mp4", 3)
 
     async with serving(tmp_path) as jobs:
-        store = Store(sqlite_url(tmp_path / "other.db"))
+        store = OwnRows(sqlite_url(tmp_path / "other.db"))
         second = Jobs(Worker(lambda: FakeEngine(SPEC)), store, tmp_path / "videos", jobs.settings)
         with pytest.raises(Fault, match="Another server uses"):
             await second.start()

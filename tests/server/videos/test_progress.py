@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from server.database.video_record import VideoRecord, VideoState
 from server.frame import VideoInfo
 from server.videos.progress import Progress, progress, video_now
-from server.videos.record import VideoRecord, VideoState
 
 RECORD = VideoRecord(
     id="v",

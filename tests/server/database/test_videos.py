@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from own_rows import OwnRows
 
+from server.database.connection import sqlite_url
+from server.database.video_record import VideoRecord, VideoState, new_id
 from server.errors import Conflict, Fault, NoCapacity
-from server.frame import Losses, VideoInfo
-from server.videos.record import VideoRecord, VideoState, new_id
-from server.videos.store import Store, sqlite_url
+from server.frame import VideoInfo
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(30000, 1001), Fraction(1, 90000), 90, "h264")
 PROBLEM = {"code": "fault", "status": 500}
@@ -70,19 +71,19 @@ def connected(url: str) -> Iterator[sql.Connection]:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = Store(url)
+def store(url: str) -> Iterator[OwnRows]:
+    store = OwnRows(url)
     yield store
     store.close()
 
 
-def added(store: Store, created: float = 1.0, key: str | None = None) -> VideoRecord:
+def added(store: OwnRows, created: float = 1.0, key: str | None = None) -> VideoRecord:
     fresh = record(created, key)
     store.add(fresh, max_queued=100)
     return fresh
 
 
-def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
+def test_a_record_comes_back_as_it_was_written(store: OwnRows) -> None:
     fresh = added(store, key="k")
     assert store.get(fresh.id) == fresh
     assert store.by_key("k") == fresh
@@ -91,20 +92,20 @@ def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
 
 
 def test_a_record_outlives_the_process(url: str) -> None:
-    first = Store(url)
+    first = OwnRows(url)
     fresh = added(first)
     first.close()
-    second = Store(url)
+    second = OwnRows(url)
     assert second.get(fresh.id) == fresh
     second.close()
 
 
 def test_a_file_may_have_any_name(tmp_path: Path) -> None:
-    Store(sqlite_url(tmp_path / "a name with ?#%.db")).close()
+    OwnRows(sqlite_url(tmp_path / "a name with ?#%.db")).close()
     assert (tmp_path / "a name with ?#%.db").is_file()
 
 
-def test_a_video_lives_from_queued_to_succeeded(store: Store) -> None:
+def test_a_video_lives_from_queued_to_succeeded(store: OwnRows) -> None:
     fresh = added(store)
     begun = replace(fresh, state=VideoState.RUNNING, started=2.0, attempts=1)
     assert store.claim(2.0) == begun
@@ -113,7 +114,7 @@ def test_a_video_lives_from_queued_to_succeeded(store: Store) -> None:
     assert store.get(fresh.id) == ended
 
 
-def test_a_failure_keeps_its_problem(store: Store) -> None:
+def test_a_failure_keeps_its_problem(store: OwnRows) -> None:
     fresh = added(store)
     store.claim(2.0)
     assert store.finish(fresh.id, VideoState.FAILED, 3.0, 4, PROBLEM)
@@ -122,7 +123,7 @@ def test_a_failure_keeps_its_problem(store: Store) -> None:
     assert (failed.state, failed.problem) == (VideoState.FAILED, PROBLEM)
 
 
-def test_the_oldest_is_claimed_first_and_each_once(store: Store) -> None:
+def test_the_oldest_is_claimed_first_and_each_once(store: OwnRows) -> None:
     later, earlier = added(store, 2.0), added(store, 1.0)
     with ThreadPoolExecutor(4) as threads:
         claimed = [store.claim(3.0), *threads.map(store.claim, [4.0, 4.0, 4.0])]
@@ -130,7 +131,7 @@ def test_the_oldest_is_claimed_first_and_each_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_a_cancelled_video_never_runs_again(store: Store, running: bool) -> None:
+def test_a_cancelled_video_never_runs_again(store: OwnRows, running: bool) -> None:
     fresh = added(store)
     if running:
         store.claim(2.0)
@@ -146,7 +147,7 @@ def test_a_cancelled_video_never_runs_again(store: Store, running: bool) -> None
     assert found.frames_done == 7
 
 
-def test_release_undoes_the_beginning(store: Store) -> None:
+def test_release_undoes_the_beginning(store: OwnRows) -> None:
     fresh = added(store)
     store.claim(2.0)
     assert store.release(fresh.id)
@@ -154,7 +155,7 @@ def test_release_undoes_the_beginning(store: Store) -> None:
 
 
 def test_what_a_dead_process_left_running_is_queued_until_it_was_begun_too_often(
-    store: Store,
+    store: OwnRows,
 ) -> None:
     fresh = added(store)
     for attempt in (1, 2):
@@ -169,7 +170,7 @@ def test_what_a_dead_process_left_running_is_queued_until_it_was_begun_too_often
     assert (found.state, found.problem) == (VideoState.FAILED, PROBLEM)
 
 
-def test_a_key_is_taken_once(store: Store) -> None:
+def test_a_key_is_taken_once(store: OwnRows) -> None:
     added(store, key="k")
     with pytest.raises(Conflict):
         store.add(record(key="k"), max_queued=100)
@@ -177,7 +178,7 @@ def test_a_key_is_taken_once(store: Store) -> None:
     added(store)
 
 
-def test_the_queue_is_bounded(store: Store) -> None:
+def test_the_queue_is_bounded(store: OwnRows) -> None:
     added(store)
     with pytest.raises(NoCapacity):
         store.add(record(), max_queued=1)
@@ -185,7 +186,7 @@ def test_the_queue_is_bounded(store: Store) -> None:
     store.add(record(), max_queued=1)
 
 
-def test_pages_are_newest_first_and_do_not_overlap(store: Store) -> None:
+def test_pages_are_newest_first_and_do_not_overlap(store: OwnRows) -> None:
     ids = [added(store, float(second)).id for second in range(5)]
     first = [r.id for r in store.page(2)]
     second = [r.id for r in store.page(2, before=first[-1])]
@@ -193,7 +194,7 @@ def test_pages_are_newest_first_and_do_not_overlap(store: Store) -> None:
     assert first + second + third == ids[::-1]
 
 
-def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: Store) -> None:
+def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: OwnRows) -> None:
     fresh = added(store, key="k")
     assert not store.remove(fresh.id)
     store.cancel(fresh.id, 2.0)
@@ -203,7 +204,7 @@ def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: Store) 
     added(store, key="k")
 
 
-def test_counts_and_states_tell_every_video(store: Store) -> None:
+def test_counts_and_states_tell_every_video(store: OwnRows) -> None:
     first, second = added(store, 1.0), added(store, 2.0)
     store.claim(3.0)
     counts = {state: store.count(state) for state in VideoState}
@@ -211,27 +212,20 @@ def test_counts_and_states_tell_every_video(store: Store) -> None:
     assert store.states() == {first.id: VideoState.RUNNING, second.id: VideoState.QUEUED}
 
 
-def test_a_database_of_another_schema_is_refused(url: str) -> None:
-    Store(url).close()
-    execute(url, "UPDATE mastream_schema SET version = 99")
-    with pytest.raises(Fault, match="schema 99"):
-        Store(url)
-
-
 def test_a_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "videos.db"
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(Fault, match="database"):
-        Store(sqlite_url(path))
+        OwnRows(sqlite_url(path))
 
 
 def test_a_driver_that_is_missing_is_a_fault_that_says_what_to_install() -> None:
     with pytest.raises(Fault, match=r"mastream\[cluster\]"):
-        Store("postgresql+pg8000://localhost/nowhere")
+        OwnRows("postgresql+pg8000://localhost/nowhere")
 
 
 def test_a_claim_passes_over_what_another_is_claiming(postgres_url: str) -> None:
-    store = Store(postgres_url)
+    store = OwnRows(postgres_url)
     first, second = added(store, 1.0), added(store, 2.0)
     with connected(postgres_url) as another:
         oldest = sql.text("SELECT id FROM videos ORDER BY id LIMIT 1 FOR UPDATE")
@@ -243,7 +237,7 @@ def test_a_claim_passes_over_what_another_is_claiming(postgres_url: str) -> None
 
 
 def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:
-    store = Store(sqlite_url(tmp_path / "videos.db"))
+    store = OwnRows(sqlite_url(tmp_path / "videos.db"))
     added(store)
     store.close()
     with sqlite3.connect(tmp_path / "videos.db") as connection:
@@ -256,37 +250,13 @@ def test_ids_sort_by_time_and_differ() -> None:
     assert len({new_id(1.0) for _ in range(100)}) == 100
 
 
-def test_a_database_of_the_schema_before_is_upgraded(url: str) -> None:
-    """Schema 1 had no column for what a video lost."""
-    with closing(Store(url)) as store:
-        store.add(record(), 10)
-    execute(
-        url,
-        "ALTER TABLE videos DROP COLUMN losses",
-        "UPDATE mastream_schema SET version = 1",
-    )
-    for _ in range(2):
-        with closing(Store(url)) as store:
-            (old,) = store.page(10)
-            assert old.losses is None
-            assert old.info == INFO
-    with closing(Store(url)) as store:
-        store.claim(2.0)
-        lost = Losses(undecodable=1, damaged=2, missing=3)
-        assert store.finish(old.id, VideoState.SUCCEEDED, 3.0, 10, losses=lost)
-        found = store.get(old.id)
-        assert found is not None and found.losses == lost
-    with connected(url) as connection:
-        assert connection.scalar(sql.text("SELECT version FROM mastream_schema")) == 2
-
-
 def test_an_info_written_before_pixels_had_a_shape_is_read(url: str) -> None:
-    with closing(Store(url)) as store:
+    with closing(OwnRows(url)) as store:
         store.add(record(), 10)
     with connected(url) as connection:
         text = str(connection.scalar(sql.text("SELECT CAST(info AS VARCHAR(999)) FROM videos")))
         info = json.loads(text)
         del info["pixel_aspect"]
         connection.execute(sql.text("UPDATE videos SET info = :info"), {"info": json.dumps(info)})
-    with closing(Store(url)) as store:
+    with closing(OwnRows(url)) as store:
         assert store.page(1)[0].info == INFO

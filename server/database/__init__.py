@@ -1,0 +1,1 @@
+"""The durable rows of videos and streams; SQLAlchemy and Alembic are used here alone."""

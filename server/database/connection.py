@@ -1,0 +1,80 @@
+"""One database: its connections, and its tables brought up to date.
+
+Any SQLAlchemy URL serves; a file of SQLite is the default, PostgreSQL is tested too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.database.migrating import migrate
+from server.errors import Fault
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a database in a file."""
+    return sql.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+class Database:
+    """Connections to one database. Synchronous; any thread may call.
+
+    Raises Fault if the database fails, or if a newer mastream has used it.
+    """
+
+    def __init__(self, url: str) -> None:
+        with translated():
+            # A database that was started anew must not fail the first request after it.
+            self._engine = sql.create_engine(url, pool_pre_ping=True, **_patience(url))
+        if self._engine.dialect.name == "sqlite":
+            sql.event.listen(self._engine, "connect", _prepare_sqlite)
+        try:
+            with translated():
+                migrate(self._engine)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def begin(self) -> Iterator[sql.Connection]:
+        """Run a block in one transaction."""
+        with translated(), self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections. Idempotent."""
+        self._engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise a Fault in place of what SQLAlchemy raises."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise Fault(f"The database failed: {str(error).splitlines()[0]}") from error
+    except ImportError as error:
+        raise Fault(
+            f"The database's driver is not installed ({error}): for PostgreSQL install "
+            "mastream[cluster] and begin the URL with postgresql+psycopg://"
+        ) from error
+
+
+def _patience(url: str) -> dict[str, Any]:
+    """Return how long a database elsewhere is waited for: one that hangs must not take threads
+    that uploads and metrics need."""
+    if sql.make_url(url).get_backend_name() != "postgresql":
+        return {}
+    limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000"}
+    return {"pool_timeout": 5, "connect_args": limits}
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,36 @@
+"""The tables as they are now. How older databases come here: ``migrations``."""
+
+from __future__ import annotations
+
+import sqlalchemy as sql
+
+METADATA = sql.MetaData()
+
+VIDEOS = sql.Table(
+    "videos",
+    METADATA,
+    sql.Column("id", sql.String(64), primary_key=True),
+    sql.Column("name", sql.String(255), nullable=False),
+    sql.Column("model", sql.String(255), nullable=False),
+    sql.Column("size", sql.BigInteger, nullable=False),
+    sql.Column("info", sql.JSON, nullable=False),
+    sql.Column("artefacts", sql.JSON, nullable=False),
+    sql.Column("fingerprint", sql.String(64), nullable=False),
+    sql.Column("created", sql.Double, nullable=False),
+    sql.Column("key", sql.String(255), unique=True),
+    sql.Column("state", sql.String(16), nullable=False, index=True),
+    sql.Column("frames_done", sql.Integer, nullable=False),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("problem", sql.JSON(none_as_null=True)),
+    sql.Column("started", sql.Double),
+    sql.Column("ended", sql.Double),
+    sql.Column("losses", sql.JSON(none_as_null=True)),
+)
+
+STREAMS = sql.Table(
+    "streams",
+    METADATA,
+    sql.Column("name", sql.String(64), primary_key=True),
+    sql.Column("definition", sql.JSON, nullable=False),
+    sql.Column("created", sql.Double, nullable=False),
+)

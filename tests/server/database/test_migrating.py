@@ -1,0 +1,116 @@
+"""Databases of every age come to today's tables, and newer ones are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from server.database.connection import Database, sqlite_url
+from server.database.schema import METADATA
+from server.database.streams import StreamRows
+from server.errors import Conflict, Fault
+
+OLD = """
+CREATE TABLE mastream_schema (version INTEGER NOT NULL PRIMARY KEY);
+INSERT INTO mastream_schema VALUES (1);
+CREATE TABLE videos (
+  id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL, model VARCHAR(255) NOT NULL,
+  size BIGINT NOT NULL, info JSON NOT NULL, artefacts JSON NOT NULL,
+  fingerprint VARCHAR(64) NOT NULL, created FLOAT NOT NULL, key VARCHAR(255) UNIQUE,
+  state VARCHAR(16) NOT NULL, frames_done INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  problem JSON, started FLOAT, ended FLOAT);
+CREATE INDEX ix_videos_state ON videos (state);
+INSERT INTO videos VALUES ('a', 'n', 'm', 1, '{}', '[]', 'f', 1.0, NULL, 'queued', 0, 0,
+  NULL, NULL, NULL)
+"""
+"""A database of the first version, before Alembic."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "videos.db")
+    address: str = request.getfixturevalue("postgres").url
+    with connected(address) as connection:
+        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sql.text("CREATE SCHEMA public"))
+    return address
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sql.Connection]:
+    engine = sql.create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def execute(url: str, script: str) -> None:
+    with connected(url) as connection:
+        for statement in script.split(";"):
+            connection.execute(sql.text(statement))
+
+
+def version(connection: sql.Connection) -> tuple[object, object]:
+    revision = connection.scalar(sql.text("SELECT version_num FROM alembic_version"))
+    return revision, connection.scalar(sql.text("SELECT version FROM mastream_schema"))
+
+
+def test_a_new_database_has_todays_tables(url: str) -> None:
+    for _ in range(2):
+        Database(url).close()
+    with connected(url) as connection:
+        assert version(connection) == ("0002", 3)
+        context = MigrationContext.configure(connection)
+        found = compare_metadata(context, METADATA)
+        assert [one for one in found if "mastream_schema" not in str(one)] == []
+
+
+@pytest.mark.parametrize("age", [1, 2])
+def test_a_database_from_before_alembic_keeps_its_rows(url: str, age: int) -> None:
+    execute(url, OLD)
+    if age == 2:
+        execute(
+            url, "ALTER TABLE videos ADD COLUMN losses JSON;UPDATE mastream_schema SET version = 2"
+        )
+    Database(url).close()
+    with connected(url) as connection:
+        assert version(connection) == ("0002", 3)
+        rows = connection.execute(sql.text("SELECT id, losses FROM videos"))
+        assert [tuple(row) for row in rows] == [("a", None)]
+
+
+def test_a_newer_database_is_refused_and_stays_as_it_is(url: str) -> None:
+    Database(url).close()
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Fault, match="schema 9999, which this mastream does not know"):
+        Database(url)
+    with connected(url) as connection:
+        assert version(connection) == ("9999", 3)
+
+
+def test_a_marker_of_another_make_is_refused(url: str) -> None:
+    execute(url, OLD)
+    execute(url, "UPDATE mastream_schema SET version = 99")
+    with pytest.raises(Fault, match="schema 99"):
+        Database(url)
+
+
+def test_definitions_are_added_changed_and_removed(url: str) -> None:
+    with closing(Database(url)) as database:
+        rows = StreamRows(database)
+        rows.add("b", {"name": "b", "n": 1}, 1.0)
+        rows.add("a", {"name": "a"}, 2.0)
+        with pytest.raises(Conflict, match="a stream a already"):
+            rows.add("a", {}, 3.0)
+        assert rows.change("b", {"name": "b", "n": 2})
+        assert not rows.change("c", {})
+        assert rows.all() == [{"name": "b", "n": 2}, {"name": "a"}]
+        assert rows.remove("b") and not rows.remove("b")
+        assert rows.all() == [{"name": "a"}]

@@ -1,0 +1,17 @@
+"""Rows of videos with a database of their own."""
+
+from __future__ import annotations
+
+from server.database.connection import Database
+from server.database.videos import VideoRows
+
+
+class OwnRows(VideoRows):
+    """Opens the database at ``url``; :meth:`close` closes it."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
+        super().__init__(self.database)
+
+    def close(self) -> None:
+        self.database.close()
