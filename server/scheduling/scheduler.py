@@ -1,4 +1,4 @@
-"""Who goes into the next step: at most one frame of each session, least recently served first.
+"""Which frames the next step takes: at most one per session, least recently served first.
 
 It never waits for all sessions, and has no clock, thread or device: time is passed in.
 """
@@ -15,30 +15,30 @@ from server.scheduling.turns import Turn
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The next step's frames, and the frames that grew too old for any step."""
+    """The next step's frames, and the frames that have become too old for a step."""
 
     turns: list[tuple[Session, Turn]]
     drops: list[tuple[Session, list[Dropped]]]
 
 
 class Scheduler:
-    """Chooses batches of 1..``max_batch``.
+    """Chooses batches of 1 to ``max_batch`` frames.
 
-    With n sessions waiting, each is served within ceil(n / max_batch) steps; only frames that
-    must step alone, after a failed batch, take longer.
+    If n sessions wait, each is served within ceil(n / max_batch) steps; only frames that must
+    have a step to themselves, after a failed batch, take longer.
     """
 
     def __init__(self, max_batch: int) -> None:
         assert max_batch >= 1, "a step takes at least one frame"
         self.max_batch = max_batch
         self._sessions: dict[Session, None] = {}
-        """In the order of their last service, the longest ago first."""
+        """Ordered by when they were last served, the longest ago first."""
 
     def add(self, session: Session) -> None:
         self._sessions[session] = None
 
     def remove(self, session: Session) -> None:
-        """Forget a session; twice is harmless."""
+        """Forget a session. Idempotent."""
         self._sessions.pop(session, None)
 
     def __iter__(self) -> Iterator[Session]:
@@ -52,7 +52,7 @@ class Scheduler:
         return f"<Scheduler {len(self)} sessions, {ready} ready, max_batch={self.max_batch}>"
 
     def schedule(self, now: float) -> Batch:
-        """Take the next frames; no turns where no session is ready."""
+        """Take the next frames and drop those that are too old."""
         expired = [(session, session.expire(now)) for session in self._sessions]
         chosen = self._choose()
         for session in chosen:

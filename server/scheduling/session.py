@@ -1,7 +1,7 @@
-"""One stream's bookkeeping: what waits, what is under way, what is remembered.
+"""One stream's bookkeeping: its waiting frames, the frame in flight and its memory.
 
-It decides and does nothing: no clock, no device, no sink. Every frame that :meth:`Session.offer`
-takes is answered exactly once: it is returned as Dropped, it finishes or it fails.
+It decides without acting: it has no clock, device or sink. Every frame that :meth:`Session.offer`
+accepts is answered exactly once: it is returned as Dropped, it finishes or it fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class SessionState(Enum):
 
 @dataclass(slots=True)
 class Counts:
-    """Frames of one session: offered = segmented + replayed + dropped + failed + unanswered."""
+    """Counts of one session's frames.
+
+    offered = segmented + replayed + dropped + failed + unanswered.
+    """
 
     offered: int = 0
     segmented: int = 0
@@ -37,11 +40,12 @@ class Counts:
 
 
 class Session:
-    """One stream. ``memory`` is None where the engine's blank one is meant.
+    """One stream. ``memory`` None stands for the engine's blank memory.
 
-    ``window`` is how many frames may wait or be under way, ``budget`` the age in seconds above
+    ``window`` is how many frames may wait or be in flight, ``budget`` the age in seconds above
     which a frame is dropped rather than segmented. ``horizon`` is the model's memory_horizon:
-    that many past frames are kept, so that :meth:`lose_memory` can bring it back exactly.
+    that many past frames are kept, so that the memory can be rebuilt exactly after
+    :meth:`lose_memory`.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Session:
         self.counts = Counts()
         self.last_seq: int | None = None
         self.closed = False
-        self.under_way: Turn | None = None
+        self.in_flight: Turn | None = None
         self._waiting = TurnQueue()
         self._waiting.reset_next(ResetCause.NEW)
         self._past: deque[Frame] = deque(maxlen=horizon or 0)
@@ -76,57 +80,60 @@ class Session:
     def state(self) -> SessionState:
         if self.closed:
             return SessionState.CLOSED
-        if self.under_way:
+        if self.in_flight:
             return SessionState.STEPPING
         return SessionState.WAITING if self._waiting else SessionState.IDLE
 
     @property
     def waiting(self) -> int:
-        """Frames offered and not yet in a step."""
+        """Return how many offered frames are not in a step yet."""
         return len(self._waiting)
 
     @property
     def unanswered(self) -> int:
-        """Frames offered and so far neither segmented nor dropped nor failed."""
-        return len(self._waiting) + bool(self.under_way and not self.under_way.rebuild)
+        """Return how many offered frames are so far neither segmented nor dropped nor failed."""
+        return len(self._waiting) + bool(self.in_flight and not self.in_flight.rebuild)
 
     @property
     def has_room(self) -> bool:
-        """Whether a frame can be offered now without loss."""
+        """Return whether a frame can be offered now without any frame being dropped."""
         loses = self.policy is DropPolicy.LATEST and self._waiting
         return not loses and self.unanswered < self.window
 
     @property
     def ready(self) -> bool:
-        """Whether a step may take a frame now; a lost memory is rebuilt only for a new frame."""
-        return not self.under_way and bool(self._waiting)
+        """Return whether a step may take a frame now.
+
+        A lost memory is rebuilt only once a new frame needs it.
+        """
+        return not self.in_flight and bool(self._waiting)
 
     @property
     def next_is_alone(self) -> bool:
-        """Whether the next frame must have a step to itself."""
+        """Return whether the next frame must have a step to itself."""
         return self._waiting.next_is_alone
 
     def offer(self, frame: Frame, now: float) -> list[Dropped]:
-        """Take a frame; returns who loses for it. One beyond the window loses itself.
+        """Accept a frame; return the frames that are dropped because of it.
 
-        Raises OutOfSequence when ``seq`` did not rise and Conflict when the session is closed;
-        the frame is not taken then.
+        A frame beyond the window is dropped itself. Raises OutOfSequence if ``seq`` did not rise
+        and Conflict if the session is closed; the frame is not accepted then.
         """
         self._check(frame)
         self.last_seq = frame.seq
         self.counts.offered += 1
-        drops = self._make_way(frame)
+        drops = self._drop_superseded(frame)
         turn = self._waiting.append(frame, now)
         if self.unanswered > self.window:
             drops += self._drop_if(lambda waiting: waiting is turn, DropCause.OVERLOAD)
         return drops
 
     def reset(self, cause: ResetCause = ResetCause.CLIENT) -> None:
-        """Forget before the next frame offered; those that wait already keep the memory."""
+        """Empty the memory before the next frame offered; waiting frames still use it."""
         self._waiting.reset_next(cause)
 
     def expire(self, now: float) -> list[Dropped]:
-        """Drop the waiting frames that are older than the budget; replayed ones have no age."""
+        """Drop the waiting frames that are older than the budget; replayed frames are exempt."""
         budget = self.budget
         if budget is None:
             return []
@@ -135,13 +142,13 @@ class Session:
         )
 
     def take(self) -> Turn:
-        """The next frame, now under way. The session must be ready."""
+        """Return the next frame, which is in flight from now on. The session must be ready."""
         assert self.ready, f"nothing to take from {self!r}"
-        self.under_way = self._waiting.take()
-        return self.under_way
+        self.in_flight = self._waiting.take()
+        return self.in_flight
 
     def finish(self, memory: Memory) -> Turn:
-        """The step went well: keep its memory. Returns what was under way."""
+        """Keep the memory of a step that went well; return the turn that was in flight."""
         turn = self._end_turn()
         if turn.reset:
             self._past.clear()
@@ -153,33 +160,39 @@ class Session:
         return turn
 
     def fail(self) -> Turn:
-        """The step failed for good; the memory stays as it was. Returns what was under way."""
+        """End a step that failed for good; return the turn that was in flight.
+
+        The memory stays as it was, unless the turn was rebuilding it: then it is empty.
+        """
         turn = self._end_turn()
         if turn.rebuild:
-            self._go_on_empty()
+            self._abandon_memory()
         else:
             self._waiting.reset_first(turn.reset)
             self.counts.failed += 1
         return turn
 
     def retry(self) -> None:
-        """The step failed, perhaps by another's frame: try this one again, alone."""
+        """Queue the frame in flight again, alone: another stream's frame may have failed its step."""
         self._waiting.put_back(self._end_turn())
 
     def lose_memory(self) -> None:
-        """The engine is gone: rebuild from the past frames, or go on with an empty memory.
+        """Rebuild from the past frames, or continue with an empty memory: the engine is gone.
 
-        No step may be under way: it has to fail or retry first.
+        No step may be in flight: it has to fail or be retried first.
         """
-        assert self.under_way is None, f"{self!r} is not done with its step"
+        assert self.in_flight is None, f"{self!r} is not done with its step"
         if self.horizon is None and self.memory is not None:
-            self._go_on_empty()
+            self._abandon_memory()
         self._waiting.rebuild_from(self._past)
         self._past.clear()
         self.memory = None
 
     def close(self) -> list[Dropped]:
-        """Take no more frames, drop what waits and forget. What is under way still has to end."""
+        """Accept no more frames, drop those that wait and forget the memory.
+
+        A frame in flight still has to finish or fail.
+        """
         self.closed = True
         self.memory = None
         self._past.clear()
@@ -187,11 +200,13 @@ class Session:
 
     def _check(self, frame: Frame) -> None:
         if self.closed:
-            raise Conflict("the session is closed; open another")
+            raise Conflict("The session is closed; open another.")
         if self.last_seq is not None and frame.seq <= self.last_seq:
-            raise OutOfSequence(f"seq must rise: {frame.seq} came after {self.last_seq}")
+            raise OutOfSequence(
+                f"seq must rise, but {frame.seq} came after {self.last_seq}; number frames upwards."
+            )
 
-    def _make_way(self, frame: Frame) -> list[Dropped]:
+    def _drop_superseded(self, frame: Frame) -> list[Dropped]:
         if self.policy is DropPolicy.EVERY or frame.replay:
             return []
         return self._drop_if(lambda turn: not turn.is_silent, DropCause.NEWER)
@@ -201,14 +216,14 @@ class Session:
         self.counts.dropped += len(drops)
         return drops
 
-    def _go_on_empty(self) -> None:
-        """The memory cannot be brought back; the next frame says so."""
+    def _abandon_memory(self) -> None:
+        """Continue with an empty memory, since it cannot be rebuilt; the next mask reports that."""
         self._waiting.stop_rebuilding()
         self._waiting.reset_first(ResetCause.ENGINE)
         self._past.clear()
         self.memory = None
 
     def _end_turn(self) -> Turn:
-        assert self.under_way, f"no step is under way in {self!r}"
-        turn, self.under_way = self.under_way, None
+        assert self.in_flight, f"no step is in flight in {self!r}"
+        turn, self.in_flight = self.in_flight, None
         return turn

@@ -1,7 +1,7 @@
 """The frames of one stream that wait for a step, and the resets between them.
 
-A reset belongs to the next frame that is segmented: where its own frame is dropped or fails, it
-goes on to the frame that follows, or to the next one offered.
+A reset applies to the next frame that is segmented: if its own frame is dropped or fails, the
+following frame inherits it, or the next one offered.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from server.frame import Dropped, Frame, ResetCause
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """One frame waiting for its step, or in it.
+    """One frame that waits for its step, or is in it.
 
-    ``offered`` is the time it was offered, ``reset`` why the memory is emptied before it.
-    ``alone`` marks one whose step failed: it is tried once more, by itself. ``rebuild`` marks
-    a frame of the past that only brings back a lost memory: nobody awaits its answer.
+    ``offered`` is the time at which it was offered, ``reset`` the reason why the memory is emptied
+    before it. ``alone`` marks a frame whose step failed: it is tried once more, in a step of its
+    own. ``rebuild`` marks a past frame that only rebuilds a lost memory: it has no answer.
     """
 
     frame: Frame
@@ -31,19 +31,21 @@ class Turn:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it feeds the memory and gives no mask."""
+        """Return whether it updates the memory without giving a mask."""
         return self.rebuild or self.frame.replay
 
 
 class TurnQueue:
-    """The turns of one stream, those that rebuild a lost memory first. Its length counts the
-    frames offered only."""
+    """The turns of one stream; those that rebuild a lost memory come first.
+
+    Its length counts only the frames offered.
+    """
 
     def __init__(self) -> None:
         self._rebuilding: deque[Turn] = deque()
         self._offered: deque[Turn] = deque()
         self._reset_next: ResetCause | None = None
-        """For the next frame offered."""
+        """The reset of the next frame offered."""
 
     def __len__(self) -> int:
         return len(self._offered)
@@ -72,7 +74,7 @@ class TurnQueue:
         first.appendleft(replace(turn, alone=True))
 
     def drop(self, loses: Callable[[Turn], bool], cause: DropCause) -> list[Dropped]:
-        """Take out the offered frames that lose."""
+        """Remove the offered frames that ``loses`` selects; return them as drops."""
         kept: deque[Turn] = deque()
         drops: list[Dropped] = []
         reset = None
@@ -88,11 +90,11 @@ class TurnQueue:
         return drops
 
     def reset_next(self, cause: ResetCause | None) -> None:
-        """Reset before the next frame offered."""
+        """Empty the memory before the next frame offered."""
         self._reset_next = _both(self._reset_next, cause)
 
     def reset_first(self, cause: ResetCause | None) -> None:
-        """Reset before the first offered frame that comes next, waiting already or not."""
+        """Empty the memory before the next offered frame, whether it waits already or not."""
         if not self._offered:
             self._reset_next = _both(cause, self._reset_next)
             return
@@ -100,7 +102,7 @@ class TurnQueue:
         self._offered.appendleft(replace(first, reset=_both(cause, first.reset)))
 
     def rebuild_from(self, past: Iterable[Frame]) -> None:
-        """Take these frames, in this order, before everything else."""
+        """Put these frames, in this order, before all others."""
         self._rebuilding.extendleft(Turn(frame, rebuild=True) for frame in reversed([*past]))
 
     def stop_rebuilding(self) -> None:
@@ -109,5 +111,5 @@ class TurnQueue:
 
 
 def _both(earlier: ResetCause | None, later: ResetCause | None) -> ResetCause | None:
-    """One cause for two resets in a row: that a stream is new stays, else the later tells."""
+    """Return one cause for two resets in a row: ``NEW`` prevails, otherwise the later one."""
     return earlier if earlier is ResetCause.NEW else later or earlier

@@ -73,7 +73,7 @@ class ClientMessages:
     def __repr__(self) -> str:
         return f"<ClientMessages last_seq={self._last_seq} {self._inbox!r}>"
 
-    def hear(self, message: str | bytes, now: float) -> None:
+    def handle(self, message: str | bytes, now: float) -> None:
         """Act on one message of the client.
 
         Raises EndStream where the stream is to end well, ProtocolError, BadMessage or NoCapacity
@@ -82,7 +82,7 @@ class ClientMessages:
         if isinstance(message, str):
             self._take_control(protocol.parse_client(message))
         elif protocol.is_json_text(message):
-            self._outbox.tell(_AS_TEXT)
+            self._outbox.notice(_AS_TEXT)
         else:
             self._take_frame(message, now)
 
@@ -98,7 +98,7 @@ class ClientMessages:
         if isinstance(error, Undecodable):
             self._metrics.frame("dropped", DropCause.UNDECODABLE)
             cause = protocol.DropCause.UNDECODABLE
-            self._outbox.tell(protocol.Dropped((packet.seq,), cause, str(error)))
+            self._outbox.notice(protocol.Dropped((packet.seq,), cause, str(error)))
         else:
             self._metrics.frame("failed", error.code)
             self._outbox.failed(packet.seq, error)
@@ -114,7 +114,7 @@ class ClientMessages:
             return
         self.assume()
         if isinstance(message, protocol.Ping):
-            self._outbox.tell(protocol.Pong())
+            self._outbox.notice(protocol.Pong())
         elif isinstance(message, protocol.Reset):
             self._reset_next = True
         elif isinstance(message, protocol.End):
@@ -166,7 +166,7 @@ class ClientMessages:
         self.opened = self._claim(wish)
         self._inbox.policy = self.opened.policy
         self._outbox.keeps_all = self.opened.policy is DropPolicy.EVERY
-        self._outbox.tell(self._ready())
+        self._outbox.notice(self._ready())
 
     def _claim(self, wish: protocol.Open) -> Opened:
         policy = wish.policy

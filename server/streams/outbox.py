@@ -70,12 +70,12 @@ class Outbox(Sink):
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
-            self._tell_lost(tuple(drop.seq for drop in group), cause)
+            self._notice_lost(tuple(drop.seq for drop in group), cause)
 
     def failed(self, seq: int, error: Exception) -> None:
-        self.tell(failure(error, seq))
+        self.notice(failure(error, seq))
 
-    def tell(self, notice: Notice) -> None:
+    def notice(self, notice: Notice) -> None:
         """Queue a short message."""
         self._ledger.free(_answers(notice))
         self._overrun = self._overrun or len(self._notices) >= MAX_NOTICES
@@ -118,14 +118,14 @@ class Outbox(Sink):
             return False
         return len(self._masks) > self._capacity or self._ledger.is_overfull
 
-    def _tell_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
+    def _notice_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
         """Tell a loss, in one message with the last one where nothing sets them apart."""
         match self._notices and self._notices[-1]:
             case protocol.Dropped(known, last, None) if last == cause and len(known) < MAX_SEQS:
                 self._notices[-1] = protocol.Dropped(known + seqs, cause)
                 self._ledger.free(seqs)
             case _:
-                self.tell(protocol.Dropped(seqs, cause))
+                self.notice(protocol.Dropped(seqs, cause))
 
 
 def failure(error: Exception, seq: int | None = None, fatal: bool = False) -> protocol.Failure:

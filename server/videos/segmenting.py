@@ -93,8 +93,8 @@ async def _feed(worker: Serving, source: ContainerSource, sink: Recording, windo
     try:
         async with source:
             async for frame in source:
-                await sink.room()
-                await worker.room(session)
+                await sink.wait_for_room()
+                await worker.wait_for_room(session)
                 worker.offer(session, frame)
                 frames += 1
         await worker.settled(session)
@@ -129,7 +129,7 @@ class Recording(Sink):
         self._made = self._thread.submit(self._begin)
         return self
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until one more frame may be under way. Raises the first failure."""
         await self._credits.acquire()
         self._check()

@@ -120,8 +120,8 @@ class StreamSocket:
         try:
             await self._greet()
             while True:
-                await self._room()
-                self._messages.hear(await self._receive(), self._alive)
+                await self._wait_to_read()
+                self._messages.handle(await self._receive(), self._alive)
         except EndStream as leave:
             self._ending = leave.last
         except (MastreamError, ProtocolError) as error:
@@ -137,12 +137,12 @@ class StreamSocket:
         except TimeoutError:
             self._messages.assume()
         else:
-            self._messages.hear(first, self._alive)
+            self._messages.handle(first, self._alive)
 
-    async def _room(self) -> None:
+    async def _wait_to_read(self) -> None:
         """The socket is not read while a window of frames waits that may not be lost; under
         ``every``, while so many are unanswered; and while all streams hold too much."""
-        await self._inbox.room(self._settings.window)
+        await self._inbox.wait_for_room(self._settings.window)
         await self._ledger.wait_to_read()
         opened = self._messages.opened
         if opened and opened.policy is DropPolicy.EVERY:
@@ -191,7 +191,7 @@ class StreamSocket:
         else:
             self._ledger.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
-            await self._services.worker.room(opened.session)
+            await self._services.worker.wait_for_room(opened.session)
         self._services.worker.offer(opened.session, frame)
 
     async def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""A session's place in the worker: its sink, and who waits for its bookkeeping to change."""
+"""The delivery of a session's answers to its sink, and waiting for its bookkeeping to change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Hands one session's answers to its sink and counts them; a sink that raises harms nobody."""
+    """Hands one session's answers to its sink and counts them; a sink that raises is logged and
+    affects no other session."""
 
     def __init__(self, sink: Sink, metrics: Metrics) -> None:
         self._sink = sink
@@ -28,7 +29,7 @@ class Delivery:
         self._changes = Changes()
 
     def mask(self, turn: Turn, stepped: Stepped, slot: int) -> None:
-        """The frame was segmented, in this slot of the batch."""
+        """Deliver the mask of a frame that was segmented in this slot of the batch."""
         if turn.rebuild:
             return
         if turn.reset:
@@ -51,42 +52,42 @@ class Delivery:
             len(stepped.labels),
             times,
         )
-        self._tell(partial(self._sink.mask, mask))
+        self._answer(partial(self._sink.mask, mask))
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
-        """These frames will get no mask."""
+        """Report frames that will get no mask."""
         for drop in drops:
             self._metrics.frame("dropped", drop.cause)
-        self._tell_dropped(drops)
+        self._report_dropped(drops)
 
     def left(self, drops: Sequence[Dropped]) -> None:
-        """These frames waited when their client left: no loss of ours."""
+        """Report frames that were waiting when their client left; they do not count as dropped."""
         if drops:
             self._metrics.frame("left", count=len(drops))
-        self._tell_dropped(drops)
+        self._report_dropped(drops)
 
     def failed(self, turn: Turn, error: MastreamError) -> None:
-        """The frame's step failed for good."""
+        """Report a frame whose step failed for good."""
         if turn.rebuild:
             return
         self._metrics.frame("failed", error.code)
-        self._tell(partial(self._sink.failed, turn.frame.seq, error))
+        self._answer(partial(self._sink.failed, turn.frame.seq, error))
 
     def wake(self) -> None:
-        """Let those who wait in :meth:`until` look again."""
+        """Let the waiters in :meth:`until` check their condition again."""
         self._changes.notify()
 
     async def until(self, met: Callable[[], bool]) -> None:
-        """Wait for a condition on the session."""
+        """Wait until a condition on the session is met."""
         await self._changes.until(met)
 
-    def _tell_dropped(self, drops: Sequence[Dropped]) -> None:
+    def _report_dropped(self, drops: Sequence[Dropped]) -> None:
         if drops:
-            self._tell(partial(self._sink.dropped, drops))
+            self._answer(partial(self._sink.dropped, drops))
 
-    def _tell(self, tell: Callable[[], None]) -> None:
+    def _answer(self, answer: Callable[[], None]) -> None:
         try:
-            tell()
+            answer()
         except Exception:
             log.exception("%r failed to take an answer", self._sink)
         self.wake()
@@ -124,6 +125,6 @@ class Deliveries:
         return self._deliveries.get(session)
 
     def free(self, session: Session) -> None:
-        """Forget a session that is closed and has no frame in a step; idempotent."""
-        if session.closed and session.under_way is None:
+        """Forget a session that is closed and has no frame in a step. Idempotent."""
+        if session.closed and session.in_flight is None:
             self._deliveries.pop(session, None)

@@ -120,7 +120,7 @@ class EngineSupervisor:
         if self._successor:
             raise Conflict("another engine is being made already; wait until it serves")
         taken_over = self._loop.create_future()
-        thread = EngineThread(make_engine, self._heard, self._loop, self._clock)
+        thread = EngineThread(make_engine, self._on_report, self._loop, self._clock)
         self._successor = successor = Successor(make_engine, thread, taken_over)
         try:
             await taken_over
@@ -160,12 +160,12 @@ class EngineSupervisor:
 
     def _launch(self) -> None:
         self._left = asyncio.Event()
-        self._thread = EngineThread(self._make_engine, self._heard, self._loop, self._clock)
+        self._thread = EngineThread(self._make_engine, self._on_report, self._loop, self._clock)
 
-    def _heard(self, thread: EngineThread, report: Report) -> None:
+    def _on_report(self, thread: EngineThread, report: Report) -> None:
         """A report of a thread; one that was left behind does not count."""
         if self._successor and thread is self._successor.thread:
-            self._hear_successor(self._successor, report)
+            self._on_successor_report(self._successor, report)
             return
         if thread is not self._thread:
             return
@@ -183,7 +183,7 @@ class EngineSupervisor:
             case Left():
                 self._left.set()
 
-    def _hear_successor(self, successor: Successor, report: Report) -> None:
+    def _on_successor_report(self, successor: Successor, report: Report) -> None:
         match report:
             case EngineInfo(spec) if self.built and not is_compatible(self.built.spec, spec):
                 self._refuse(Conflict(f"{spec.name} is another model than {self.built.spec.name}"))
@@ -257,7 +257,7 @@ class EngineSupervisor:
         self._alarm = self._loop.call_later(half, self._overdue, thread, 2 * half)
 
     def _overdue(self, thread: EngineThread, seconds: float) -> None:
-        self._heard(thread, Died(EngineDead(f"a step took over {seconds:g} seconds")))
+        self._on_report(thread, Died(EngineDead(f"a step took over {seconds:g} seconds")))
 
     def _leave_thread(self) -> None:
         """Leave the thread behind; should it come back, it closes its engine and ends."""

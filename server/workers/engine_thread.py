@@ -1,4 +1,4 @@
-"""The thread in which one engine lives. Only the worker starts it and hears from it."""
+"""The thread in which one engine lives; its supervisor starts it and receives its reports."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ Report = EngineInfo | Stepped | Failed | Died | Left
 class EngineThread:
     """Makes an engine and uses it, alone, until :meth:`leave`.
 
-    Each step is answered by one report on the event loop, ``hear(thread, report)``. The thread
-    is a daemon: one that hangs in a step is left behind and does not hold up the exit.
+    Each step is answered by one call of ``on_report(thread, report)`` on the event loop. The thread
+    is a daemon: if it hangs in a step, it is abandoned and does not delay the process's exit.
     """
 
     def __init__(
         self,
         make_engine: Callable[[], Engine],
-        hear: Callable[[EngineThread, Report], None],
+        on_report: Callable[[EngineThread, Report], None],
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
     ) -> None:
         self._make_engine = make_engine
-        self._hear = hear
+        self._on_report = on_report
         self._loop = loop
         self._clock = clock
         self.ended = asyncio.Event()
@@ -92,17 +92,17 @@ class EngineThread:
     def _run(self) -> None:
         try:
             self._serve()
-        except BaseException as error:  # whatever ends this thread, the worker must hear of it
-            self._tell(Died(error))
+        except BaseException as error:  # whatever ends this thread must be reported
+            self._report(Died(error))
         else:
-            self._tell(Left())
+            self._report(Left())
         self._call(self.ended.set)
 
     def _serve(self) -> None:
         with closing(self._make_engine()) as engine:
-            self._tell(_built(engine))
+            self._report(_built(engine))
             while step := self._steps.get():
-                self._tell(self._do(engine, step))
+                self._report(self._do(engine, step))
 
     def _do(self, engine: Engine, step: Step) -> Report:
         try:
@@ -120,8 +120,8 @@ class EngineThread:
         filled = [engine.filled(memory) for memory in memories]
         return Stepped(labels, kept, filled, step.submitted, began, self._clock())
 
-    def _tell(self, report: Report) -> None:
-        self._call(self._hear, self, report)
+    def _report(self, report: Report) -> None:
+        self._call(self._on_report, self, report)
 
     def _call(self, do: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told

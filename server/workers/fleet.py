@@ -80,30 +80,30 @@ class Fleet:
         self._check_serving()
         if sum(worker.sessions for worker in self.workers) >= self._max_sessions:
             raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
-        worker = most_room(self.workers)
+        worker = least_loaded(self.workers)
         return worker.open(sink, policy=policy, window=window, budget=budget)
 
     def offer(self, session: Session, frame: Frame) -> None:
         """Hand in a frame: see Worker."""
-        self._place(session).offer(session, frame)
+        self._worker_of(session).offer(session, frame)
 
-    async def room(self, session: Session) -> None:
+    async def wait_for_room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
-        await self._place(session).room(session)
+        await self._worker_of(session).wait_for_room(session)
 
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered was answered."""
-        await self._place(session).settled(session)
+        await self._worker_of(session).settled(session)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
         """Forget before the next frame offered."""
-        self._place(session).reset(session, cause)
+        self._worker_of(session).reset(session, cause)
 
     def close(self, session: Session) -> None:
         """Drop what waits: see Worker. Twice is harmless."""
-        self._place(session).close(session)
+        self._worker_of(session).close(session)
 
-    def _place(self, session: Session) -> Worker:
+    def _worker_of(self, session: Session) -> Worker:
         """Return the session's worker; for one that has left any will do, it is closed there."""
         return next((w for w in self.workers if w.holds(session)), self.workers[0])
 
@@ -114,7 +114,7 @@ class Fleet:
             raise Draining("the service is about to stop; come back in a moment")
 
 
-def most_room(workers: Sequence[Worker]) -> Worker:
+def least_loaded(workers: Sequence[Worker]) -> Worker:
     """The worker with the fewest sessions among those whose engine is warm, the first of equals;
     of all where none is."""
     warm = [worker for worker in workers if worker.ready]

@@ -158,7 +158,7 @@ class Worker:
         self._deliveries[session].dropped(drops)
         self._step_loop.notify()
 
-    async def room(self, session: Session) -> None:
+    async def wait_for_room(self, session: Session) -> None:
         """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
 
         def is_over() -> bool:

@@ -325,10 +325,10 @@ def taken(session: Session) -> list[Turn]:
 
 ACTIONS: dict[str, Callable[[Session], object]] = {
     "take": lambda session: session.take() if session.ready else None,
-    "finish": lambda session: session.finish("memory") if session.under_way else None,
-    "fail": lambda session: session.fail() if session.under_way else None,
-    "retry": lambda session: session.retry() if session.under_way else None,
-    "lose": lambda session: None if session.under_way else session.lose_memory(),
+    "finish": lambda session: session.finish("memory") if session.in_flight else None,
+    "fail": lambda session: session.fail() if session.in_flight else None,
+    "retry": lambda session: session.retry() if session.in_flight else None,
+    "lose": lambda session: None if session.in_flight else session.lose_memory(),
     "reset": lambda session: session.reset(),
 }
 
@@ -353,13 +353,13 @@ def test_every_frame_is_answered_exactly_once_whatever_happens(
         elif action == "expire":
             answered += [drop.seq for drop in session.expire(now)]
         else:
-            turn = session.under_way
+            turn = session.in_flight
             ACTIONS[action](session)
             if turn and action in ("finish", "fail") and not turn.rebuild:
                 answered.append(turn.frame.seq)
                 resets += action == "finish" and turn.reset is ResetCause.NEW
         assert session.unanswered <= window
-    if session.under_way:
+    if session.in_flight:
         turn = session.fail()
         answered += [] if turn.rebuild else [turn.frame.seq]
     answered += [drop.seq for drop in session.close()]

@@ -79,7 +79,7 @@ def frame(seq: int | None = None, **header: object) -> bytes:
 
 async def test_open_claims_a_session_as_asked_and_is_answered() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"open","policy":"every","budget_ms":250}', 0.0)
+        desk.listener.handle('{"type":"open","policy":"every","budget_ms":250}', 0.0)
         opened = desk.listener.opened
         assert (
             opened and opened.policy is DropPolicy.EVERY and desk.inbox.policy is DropPolicy.EVERY
@@ -94,7 +94,7 @@ async def test_open_claims_a_session_as_asked_and_is_answered() -> None:
 
 async def test_a_frame_first_assumes_the_defaults() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear(JPEG, 3.5)
+        desk.listener.handle(JPEG, 3.5)
         (ready,) = await desk.told()
         (packet,) = await desk.packets()
         assert isinstance(ready, protocol.Ready)
@@ -107,10 +107,10 @@ async def test_a_frame_first_assumes_the_defaults() -> None:
 async def test_open_may_come_again_until_there_is_a_frame() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.assume()
-        desk.listener.hear('{"type":"open","output":"none"}', 0.0)
-        desk.listener.hear(JPEG, 0.0)
+        desk.listener.handle('{"type":"open","output":"none"}', 0.0)
+        desk.listener.handle(JPEG, 0.0)
         with pytest.raises(BadMessage):
-            desk.listener.hear('{"type":"open"}', 0.0)
+            desk.listener.handle('{"type":"open"}', 0.0)
         assert [type(one) for one in await desk.told()] == [protocol.Ready, protocol.Ready]
 
     await at_desk(scene)
@@ -118,11 +118,11 @@ async def test_open_may_come_again_until_there_is_a_frame() -> None:
 
 async def test_frames_are_numbered_and_must_rise() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
         for message in (frame(), frame(7, pts=0.5), frame()):
-            desk.listener.hear(message, 0.0)
+            desk.listener.handle(message, 0.0)
         with pytest.raises(EndStream) as left:
-            desk.listener.hear(frame(8), 0.0)
+            desk.listener.handle(frame(8), 0.0)
         assert left.value.last.close == 4422 and left.value.last.message.seq == 8  # type: ignore[union-attr]
         found = [(packet.seq, packet.pts) for packet in await desk.packets()]
         assert found == [(0, None), (7, 0.5), (8, None)]
@@ -132,11 +132,11 @@ async def test_frames_are_numbered_and_must_rise() -> None:
 
 async def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
-        desk.listener.hear(frame(2**53 - 1), 0.0)
+        desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle(frame(2**53 - 1), 0.0)
         for message in (frame(), JPEG):
             with pytest.raises(EndStream) as left:
-                desk.listener.hear(message, 0.0)
+                desk.listener.handle(message, 0.0)
             last = left.value.last
             assert (last.close, last.reason) == (4422, "out_of_sequence")
             assert isinstance(last.message, protocol.Failure)
@@ -166,7 +166,7 @@ async def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
     async def scene(desk: Desk) -> None:
         wish = protocol.Open(protocol.InputEncoding.RGB24, width, height)
         with pytest.raises(TooLarge, match=words) as caught:
-            desk.listener.hear(protocol.serialise(wish), 0.0)
+            desk.listener.handle(protocol.serialise(wish), 0.0)
         assert caught.value.close == 4413
         assert desk.listener.opened is None
         assert await desk.told() == []
@@ -177,8 +177,8 @@ async def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
 async def test_raw_pictures_that_just_fit_are_opened_and_taken() -> None:
     async def scene(desk: Desk) -> None:
         wish = protocol.Open(protocol.InputEncoding.RGB24, 10, 10)
-        desk.listener.hear(protocol.serialise(wish), 0.0)
-        desk.listener.hear(bytes(4) + bytes(300), 0.0)
+        desk.listener.handle(protocol.serialise(wish), 0.0)
+        desk.listener.handle(bytes(4) + bytes(300), 0.0)
         assert [len(packet.data) for packet in await desk.packets()] == [300]
 
     await at_desk(scene, settings=StreamSettings(max_pixels=100, max_message_bytes=304))
@@ -186,9 +186,9 @@ async def test_raw_pictures_that_just_fit_are_opened_and_taken() -> None:
 
 async def test_reset_falls_on_the_next_frame_alone() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
         for message in (frame(1), '{"type":"reset"}', frame(2), frame(3)):
-            desk.listener.hear(message, 0.0)
+            desk.listener.handle(message, 0.0)
         assert [packet.reset for packet in await desk.packets()] == [False, True, False]
 
     await at_desk(scene)
@@ -196,8 +196,8 @@ async def test_reset_falls_on_the_next_frame_alone() -> None:
 
 async def test_a_replaced_packet_is_told_and_counted() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear(frame(1), 0.0)
-        desk.listener.hear(frame(2), 0.0)
+        desk.listener.handle(frame(1), 0.0)
+        desk.listener.handle(frame(2), 0.0)
         assert protocol.Dropped((1,), protocol.DropCause.NEWER) in await desk.told()
         assert b'cause="newer",result="dropped"} 1.0' in desk.metrics.render()
 
@@ -206,7 +206,7 @@ async def test_a_replaced_packet_is_told_and_counted() -> None:
 
 async def test_no_answer_is_owed_for_a_replayed_frame() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear(frame(1, replay=True), 0.0)
+        desk.listener.handle(frame(1, replay=True), 0.0)
         assert desk.ledger.unanswered == 0
 
     await at_desk(scene)
@@ -228,13 +228,13 @@ async def test_a_refused_picture_is_answered_by_its_kind() -> None:
 
 async def test_ping_end_and_nonsense() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"ping"}', 0.0)
+        desk.listener.handle('{"type":"ping"}', 0.0)
         assert await desk.told() != [] and desk.listener.opened
         with pytest.raises(EndStream) as left:
-            desk.listener.hear('{"type":"end"}', 0.0)
+            desk.listener.handle('{"type":"end"}', 0.0)
         assert left.value.last.close == 1000
         with pytest.raises(ProtocolError):
-            desk.listener.hear("nonsense", 0.0)
+            desk.listener.handle("nonsense", 0.0)
 
     await at_desk(scene)
 
@@ -251,11 +251,11 @@ async def test_a_full_worker_is_told_and_counted() -> None:
 
 async def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear(b'{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle(b'{"type":"open","policy":"every"}', 0.0)
         assert desk.listener.opened is None
-        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
-        desk.listener.hear(b"{\n}" + b" " * 200, 0.0)
-        desk.listener.hear(frame(), 0.0)
+        desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle(b"{\n}" + b" " * 200, 0.0)
+        desk.listener.handle(frame(), 0.0)
         kinds = [(type(one), getattr(one, "fatal", None)) for one in await desk.told()]
         wrong = (protocol.Failure, False)
         assert kinds == [wrong, (protocol.Ready, None), wrong]
@@ -266,9 +266,9 @@ async def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> N
 
 async def test_a_bare_file_of_another_kind_is_a_frame() -> None:
     async def scene(desk: Desk) -> None:
-        desk.listener.hear('{"type":"open","policy":"every"}', 0.0)
-        desk.listener.hear(b"GIF89a" + bytes(20), 0.0)
-        desk.listener.hear(frame(), 0.0)
+        desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
+        desk.listener.handle(b"GIF89a" + bytes(20), 0.0)
+        desk.listener.handle(frame(), 0.0)
         assert [packet.seq for packet in await desk.packets()] == [0, 1]
 
     await at_desk(scene)

@@ -72,8 +72,8 @@ async def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(
     inbox = Inbox(policy)
     for seq in range(2):
         inbox.put(packet(seq, replay=True))
-    await asyncio.wait_for(inbox.room(3), 10)
-    waiting = asyncio.create_task(inbox.room(2))
+    await asyncio.wait_for(inbox.wait_for_room(3), 10)
+    waiting = asyncio.create_task(inbox.wait_for_room(2))
     await asyncio.sleep(0)
     assert not waiting.done()
     await inbox.take()
@@ -83,4 +83,4 @@ async def test_room_is_waited_for_while_a_window_waits_that_may_not_be_lost(
 async def test_a_packet_that_gives_way_needs_no_room() -> None:
     inbox = Inbox(DropPolicy.LATEST)
     inbox.put(packet(0))
-    await asyncio.wait_for(inbox.room(1), 10)
+    await asyncio.wait_for(inbox.wait_for_room(1), 10)

@@ -52,7 +52,7 @@ async def soon(work: Awaitable[T]) -> T:
 
 async def test_masks_come_in_order_behind_notices() -> None:
     outbox = filled(Outbox(4), 1, 2)
-    outbox.tell(protocol.Pong())
+    outbox.notice(protocol.Pong())
     assert await soon(drained(outbox)) == [protocol.Pong(), 1, 2]
 
 
@@ -80,7 +80,7 @@ async def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
 async def test_a_loss_with_a_detail_is_told_alone() -> None:
     outbox = Outbox(4)
     undecodable = protocol.DropCause.UNDECODABLE
-    outbox.tell(protocol.Dropped((1,), undecodable, "cut off"))
+    outbox.notice(protocol.Dropped((1,), undecodable, "cut off"))
     outbox.dropped([Dropped(2, DropCause.UNDECODABLE)])
     assert [one.seqs for one in await soon(drained(outbox))] == [(1,), (2,)]
 
@@ -127,7 +127,7 @@ async def test_take_waits_for_something_to_come() -> None:
 async def test_a_client_that_lets_too_many_notices_wait_is_given_up() -> None:
     outbox = Outbox(4)
     for _ in range(MAX_NOTICES + 1):
-        outbox.tell(protocol.Pong())
+        outbox.notice(protocol.Pong())
     with pytest.raises(TooSlow):
         await soon(outbox.take())
 
@@ -171,7 +171,7 @@ async def test_an_answer_of_any_kind_frees_what_was_held() -> None:
         ledger.packet(seq, 100)
     outbox.dropped([Dropped(0, DropCause.NEWER)])
     outbox.failed(1, EngineFault("it broke"))
-    outbox.tell(protocol.Dropped((2,), DropCause.UNDECODABLE, "cut off"))
+    outbox.notice(protocol.Dropped((2,), DropCause.UNDECODABLE, "cut off"))
     assert budget.held == 100
     outbox.mask(mask(3, kept=300))
     assert budget.held == 316

@@ -104,7 +104,7 @@ async def test_each_stream_gets_the_masks_that_its_frames_alone_give() -> None:
     await served.start()
     streams = [(*opened(served), pictures(5, seed)) for seed in range(5)]
     for session, _, frames in streams:
-        await served.room(session)
+        await served.wait_for_room(session)
         offer(served, session, frames)
     for session, notes, frames in streams:
         await served.settled(session)

@@ -177,9 +177,9 @@ async def test_room_is_there_again_once_a_frame_is_answered() -> None:
     gate = Gate()
     async with serving(gate) as worker:
         session, notes = opened(worker, window=2)
-        await worker.room(session)
+        await worker.wait_for_room(session)
         offer(worker, session, pictures(2))
-        room = asyncio.create_task(worker.room(session))
+        room = asyncio.create_task(worker.wait_for_room(session))
         await gate.entered()
         assert not room.done()
         gate.open()
@@ -453,7 +453,7 @@ async def test_closing_drops_what_waits_and_still_answers_the_step_under_way() -
         await gate.entered()
         worker.close(session)
         assert notes.drops == [Dropped(1, DropCause.STALE), Dropped(2, DropCause.STALE)]
-        await worker.room(session)
+        await worker.wait_for_room(session)
         settled = asyncio.create_task(worker.settled(session))
         gate.open()
         await settled
@@ -504,7 +504,7 @@ async def test_a_closed_session_is_freed_once_its_last_frame_is_answered(
         assert notes.answered == [0, 1]
         assert not worker.holds(session)
         worker.close(session)
-        await worker.room(session)
+        await worker.wait_for_room(session)
         await worker.settled(session)
         with pytest.raises(Conflict):
             offer(worker, session, pictures(1), first=2)
@@ -708,7 +708,7 @@ async def test_every_frame_is_answered_once_under_any_schedule(
         for seq, (index, action) in enumerate(actions):
             session, _ = streams[index]
             if action == "pause":
-                await worker.room(session)
+                await worker.wait_for_room(session)
             elif action == "reset":
                 worker.reset(session)
             else:
