@@ -36,35 +36,37 @@ log = logging.getLogger(__name__)
 
 LINE_SECONDS = 5.0
 STOP_SECONDS = 2.0
-"""How long an engine that is being loaded, or in a step, may hold up an interruption."""
+"""How long an interruption waits for an engine that is being loaded or in a step."""
 
-Tell = Callable[[int, int | None], None]
-"""Takes the frames done and, where it is known, their total."""
+OnProgress = Callable[[int, int | None], None]
+"""Called with the number of frames done and, if it is known, their total."""
 
 
 def segment(
     video: Path, out: Path, settings: Settings, artefacts: Collection[str] = ARTEFACTS
 ) -> int:
-    """Segment a video into the folder ``out`` and tell how it goes; returns the exit code.
+    """Segment a video into the folder ``out``, report progress and return the exit code.
 
-    0 with the artefacts in ``out``, in place of older ones; 1 after one sentence on stderr; 130,
-    143 or 129 when SIGINT, SIGTERM or SIGHUP stopped it. Unless it is 0, ``out`` is as it was.
+    0: the artefacts are in ``out`` and replace older ones. 1: it failed, with one sentence on
+    stderr. 130, 143 or 129: SIGINT, SIGTERM or SIGHUP stopped it. Unless the code is 0, ``out`` is
+    unchanged.
     """
     began = time.monotonic()
     with stoppable() as stop:
         try:
-            with _folder(out, artefacts) as folder, _shown(Console(stderr=True)) as tell:
-                frames, losses = asyncio.run(_segment(video, folder, settings, artefacts, tell))
+            with _folder(out, artefacts) as folder, _shown(Console(stderr=True)) as on_progress:
+                work = _segment(video, folder, settings, artefacts, on_progress)
+                frames, losses = asyncio.run(work)
         except MastreamError as error:
             print(f"mastream: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print("mastream: interrupted, nothing was kept", file=sys.stderr)
+            print("mastream: Interrupted; nothing was kept.", file=sys.stderr)
             return stop.exit_code
     seconds = time.monotonic() - began
     if losses:
         print(
-            f"mastream: the video is damaged: {losses.undecodable} packets are unreadable, "
+            f"mastream: The video is damaged: {losses.undecodable} packets are unreadable, "
             f"{losses.damaged} pictures are damaged and {losses.missing} are missing.",
             file=sys.stderr,
         )
@@ -73,7 +75,11 @@ def segment(
 
 
 async def _segment(
-    video: Path, folder: Path, settings: Settings, artefacts: Collection[str], tell: Tell
+    video: Path,
+    folder: Path,
+    settings: Settings,
+    artefacts: Collection[str],
+    on_progress: OnProgress,
 ) -> tuple[int, Losses]:
     """Segment the video; return the number of frames, and what was lost in decoding."""
     with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
@@ -82,7 +88,7 @@ async def _segment(
     worker = Worker(partial(make_engine, settings.engine))
     try:
         await worker.start()
-        await _take_kept_plan(worker, settings.engine)
+        await _use_cached_plan(worker, settings.engine)
         lost: list[Losses] = []
         frames = await segment_video(
             worker,
@@ -92,17 +98,19 @@ async def _segment(
             artefacts,
             max_pixels=settings.videos.max_pixels,
             hardware=await asyncio.to_thread(open_hardware, settings.decode),
-            tell=lambda done: tell(done, info.frames),
-            report=lost.append,
+            on_progress=lambda done: on_progress(done, info.frames),
+            on_losses=lost.append,
         )
         return frames, lost[0]
     finally:
         await worker.stop(STOP_SECONDS)
 
 
-async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
-    """Go over to a TensorRT plan that a service has left here, before the first frame: the masks
-    do not depend on when. For one video none is built."""
+async def _use_cached_plan(worker: Worker, settings: EngineSettings) -> None:
+    """Switch to a cached TensorRT plan, if there is one; for one video none is built.
+
+    This is done before the first frame, so that all masks come from the same engine.
+    """
     (built,) = worker.engines
     if why_not(settings, [built]):
         return
@@ -111,8 +119,8 @@ async def _take_kept_plan(worker: Worker, settings: EngineSettings) -> None:
         here = await asyncio.to_thread(this_machine, request.device)
         if plan := await asyncio.to_thread(find_plan, request, here):
             await worker.replace_engine(plan_maker(make_engine, settings, plan, built))
-    except Exception as error:  # TensorRT's own too: the engine that is there does it
-        log.warning("no TensorRT plan is taken: %s", error)
+    except Exception as error:  # TensorRT's own too: the engine already loaded can do the work
+        log.warning("no TensorRT plan is used: %s", error)
 
 
 def _probe(probe: Prober, video: Path, settings: Settings) -> VideoInfo:
@@ -139,8 +147,11 @@ def _check_video(video: Path) -> None:
 
 @contextmanager
 def _folder(out: Path, artefacts: Collection[str]) -> Iterator[Path]:
-    """A folder to write in. If the block ends well, what is in it moves to ``out``; it is removed
-    in any case, with the folders that were made for it. Signals do not interrupt either."""
+    """Yield a temporary folder in ``out``; if the block succeeds, move its files to ``out``.
+
+    The temporary folder is removed in any case, and after an error the folders created for it,
+    too. Signals interrupt neither the move nor the removal. Raises Fault if nothing can be written.
+    """
     made: list[Path] = []
     try:
         made += [parent for parent in (out, *out.parents) if not parent.exists()]
@@ -171,15 +182,15 @@ def _scratch(out: Path) -> Iterator[Path]:
 
 
 def _check_places(out: Path, artefacts: Collection[str]) -> None:
-    """Raise Fault if an artefact could not be put in its place, before any work is done."""
+    """Raise Fault if an artefact's name is taken by a folder, before any work is done."""
     for name in artefacts:
         if (out / name).is_dir():
             raise Fault(f"{out / name} is a folder; remove it or choose another folder with -o.")
 
 
 @contextmanager
-def _shown(console: Console) -> Iterator[Tell]:
-    """Progress on stderr: a bar on a terminal, else a line every few seconds."""
+def _shown(console: Console) -> Iterator[OnProgress]:
+    """Show progress on stderr: a bar on a terminal, otherwise a line every few seconds."""
     if not console.is_terminal:
         yield _Lines()
         return
@@ -199,7 +210,7 @@ def _shown(console: Console) -> Iterator[Tell]:
 
 
 class _Lines:
-    """Prints how far it is, at most once in LINE_SECONDS."""
+    """Prints the progress, at most once per LINE_SECONDS."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + LINE_SECONDS

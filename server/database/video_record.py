@@ -1,4 +1,4 @@
-"""What is known of an uploaded video, and the states it passes through.
+"""The record of an uploaded video, and the states that it passes through.
 
 queued -> running -> succeeded | failed
   ^         |
@@ -34,11 +34,11 @@ ACTIVE = frozenset({VideoState.QUEUED, VideoState.RUNNING})
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One uploaded video as last written down.
+    """One uploaded video as last stored.
 
-    ``key`` is the client's idempotency key and ``fingerprint`` what was asked under it;
-    ``attempts`` counts how often it was begun; ``problem`` is the RFC 9457 object of a failure;
-    ``losses`` what could not be decoded, None before that is known.
+    ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
+    ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
+    failure; ``losses`` is what could not be decoded, None before that is known.
     """
 
     id: str
@@ -60,5 +60,5 @@ class VideoRecord:
 
 
 def new_id(now: float) -> str:
-    """An id nobody guesses (80 random bits) and that sorts by the millisecond it was made in."""
+    """Return an unguessable id (80 random bits) that sorts by the millisecond of its creation."""
     return f"{int(now * 1000):012x}{secrets.token_hex(10)}"

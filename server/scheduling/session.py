@@ -173,7 +173,7 @@ class Session:
         return turn
 
     def retry(self) -> None:
-        """Queue the frame in flight again, alone: another stream's frame may have failed its step."""
+        """Queue the frame in flight again, alone: another stream's frame may have failed it."""
         self._waiting.put_back(self._end_turn())
 
     def lose_memory(self) -> None:

@@ -1,1 +1,1 @@
-"""Pushed streams: what a client's messages mean, what waits, what is sent."""
+"""Pushed streams: what a client's messages mean, and the queues for frames and answers."""

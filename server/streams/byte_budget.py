@@ -1,4 +1,4 @@
-"""The bound on the bytes that all streams together hold."""
+"""The limit on the bytes that all streams together hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from server.settings import TOTAL_BYTES
 
 
 class ByteBudget:
-    """What all streams together may hold, in bytes. Mutable state: ``held``, what they do now."""
+    """How many bytes all streams together may hold.
+
+    Mutable state: ``held``, the bytes that they hold now.
+    """
 
     def __init__(self, limit: int = TOTAL_BYTES) -> None:
         self.limit = limit
@@ -17,5 +20,5 @@ class ByteBudget:
 
     @property
     def is_spent(self) -> bool:
-        """Return whether as much is held as may be."""
+        """Return whether the limit is reached."""
         return self.held >= self.limit

@@ -1,6 +1,6 @@
-"""What a client's messages mean: a session opened, packets put in line, or the end.
+"""What a client's messages mean: open a session, queue a packet, or end the stream.
 
-No socket and no clock here: messages and the time they came are passed in.
+There is no socket and no clock here: messages and their times of arrival are passed in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from server.streams.outbox import Outbox
 from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
-"""What the shortest message adds to its picture: the length of an empty header."""
+"""What the shortest message adds to its picture: the length field of an empty header."""
 
 
 _AS_TEXT = protocol.Failure(
@@ -47,7 +47,10 @@ class Opened:
 
 
 class ClientMessages:
-    """Mutable state: what was opened, the last seq, and whether the next frame resets."""
+    """Acts on one client's messages.
+
+    Mutable state: what was opened, the last seq, and whether the next frame resets the memory.
+    """
 
     def __init__(
         self,
@@ -76,8 +79,9 @@ class ClientMessages:
     def handle(self, message: str | bytes, now: float) -> None:
         """Act on one message of the client.
 
-        Raises EndStream where the stream is to end well, ProtocolError, BadMessage or NoCapacity
-        where it is to end otherwise.
+        Raises EndStream with the ending if the client ended the stream or a seq is wrong;
+        ProtocolError, BadMessage, TooLarge, NoCapacity or Draining if the stream ends with that
+        error.
         """
         if isinstance(message, str):
             self._take_control(protocol.parse_client(message))
@@ -87,12 +91,12 @@ class ClientMessages:
             self._take_frame(message, now)
 
     def assume(self) -> None:
-        """The client began without ``open``: the defaults hold. Twice is harmless."""
+        """Open a session with the defaults if the client has begun without ``open``. Idempotent."""
         if self.opened is None:
             self._open(protocol.Open())
 
     def refuse(self, packet: Packet, error: Undecodable | TooLarge) -> None:
-        """Answer a packet whose picture cannot be a frame; its reset goes on to the next one."""
+        """Answer a packet whose picture cannot be a frame; the next frame inherits its reset."""
         if packet.reset and self.opened:
             self._worker.reset(self.opened.session)
         if isinstance(error, Undecodable):
@@ -104,7 +108,7 @@ class ClientMessages:
             self._outbox.failed(packet.seq, error)
 
     def close(self) -> None:
-        """Free the session. Twice is harmless."""
+        """Free the session. Idempotent."""
         if self.opened:
             self._worker.close(self.opened.session)
 
@@ -134,32 +138,31 @@ class ClientMessages:
         self._reset_next = False
         if not packet.replay:
             self._ledger.expect(packet.seq)
-        self._lose(self._inbox.put(packet))
+        self._report_dropped(self._inbox.put(packet))
 
-    def _lose(self, drops: Sequence[Dropped]) -> None:
+    def _report_dropped(self, drops: Sequence[Dropped]) -> None:
         for drop in drops:
             self._metrics.frame("dropped", drop.cause)
         self._outbox.dropped(drops)
 
     def _number(self, given: int | None) -> int:
-        """The frame's seq, which must rise; the next one where none was given."""
+        """Return the frame's seq, which must rise; the next number if none was given."""
         last = -1 if self._last_seq is None else self._last_seq
         seq = last + 1 if given is None else given
         if seq <= last:
-            raise EndStream(
-                ending_of(OutOfSequence(f"seq must rise: {seq} came after {last}"), seq)
-            )
+            words = f"seq must rise, but {seq} came after {last}; number frames upwards."
+            raise EndStream(ending_of(OutOfSequence(words), seq))
         if seq > protocol.MAX_INTEGER:
-            # The refused number is not reported: no peer could read it.
-            words = f"No seq is left after {last}: open another stream to begin at 0."
+            # The refused number is not reported: it is too large for clients to read.
+            words = f"No seq is left after {last}: open another stream to start at 0."
             raise EndStream(ending_of(OutOfSequence(words)))
         self._last_seq = seq
         return seq
 
     def _open(self, wish: protocol.Open) -> None:
-        """Claim a session and answer ``ready``; again, as long as no frame has come."""
+        """Open a session and answer ``ready``; replace an earlier one if no frame has come yet."""
         if self._last_seq is not None:
-            raise BadMessage("'open' must come before the first frame")
+            raise BadMessage("The message 'open' must come before the first frame: send it first.")
         _check_raw(wish, self._settings)
         self.close()
         self.opened = None

@@ -1,4 +1,4 @@
-"""How a stream socket ends: a last message, a close code and its stable word."""
+"""How a stream socket ends: a last message, a close code and its stable code word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.errors import Fault, MastreamError
 from server.streams.outbox import failure
 
 RECONNECT_MS = 1000
-"""When to come back to a server that is going away: its successor needs a moment."""
+"""When clients should reconnect after ``going_away``: the next server needs a moment to start."""
 
 _BAD_INPUT = 400
 _TOO_LARGE = 413
@@ -18,7 +18,7 @@ _TOO_LARGE = 413
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """``reason`` is the close frame's reason; ``message`` is sent before it."""
+    """A stream's last message, and the close code and reason that follow it."""
 
     close: int
     reason: str
@@ -30,7 +30,7 @@ GOING_AWAY = Ending(CloseCode.RESTART, "going_away", protocol.GoingAway(RECONNEC
 
 
 class EndStream(Exception):
-    """Read no further from this client; when it has its answers, say this."""
+    """Read no more from this client; once all its frames are answered, send ``last``."""
 
     def __init__(self, last: Ending) -> None:
         super().__init__(last.reason)
@@ -38,10 +38,10 @@ class EndStream(Exception):
 
 
 def ending_of(error: Exception, seq: int | None = None) -> Ending:
-    """The end that an error makes of a stream; ``seq`` is the frame it answers, if any."""
+    """Return how an error ends a stream; ``seq`` is the frame that it answers, if any."""
     if isinstance(error, ProtocolError):
         status = _TOO_LARGE if error.close == CloseCode.TOO_BIG else _BAD_INPUT
-        told = protocol.Failure(error.code, str(error), status, seq=seq, fatal=True)
-        return Ending(error.close, error.code, told)
-    ours = error if isinstance(error, MastreamError) else Fault("the server failed")
-    return Ending(ours.close, ours.code, failure(error, seq, fatal=True))
+        message = protocol.Failure(error.code, str(error), status, seq=seq, fatal=True)
+        return Ending(error.close, error.code, message)
+    kind = type(error) if isinstance(error, MastreamError) else Fault
+    return Ending(kind.close, kind.code, failure(error, seq, fatal=True))

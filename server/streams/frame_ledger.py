@@ -1,4 +1,4 @@
-"""What one stream's frames hold in memory, and which of them are still to be answered."""
+"""How many bytes one stream's frames hold, and which of them are still unanswered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.streams.byte_budget import ByteBudget
 
 @dataclass(slots=True)
 class _Frame:
-    """Bytes of its packet or, once that is decoded, of its picture or mask."""
+    """The bytes of a frame's packet or, once that is decoded, of its picture or mask."""
 
     packet: int = 0
     picture: int = 0
@@ -20,15 +20,15 @@ class _Frame:
 
 
 class FrameLedger:
-    """The frames of one stream from their first byte to their answer's last.
+    """The frames of one stream, from their arrival until their answers are sent.
 
-    A frame is owed an answer from :meth:`expect` until :meth:`answered`, and holds bytes in
-    between: its packet until it is decoded, then its picture, at last its mask. One event loop
-    uses it.
+    A frame is owed an answer from :meth:`expect` until :meth:`answered`. It holds the bytes of its
+    packet until that is decoded, then those of its picture, and finally those of its mask. One
+    event loop uses it.
 
-    While the budget of all streams is spent, this one continues once nothing of its own is on the
-    way: so each stream always comes to its answers, and all together hold no more than the budget
-    and one message and one picture each.
+    While the budget of all streams is spent, a stream may continue only if nothing of its own is
+    on the way. So each stream always makes progress, and all together hold no more than the budget
+    plus one message and one picture each.
     """
 
     def __init__(self, budget: ByteBudget | None = None, limit: int = STREAM_BYTES) -> None:
@@ -45,12 +45,12 @@ class FrameLedger:
 
     @property
     def unanswered(self) -> int:
-        """Return how many frames were taken from the client whose answer was not sent so far."""
+        """Return how many of the frames taken from the client have not been answered yet."""
         return self._owed
 
     @property
     def is_overfull(self) -> bool:
-        """Return whether pictures exceed the stream's own limit, or all streams the budget."""
+        """Return whether the pictures exceed the stream's own limit, or all streams the budget."""
         return self._picture_bytes > self._limit or self._budget.held > self._budget.limit
 
     def expect(self, seq: int) -> None:
@@ -68,7 +68,7 @@ class FrameLedger:
         self._count(seq, picture=nbytes)
 
     def free(self, seqs: Iterable[int]) -> None:
-        """Count nothing for these any more; their answers are still owed. Idempotent."""
+        """Count no more bytes for these frames; their answers are still owed. Idempotent."""
         for seq in seqs:
             self._count(seq)
         self._changes.notify()
@@ -82,18 +82,18 @@ class FrameLedger:
         self._changes.notify()
 
     def close(self) -> None:
-        """Free everything, and count nothing from now on: the stream is over."""
+        """Free everything, and count no bytes from now on: the stream is over."""
         self.free([*self._frames])
         self._closed = True
 
     async def wait_to_read(self) -> None:
-        """Wait while the budget is spent and anything of this stream is on the way."""
+        """Wait while the budget is spent and this stream holds any bytes."""
         await self._changes.until(
             lambda: not self._budget.is_spent or not (self._packet_bytes or self._picture_bytes)
         )
 
     async def wait_to_decode(self) -> None:
-        """Wait while the budget is spent and a picture of this stream is on the way."""
+        """Wait while the budget is spent and this stream holds any picture."""
         await self._changes.until(lambda: not self._budget.is_spent or not self._picture_bytes)
 
     async def wait_for_space(self) -> None:
@@ -105,7 +105,7 @@ class FrameLedger:
         await self._changes.until(lambda: self._owed < window)
 
     def _count(self, seq: int, *, packet: int = 0, picture: int = 0) -> None:
-        """Let a frame hold this much, in place of what it held."""
+        """Count these bytes for a frame instead of those that it held before."""
         frame = self._frames.get(seq)
         if frame is None:
             if self._closed or not (packet or picture):

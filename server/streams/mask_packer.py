@@ -1,4 +1,4 @@
-"""MaskPacker: a Mask as the binary message that one client asked for."""
+"""MaskPacker: turns a Mask into the binary message that one client requested."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PIXEL_SECONDS = {
     MaskEncoding.RAW: 1e-9,
     MaskEncoding.NONE: 1e-9,
 }
-"""What each encoding takes on one core, areas included; only the order of size matters."""
+"""Seconds per pixel of each encoding on one core, areas included; only the magnitude matters."""
 
 _OVERLAY_SECONDS = 12e-9
 
 
 class MaskPacker:
-    """Packs the masks of one stream as its ``open`` message asked. May run in any thread."""
+    """Packs the masks of one stream as its ``open`` message requested. May run in any thread."""
 
     def __init__(self, spec: ModelSpec, wish: protocol.Open) -> None:
         self._names = [one.name for one in spec.classes]
@@ -32,13 +32,13 @@ class MaskPacker:
         self._wish = wish
 
     def cost(self, mask: Mask) -> float:
-        """About how many seconds :meth:`pack` takes."""
+        """Return about how many seconds :meth:`pack` takes."""
         height, width = self._size(mask)
         each = _PIXEL_SECONDS[self._wish.output] + (_OVERLAY_SECONDS if self._wish.overlay else 0)
         return height * width * each
 
     def pack(self, mask: Mask, clock: Callable[[], float] = time.monotonic) -> bytes:
-        """The message of one mask; its header says how long packing took."""
+        """Return the message of one mask; its header gives the time that packing took."""
         began = clock()
         labels = resize_labels(mask.labels, *self._size(mask))
         picture = self._overlay(mask, labels) if self._wish.overlay else b""

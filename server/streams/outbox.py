@@ -19,20 +19,20 @@ Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong
 
 MAX_NOTICES = 1024
 MAX_SEQS = 1024
-"""Losses told in one message."""
+"""Most frames reported as dropped in one message."""
 
 
 class Outbox(Sink):
-    """What one client is still to be sent: short notices, and at most ``capacity`` masks.
+    """The messages that wait to be sent to one client: notices, and at most ``capacity`` masks.
 
-    One event loop uses it. When it is full, or when the ledger's bytes are over their limits, the
-    oldest mask is dropped and reported as ``client_slow``; the newest is always kept. With
-    :attr:`keeps_all` nothing is dropped: the caller must wait for the ledger's space. Notices go
-    ahead of masks; a client that lets MAX_NOTICES of them wait is given up: the next :meth:`take`
-    raises TooSlow. A frame is answered in the ledger once :meth:`sent` is called with its answer,
-    so it stays unanswered while a client does not read.
+    One event loop uses it. If it is full, or if the ledger's bytes exceed their limits, the oldest
+    mask is dropped and reported as ``client_slow``; the newest is always kept. With
+    :attr:`keeps_all` nothing is dropped: the caller must wait for the ledger's space. Notices are
+    sent before masks; once more than MAX_NOTICES of them wait, :meth:`take` raises TooSlow. The
+    ledger counts a frame as answered once :meth:`sent` is called with its answer, so it stays
+    unanswered while a client does not read.
 
-    ``on_lost`` is called for every mask that is lost here.
+    ``on_lost`` is called for every mask that is dropped here.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Outbox(Sink):
         self.notice(failure(error, seq))
 
     def notice(self, notice: Notice) -> None:
-        """Queue a short message."""
+        """Queue a text message."""
         self._ledger.free(_answers(notice))
         self._overrun = self._overrun or len(self._notices) >= MAX_NOTICES
         if not self._overrun:
@@ -84,30 +84,30 @@ class Outbox(Sink):
         self._changes.notify()
 
     def close(self) -> None:
-        """Nothing more will come; :meth:`take` gives what is left, then None."""
+        """End the queue: :meth:`take` returns what is left, then None."""
         self._closed = True
         self._changes.notify()
 
     def discard(self) -> None:
-        """Close, and let go of what waits and of every mask that still comes. Idempotent."""
+        """Close, and release the waiting masks and all that still come. Idempotent."""
         self._discarded = True
         self._masks.clear()
         self.close()
 
     async def take(self) -> Mask | Notice | None:
-        """The next thing to send, or None when all is sent after :meth:`close`.
+        """Return the next message, or None when all are taken after :meth:`close`.
 
-        Raises TooSlow where the client has let too much wait.
+        Raises TooSlow if too many notices wait.
         """
         await self._changes.until(self._has_something)
         if self._overrun:
-            raise TooSlow("too many messages wait for a client that does not read; read faster")
+            raise TooSlow("Too many messages wait for a client that does not read; read faster.")
         if self._notices:
             return self._notices.popleft()
         return self._masks.popleft() if self._masks else None
 
     def sent(self, item: Mask | Notice) -> None:
-        """What :meth:`take` gave is on its way."""
+        """Record that a message that :meth:`take` returned was sent."""
         self._ledger.answered(_answers(item))
 
     def _has_something(self) -> bool:
@@ -119,7 +119,7 @@ class Outbox(Sink):
         return len(self._masks) > self._capacity or self._ledger.is_overfull
 
     def _notice_lost(self, seqs: tuple[int, ...], cause: protocol.DropCause) -> None:
-        """Tell a loss, in one message with the last one where nothing sets them apart."""
+        """Report dropped frames, in one message with the last report if the cause is the same."""
         match self._notices and self._notices[-1]:
             case protocol.Dropped(known, last, None) if last == cause and len(known) < MAX_SEQS:
                 self._notices[-1] = protocol.Dropped(known + seqs, cause)
@@ -129,9 +129,10 @@ class Outbox(Sink):
 
 
 def failure(error: Exception, seq: int | None = None, fatal: bool = False) -> protocol.Failure:
-    """The message that tells an error; a foreign one is told without its words."""
+    """Return the message that reports an error; a foreign error's text is not disclosed."""
     if not isinstance(error, MastreamError):
-        return protocol.Failure("fault", "the server failed; its log says why", 500, "", seq, fatal)
+        words = "The server failed; its log says why."
+        return protocol.Failure("fault", words, 500, "", seq, fatal)
     return protocol.Failure(error.code, str(error), error.status, "", seq, fatal)
 
 

@@ -1,7 +1,7 @@
-"""Rows and files of uploaded videos, kept in step.
+"""Rows and files of uploaded videos, kept consistent.
 
-The files of a video follow from its state: ``<video>/upload`` until it ended,
-``<video>/results/<artefact>`` once it succeeded, nothing otherwise.
+A video's state determines its files: ``<video>/upload`` until it has ended,
+``<video>/results/<artefact>`` once it has succeeded, none otherwise.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 class VideoFiles:
-    """One folder and one row a video. Synchronous; used by one thread at a time. Every change of
-    state is made in the store first, and where the store refuses it, no file is touched."""
+    """One folder and one row per video. Synchronous; used by one thread at a time.
+
+    Every change of state is made in the store first; if the store refuses it, no file is touched.
+    """
 
     def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
         self.store = store
@@ -39,44 +41,52 @@ class VideoFiles:
         return self._folder / video / "results"
 
     def recover(self, now: float) -> int:
-        """Take back what a dead process left: its running videos are queued, its files tidied.
-        Returns how many videos are queued."""
-        gave_up = Fault(f"The server died {MAX_ATTEMPTS} times while it segmented this video.")
+        """Queue the videos that a dead process left running and remove stale files.
+
+        Return how many videos are queued.
+        """
+        gave_up = Fault(
+            f"The server died {MAX_ATTEMPTS} times while it segmented this video: check its log."
+        )
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
         self._folder.mkdir(parents=True, exist_ok=True)
         states = self.store.states()
         for folder in list(self._folder.iterdir()):
             if folder.name not in states and self._may_be_anothers(folder.name, states):
-                _log.warning("%s is of no video in this database: it is kept", folder)
+                _log.warning("%s belongs to no video in this database: it is kept", folder)
             else:
                 self._settle(folder.name, states.get(folder.name))
         return self.store.count(VideoState.QUEUED)
 
     def _may_be_anothers(self, video: str, states: Mapping[str, VideoState]) -> bool:
-        """Whether a folder without a row is perhaps a video of another database: what a broken
-        upload leaves has no results, and an empty database knows nothing about any folder."""
+        """Return whether a folder without a row may belong to another database: an interrupted
+        upload leaves no results, and an empty database proves nothing about any folder."""
         return not states or self.results(video).exists()
 
     def check_room(self, size: int) -> None:
-        """Raises NoCapacity where ``size`` more bytes would leave the disk nearly full."""
+        """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
         if shutil.disk_usage(self._folder).free - size < self._settings.min_free_bytes:
             raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
 
-    def welcome(self, size: int, key: str | None) -> None:
-        """Refuse an upload that has no room on the disk or in the queue, except one that was
-        queued before under the same key. Raises NoCapacity."""
+    def check_capacity(self, size: int, key: str | None) -> None:
+        """Raise NoCapacity if the disk or the queue has no room for an upload.
+
+        An upload that was queued before with the same key needs no room in the queue.
+        """
         self.check_room(size)
         full = self.store.count(VideoState.QUEUED) >= self._settings.max_jobs
         if full and (key is None or self.store.by_key(key) is None):
-            raise NoCapacity(f"{self._settings.max_jobs} videos are queued already: come later.")
+            raise NoCapacity(
+                f"{self._settings.max_jobs} videos are queued already: try again later."
+            )
 
     def place(self, video: str) -> Path:
-        """Make a new video's folder; the file to which its bytes go."""
+        """Make a new video's folder; return the path for its bytes."""
         self.upload(video).parent.mkdir()
         return self.upload(video)
 
     def add(self, record: VideoRecord) -> None:
-        """Queue a video whose bytes lie in its place. Raises as :meth:`VideoRows.add`."""
+        """Queue a video whose bytes are in its file. Raises as :meth:`VideoRows.add`."""
         self.store.add(record, self._settings.max_jobs)
 
     def discard_unless_added(self, video: str) -> None:
@@ -84,7 +94,7 @@ class VideoFiles:
             self._settle(video, None)
 
     def put_back(self, video: str) -> None:
-        """A running video is queued again, from its first frame."""
+        """Queue a running video again, to be segmented from its first frame."""
         if self.store.release(video):
             self._settle(video, VideoState.QUEUED)
 
@@ -97,7 +107,7 @@ class VideoFiles:
         problem: Mapping[str, Any] | None = None,
         losses: Losses | None = None,
     ) -> None:
-        """A running video succeeded or failed, unless it was cancelled meanwhile."""
+        """Mark a running video as succeeded or failed, unless it was cancelled meanwhile."""
         if self.store.finish(video, state, now, frames, problem, losses):
             self._settle(video, state)
 
@@ -106,13 +116,15 @@ class VideoFiles:
         self._settle(video, VideoState.CANCELLED)
 
     def remove(self, video: str) -> None:
-        """Remove a video that ended, row and files."""
+        """Remove a video that has ended, with its row and files."""
         if self.store.remove(video):
             self._settle(video, None)
 
     def _settle(self, video: str, state: VideoState | None) -> None:
-        """Remove the files that a video in this state, or one unknown, does not keep. What
-        cannot be removed stays for the next start to try again."""
+        """Remove the files that a video in this state does not keep; None is an unknown video.
+
+        Files that cannot be removed are left for the next start.
+        """
         if state in (VideoState.QUEUED, VideoState.RUNNING):
             shutil.rmtree(self.results(video), ignore_errors=True)
         elif state is VideoState.SUCCEEDED:

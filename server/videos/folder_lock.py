@@ -1,6 +1,6 @@
-"""One process at a time uses a folder of videos.
+"""A lock that lets only one process at a time use a folder of videos.
 
-A second one would queue the first one's running videos again and remove what it still receives.
+A second process would queue the first one's running videos again and remove its unfinished uploads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class FolderLock:
-    """Held from :meth:`take` to :meth:`release`, or until the process ends, however it ends."""
+    """A lock held from :meth:`take` to :meth:`release`, or until the process ends in any way."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder.with_name(f"{folder.name}.lock")
@@ -24,8 +24,10 @@ class FolderLock:
         self._lock = FileLock(self._file, timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Lock the folder. Raises Fault if another process holds it. A file system without locks
-        is used all the same, with a line in the log."""
+        """Lock the folder. Raises Fault if another process holds the lock.
+
+        On a file system without locks, log a warning and continue.
+        """
         self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()

@@ -1,4 +1,4 @@
-"""How far an uploaded video is, from its row and from what runs."""
+"""The progress of an uploaded video, from its row and from the job that runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from server.database.video_record import VideoRecord, VideoState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a video is. ``fps`` is the mean since it was begun; None where unknown."""
+    """The progress of a video. ``fps`` is the mean since it was started; None means unknown."""
 
     frames_done: int
     frames_total: int | None
@@ -19,30 +19,29 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What is known of a video now: its row, and how far it is."""
+    """The present state of a video: its row and its progress."""
 
     record: VideoRecord
     progress: Progress
 
     @property
     def version(self) -> str:
-        """Differs whenever the video does; the id of its event."""
+        """Return a string that changes with the video; it is the id of the video's event."""
         record = self.record
         return f"{record.attempts}-{record.state}-{self.progress.frames_done}"
 
 
 def progress(done: int, total: int | None, seconds: float) -> Progress:
-    """How far a video is after ``done`` frames in ``seconds``."""
+    """Return the progress of a video after ``done`` frames in ``seconds``."""
     fps = done / seconds if done and seconds > 0 else None
     eta = None if fps is None or total is None else max(total - done, 0) / fps
     return Progress(done, total, fps, eta)
 
 
 def video_now(record: VideoRecord, frames: int | None, now: float) -> Video:
-    """A video at the time ``now``; ``frames`` is how many are recorded where it runs here.
+    """Return a video as it is at ``now``; ``frames`` is how many are recorded if it runs here.
 
-    What failed or was cancelled keeps the frames that it had, and nothing is left of it to wait
-    for.
+    A video that failed or was cancelled keeps its number of frames and has no ``eta_s``.
     """
     done = record.frames_done
     if record.state is VideoState.RUNNING and frames is not None:

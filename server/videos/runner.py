@@ -1,4 +1,4 @@
-"""What segments the queued videos: some lanes, each with one video at a time."""
+"""The runner of queued videos: a few tasks, each of which segments one video at a time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A video being segmented: its task, and the frames recorded so far, and what was
-    lost of it once that is known."""
+    """A video being segmented: its task, the frames recorded so far and, once known, its losses."""
 
     task: asyncio.Task[int]
     frames: int = 0
@@ -34,11 +33,11 @@ class _Running:
 
 
 class JobRunner:
-    """Takes queued videos from the video_files, oldest first, ``settings.running`` side by side.
+    """Segments queued videos, oldest first, ``settings.running`` of them at a time.
 
-    ``changed`` is called on the event loop whenever a video is a step further. State: how many
-    videos may wait (a semaphore), what runs, and whether to begin nothing more. A video that
-    fails, or a database or disk that does, never ends a lane.
+    ``changed`` is called on the event loop whenever a video has made progress. Mutable state: a
+    semaphore with the number of videos that may be waiting, the videos that run, and whether to
+    begin no more. A video, database or disk that fails never ends one of the tasks.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class JobRunner:
         self._changed = changed
         self._waiting = asyncio.Semaphore(0)
         self._running: dict[str, _Running] = {}
-        self._lanes: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self.draining = False
 
     def __repr__(self) -> str:
@@ -69,39 +68,39 @@ class JobRunner:
 
     @property
     def started(self) -> bool:
-        return bool(self._lanes)
+        return bool(self._tasks)
 
     def start(self) -> None:
-        self._lanes = [asyncio.create_task(self._lane()) for _ in range(self._settings.running)]
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._settings.running)]
 
     def added(self) -> None:
-        """One more video waits."""
+        """Note that one more video waits."""
         self._waiting.release()
 
     def frames(self, video: str) -> int | None:
-        """How many frames of a video are recorded; None where it does not run."""
+        """Return how many frames of a video are recorded; None if it does not run here."""
         running = self._running.get(video)
         return None if running is None else running.frames
 
     async def halt(self, video: str) -> None:
-        """Stop a video that was cancelled, if it runs; everything of it is freed on return."""
+        """Stop a cancelled video if it runs; return when its task has ended."""
         running = self._running.get(video)
         if running is not None:
             running.task.cancel()
             await asyncio.wait([running.task])
 
     async def drain(self) -> None:
-        """Begin nothing more, and put back what runs. Twice is harmless."""
+        """Begin no more videos, and put those that run back into the queue. Idempotent."""
         self.draining = True
         for running in self._running.values():
             running.task.cancel()
-        for _ in self._lanes:
+        for _ in self._tasks:
             self._waiting.release()
         self._changed()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _lane(self) -> None:
-        """One video after the other, until drained."""
+    async def _run(self) -> None:
+        """Segment one video after the other, until drained."""
         while True:
             await self._waiting.acquire()
             if self.draining:
@@ -109,8 +108,8 @@ class JobRunner:
             try:
                 await self._next()
                 await self._disk(heap.give_back)
-            except Exception:  # whatever it was, the videos that wait must not wait for ever
-                _log.exception("the queue of videos stumbled; again in %s s", RETRY_SECONDS)
+            except Exception:  # whatever it was, the waiting videos must not wait for ever
+                _log.exception("the queue of videos failed; retrying in %s s", RETRY_SECONDS)
                 self._retry_soon()
 
     async def _next(self) -> None:
@@ -120,20 +119,20 @@ class JobRunner:
         running = self._begin(record)
         try:
             await asyncio.wait([running.task])
-            await self._surely(self._conclude, record.id, running)
+            await self._until_stored(self._conclude, record.id, running)
         except OSError as error:
             problem = _problem(record.id, error)
-            await self._surely(self._end, record.id, VideoState.FAILED, running, problem)
+            await self._until_stored(self._end, record.id, VideoState.FAILED, running, problem)
         finally:
             del self._running[record.id]
             self._changed()
 
     def _begin(self, record: VideoRecord) -> _Running:
-        def tell(frames: int) -> None:
+        def on_progress(frames: int) -> None:
             running.frames = frames
             self._changed()
 
-        def report(losses: Losses) -> None:
+        def on_losses(losses: Losses) -> None:
             running.losses = losses
 
         work = segment_video(
@@ -144,8 +143,8 @@ class JobRunner:
             record.artefacts,
             max_pixels=self._settings.max_pixels,
             hardware=self._hardware,
-            tell=tell,
-            report=report,
+            on_progress=on_progress,
+            on_losses=on_losses,
         )
         running = self._running[record.id] = _Running(asyncio.create_task(work))
         if self.draining:
@@ -153,9 +152,14 @@ class JobRunner:
         self._changed()
         return running
 
-    async def _surely(self, write: Callable[..., Awaitable[None]], video: str, *how: Any) -> None:
-        """Write how a video ended, until the database takes it: one that stays running there would
-        be waited for without end. When draining, the next start takes it back instead."""
+    async def _until_stored(
+        self, write: Callable[..., Awaitable[None]], video: str, *how: Any
+    ) -> None:
+        """Store how a video ended, and retry until that succeeds.
+
+        A row that stayed running would make clients wait for ever. When draining, give up instead:
+        the next start queues the video again.
+        """
         while True:
             try:
                 return await write(video, *how)
@@ -163,12 +167,12 @@ class JobRunner:
                 if self.draining:
                     raise
                 _log.exception(
-                    "the end of %s is not written yet; again in %s s", video, RETRY_SECONDS
+                    "the end of %s is not stored yet; retrying in %s s", video, RETRY_SECONDS
                 )
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _conclude(self, video: str, running: _Running) -> None:
-        """Write down how it ended; the store refuses where it was cancelled meanwhile."""
+        """Store how a video ended; the store ignores it if the video was cancelled meanwhile."""
         error = None if running.task.cancelled() else running.task.exception()
         if running.task.cancelled():
             await self._disk(self._files.put_back, video)
@@ -189,7 +193,7 @@ class JobRunner:
 
 
 def _problem(video: str, error: BaseException) -> dict[str, Any]:
-    """What a failed video tells its owner; what is our fault goes to the log as well."""
+    """Return the problem that a failed video reports; log the error if it is a Fault or foreign."""
     if isinstance(error, MastreamError) and not isinstance(error, Fault):
         return error.problem()
     _log.error("video %s failed", video, exc_info=error)

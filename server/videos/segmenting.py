@@ -1,4 +1,4 @@
-"""One video from its file to its artefacts: what an upload and the command line share."""
+"""Segmenting one video from its file to its artefacts, for uploads and the command line."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ OVERLAY = "overlay.mp4"
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Called on the event loop with the number of frames recorded so far."""
 
-Report = Callable[[Losses], None]
-"""Called on the event loop with what was lost in decoding, when all of it is decoded."""
+OnLosses = Callable[[Losses], None]
+"""Called on the event loop with what was lost in decoding, once the whole video is decoded."""
 
 
 async def segment_video(
@@ -42,18 +42,19 @@ async def segment_video(
     *,
     max_pixels: int,
     hardware: Hardware | None = None,
-    tell: Tell = lambda _: None,
-    report: Report = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
+    on_losses: OnLosses = lambda _: None,
     window: int = 4,
 ) -> int:
-    """Segment every frame of a video and write its artefacts into ``folder``, which is made.
+    """Segment every frame of a video and write its artefacts into ``folder``, which is created.
 
-    Returns the number of frames, which is the number of masks. At most ``window`` frames are
+    Return the number of frames, which is the number of masks. At most ``window`` frames are
     between decoder and recorder, so memory does not grow with the video. ``hardware`` decodes what
-    it can; then pictures come to the host only where an overlay is drawn. Raises BadVideo or
-    SourceFault where decoding breaks or most of the video is lost, Fault where a frame got no mask
-    or the disk is full, NoCapacity where the worker takes no session; then, or when cancelled, no
-    artefact is left.
+    it can; pictures are then copied to the host only if an overlay is drawn.
+
+    Raises BadVideo or SourceFault if decoding fails or most of the video is lost, Fault if a frame
+    got no mask or the disk is full, and NoCapacity if the worker accepts no session. On an error or
+    when cancelled, no artefact is left.
     """
     spec = worker.spec
     source = ContainerSource(
@@ -67,27 +68,27 @@ async def segment_video(
         rate=info.rate,
     )
     make = partial(_recorder, folder, spec, info, artefacts)
-    async with Recording(make, window, tell) as sink:
+    async with Recording(make, window, on_progress) as sink:
         frames = await _feed(worker, source, sink, window)
         losses = source.losses()
-        report(losses)
+        on_losses(losses)
         _check_losses(losses, frames)
         await sink.finish(frames, losses)
     return frames
 
 
 def _check_losses(losses: Losses, frames: int) -> None:
-    """Raise BadVideo if most of a video of which ``frames`` pictures were decoded is lost."""
+    """Raise BadVideo if most of a video is lost, of which ``frames`` pictures were decoded."""
     if losses.most_of(frames):
         lost = losses.undecodable + losses.missing
         raise BadVideo(
             f"Most of the video cannot be decoded: of {frames + lost} pictures {lost} are lost and "
-            f"{losses.damaged} damaged."
+            f"{losses.damaged} damaged; send an intact copy."
         )
 
 
 async def _feed(worker: Serving, source: ContainerSource, sink: Recording, window: int) -> int:
-    """Offer each frame as soon as there is room for it; the number offered, all answered."""
+    """Offer each frame as soon as there is room for it; return how many, once all are answered."""
     frames = 0
     session = worker.open(sink, policy=DropPolicy.EVERY, window=window)
     try:
@@ -109,14 +110,14 @@ async def _feed(worker: Serving, source: ContainerSource, sink: Recording, windo
 class Recording(Sink):
     """Carries the masks of one video to a Recorder in a thread of its own.
 
-    Its state: ``window`` credits, one held by each frame from :meth:`room` until its mask is
-    written; the first failure; the number written. Left without :meth:`finish`, it aborts the
-    recorder. The recorder is made, used and closed by its thread alone.
+    Mutable state: ``window`` credits, one held by each frame from :meth:`wait_for_room` until its
+    mask is written; the first failure; the number of masks written. If the block ends with an
+    error, the recorder is aborted. The recorder is made, used and closed by its thread alone.
     """
 
-    def __init__(self, make: Callable[[], Recorder], window: int, tell: Tell) -> None:
+    def __init__(self, make: Callable[[], Recorder], window: int, on_progress: OnProgress) -> None:
         self._make = make
-        self._tell = tell
+        self._on_progress = on_progress
         self._window = window
         self._credits = asyncio.Semaphore(window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
@@ -130,7 +131,7 @@ class Recording(Sink):
         return self
 
     async def wait_for_room(self) -> None:
-        """Wait until one more frame may be under way. Raises the first failure."""
+        """Wait until one more frame may be in flight. Raises the first failure."""
         await self._credits.acquire()
         self._check()
 
@@ -142,23 +143,25 @@ class Recording(Sink):
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for drop in drops:
-            self._answered(Fault(f"Frame {drop.seq} was dropped by the server: {drop.cause}."))
+            self._release(Fault(f"The server dropped frame {drop.seq}: {drop.cause}."))
 
     def failed(self, seq: int, error: Exception) -> None:
-        self._answered(Fault(f"Frame {seq} could not be segmented: {error}"))
+        self._release(Fault(f"Frame {seq} could not be segmented: {error}"))
 
     def give_up(self) -> None:
-        """Frames that are still answered fail nothing: closing their session drops them."""
+        """Ignore answers from now on: closing the session drops its frames, which is no failure."""
         self._over = True
 
     async def finish(self, frames: int, losses: Losses) -> None:
-        """Wait for the last mask to be written and close the files. Raises the first failure,
-        or Fault unless exactly ``frames`` masks were recorded."""
+        """Wait until the last mask is written and close the files.
+
+        Raises the first failure, or Fault unless exactly ``frames`` masks were recorded.
+        """
         for _ in range(self._window):
             await self._credits.acquire()
         self._check()
         if self.written != frames:
-            raise Fault(f"{self.written} masks were recorded for {frames} frames.")
+            raise Fault(f"The server recorded {self.written} masks for {frames} frames.")
         await self._loop.run_in_executor(self._thread, self._close, losses)
 
     async def __aexit__(
@@ -173,7 +176,7 @@ class Recording(Sink):
         await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
 
     def _begin(self) -> Recorder | MastreamError:
-        """Make the recorder; a failure is a result here, since the future outlives this call."""
+        """Make the recorder; return an error instead of raising it, since the future is kept."""
         try:
             return self._make()
         except Exception as error:
@@ -200,10 +203,11 @@ class Recording(Sink):
         failure = writing.exception()
         if failure is None:
             self.written += 1
-            self._tell(self.written)
-        self._answered(failure)
+            self._on_progress(self.written)
+        self._release(failure)
 
-    def _answered(self, failure: BaseException | None) -> None:
+    def _release(self, failure: BaseException | None) -> None:
+        """Release a frame's credit, and keep the first failure."""
         if isinstance(failure, Exception) and self._failure is None and not self._over:
             _log.error("a video is given up: %s", failure, exc_info=failure)
             self._failure = detached(failure)

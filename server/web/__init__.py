@@ -1,1 +1,1 @@
-"""What the service shows: the stream socket, models, health, metrics, problems."""
+"""The service's HTTP routes and sockets: streams, videos, models, health and metrics."""

@@ -1,4 +1,4 @@
-"""What one connection may send: token buckets, so that no client stops the others."""
+"""How much one connection may send: token buckets, so that no client starves the others."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ FRAMES_A_SECOND = 2000.0
 
 MESSAGES_A_SECOND = 500.0
 MESSAGES_AT_ONCE = 100.0
-"""Small messages of one stream; more wait unread. Each costs far more than its bytes."""
+"""Small messages of one stream; more wait unread. Each costs far more than its size suggests."""
 
 REQUESTS_A_SECOND = 200.0
 REQUESTS_AT_ONCE = 50.0
 """HTTP requests of one connection; more wait."""
 
 FREE_BYTES = 1024
-"""What is so large costs no more than its bytes do, and the bandwidth bounds those."""
+"""Frames and messages of this size or more are free: the bandwidth limits them already."""
 
 
 def small_cost(size: int) -> float:
-    """Return what a frame or message of so many bytes costs: 1 if it is empty, 0 if it is large."""
+    """Return the cost of a frame or message of ``size`` bytes: 1 if it is empty, 0 if large."""
     return max(0.0, 1.0 - size / FREE_BYTES)
 
 
 class Allowance:
-    """``rate`` tokens a second, of which at most ``burst`` are saved up.
+    """A bucket that earns ``rate`` tokens per second and holds at most ``burst``.
 
     Mutable state: the tokens left at the time of the last spending, below 0 if some are owed.
     ``now`` is passed in.
@@ -39,9 +39,9 @@ class Allowance:
         return f"<Allowance {self._left:.1f} of {self._burst:g} at {self._at:.3f}>"
 
     def spend(self, cost: float, now: float) -> float:
-        """Spend ``cost`` tokens; return the seconds until they are earned, 0.0 if they were there.
+        """Spend ``cost`` tokens, on credit if need be; return the seconds until they are earned.
 
-        What was not there is owed.
+        That is 0.0 if there were enough.
         """
         earned = max(0.0, now - self._at) * self._rate
         self._left = min(self._burst, self._left + earned) - cost

@@ -1,4 +1,4 @@
-"""An artefact as the answer to a request."""
+"""The response that carries an artefact."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ class ArtefactFile(FileResponse):
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[Part]:
         try:
-            return asked_parts(http_range, file_size, cls.max_ranges)
+            return requested_parts(http_range, file_size, cls.max_ranges)
         except RangeNotSatisfiable as error:
             # Starlette would answer with plain text, not with a problem like every other error.
             size = {"Content-Range": f"bytes */{error.max_size}"}
-            words = f"the file has {error.max_size} bytes and no asked range begins within them"
+            words = f"The file has {error.max_size} bytes and no requested range begins within them"
             raise HTTPException(416, words, size) from error
 
 
-def asked_parts(header: str, size: int, max_parts: int) -> list[Part]:
-    """The parts of a file of ``size`` bytes that a Range header asks for: sorted and apart.
+def requested_parts(header: str, size: int, max_parts: int) -> list[Part]:
+    """Return the parts of a file of ``size`` bytes that a Range header requests, sorted and
+    disjoint.
 
-    Empty if the header is to be ignored: it is malformed, has other units, or more than
-    ``max_parts`` ranges. Raise RangeNotSatisfiable if no range begins within the file.
+    Return none if the header is to be ignored: it is malformed, has other units, or more than
+    ``max_parts`` ranges. Raises RangeNotSatisfiable if no range begins within the file.
     """
     unit, _, listed = header.partition("=")
     specs = [spec.strip() for spec in listed.split(",") if spec.strip()]
@@ -60,7 +61,7 @@ def asked_parts(header: str, size: int, max_parts: int) -> list[Part]:
 
 
 def _part(spec: str, size: int) -> Part | None:
-    """One range, which ends within the file at the latest; None if it is malformed."""
+    """Return one range, cut off at the end of the file; None if it is malformed."""
     found = _SPEC.fullmatch(spec)
     if found is None:
         return None
@@ -75,13 +76,13 @@ def _part(spec: str, size: int) -> Part | None:
 
 
 def _number(digits: str) -> int:
-    """A number of any length; beyond every file's size they are all alike."""
+    """Read a number of any length; those beyond the size of any file give the same result."""
     significant = digits.lstrip("0") or "0"
     return int(significant) if len(significant) <= _MAX_DIGITS else 10**_MAX_DIGITS
 
 
 def _merged(parts: list[Part]) -> list[Part]:
-    """Sorted, with those that overlap or touch made one."""
+    """Sort parts and merge those that overlap or touch."""
     merged: list[Part] = []
     for first, end in sorted(parts):
         if merged and first <= merged[-1][1]:

@@ -1,8 +1,8 @@
-"""Names of files in HTTP: what a form's part says of itself, and what an answer offers.
+"""File names in HTTP: reading those of uploaded form parts, writing those of downloads.
 
 Clients differ. A name may be written plainly (UTF-8 or Latin-1, quotes as ``\\"`` or, by browsers,
 as %22), as RFC 8187's ``filename*``, in the pieces of RFC 2231, as RFC 2047's encoded words, or
-stand in the Content-Type; it may be a whole Windows path.
+be given in the Content-Type; it may be a whole Windows path.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from urllib.parse import quote
 from server.errors import BadRequest
 
 FILE_FIELD = "file"
-"""A part of this name is the file, even where nothing else says so."""
+"""A part of this name is the file, even if nothing else marks it as one."""
 
 MAX_PARAMETERS = 64
-"""Of one part. The time to read them grows with the square of their number."""
+"""Parameters of one part. The time to read them grows with the square of their number."""
 
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _ESCAPED_BY_BROWSERS = {"%22": '"', "%0A": "\n", "%0D": "\r"}
@@ -35,7 +35,10 @@ _UNSAFE = re.compile(r'[^ -~]|["\\%]')
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartHeaders:
-    """What a part of a form is: ``filename`` is None if it has none, blank for an unused input."""
+    """The headers of a form's part.
+
+    ``filename`` is None if the part has none, and blank for an input that was left empty.
+    """
 
     name: str
     is_file: bool
@@ -43,13 +46,19 @@ class PartHeaders:
 
 
 def read_part_headers(block: bytes) -> PartHeaders:
-    """Read the lines before a part's blank line. Raise BadRequest if they are not headers, or if
-    the part is encoded once more."""
+    """Read the lines before a part's blank line.
+
+    Raises BadRequest if they are not headers, or if the part has a transfer encoding.
+    """
     if block.count(b";") > MAX_PARAMETERS:
-        raise BadRequest(f"A part of the form has more than {MAX_PARAMETERS} parameters.")
+        raise BadRequest(
+            f"A part of the form has more than {MAX_PARAMETERS} parameters: send fewer."
+        )
     message = HeaderParser().parsestr(_FOLD.sub(" ", _text(block)))
     if message.defects:
-        raise BadRequest("The multipart upload is not well-formed: a part has a header of no name.")
+        raise BadRequest(
+            "The multipart upload is not well-formed: a part has a header without a name."
+        )
     _check_encoding(message)
     name = _parameter(message, "content-disposition", "name") or ""
     filename = _parameter(message, "content-disposition", "filename")
@@ -60,10 +69,10 @@ def read_part_headers(block: bytes) -> PartHeaders:
 
 
 def offered(kind: str, name: str) -> str:
-    """The Content-Disposition of an answer: ``kind`` is inline or attachment.
+    """Return the Content-Disposition of a response; ``kind`` is inline or attachment.
 
-    A name beyond plain ASCII comes twice: for clients that know ``filename*`` and for the others
-    (RFC 6266, appendix D).
+    A name beyond plain ASCII is given twice: for clients that know ``filename*`` and for the
+    others (RFC 6266, appendix D).
     """
     plain = _UNSAFE.sub("_", name)
     exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
@@ -79,14 +88,14 @@ def _check_encoding(message: Message) -> None:
 
 
 def _is_binary(message: Message) -> bool:
-    """Whether the part's type is that of a file and not of a field; without one it is a field."""
+    """Return whether the part's type is that of a file; a part without a type is a field."""
     kind = message.get_content_type()
     return message.get_content_maintype() not in _FIELD_KINDS and kind not in _FIELD_TYPES
 
 
 def _parameter(message: Message, header: str, name: str) -> str | None:
-    """A parameter in its best form: an extended one that can be read, else the plain one."""
-    # An extended value is a tuple, which its annotation in typeshed does not say.
+    """Return a parameter in its best form: a readable extended one, otherwise the plain one."""
+    # An extended value is a tuple, contrary to its annotation in typeshed.
     parameters: list[tuple[str, Any]] = message.get_params([], header)
     values = [value for key, value in parameters if key == name]
     extended = [value for value in values if isinstance(value, tuple)]
@@ -107,7 +116,7 @@ def _unescaped(text: str) -> str:
 
 
 def _decoded_words(text: str) -> str:
-    """The text with RFC 2047's encoded words decoded; itself if they cannot be."""
+    """Decode RFC 2047's encoded words; return the text unchanged if that fails."""
     if "=?" not in text:
         return text
     try:

@@ -1,4 +1,4 @@
-"""/health/live, /health/ready and /metrics: what a supervisor asks."""
+"""/health/live, /health/ready and /metrics, for supervisors and monitoring."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     status: Literal["live"] = "live"
 
 
 class Ready(BaseModel):
-    """Streams and videos are taken."""
+    """Streams and videos are accepted."""
 
     status: Literal["ready"] = "ready"
 
 
 def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRouter:
-    """``reasons`` says why the service is not ready; nothing where it is."""
+    """Return the routes; ``reasons`` returns why the service is not ready, nothing if it is."""
     router = APIRouter(tags=["health"], responses=PROBLEMS)
 
     @router.get("/health/live")
     async def live() -> Alive:
-        """Whether the process answers at all; restart it where not."""
+        """Whether the process responds at all; restart it if not."""
         return Alive()
 
     @router.get("/health/ready", response_model=Ready)
     async def ready() -> JSONResponse | Ready:
-        """Whether to send work here; 503 with the reasons where not."""
+        """Whether to send work here; 503 with the reasons if not."""
         found = reasons()
         if not found:
             return Ready()
-        problem = NotReady(f"not ready: {'; '.join(found)}").problem()
+        problem = NotReady(f"Not ready: {'; '.join(found)}. Try again in a moment.").problem()
         return problem_response(problem | {"reasons": found}, RETRY_SOON)
 
     @router.get("/metrics", response_class=Response, responses=_EXPOSITION)

@@ -1,13 +1,13 @@
 """uvicorn's HTTP connection, with limits on what a request may be and on the time it may take.
 
-Added to what uvicorn does:
+It adds to uvicorn:
 
-- A URL above ``MAX_LINE_BYTES`` is answered by 414; a header above it, more than ``MAX_HEADERS`` or
-  a head above ``MAX_HEAD_BYTES`` by 431. WebSocket handshakes come through here, too.
-- A connection that does not finish a request's head in ``HEAD_SECONDS``, or whose body stands still
-  for ``BODY_SECONDS``, is closed: with 408, or without a word if there is no request to answer.
-- Requests that a client pipelines are parsed a few at a time, when those before are answered; more
-  than ``REQUESTS_A_SECOND`` of one connection wait.
+- A URL above ``MAX_LINE_BYTES`` is answered with 414; a header above it, more than ``MAX_HEADERS``
+  or a head above ``MAX_HEAD_BYTES`` with 431. WebSocket handshakes pass through here, too.
+- A connection that does not finish a request's head in ``HEAD_SECONDS``, or whose body stalls for
+  ``BODY_SECONDS``, is closed: with 408, or silently if there is no request to answer.
+- Pipelined requests are parsed a few at a time, once those before are answered; more than
+  ``REQUESTS_A_SECOND`` of one connection have to wait.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from server.web.request_limits import (
 )
 
 LINGER_SECONDS = 2.0
-"""How long a refused client may take to read the refusal."""
+"""How long a refused client has to read the response."""
 
 _HEAD_SLICE = 256
 _BODY_SLICE = 4096
-"""Bytes parsed at once; the shortest request has 18."""
+"""Bytes parsed per turn; the shortest request has 18."""
 
 _BODIES = (Awaiting.BODY, Awaiting.REST)
 
@@ -45,9 +45,9 @@ _BODIES = (Awaiting.BODY, Awaiting.REST)
 class HttpTransport(HttpToolsProtocol):
     """One HTTP connection of the server, until a handshake makes it a WebSocket.
 
-    Mutable state beside uvicorn's: the clock and its timer, the bytes of the head so far, the bytes
-    that wait to be parsed and the turn that will continue with them, the allowance of requests, why
-    the request is refused, and whether all that still comes is thrown away.
+    Mutable state in addition to uvicorn's: the clock and its timer, the bytes of the head so far,
+    the bytes that wait to be parsed and the turn that will continue with them, the allowance of
+    requests, why the request is refused, and whether further bytes are discarded.
     """
 
     head_seconds: float = HEAD_SECONDS
@@ -84,7 +84,7 @@ class HttpTransport(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        self._refuse(self._refused or BadMessage("The bytes are no HTTP request."))
+        self._refuse(self._refused or BadMessage("The bytes are not an HTTP request: send HTTP."))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -123,7 +123,7 @@ class HttpTransport(HttpToolsProtocol):
             self._clock.answered(now)
             self._set_timer()
         if self._turn is None:
-            # In a turn of its own: others come between two requests of one client.
+            # In a turn of its own, so that others are served between two requests of one client.
             self._turn = self.loop.call_later(self._allowance.spend(0, now), self._take_turn)
 
     def _take_turn(self) -> None:
@@ -132,7 +132,7 @@ class HttpTransport(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _parse(self) -> None:
-        """Parse what is there, up to the first request that must wait."""
+        """Parse the bytes received, up to the first request that must wait."""
         while self._unparsed and not self._must_wait() and self._is_ours():
             size = _BODY_SLICE if self._clock.awaiting in _BODIES else _HEAD_SLICE
             data = bytes(self._unparsed[:size])
@@ -143,8 +143,8 @@ class HttpTransport(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _must_wait(self) -> bool:
-        """Whether the next request is not to be parsed yet: one before is being answered, or the
-        turn after it has not come."""
+        """Return whether the next request may not be parsed yet: the one before is being answered,
+        or the turn after it has not come."""
         if self._clock.awaiting in _BODIES and not self.pipeline:
             return False
         is_answering = self.cycle is not None and not self.cycle.response_complete
@@ -154,7 +154,7 @@ class HttpTransport(HttpToolsProtocol):
         return bool(self._unparsed or self.pipeline)
 
     def _is_ours(self) -> bool:
-        """Whether there is somebody to parse for."""
+        """Return whether this protocol still reads the connection."""
         left = self._discarding or self.transport.is_closing() or self.parser is None
         return not left and self.transport.get_protocol() is self
 
@@ -168,7 +168,7 @@ class HttpTransport(HttpToolsProtocol):
                 self._refuse(error)
 
     def _check(self, check: Callable[[Any], None], value: object) -> None:
-        """Make the parser stop at what is refused; that calls :meth:`send_400_response`."""
+        """Stop the parser if the check fails; it then calls :meth:`send_400_response`."""
         try:
             check(value)
         except MastreamError as error:
@@ -178,10 +178,10 @@ class HttpTransport(HttpToolsProtocol):
     def _set_timer(self) -> None:
         deadline = self._clock.deadline
         if self._timer is None and deadline is not None:
-            self._timer = self.loop.call_at(deadline, self._look)
+            self._timer = self.loop.call_at(deadline, self._check_deadline)
 
-    def _look(self) -> None:
-        """See whether the time is over; the deadline may have moved since the timer was set."""
+    def _check_deadline(self) -> None:
+        """Check the deadline, which may have moved since the timer was set."""
         self._timer = None
         if not self._is_ours():
             return
@@ -196,7 +196,7 @@ class HttpTransport(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, error: MastreamError) -> None:
-        """Answer with the error, unless another answer is under way, and end the connection."""
+        """Respond with the error, unless another response has begun, and end the connection."""
         self._discarding = True
         self._stop()
         if self._interrupt():
@@ -205,14 +205,16 @@ class HttpTransport(HttpToolsProtocol):
         self.transport.write(refusal(error))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        # What still comes is read and thrown away: a close would make the kernel send a reset that
-        # overtakes the answer.
+        # Read and discard further bytes: a close would make the kernel send a reset that overtakes
+        # the response.
         self.transport.resume_reading()
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _interrupt(self) -> bool:
-        """Tell the application that its client has left; whether it is in the midst of an answer,
-        or of one to an earlier request."""
+        """Notify the application that its client has left.
+
+        Return whether it is in the middle of a response, or of one to an earlier request.
+        """
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return False
@@ -229,7 +231,7 @@ class HttpTransport(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Does not read on while bytes wait to be parsed, whoever asks for it."""
+    """Keeps reading paused while bytes wait to be parsed, whoever asks to resume it."""
 
     def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
         super().__init__(transport)

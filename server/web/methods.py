@@ -1,4 +1,4 @@
-"""Which methods a path answers: HEAD wherever GET is, and the Allow header of a 405."""
+"""Which methods a path supports: HEAD wherever GET is, and the Allow header of a 405."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def heads_of(router: APIRouter) -> APIRouter:
-    """Routes that answer HEAD for every GET of ``router``, by the same functions.
+    """Return routes that answer HEAD for every GET of ``router`` with the same functions.
 
-    The HTTP server leaves the bodies out. They are routes of their own, so that the OpenAPI does
-    not list each operation twice.
+    The HTTP server omits the bodies. They are separate routes so that the OpenAPI schema does not
+    list each operation twice.
     """
     heads = APIRouter()
     for route in router.routes:
@@ -31,8 +31,8 @@ def heads_of(router: APIRouter) -> APIRouter:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """The methods that the request's path answers. Starlette itself names those of the first
-    route that has the path."""
+    """Return the methods of all routes with the request's path; Starlette lists only those of the
+    first such route."""
     return [method for method in _METHODS if _is_answered(request, method)]
 
 

@@ -1,4 +1,4 @@
-"""/v1/models: what is served, and what runs it."""
+"""/v1/models: which model is served, and which engines run it."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from server.workers.serving import Serving
 class ServedEngine(BaseModel):
     """One engine that runs a model."""
 
-    provider: str = Field(description="what really runs it, such as CPUExecutionProvider")
+    provider: str = Field(description="what actually runs it, such as CPUExecutionProvider")
     device: str = Field(description="cpu, or CUDA's number of the GPU and its name")
-    precision: str = Field(description="what it computes in: fp32, fp16, int8 or fp8")
-    max_batch: int = Field(description="streams in one step")
+    precision: str = Field(description="the precision it computes in: fp32, fp16, int8 or fp8")
+    max_batch: int = Field(description="most streams in one step")
     passed_over: list[str] = Field(
-        description="what would have been preferred and could not be, each with the reason"
+        description="providers tried before this one, each with the reason why it failed"
     )
 
 
 class ComingPlan(BaseModel):
-    """The TensorRT plan that the engines go over to while they serve."""
+    """The TensorRT plan that the engines switch to while they serve."""
 
     stage: PlanStage = Field(
-        description="off: none is looked for; looking: among those kept; building: the service "
-        "goes on meanwhile; loading: engines are being replaced; serving; failed: the service "
-        "goes on without"
+        description="off: no plan is wanted; looking: the cache is searched; building: the service "
+        "continues meanwhile; loading: engines are being replaced; serving; failed: the service "
+        "continues without a plan"
     )
-    percent: int = Field(ge=0, le=100, description="of the build")
+    percent: int = Field(ge=0, le=100, description="progress of the build")
     detail: str = Field(
-        description="off, failed: why; building: what it is at; else the plan's file name"
+        description="off, failed: the reason; building: the current phase; otherwise the plan's "
+        "file name"
     )
 
 
 class ServedModel(BaseModel):
-    """One model: what its artefact says of itself, and where it runs."""
+    """One model: its self-description, and where it runs."""
 
     name: str
-    provider: str = Field(description="what really runs it; the first engine's")
-    engines: list[ServedEngine] = Field(description="one for each GPU that serves, or the CPU's")
+    provider: str = Field(description="what actually runs it: the first engine's provider")
+    engines: list[ServedEngine] = Field(description="one per GPU that serves, or the CPU's")
     plan: ComingPlan
-    memory_bytes: int = Field(description="that one stream's memory takes")
+    memory_bytes: int = Field(description="bytes that one stream's memory takes")
     spec: ModelSpec
 
 
@@ -56,8 +57,10 @@ class ServedModels(BaseModel):
 
 
 def models_router(worker: Serving, plan: Callable[[], PlanStatus]) -> APIRouter:
-    """The routes; the worker must have been started when they are called. ``plan`` is how far
-    the service is on its way to one."""
+    """Return the routes; the worker must have been started before they are called.
+
+    ``plan`` returns the state of the TensorRT plan.
+    """
     router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
 
     @router.get("")
@@ -69,7 +72,9 @@ def models_router(worker: Serving, plan: Callable[[], PlanStatus]) -> APIRouter:
     async def get_model(name: str) -> ServedModel:
         """One model."""
         if name != worker.spec.name:
-            raise NotFound(f"no model is called {name[:80]!r}; {worker.spec.name!r} is served here")
+            raise NotFound(
+                f"There is no model {name[:80]!r}; this server serves {worker.spec.name!r}."
+            )
         return _served(worker, plan())
 
     return router

@@ -1,4 +1,4 @@
-"""The body of an upload, without a socket: chunks in, the file's own bytes out."""
+"""Parsing the body of an upload, without a socket: chunks in, the file's own bytes out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.web.disposition import PartHeaders, read_part_headers
 FORM_BYTES = 2**16
 HEADER_BYTES = 2**13
 MAX_BOUNDARY = 200
-"""Characters. RFC 2046 allows 70."""
+"""Characters; RFC 2046 allows 70."""
 
 _MAX_PADDING = 64
 _DELIMITER_END = re.compile(rb"--|[ \t]{0,%d}\r?\n" % _MAX_PADDING)
@@ -22,29 +22,36 @@ _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 class Body(Protocol):
-    """A request's body, fed chunk by chunk. ``name`` is the file's, as the sender calls it;
-    ``fields`` are the form's other parts, complete after :meth:`finish`, the values of those with
-    the same name joined by commas."""
+    """A request's body, fed chunk by chunk.
+
+    ``name`` is the file's name as the sender gave it. ``fields`` are the form's other parts,
+    complete after :meth:`finish`; values of the same name are joined by commas.
+    """
 
     name: str | None
     fields: dict[str, str]
 
     def feed(self, chunk: bytes) -> bytes | bytearray:
-        """The file's bytes within a chunk. Raises BadRequest where it is not well-formed."""
+        """Return the file's bytes within a chunk. Raises BadRequest if it is not well-formed."""
 
     def finish(self) -> None:
-        """Raises BadRequest where the body ended too soon."""
+        """Raise BadRequest if the body ended too soon."""
 
 
 def body_of(content_type: str | None) -> Body:
-    """How to read a body of this type. Raises BadRequest for multipart without a boundary."""
+    """Return the parser for a body of this type.
+
+    Raises BadRequest for multipart without a boundary, or with one that is too long.
+    """
     message = Message()
     message["Content-Type"] = content_type or ""
     if message.get_content_type() != "multipart/form-data":
         return RawBody()
     boundary = message.get_boundary()
     if not boundary:
-        raise BadRequest("The multipart upload names no boundary in its Content-Type.")
+        raise BadRequest(
+            "The multipart upload has no boundary in its Content-Type: add the parameter."
+        )
     if len(boundary) > MAX_BOUNDARY:
         raise BadRequest(
             "The multipart upload is not well-formed: its boundary has more than "
@@ -68,8 +75,8 @@ class RawBody:
 
 
 class _At(Enum):
-    """What the next bytes belong to: the content of a part (or of the preamble before the first),
-    the headers of one, or the epilogue."""
+    """What the next bytes belong to: a part's content (or the preamble before the first part), a
+    part's headers, or the epilogue."""
 
     CONTENT = auto()
     HEADERS = auto()
@@ -79,9 +86,10 @@ class _At(Enum):
 class MultipartBody:
     """A form with exactly one file and small fields around it, in any order (RFC 7578).
 
-    An input without a name and without bytes, which browsers send for one that is not used, is no
-    file. Lines may end with LF alone. State: bytes not understood yet, what the next ones belong
-    to, the part being read (None in the preamble) and how many bytes are not the file's.
+    A file part with neither a name nor bytes, which browsers send for an input left empty, does
+    not count. Lines may end with LF alone. Mutable state: the bytes not parsed yet, what the next
+    ones belong to, the part being read (None in the preamble) and the number of bytes around the
+    file.
     """
 
     def __init__(self, boundary: bytes) -> None:
@@ -89,7 +97,7 @@ class MultipartBody:
         self.fields: dict[str, str] = {}
         self._delimiter = b"\n--" + boundary
         self._longest = len(b"\r") + len(self._delimiter) + _MAX_PADDING + len(b"\r\n")
-        # A body may begin with its first boundary, which elsewhere begins with a line break.
+        # A body may begin with its first boundary; all others are preceded by a line break.
         self._buffer = bytearray(b"\r\n")
         self._at = _At.CONTENT
         self._part: PartHeaders | None = None
@@ -111,12 +119,14 @@ class MultipartBody:
                 "boundary."
             )
         if self._at is not _At.EPILOGUE:
-            raise BadRequest("The multipart upload ended before its closing boundary.")
+            raise BadRequest(
+                "The multipart upload ended before its closing boundary: send it again."
+            )
         if self._file is None:
-            raise BadRequest("The form holds no file: send the video as a part with a filename.")
+            raise BadRequest("The form contains no file: send the video as a part with a filename.")
 
     def _advance(self, found: bytearray) -> bool:
-        """Understand some bytes, adding the file's to ``found``; False when more are needed."""
+        """Parse some bytes and add the file's to ``found``; return False if more are needed."""
         if self._at is _At.HEADERS:
             return self._read_headers()
         if self._at is _At.CONTENT:
@@ -128,7 +138,9 @@ class MultipartBody:
         end = _BLANK_LINE.search(self._buffer)
         size = end.start() if end else len(self._buffer)
         if size > HEADER_BYTES:
-            raise BadRequest(f"A part of the form has more than {HEADER_BYTES} bytes of headers.")
+            raise BadRequest(
+                f"A part of the form has more than {HEADER_BYTES} bytes of headers: send fewer."
+            )
         if end is None:
             return False
         self._count_form(end.end())
@@ -154,8 +166,10 @@ class MultipartBody:
         return True
 
     def _find_delimiter(self) -> tuple[int, int] | None:
-        """Where the next whole delimiter begins and ends. A boundary that other text follows is
-        none."""
+        """Return where the next whole delimiter begins and ends, None if there is none.
+
+        A boundary that is followed by other text is not a delimiter.
+        """
         place = self._buffer.find(self._delimiter)
         while place >= 0:
             after = place + len(self._delimiter)
@@ -171,9 +185,9 @@ class MultipartBody:
             self._accept(part)
 
     def _accept(self, part: PartHeaders) -> None:
-        """Make a part that has a name or content the file."""
+        """Take a part that has a name or content as the file."""
         if self._file is not None and self._file is not part:
-            raise BadRequest("The form holds more than one file: upload one video at a time.")
+            raise BadRequest("The form contains more than one file: upload one video at a time.")
         self._file, self.name = part, part.filename
 
     def _take(self, content: bytearray, found: bytearray) -> None:
@@ -195,4 +209,6 @@ class MultipartBody:
     def _count_form(self, size: int) -> None:
         self._form_bytes += size
         if self._form_bytes > FORM_BYTES:
-            raise BadRequest(f"The form's fields hold more than {FORM_BYTES} bytes.")
+            raise BadRequest(
+                f"The form's fields hold more than {FORM_BYTES} bytes: send only the video."
+            )

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): which answer a client's conditions leave."""
+"""Conditional requests (RFC 9110, section 13): which response a client's conditions allow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 class Verdict(Enum):
-    """What to answer: the file, 304 or 412."""
+    """Which response to send: the file, 304 or 412."""
 
     SEND = auto()
     NOT_MODIFIED = auto()
@@ -23,8 +23,8 @@ class Verdict(Enum):
 def judge(conditions: Headers, etag: str, modified: str) -> Verdict:
     """Evaluate the conditions of a GET or HEAD in the order of section 13.2.2.
 
-    ``etag`` is strong; ``modified`` is the Last-Modified header. A date that cannot be read is no
-    condition.
+    ``etag`` is strong; ``modified`` is the Last-Modified header. A date that cannot be parsed is
+    ignored.
     """
     match, none_match = _listed(conditions, "if-match"), _listed(conditions, "if-none-match")
     if match is not None:
@@ -40,13 +40,13 @@ def judge(conditions: Headers, etag: str, modified: str) -> Verdict:
 
 
 def _listed(conditions: Headers, name: str) -> str | None:
-    """The lines of a header as one list, None if there is none."""
+    """Return the lines of a header as one list, None if the header is absent."""
     lines = conditions.getlist(name)
     return ", ".join(lines).strip() if lines else None
 
 
 def _names(tags: str, etag: str, *, weakly: bool) -> bool:
-    """Whether a list of entity tags, or ``*``, includes ``etag``; weak ones count only if
+    """Return whether a list of entity tags, or ``*``, includes ``etag``; weak tags count only if
     compared ``weakly``."""
     if tags == "*":
         return True

@@ -1,4 +1,4 @@
-"""Every error of the REST side as application/problem+json (RFC 9457) with a stable ``code``."""
+"""Every error of the REST API as application/problem+json (RFC 9457) with a stable ``code``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RETRY_SOON = {"Retry-After": "1"}
 
 
 _TITLES = {416: "requested range not satisfiable"}
-"""Those that Python's versions name differently: codes are made of them."""
+"""Titles that differ between Python versions; codes are derived from titles."""
 
 _FIELD_FAULTS = {
     "missing": "is missing",
@@ -37,32 +37,32 @@ _FIELD_FAULTS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "has a character that is not allowed",
 }
-"""What is wrong with a field, by pydantic's type of the error."""
+"""What is wrong with a field, by pydantic's error type."""
 
 
 class FieldProblem(BaseModel):
-    """One field that was wrong."""
+    """One invalid field."""
 
     field: str
     detail: str
 
 
 class Problem(BaseModel):
-    """What every error answer looks like."""
+    """The body of every error response."""
 
     type: str = Field(description="urn:mastream:error:CODE")
     title: str
     status: int
     code: str = Field(description="stable word for programs")
     detail: str = Field(description="one sentence for people")
-    errors: list[FieldProblem] | None = Field(None, description="the fields that are wrong")
+    errors: list[FieldProblem] | None = Field(None, description="the invalid fields")
     reasons: list[str] | None = Field(None, description="why the service is not ready")
 
 
 PROBLEM_CONTENT: dict[str, Any] = {
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 }
-"""The body of one of the ``responses`` of a route."""
+"""The body of one of a route's ``responses``."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"description": "Any error, as an RFC 9457 problem"} | PROBLEM_CONTENT
@@ -73,16 +73,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 def problem_response(
     problem: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer that carries a problem."""
+    """Return the response that carries a problem."""
     return JSONResponse(
         dict(problem), problem["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE
     )
 
 
 def install(app: FastAPI, rejected: Callable[[str], None] = lambda _: None) -> None:
-    """Make every error of ``app`` a problem, and its OpenAPI say so.
+    """Return every error of ``app`` as a problem, and declare that in its OpenAPI schema.
 
-    ``rejected`` is told the code where work that was posted is turned away.
+    ``rejected`` is called with the code if a POST is refused.
     """
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
@@ -118,7 +118,7 @@ def _ours(
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
-    """What starlette itself refuses: a path or a method that is not there."""
+    """Answer what Starlette itself refuses, such as an unknown path or method."""
     assert isinstance(error, HTTPException)
     title = _TITLES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower()
     code = title.replace(" ", "_").replace("-", "_")
@@ -127,7 +127,7 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
         "title": title,
         "status": error.status_code,
         "code": code,
-        "detail": f"{request.method} {request.url.path}: {error.detail}; see /docs",
+        "detail": f"{request.method} {request.url.path}: {error.detail}; see /docs.",
     }
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -136,7 +136,7 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _of_validation(error: RequestValidationError) -> tuple[BadRequest, list[dict[str, str]]]:
-    """What FastAPI found wrong as an error of ours, and field by field."""
+    """Return what FastAPI found wrong, as a MastreamError and field by field."""
     fields = [
         {"field": ".".join(str(part) for part in one["loc"]), "detail": _fault_of(one)}
         for one in error.errors()
@@ -146,19 +146,19 @@ def _of_validation(error: RequestValidationError) -> tuple[BadRequest, list[dict
 
 
 def _fault_of(found: Mapping[str, Any]) -> str:
-    """What is wrong with a field. Pydantic's own words are about Python."""
+    """Return what is wrong with a field; pydantic's own messages describe Python types."""
     words = _FIELD_FAULTS.get(found["type"], "is not valid")
     return words.format_map(found.get("ctx", {}))
 
 
 async def _of_anything(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(Fault("the server failed; its log says why").problem())
+    return problem_response(Fault("The server failed; its log says why.").problem())
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, with our problem in place of its own validation error, and valid
-    OpenAPI 3.1."""
+    """Return FastAPI's schema as valid OpenAPI 3.1, with Problem in place of its own validation
+    error."""
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title,

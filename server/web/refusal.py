@@ -1,4 +1,4 @@
-"""The bytes that refuse a request before any application has it."""
+"""The response to a request that is refused before it reaches the application."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from server.web.problems import MEDIA_TYPE
 
 
 def refusal(error: MastreamError) -> bytes:
-    """Return an HTTP response that carries the error as a problem; the connection ends with it."""
+    """Return the bytes of an HTTP response that carries the error as a problem and announces that
+    the connection closes."""
     body = json.dumps(error.problem()).encode()
     lines = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",

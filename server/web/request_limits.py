@@ -9,28 +9,28 @@ from enum import Enum
 from server.errors import HeadTooLarge, TooSlow, UrlTooLong
 
 MAX_LINE_BYTES = 8000
-"""Of the URL, and of a header's name and value: 8 KiB with what stands around them. The parser of
-WebSocket handshakes takes no more."""
+"""Most bytes of the URL, and of a header's name and value: with their delimiters 8 KiB, which is
+all that the parser of WebSocket handshakes accepts."""
 
 MAX_HEADERS = 127
 MAX_HEAD_BYTES = 64 * 1024
 
 HEAD_SECONDS = 10.0
-"""For a request's head, from the connection's beginning or the end of the answer before."""
+"""Time for a request's head, from the start of the connection or the end of the last response."""
 
 BODY_SECONDS = 30.0
 MIN_BODY_RATE = 500.0
-"""Bytes a second; each second's worth buys a second, up to BODY_SECONDS."""
+"""Bytes per second; each second's worth extends the deadline by one, up to BODY_SECONDS."""
 
 
 def check_url(url: bytes) -> None:
-    """Raise UrlTooLong if it is."""
+    """Raise UrlTooLong if the URL is."""
     if len(url) > MAX_LINE_BYTES:
         raise UrlTooLong(f"The URL is longer than {MAX_LINE_BYTES} bytes; shorten it.")
 
 
 def check_headers(headers: Sequence[tuple[bytes, bytes]]) -> None:
-    """Raise HeadTooLarge if there are too many or the last one is too long."""
+    """Raise HeadTooLarge if there are too many headers or the last one is too long."""
     if len(headers) > MAX_HEADERS:
         raise HeadTooLarge(f"There are more than {MAX_HEADERS} headers; send fewer.")
     if headers and sum(map(len, headers[-1])) > MAX_LINE_BYTES:
@@ -44,7 +44,7 @@ def check_head(size: int) -> None:
 
 
 class Awaiting(Enum):
-    """What of a request comes next."""
+    """Which part of a request comes next."""
 
     START = "start"
     HEAD = "head"
@@ -55,8 +55,11 @@ class Awaiting(Enum):
 
 @dataclass(slots=True)
 class RequestClock:
-    """Mutable state: what of a request is awaited, and until when; None if it is not the client's
-    turn. ``now`` is passed in."""
+    """The time limits of one connection's requests.
+
+    Mutable state: the part of a request that is awaited, and the deadline for it; None if it is
+    not the client's turn. ``now`` is passed in.
+    """
 
     head_seconds: float
     body_seconds: float
@@ -64,7 +67,7 @@ class RequestClock:
     awaiting: Awaiting = Awaiting.START
 
     def begun(self) -> None:
-        """The first byte of a head has come; the time for it runs already."""
+        """Note that the first byte of a head has come; its time is running already."""
         self.awaiting = Awaiting.HEAD
 
     def head_came(self, now: float) -> None:
@@ -77,12 +80,12 @@ class RequestClock:
             self.deadline = min(earned, now + self.body_seconds)
 
     def asked(self, now: float) -> None:
-        """The whole request has come."""
+        """Note that the whole request has come."""
         self.deadline = now + self.head_seconds if self.awaiting is Awaiting.REST else None
         self.awaiting = Awaiting.START if self.awaiting is Awaiting.REST else Awaiting.NOTHING
 
     def answered(self, now: float) -> None:
-        """The answer to the newest request is complete; the rest of its body may still come."""
+        """Note that the newest request is answered; the rest of its body may still come."""
         if self.awaiting is Awaiting.BODY:
             self.awaiting = Awaiting.REST
         else:
@@ -90,17 +93,21 @@ class RequestClock:
             self.deadline = now + self.head_seconds
 
     def not_read(self, now: float) -> None:
-        """The server does not read, so the client cannot send."""
+        """Extend the deadline: the server is not reading, so the client cannot send."""
         if self.deadline is not None:
             self.deadline = max(self.deadline, now + self.head_seconds)
 
     def verdict(self) -> TooSlow | None:
-        """Return how to answer when the time is over; None if there is no request to answer."""
+        """Return the error to answer with when the time is up; None if there is no request."""
         match self.awaiting:
             case Awaiting.HEAD:
-                return TooSlow(f"The request's head took more than {self.head_seconds:g} s.")
+                return TooSlow(
+                    f"The request's head took more than {self.head_seconds:g} s: send it faster."
+                )
             case Awaiting.BODY:
-                rate = f"{MIN_BODY_RATE:g} bytes a second"
-                return TooSlow(f"The request's body stood still, or came at less than {rate}.")
+                rate = f"{MIN_BODY_RATE:g} bytes per second"
+                return TooSlow(
+                    f"The request's body stalled, or came at less than {rate}: send it faster."
+                )
             case _:
                 return None

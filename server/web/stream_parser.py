@@ -1,7 +1,7 @@
-"""websockets' parser, which works through a bounded number of frames at a time.
+"""websockets' parser, limited to a bounded number of frames at a time.
 
-One read of a socket may bring 43,000 frames of 6 bytes. Working through all of them at once would
-stop every other stream meanwhile.
+One read of a socket may bring 43,000 frames of 6 bytes. Parsing all of them at once would stall
+every other stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from protocol import CloseCode
 from server.web.allowance import small_cost
 
 FRAMES_A_TURN = 32
-"""Take about a quarter of a millisecond."""
+"""So many take about a quarter of a millisecond."""
 
 _WORDS = {
     1002: "bad_message",
@@ -30,16 +30,16 @@ _REASON_BYTES = 123
 
 
 class StreamParser(ServerProtocol):
-    """Mutable state beside websockets' own: what the frames taken out so far cost.
+    """The parser of one connection; the reason of each close begins with its stable code word.
 
-    The reasons of closes begin with our stable code word.
+    Mutable state in addition to websockets' own: the cost of the frames taken out so far.
     """
 
     def __init__(self, max_size: int, logger: object) -> None:
         super().__init__(max_size=max_size, logger=logger)  # type: ignore[arg-type]
         self._paced = _PacedReader()
         self._cost = 0.0
-        # The parser that the base class has started reads from the base class's reader.
+        # The base class has started its parser on its own reader; this one replaces it.
         self.reader = self._paced
         self.parser = self.parse()
         next(self.parser)
@@ -54,7 +54,7 @@ class StreamParser(ServerProtocol):
         self._paced.frames_left = FRAMES_A_TURN
 
     def take_cost(self) -> float:
-        """Return what the frames since the last call cost, 1 for one that is empty."""
+        """Return the cost of the frames since the last call; see :func:`small_cost`."""
         cost, self._cost = self._cost, 0.0
         return cost
 
@@ -74,7 +74,7 @@ class StreamParser(ServerProtocol):
 
 
 class _PacedReader(StreamReader):
-    """Holds its bytes back once a turn's frames are taken; the parser asks at_eof before each."""
+    """Holds back its bytes once a turn's frames are taken; the parser calls at_eof before each."""
 
     def __init__(self) -> None:
         super().__init__()

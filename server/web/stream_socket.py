@@ -1,8 +1,9 @@
 """One stream socket from its first message to its close.
 
-Four tasks: the reader (socket -> listener -> inbox), the feeder (inbox -> decoder -> worker), the
-writer (outbox -> packed answer -> socket) and a watch over silence. When reading ends, for
-whatever reason the client gave, what was taken from it is still answered; then comes the ending.
+Four tasks: the reader (socket -> messages -> inbox), the feeder (inbox -> decoder -> worker), the
+writer (outbox -> packed answer -> socket) and a watch for timeouts. When reading ends because of
+what the client sent, or because the server drains, all frames taken are still answered; then the
+last message is sent and the socket closed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamServices:
-    """What all conversations share."""
+    """What all stream sockets share."""
 
     worker: Serving
     pool: PicturePool
@@ -51,8 +52,11 @@ class StreamServices:
 
 
 class StreamSocket:
-    """Mutable state: when the socket was last alive, what it may still send, since when a send is
-    under way, the reading task, and how it will all end."""
+    """One stream socket.
+
+    Mutable state: when the client was last active, the allowance of messages, when the current
+    send began, the reading task, and how the stream will end.
+    """
 
     def __init__(self, socket: WebSocket, services: StreamServices) -> None:
         self._socket = socket
@@ -80,27 +84,27 @@ class StreamSocket:
         return f"<StreamSocket {self._messages!r} {self._outbox!r}>"
 
     async def run(self) -> None:
-        """Talk until either side ends it; the session is freed, then the socket closed."""
+        """Serve the stream until either side ends it; free the session, then close the socket."""
         try:
-            last = await self._talk()
+            last = await self._serve()
         finally:
             self._messages.close()
             self._ledger.close()
             self._inbox.discard()
             self._outbox.discard()
         if last:
-            await say(self._socket, last, self._patience())
+            await send_ending(self._socket, last, self._time_left())
 
     def leave(self) -> None:
-        """Take nothing more; end with ``going_away`` when all that was taken is answered."""
+        """Read no more, and end with ``going_away`` once every frame taken is answered."""
         if self._reading and not self._reading.done():
             self._ending = GOING_AWAY
             self._reading.cancel()
-            # A task that is cancelled before its first step never comes to its `finally`.
+            # A task that is cancelled before its first step never reaches its `finally`.
             self._inbox.close()
 
-    async def _talk(self) -> Ending | None:
-        """How to end, or None where the client is gone."""
+    async def _serve(self) -> Ending | None:
+        """Return how to end, or None if the client is gone."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
@@ -109,16 +113,16 @@ class StreamSocket:
                 await self._write()
                 watch.cancel()
         except ExceptionGroup as group:
-            ended = _broken_by(group.exceptions[0])
-            # asyncio's TaskGroup leaves its error in a cycle with its own frame, and the frames
-            # of ours hold masks.
+            ended = _ending_after(group.exceptions[0])
+            # asyncio's TaskGroup leaves its error in a reference cycle with its own frame, and our
+            # frames hold masks.
             strip(group)
             return ended
         return self._ending
 
     async def _read(self) -> None:
         try:
-            await self._greet()
+            await self._receive_first()
             while True:
                 await self._wait_to_read()
                 self._messages.handle(await self._receive(), self._alive)
@@ -129,8 +133,8 @@ class StreamSocket:
         finally:
             self._inbox.close()
 
-    async def _greet(self) -> None:
-        """Wait a moment for the first message; a silent client is given its ``ready`` too."""
+    async def _receive_first(self) -> None:
+        """Wait a moment for the first message; a client that sends none gets its ``ready`` too."""
         try:
             async with asyncio.timeout(self._settings.open_seconds):
                 first = await self._receive()
@@ -140,8 +144,8 @@ class StreamSocket:
             self._messages.handle(first, self._alive)
 
     async def _wait_to_read(self) -> None:
-        """The socket is not read while a window of frames waits that may not be lost; under
-        ``every``, while so many are unanswered; and while all streams hold too much."""
+        """Wait while a full window of undroppable frames is queued, while the byte budget of all
+        streams is spent, or, under ``every``, while a full window is unanswered."""
         await self._inbox.wait_for_room(self._settings.window)
         await self._ledger.wait_to_read()
         opened = self._messages.opened
@@ -149,7 +153,7 @@ class StreamSocket:
             await self._ledger.wait_for_answers(self._settings.window)
 
     async def _receive(self) -> str | bytes:
-        # Messages that are here already are received without a pause; others must have a turn.
+        # Receiving messages that have already come does not yield; other tasks must have a turn.
         await asyncio.sleep(self._allowance.spend(0, time.monotonic()))
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -160,7 +164,8 @@ class StreamSocket:
         return data
 
     async def _feed(self) -> None:
-        """Packets become frames, in order; when all are answered the outbox is closed."""
+        """Decode packets in order and offer their frames; close the outbox when all are
+        answered."""
         while (packet := await self._inbox.take()) is not None:
             opened = self._messages.opened
             assert opened, "a packet came before its session"
@@ -175,7 +180,7 @@ class StreamSocket:
         self._outbox.close()
 
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
-        """The frame, or None where its picture is refused: then that is its answer."""
+        """Return the frame, or None if its picture is refused, which answers the packet."""
         try:
             reading = opened.decoder.read(packet)
             return await self._services.pool.run(reading.cost, reading.decode)
@@ -223,20 +228,20 @@ class StreamSocket:
         self._sending = None
 
     async def _watch(self) -> None:
-        """Raise TooSlow when the client has not read, or not said anything, for too long."""
+        """Raise TooSlow once the client has not read, or has not sent anything, for too long."""
         idle, slow = self._settings.idle_seconds, self._settings.slow_seconds
         while True:
             await asyncio.sleep(min(1.0, idle / 4, slow / 4))
             now = time.monotonic()
             if self._sending is not None and now - self._sending > slow:
-                raise TooSlow(f"nothing was read for {slow:g} s; read faster, or ask for less")
+                raise TooSlow(f"Nothing was read for {slow:g} s; read faster, or request less.")
             if self._ledger.unanswered:
                 self._alive = now
             if now - self._alive > idle:
-                raise TooSlow(f"nothing was sent for {idle:g} s; connect again when there is more")
+                raise TooSlow(f"Nothing was sent for {idle:g} s; connect again when there is more.")
 
-    def _patience(self) -> float:
-        """Seconds that a client which does not read has left; none where they are over."""
+    def _time_left(self) -> float:
+        """Return the seconds that a client which does not read still has, at least 0."""
         now = time.monotonic()
         since = now if self._sending is None else self._sending
         return max(0.0, self._settings.slow_seconds - (now - since))
@@ -245,18 +250,18 @@ class StreamSocket:
         self._services.metrics.frame("dropped", DropCause.CLIENT_SLOW)
 
 
-async def say(socket: WebSocket, last: Ending, patience: float) -> None:
-    """Send the ending and close; a client that reads nothing for ``patience`` seconds is
-    closed without it."""
+async def send_ending(socket: WebSocket, last: Ending, seconds: float) -> None:
+    """Send the last message and close; close without it if the client reads nothing for
+    ``seconds``."""
     with suppress(WebSocketDisconnect):
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 await socket.send_text(protocol.serialise(last.message))
         await socket.close(last.close, last.reason)
 
 
-def _broken_by(error: Exception) -> Ending | None:
-    """The end that a failure makes of a stream; None where its client is gone."""
+def _ending_after(error: Exception) -> Ending | None:
+    """Return how a stream ends after an error; None if its client is gone."""
     if isinstance(error, WebSocketDisconnect):
         return None
     if not isinstance(error, MastreamError):

@@ -1,6 +1,6 @@
-"""What summary.json holds, for the OpenAPI; the file itself is written by the sink.
+"""The fields of summary.json, for the OpenAPI schema; the sink writes the file itself.
 
-More fields may come: readers ignore those that they do not know.
+Fields may be added: readers ignore those that they do not know.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class SummaryVideo(BaseModel):
 
     width: int
     height: int
-    pixel_aspect: str = Field(description="width of a pixel by its height, a fraction")
-    duration: float | None = Field(description="seconds shown, the last picture included")
+    pixel_aspect: str = Field(description="a pixel's width divided by its height, a fraction")
+    duration: float | None = Field(description="seconds, including the last picture")
     rate: str = Field(description="frames per second, a fraction")
     time_base: str = Field(description="seconds per tick, a fraction")
     rotation: int = Field(description="degrees clockwise, already applied")
@@ -30,31 +30,31 @@ class SummaryClass(BaseModel):
 
 
 class SummaryFrame(BaseModel):
-    """One frame and the class shares of its mask."""
+    """One frame and the share of each class in its mask."""
 
     frame: int
     pts: str = Field(description="seconds, an exact fraction")
     time: float = Field(description="seconds")
-    memory: int = Field(description="frames that the memory held")
-    areas: dict[str, float] = Field(description="share of each class that is seen, 0 to 1")
-    damaged: bool = Field(False, description="whether the picture is partly guessed")
+    memory: int = Field(description="number of frames that the memory held")
+    areas: dict[str, float] = Field(description="share of each class present, 0 to 1")
+    damaged: bool = Field(False, description="whether parts of the picture are concealed")
 
 
 class LossesBody(BaseModel):
-    """What could not be decoded of a video; all 0 if it is whole."""
+    """What could not be decoded of a video; all 0 if it is intact."""
 
     undecodable: int = Field(description="packets that the decoder refused")
-    damaged: int = Field(description="pictures that are partly guessed; they have masks")
-    missing: int = Field(description="pictures that never came, though their packets are there")
+    damaged: int = Field(description="pictures that are partly concealed; they have masks")
+    missing: int = Field(description="pictures that the decoder did not give for their packets")
 
 
 class SummaryTotals(BaseModel):
-    """All frames together."""
+    """Totals over all frames."""
 
     frames: int
     areas: dict[str, float] = Field(description="mean share of each class")
-    seen: dict[str, int] = Field(description="frames in which each class is seen")
-    decoders: dict[str, int] = Field(description="frames that each decoder decoded")
+    seen: dict[str, int] = Field(description="number of frames in which each class is present")
+    decoders: dict[str, int] = Field(description="number of frames that each decoder decoded")
     losses: LossesBody
 
 
@@ -73,9 +73,9 @@ class SummaryTiming(BaseModel):
 
 
 class SummaryBody(BaseModel):
-    """What was seen when, as numbers."""
+    """Which classes are present when, as numbers."""
 
-    model: dict[str, object] = Field(description="what the model's artefact says of itself")
+    model: dict[str, object] = Field(description="the model's self-description")
     video: SummaryVideo
     classes: list[SummaryClass]
     frames: list[SummaryFrame]

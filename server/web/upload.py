@@ -1,4 +1,4 @@
-"""An upload on its way to disk: never more than a few chunks of it are in memory."""
+"""Receiving an upload to disk; at most a few chunks of it are in memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CHUNK_BYTES = 2**20
 IDLE_SECONDS = 60.0
 
 CheckRoom = Callable[[int], None]
-"""Raises NoCapacity where that many more bytes have no room on the disk."""
+"""Raises NoCapacity if the disk has no room for that many more bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came in: its bytes, their SHA-256, and what the form said beside it."""
+    """A file received: its size in bytes, its SHA-256, its name and the form's other fields."""
 
     size: int
     digest: str
@@ -36,7 +36,8 @@ class Upload:
 
 
 def announced_size(request: Request, max_bytes: int) -> int:
-    """The Content-Length, 0 where there is none. Raises TooLarge where the body can't fit."""
+    """Return the Content-Length, 0 if there is none. Raises TooLarge if the file must be too
+    large."""
     size = int(request.headers.get("content-length", "0"))
     _check_size(size - FORM_BYTES, max_bytes)
     return size
@@ -45,9 +46,10 @@ def announced_size(request: Request, max_bytes: int) -> int:
 async def receive(request: Request, path: Path, max_bytes: int, check_room: CheckRoom) -> Upload:
     """Write the file that a request carries, raw or as multipart, to ``path``.
 
-    Raises TooLarge as soon as the count passes ``max_bytes``, BadVideo for no bytes, BadRequest
-    for a malformed or cut off body, TooSlow when nothing comes for a while, NoCapacity when the
-    disk is nearly full. What was written by then stays for the caller to remove.
+    Raises TooLarge as soon as there are more than ``max_bytes``, BadVideo if there are none,
+    BadRequest if the body is malformed or cut off, TooSlow if nothing comes for a while,
+    NoCapacity if the disk is nearly full and Fault if writing fails. What was written by then is
+    left for the caller to remove.
     """
     body = body_of(request.headers.get("content-type"))
     with path.open("xb") as file:
@@ -61,7 +63,7 @@ async def receive(request: Request, path: Path, max_bytes: int, check_room: Chec
 async def _spool(
     chunks: AsyncIterator[bytes | bytearray], file: BinaryIO, check_room: CheckRoom
 ) -> tuple[int, str]:
-    """Write chunks, gathered to CHUNK_BYTES, off the event loop; their size and SHA-256."""
+    """Write chunks, gathered to CHUNK_BYTES, off the event loop; return their size and SHA-256."""
     digest, size, buffer = hashlib.sha256(), 0, bytearray()
 
     def write(data: bytearray) -> None:
@@ -73,17 +75,17 @@ async def _spool(
         size += len(chunk)
         buffer += chunk
         if len(buffer) >= CHUNK_BYTES:
-            await _at_disk(write, buffer)
+            await _in_thread(write, buffer)
             buffer = bytearray()
-    await _at_disk(write, buffer)
-    await _at_disk(_settle, file)
+    await _in_thread(write, buffer)
+    await _in_thread(_sync, file)
     return size, digest.hexdigest()
 
 
 async def _file_chunks(
     request: Request, body: Body, max_bytes: int
 ) -> AsyncIterator[bytes | bytearray]:
-    """The file's bytes as they come in, counted."""
+    """Yield the file's bytes as they come in, and check their number."""
     total = received = 0
     async for chunk in _request_chunks(request):
         received += len(chunk)
@@ -101,7 +103,7 @@ async def _request_chunks(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise TooSlow("The upload stood still for a minute: send it again.") from error
+            raise TooSlow("The upload stalled for a minute: send it again.") from error
         except ClientDisconnect as error:
             raise BadRequest("The upload was cut off: send it again.") from error
 
@@ -111,12 +113,12 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise TooLarge(f"The upload is over the limit of {max_bytes} bytes: send a shorter video.")
 
 
-def _settle(file: BinaryIO) -> None:
+def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-async def _at_disk(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+async def _in_thread(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     try:
         await run_in_threadpool(act, *args, **kwargs)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What /v1/videos says of a video."""
+"""The JSON object that describes a video in /v1/videos."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ UrlFor = Callable[..., URL]
 
 
 class ProgressBody(BaseModel):
-    """How far a video is."""
+    """The progress of a video."""
 
     frames_done: int
-    frames_total: int | None = Field(description="null where unknown before decoding")
-    fps: float | None = Field(description="mean since it was begun")
+    frames_total: int | None = Field(description="null if unknown before decoding")
+    fps: float | None = Field(description="mean since it was started")
     eta_s: float | None = Field(description="seconds left at this speed")
 
 
 class SourceBody(BaseModel):
-    """What the uploaded container says of its video; sizes are turned as displayed."""
+    """The uploaded video as its container describes it; sizes are those after rotation."""
 
-    width: int = Field(description="pixels, also those of the results")
+    width: int = Field(description="pixels, of the results too")
     height: int
     display_width: int = Field(description="with square pixels, as players show it")
     display_height: int
     pixel_aspect: str = Field(
-        description="width of a pixel by its height, such as 64/45; 1 if square", examples=["1"]
+        description="a pixel's width divided by its height, such as 64/45; 1 if square",
+        examples=["1"],
     )
     frames: int | None
-    duration: float | None = Field(description="seconds shown, the last picture included")
-    rate: float = Field(description="frames a second, mean")
+    duration: float | None = Field(description="seconds, including the last picture")
+    rate: float = Field(description="mean frames per second")
     rotation: int = Field(description="degrees clockwise, already applied")
     hdr: str | None = Field(description="pq or hlg, which is tone-mapped to BT.709; else null")
     codec: str
@@ -58,7 +59,7 @@ class VideoBody(BaseModel):
     model: str
     bytes: int
     source: SourceBody
-    artefacts: list[Artefact] = Field(description="those asked for")
+    artefacts: list[Artefact] = Field(description="those requested")
     progress: ProgressBody
     losses: LossesBody | None = Field(description="null before the video is decoded")
     error: Problem | None = Field(description="why it failed")
@@ -66,19 +67,19 @@ class VideoBody(BaseModel):
     started: datetime | None
     ended: datetime | None
     links: dict[str, str] = Field(
-        description="self, events and, once it succeeded, each artefact by its name"
+        description="self, events and, once it has succeeded, each artefact by its name"
     )
 
 
 class VideoPage(BaseModel):
-    """Some videos, newest first."""
+    """A page of videos, newest first."""
 
     videos: list[VideoBody]
     next: str | None = Field(description="``cursor`` of the next page; null on the last")
 
 
 def video_body(video: Video, url_for: UrlFor) -> VideoBody:
-    """A video as its JSON object, with links made by ``url_for``."""
+    """Return a video as its JSON object, with links made by ``url_for``."""
     record, info, progress = video.record, video.record.info, video.progress
     return VideoBody(
         id=record.id,
@@ -152,14 +153,14 @@ UPLOAD: dict[str, Any] = {
             "name": "artefacts",
             "in": "query",
             "required": False,
-            "description": "those to make; all if absent",
+            "description": "the artefacts to make; all if absent",
             "schema": _SOME_ARTEFACTS,
         }
         | _BY_COMMA
     ],
     "requestBody": {
         "required": True,
-        "description": "the video, raw or as the one file of a form",
+        "description": "the video, raw or as the only file of a form",
         "content": {
             "multipart/form-data": {
                 "schema": {
@@ -174,7 +175,8 @@ UPLOAD: dict[str, Any] = {
         },
     },
 }
-"""What FastAPI cannot know of the upload: lists by comma, and a body that the route reads."""
+"""What FastAPI cannot infer about the upload: comma-separated lists, and a body that the route
+itself reads."""
 
 ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -182,10 +184,10 @@ ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
         "model": SummaryBody,
         "content": {kind: _FILE for name, kind in MEDIA_TYPES.items() if name != "summary.json"},
     },
-    206: {"description": "the part that Range asked for"},
-    304: {"description": "unchanged since If-None-Match or If-Modified-Since"},
-    412: {"description": "not what If-Match or If-Unmodified-Since asks for"} | PROBLEM_CONTENT,
-    416: {"description": "no part that Range asks for is in the file"} | PROBLEM_CONTENT,
+    206: {"description": "the part that Range requests"},
+    304: {"description": "unchanged according to If-None-Match or If-Modified-Since"},
+    412: {"description": "If-Match or If-Unmodified-Since does not hold"} | PROBLEM_CONTENT,
+    416: {"description": "no part that Range requests is in the file"} | PROBLEM_CONTENT,
 }
 
 ARTEFACT_CONDITIONS: dict[str, Any] = {
@@ -204,8 +206,8 @@ ARTEFACT_CONDITIONS: dict[str, Any] = {
 
 EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "the video, as the data of one event after each change, until it ended",
+        "description": "the video, as the data of one event after each change, until it has ended",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    204: {"description": "it ended and Last-Event-ID has seen that: do not come back"},
+    204: {"description": "it has ended and Last-Event-ID is its last event: do not reconnect"},
 }

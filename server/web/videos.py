@@ -1,4 +1,4 @@
-"""/v1/videos: upload, follow, fetch, cancel and remove."""
+"""/v1/videos: upload videos, watch them, download their results, cancel and remove them."""
 
 from __future__ import annotations
 
@@ -45,11 +45,13 @@ def _jobs(request: Request) -> Jobs:
 
 JobsOf = Annotated[Jobs, Depends(_jobs)]
 NO_NUL = r"^[^\x00]*$"
-"""PostgreSQL takes no text with one."""
+"""PostgreSQL rejects text that contains NUL."""
 VideoId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
 ArtefactName = Annotated[str, Path(json_schema_extra={"enum": [*ARTEFACTS]})]
-"""Checked by the route: a name that no artefact has is not found, as any other path."""
-Cursor = Annotated[str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of a page")]
+"""Checked by the route: a name that no artefact has is not found, like any other unknown path."""
+Cursor = Annotated[
+    str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of the last page")
+]
 Asked = Annotated[str | None, Query(alias="artefacts", include_in_schema=False)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
@@ -61,12 +63,15 @@ async def upload_video(
     *,
     jobs: JobsOf,
     asked: Asked = None,
-    name: Annotated[str | None, Query(max_length=255, description="of a raw body")] = None,
+    name: Annotated[
+        str | None, Query(max_length=255, description="file name, if the body is the file itself")
+    ] = None,
     key: Key = None,
 ) -> VideoBody:
-    """Queue a video. Under an Idempotency-Key used before, the same bytes give the same video."""
+    """Queue a video. The same bytes sent again with the same Idempotency-Key return the video
+    queued before."""
     chosen_artefacts(asked)
-    await jobs.welcome(announced_size(request, jobs.settings.max_bytes), key)
+    await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
         artefacts = chosen_artefacts(upload.fields.get("artefacts", asked))
@@ -95,7 +100,7 @@ async def list_videos(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Cursor = None,
 ) -> VideoPage:
-    """All videos, newest first."""
+    """List all videos, newest first."""
     found = await jobs.page(limit + 1, cursor)
     shown = found[:limit]
     following = shown[-1].record.id if len(found) > limit else None
@@ -104,7 +109,7 @@ async def list_videos(
 
 @router.get("/{video}")
 async def get_video(request: Request, jobs: JobsOf, video: VideoId) -> VideoBody:
-    """One video: its state, progress and links."""
+    """Return one video: its state, progress and links."""
     return video_body(await jobs.find(video), request.url_for)
 
 
@@ -120,9 +125,9 @@ async def _unseen(
     video: VideoId,
     seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> AsyncIterator[Video]:
-    """Return the changes of a video after the one that the client saw last.
+    """Return the changes of a video since the one that the client received last.
 
-    The events come after the head of the answer; a status other than 200 is decided here.
+    The events are sent after the response's headers, so a status other than 200 is set here.
     """
     now = await jobs.find(video)
     if now.record.state.ended and now.version == seen:
@@ -135,10 +140,10 @@ async def _unseen(
 async def watch_video(
     request: Request, changes: Annotated[AsyncIterator[Video], Depends(_unseen)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """The video now and after each change, as server-sent events. A client that comes back with
-    the last id it saw is told only what changed since."""
+    """Send the video now and after each change, as server-sent events. A client that reconnects
+    with the last id it received gets only what has changed since."""
     if request.method == "HEAD":
-        # What is not sent must not be waited for either.
+        # There is no body, so there are no events to wait for.
         return
     async for change in changes:
         yield ServerSentEvent(data=video_body(change, request.url_for), id=change.version)
@@ -153,9 +158,9 @@ async def watch_video(
 async def get_artefact(
     request: Request, jobs: JobsOf, video: VideoId, name: ArtefactName
 ) -> Response:
-    """An artefact of a video that succeeded; Range and If-Range give parts of it."""
+    """Download an artefact of a video that has succeeded; Range and If-Range select parts of it."""
     if name not in ARTEFACTS:
-        raise NotFound(f"a video has no {name!r}; there are {', '.join(ARTEFACTS)}")
+        raise NotFound(f"A video has no {name!r}; choose from {', '.join(ARTEFACTS)}.")
     record, path = await jobs.artefact(video, name)
     answer = ArtefactFile(
         path,
@@ -169,7 +174,7 @@ async def get_artefact(
     )
     verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
     if verdict is Verdict.FAILED:
-        raise HTTPException(412, "the file is not the version that the request asks for")
+        raise HTTPException(412, "The file is not the version that the request requires")
     return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
 
 
@@ -179,13 +184,14 @@ def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:
 
 
 def _shown_name(given: str | None) -> str:
-    """A file's name for people: no folders, nothing unprintable, at most 255 characters."""
+    """Return a file's name for display: no folders, only printable characters, at most 255."""
     last = (given or "").replace("\\", "/").rpartition("/")[2]
     shown = "".join(c for c in last if c.isprintable()).strip()[:255]
     return shown if shown.strip(". ") else "video"
 
 
 def _offer(record: VideoRecord, artefact: str) -> str:
-    """The Content-Disposition of an artefact, named after its video; browsers play overlays."""
+    """Return the Content-Disposition of an artefact, named after its video; overlays are inline, so
+    that browsers play them."""
     kind = "inline" if artefact == "overlay.mp4" else "attachment"
     return offered(kind, f"{record.name.rpartition('.')[0] or record.name}.{artefact}")

@@ -1,18 +1,18 @@
-"""uvicorn's WebSocket, with a close that always arrives or always ends, and no client that stops
-the others.
+"""uvicorn's WebSocket connection, with reliable closing and with limits that keep one client from
+starving the others.
 
-Added to what uvicorn does:
+It adds to uvicorn:
 
-- A close is not held up behind a client that does not read: the frame is written at once and the
-  connection is cut ``close_timeout`` seconds later.
-- Bytes that break the WebSocket protocol itself (a message above ``ws_max_size`` above all) are
-  answered by a close frame and a half-close, after which the rest is read and thrown away: closing
+- A close does not wait for a client that does not read: the frame is written at once and the
+  connection is aborted ``close_timeout`` seconds later.
+- Bytes that break the WebSocket protocol itself (mostly a message above ``ws_max_size``) are
+  answered with a close frame and a half-close, after which the rest is read and discarded: closing
   at once would make the kernel send a reset that overtakes the close frame.
-- Pings of a client that does not read wait for it, the newest in place of the others.
-- The frames of one read are worked through in turns, between which the event loop serves others; no
-  further turn is taken while messages wait for the application.
+- While a client does not read, only the newest of its pings is kept to be answered.
+- The frames of one read are parsed in turns, between which the event loop serves others; no further
+  turn is taken while messages wait for the application.
 - A connection that sends more than its allowance of small frames is closed.
-- A handshake that the parser refuses is answered.
+- A handshake that the parser refuses gets a response.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from server.web.stream_parser import StreamParser
 
 
 class StreamTransport(WebSocketsSansIOProtocol):
-    """One WebSocket connection of the server, permessage-deflate always off.
+    """One WebSocket connection of the server, without permessage-deflate.
 
-    Mutable state beside uvicorn's: the allowance, whether bytes are held back and the turn that
-    will continue with them, whether all that still comes is thrown away, the newest pong that could
-    not be written, and the timer that cuts the connection.
+    Mutable state in addition to uvicorn's: the allowance, whether bytes are held back and the turn
+    that will continue with them, whether further bytes are discarded, the newest pong that could
+    not be written, and the timer that aborts the connection.
     """
 
     frames_a_second: float = FRAMES_A_SECOND
@@ -69,11 +69,11 @@ class StreamTransport(WebSocketsSansIOProtocol):
         elif self._allowance.spend(self.conn.take_cost(), self.loop.time()):
             self._refuse_flood()
         else:
-            self._go_on()
+            self._continue()
 
     async def receive(self) -> Any:
         message = await super().receive()
-        self._go_on()
+        self._continue()
         return message
 
     def handle_ping(self) -> None:
@@ -83,7 +83,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             self.transport.write(pong)
         else:
-            # RFC 6455, 5.5.3: the newest answers those before it as well.
+            # RFC 6455, 5.5.3: the newest pong answers the earlier pings as well.
             self._pong = pong or self._pong
 
     def resume_writing(self) -> None:
@@ -96,7 +96,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
         is_text = self.curr_msg_data_type == "text" and not self.close_sent
         if is_text and not _is_utf8(b"".join(self.frames)):
             self.frames = []
-            self.conn.fail(1007, "a text message is not UTF-8")
+            self.conn.fail(1007, "A text message is not UTF-8.")
             self.handle_parser_exception()
         else:
             super().send_receive_event_to_app()
@@ -109,19 +109,19 @@ class StreamTransport(WebSocketsSansIOProtocol):
             self._cut = self._cut_later()
         await super().send(message)
         if self.close_sent:
-            self._go_on()
+            self._continue()
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:
-            # Frames that came before the handshake was answered: there is no close frame for them.
+            # The frames came before the handshake was answered, so no close frame can be sent.
             self.transport.abort()
             return
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._end_with(b"".join(self.conn.data_to_send()))
 
-    def _go_on(self) -> None:
-        """Take the next turn if bytes are held back, else read on. Idempotent."""
+    def _continue(self) -> None:
+        """Schedule the next turn if bytes are held back, otherwise resume reading. Idempotent."""
         if self.read_paused or self._turn or self._discarding or self.transport.is_closing():
             return
         if self.conn.has_more:
@@ -140,17 +140,18 @@ class StreamTransport(WebSocketsSansIOProtocol):
         if self.close_sent:
             self._discarding = True
         else:
-            words = f"more than {self.frames_a_second:g} frames a second below {FREE_BYTES} bytes"
-            self.conn.fail(CloseCode.OVER_QUOTA, words)
+            words = f"More than {self.frames_a_second:g} frames per second below {FREE_BYTES} bytes"
+            self.conn.fail(CloseCode.OVER_QUOTA, f"{words}: send fewer.")
             self.handle_parser_exception()
 
     def _refuse_handshake(self) -> None:
-        told = b"".join(self.conn.data_to_send())
+        response = b"".join(self.conn.data_to_send())
         self.handshake_complete = True
-        self._end_with(told or refusal(BadMessage("The bytes are no WebSocket handshake.")))
+        error = BadMessage("The bytes are not a WebSocket handshake: see RFC 6455.")
+        self._end_with(response or refusal(error))
 
     def _end_with(self, last: bytes) -> None:
-        """Write the last bytes and half-close; the rest of what comes is thrown away."""
+        """Write the last bytes and half-close; discard whatever else comes."""
         self.transport.write(last)
         self.close_sent = self._discarding = True
         self._cut = self.close_timer = self._cut_later()

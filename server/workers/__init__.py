@@ -1,1 +1,1 @@
-"""The loop around one engine, and several of them as one."""
+"""The loop around one engine, and several engines behind one interface."""

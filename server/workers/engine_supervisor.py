@@ -1,4 +1,4 @@
-"""Keeps one engine at work: notices its death, leaves it behind and makes another."""
+"""Keeps one engine running: detects its death, abandons it and makes another."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ MAX_BACKOFF = 30.0
 
 
 StepResult = Stepped | EngineFault
-"""Of one step; an error is EngineDead where the engine is lost with it."""
+"""The result of one step; the error is EngineDead if the engine is lost with it."""
 
 
 @dataclass
 class Successor:
-    """An engine that is being made to take the place of the one that serves; ``built`` once it
-    is warm and waits for the step under way to end."""
+    """An engine that is being made to replace the one that serves.
+
+    ``built`` is set once it is warm and waits for the current step to end.
+    """
 
     make_engine: Callable[[], Engine]
     thread: EngineThread
@@ -45,13 +47,13 @@ class Successor:
 
 
 class EngineSupervisor:
-    """One step at a time goes in by :meth:`submit`, whose future is its result.
+    """Runs one step at a time; the future that :meth:`submit` returns gets its result.
 
     ``serve_with(engine, restarted)`` is called on the event loop whenever an engine is about to
     take its first step: the first one, one that was made again after a death, or one that
     replaces another. An engine is dead after an error other than a failed step, or after a step
-    that passed its ``deadline``. The first restart is at once, the next ones wait ``backoff``
-    seconds and then twice as long each time, until a step goes well.
+    that exceeded its ``deadline``. The first restart is immediate, the next one waits ``backoff``
+    seconds, and each one after that twice as long, until a step succeeds.
     """
 
     def __init__(
@@ -64,9 +66,9 @@ class EngineSupervisor:
         clock: Callable[[], float],
     ) -> None:
         self.built: EngineInfo | None = None
-        """What the engine says of itself; None until the first is built."""
+        """The engine's self-description; None until the first one is built."""
         self.restarts = 0
-        """How often a dead engine was replaced by a warm one."""
+        """How often a warm engine replaced a dead one."""
         self._make_engine = make_engine
         self._serve_with = serve_with
         self._deadline = deadline
@@ -75,10 +77,11 @@ class EngineSupervisor:
         self._thread: EngineThread | None = None
         self._successor: Successor | None = None
         self._leaving: list[EngineThread] = []
-        """Those replaced or refused: they end by themselves, unless making their engine hangs."""
+        """Threads of replaced or refused engines; they end by themselves unless making their
+        engine hangs."""
         self._warm = False
         self._result: asyncio.Future[StepResult] | None = None
-        """Of the step under way, until whoever awaits it has taken it."""
+        """The future of the current step, until its result is set."""
         self._alarm: asyncio.TimerHandle | None = None
         self._deaths_in_a_row = 0
         self._stopping = False
@@ -89,12 +92,12 @@ class EngineSupervisor:
 
     @property
     def warm(self) -> bool:
-        """Whether there is an engine, loaded and warmed up."""
+        """Return whether there is an engine, loaded and warmed up."""
         return self._warm
 
     @property
     def free(self) -> bool:
-        """Whether :meth:`submit` may be called."""
+        """Return whether :meth:`submit` may be called."""
         return self._warm and self._result is None and not self._successor_waits
 
     @property
@@ -102,23 +105,23 @@ class EngineSupervisor:
         return self._successor is not None and self._successor.built is not None
 
     async def start(self) -> None:
-        """Make the engine; returns once it is warmed up. Raises what making it raised."""
+        """Make the engine; return once it is warmed up. Raises what making it raised."""
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._launch()
         await self._started
 
     async def replace(self, make_engine: Callable[[], Engine]) -> None:
-        """Make another engine while this one serves, and put it in its place between two steps:
-        Returns once it serves. Should it die and not be made again,
-        an engine of the kind that it replaced takes its place.
+        """Make another engine while this one serves, and switch to it between two steps.
 
-        Raises what making it raised, Conflict where its model does not go on where this one's
-        ends or where another is being made already; this engine stays then, as it does where
-        this is cancelled.
+        Return once it serves. If it dies later and cannot be made again, an engine of the kind
+        that it replaced takes over.
+
+        Raises what making it raised, and Conflict if streams cannot continue with its model or if
+        another engine is being made already; this engine then stays, also on cancellation.
         """
         if self._successor:
-            raise Conflict("another engine is being made already; wait until it serves")
+            raise Conflict("Another engine is being made already; wait until it serves.")
         taken_over = self._loop.create_future()
         thread = EngineThread(make_engine, self._on_report, self._loop, self._clock)
         self._successor = successor = Successor(make_engine, thread, taken_over)
@@ -126,14 +129,14 @@ class EngineSupervisor:
             await taken_over
         finally:
             if self._successor is successor:
-                self._refuse(EngineDead("nobody waits for this engine any more"))
+                self._refuse(EngineDead("The replacement of the engine was cancelled."))
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
-        """Close the engine after the step under way, and one that was to replace it once it is
-        made; what takes longer than ``timeout`` seconds is left behind. Twice is harmless."""
+        """Close the engine after the current step, and its successor, if any, once it is made;
+        abandon what takes longer than ``timeout`` seconds. Idempotent."""
         self._stopping = True
         if self._successor:
-            self._refuse(EngineDead("the service stopped"))
+            self._refuse(EngineDead("The service stopped."))
         ends = [thread.ended.wait() for thread in self._leaving]
         self._leaving.clear()
         if self._thread:
@@ -142,7 +145,7 @@ class EngineSupervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*ends), timeout)
         self._leave_thread()
-        self._settle(EngineDead("the service stopped"))
+        self._settle(EngineDead("The service stopped."))
 
     def submit(self, step: Step) -> asyncio.Future[StepResult]:
         """Start a step; the engine must be free.
@@ -153,7 +156,7 @@ class EngineSupervisor:
         self._result = result = self._loop.create_future()
         result.add_done_callback(self._end_step)
         self._thread.submit(step)
-        # In two halves: if the whole process stood still, the step is given the second one.
+        # In two halves: if the whole process was suspended, the step still has the second one.
         half = self._deadline.seconds / 2
         self._alarm = self._loop.call_later(half, self._await_rest, self._thread, half)
         return result
@@ -163,7 +166,7 @@ class EngineSupervisor:
         self._thread = EngineThread(self._make_engine, self._on_report, self._loop, self._clock)
 
     def _on_report(self, thread: EngineThread, report: Report) -> None:
-        """A report of a thread; one that was left behind does not count."""
+        """Act on a thread's report; ignore those of abandoned threads."""
         if self._successor and thread is self._successor.thread:
             self._on_successor_report(self._successor, report)
             return
@@ -186,20 +189,21 @@ class EngineSupervisor:
     def _on_successor_report(self, successor: Successor, report: Report) -> None:
         match report:
             case EngineInfo(spec) if self.built and not is_compatible(self.built.spec, spec):
-                self._refuse(Conflict(f"{spec.name} is another model than {self.built.spec.name}"))
+                words = f"Streams of model {self.built.spec.name!r} cannot continue with"
+                self._refuse(Conflict(f"{words} {spec.name!r}: restart the server with it."))
             case EngineInfo():
                 successor.built = report
-                self._hand_over()
+                self._switch()
             case Died(error):
                 self._refuse(error)
 
-    def _hand_over(self) -> None:
-        """Let the successor serve, if it is warm and no step is under way."""
+    def _switch(self) -> None:
+        """Switch to the successor, if it is warm and no step is running."""
         successor = self._successor
         if not successor or not successor.built or self._result:
             return
         if self._thread:
-            self._let_go(self._thread)
+            self._remember_leaving(self._thread)
         self._leave_thread()
         self._successor = None
         self._thread = successor.thread
@@ -211,16 +215,16 @@ class EngineSupervisor:
         self._serve_with(successor.built, False)
 
     def _refuse(self, error: BaseException) -> None:
-        """The engine that was to take over does not; should it still be made, it is closed."""
+        """Give up the successor; if its engine is still made, its thread closes it."""
         assert self._successor, "there is no engine to refuse"
         successor, self._successor = self._successor, None
         successor.thread.leave()
-        self._let_go(successor.thread)
+        self._remember_leaving(successor.thread)
         if not successor.taken_over.done():
             successor.taken_over.set_exception(error)
 
-    def _let_go(self, thread: EngineThread) -> None:
-        """Remember a thread that is about to end, and forget those that have."""
+    def _remember_leaving(self, thread: EngineThread) -> None:
+        """Remember a thread that is about to end, and forget those that have ended."""
         self._leaving = [left for left in self._leaving if not left.ended.is_set()] + [thread]
 
     def _begin(self, built: EngineInfo) -> None:
@@ -234,8 +238,8 @@ class EngineSupervisor:
 
     def _handle_death(self, error: BaseException) -> None:
         self._leave_thread()
-        # A foreign error is not the streams' business.
-        ours = error if isinstance(error, EngineDead) else EngineDead("the engine broke down")
+        # The text of a foreign error is for the log, not for clients.
+        ours = error if isinstance(error, EngineDead) else EngineDead("The engine failed.")
         self._settle(ours)
         self._left.set()
         if not self._started.done():
@@ -257,30 +261,30 @@ class EngineSupervisor:
         self._alarm = self._loop.call_later(half, self._overdue, thread, 2 * half)
 
     def _overdue(self, thread: EngineThread, seconds: float) -> None:
-        self._on_report(thread, Died(EngineDead(f"a step took over {seconds:g} seconds")))
+        self._on_report(thread, Died(EngineDead(f"A step took more than {seconds:g} seconds.")))
 
     def _leave_thread(self) -> None:
-        """Leave the thread behind; should it come back, it closes its engine and ends."""
+        """Abandon the thread; if it returns from its step, it closes its engine and ends."""
         if self._thread:
             self._thread.leave()
         self._thread = None
         self._warm = False
 
     def _settle(self, result: StepResult) -> None:
-        """Tell whoever awaits the step under way, if there is one."""
+        """Set the result of the current step, if there is one."""
         if self._result and not self._result.done():
             self._result.set_result(result)
 
     def _end_step(self, _: asyncio.Future[StepResult]) -> None:
-        """The step has a result, which is taken next; then a successor may take over."""
+        """Clear the step, which has a result; once that is taken, a successor may take over."""
         if self._alarm:
             self._alarm.cancel()
         self._alarm = self._result = None
-        self._loop.call_soon(self._hand_over)
+        self._loop.call_soon(self._switch)
 
 
 def is_compatible(old: ModelSpec, new: ModelSpec) -> bool:
-    """Whether streams of one model can go on with the other: same frames in, same masks out,
-    whatever the precision."""
+    """Return whether streams of one model can continue with the other: the same frames in and the
+    same masks out, whatever the precision."""
     same = ("name", "height", "width", "classes", "memory_frames", "memory_horizon")
     return all(getattr(old, field) == getattr(new, field) for field in same)

@@ -17,7 +17,7 @@ from server.frame import AnyPixels, Labels
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the engine is to do: one frame of each stream; a memory of None is the blank one."""
+    """One step for the engine: a frame and a memory per stream; None is the blank memory."""
 
     frames: list[AnyPixels]
     memories: list[Memory | None]
@@ -26,7 +26,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """A step went well. ``filled`` is what the memories held before it; times are the clock's."""
+    """A step succeeded.
+
+    ``filled`` is how many frames each memory held before it; times are those of the clock.
+    """
 
     labels: list[Labels]
     memories: list[Memory]
@@ -38,28 +41,28 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A step failed; the engine goes on."""
+    """A step failed; the engine continues."""
 
     error: EngineFault
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The engine could not be made, or is of no more use; its thread has ended or hangs."""
+    """The engine could not be made, or cannot be used any more; its thread has ended or hangs."""
 
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The engine is closed, as asked."""
+    """The engine was closed on request."""
 
 
 Report = EngineInfo | Stepped | Failed | Died | Left
 
 
 class EngineThread:
-    """Makes an engine and uses it, alone, until :meth:`leave`.
+    """Makes an engine and is the only one to use it, until :meth:`leave`.
 
     Each step is answered by one call of ``on_report(thread, report)`` on the event loop. The thread
     is a daemon: if it hangs in a step, it is abandoned and does not delay the process's exit.
@@ -82,11 +85,11 @@ class EngineThread:
         Thread(target=self._run, name="engine", daemon=True).start()
 
     def submit(self, step: Step) -> None:
-        """Do this step after those submitted before."""
+        """Queue a step after those submitted before."""
         self._steps.put(step)
 
     def leave(self) -> None:
-        """Close the engine and end, once what was submitted is done. Twice is harmless."""
+        """Close the engine and end the thread once all submitted steps are done. Idempotent."""
         self._steps.put(None)
 
     def _run(self) -> None:
@@ -124,7 +127,7 @@ class EngineThread:
         self._call(self._on_report, self, report)
 
     def _call(self, do: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to report to
             self._loop.call_soon_threadsafe(do, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""Several engines, each with a worker of its own, served as one: more GPUs than one."""
+"""Several engines, one per GPU, each with a worker of its own, behind one interface."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from server.workers.worker import Worker, WorkerState
 
 
 class Fleet:
-    """Places each session with the worker that has most room, and there it stays: its memory is
-    on that GPU. An engine that dies takes only its own sessions' memories along.
+    """Gives each session to the least loaded worker, where it stays because its memory is on that
+    GPU. If an engine dies, only the memories of its own sessions are lost.
 
-    ``max_sessions`` are taken in all. The workers after the first are for further GPUs: where the
-    first engine runs on the CPU, they are not started.
+    At most ``max_sessions`` are accepted in total. The workers after the first are for further
+    GPUs: if the first engine runs on the CPU, they are not started.
     """
 
     def __init__(self, workers: Sequence[Worker], *, max_sessions: int) -> None:
@@ -33,7 +33,7 @@ class Fleet:
 
     @property
     def state(self) -> WorkerState:
-        """That of the workers: they start and stop together."""
+        """Return the workers' common state: they start and stop together."""
         states = {worker.state for worker in self.workers}
         for state in (WorkerState.STOPPED, WorkerState.STARTING):
             if state in states:
@@ -47,20 +47,20 @@ class Fleet:
 
     @property
     def engines(self) -> tuple[EngineInfo, ...]:
-        """What really runs the model, one engine each; known once :meth:`start` returned."""
+        """Return what actually runs the model, one per GPU; known once :meth:`start` returned."""
         return tuple(built for worker in self.workers for built in worker.engines)
 
     @property
     def ready(self) -> bool:
-        """Whether some engine is warm, so that new sessions are served."""
+        """Return whether an engine is warm, so that new sessions are served."""
         return self.state is WorkerState.SERVING and any(w.ready for w in self.workers)
 
     def last_step_age(self, now: float) -> float:
-        """The oldest step's: see Worker."""
+        """Return the age of the oldest step: see Worker."""
         return max(worker.last_step_age(now) for worker in self.workers)
 
     async def start(self) -> None:
-        """Make every engine; returns once all are warm. Raises what making one raised."""
+        """Make every engine; return once all are warm. Raises what making one raised."""
         first, *others = self.workers
         await first.start()
         if first.engines[0].device == "cpu":
@@ -69,53 +69,55 @@ class Fleet:
         await asyncio.gather(*(worker.start() for worker in others))
 
     async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as Worker's
-        """Stop every worker. Twice is harmless."""
+        """Stop every worker. Idempotent."""
         await asyncio.gather(*(worker.stop(timeout) for worker in self.workers))
 
     def open(
         self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
     ) -> Session:
-        """A new stream with an empty memory. Raises NoCapacity when full or not started, Draining
-        when going down."""
+        """Open a session with an empty memory.
+
+        Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
+        """
         self._check_serving()
         if sum(worker.sessions for worker in self.workers) >= self._max_sessions:
-            raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
+            raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         worker = least_loaded(self.workers)
         return worker.open(sink, policy=policy, window=window, budget=budget)
 
     def offer(self, session: Session, frame: Frame) -> None:
-        """Hand in a frame: see Worker."""
+        """Offer a frame: see Worker."""
         self._worker_of(session).offer(session, frame)
 
     async def wait_for_room(self, session: Session) -> None:
-        """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
+        """Wait until a frame can be offered without a drop, or :meth:`offer` would raise."""
         await self._worker_of(session).wait_for_room(session)
 
     async def settled(self, session: Session) -> None:
-        """Wait until every frame offered was answered."""
+        """Wait until every frame offered has been answered."""
         await self._worker_of(session).settled(session)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
-        """Forget before the next frame offered."""
+        """Empty the memory before the next frame offered."""
         self._worker_of(session).reset(session, cause)
 
     def close(self, session: Session) -> None:
-        """Drop what waits: see Worker. Twice is harmless."""
+        """Close the session and drop its waiting frames: see Worker. Idempotent."""
         self._worker_of(session).close(session)
 
     def _worker_of(self, session: Session) -> Worker:
-        """Return the session's worker; for one that has left any will do, it is closed there."""
+        """Return the session's worker; if it is closed, any worker, which treats it as closed."""
         return next((w for w in self.workers if w.holds(session)), self.workers[0])
 
     def _check_serving(self) -> None:
         if self.state is WorkerState.STARTING:
-            raise NoCapacity("the engines are being started; come back in a moment")
+            raise NoCapacity("The engines are being started; try again in a moment.")
         if self.state is WorkerState.STOPPED:
-            raise Draining("the service is about to stop; come back in a moment")
+            raise Draining("The service is about to stop; try again in a moment.")
 
 
 def least_loaded(workers: Sequence[Worker]) -> Worker:
-    """The worker with the fewest sessions among those whose engine is warm, the first of equals;
-    of all where none is."""
+    """Return the worker with the fewest sessions among those whose engine is warm, or among all if
+    none is; the first one of equals."""
     warm = [worker for worker in workers if worker.ready]
     return min(warm or workers, key=lambda worker: worker.sessions)

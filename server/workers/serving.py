@@ -1,4 +1,4 @@
-"""What serves sessions, as its users see it: one Worker, or a Fleet of them."""
+"""The common interface of a Worker and a Fleet of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.workers.worker import Worker, WorkerState
 
 
 class Serving(Protocol):
-    """The methods are Worker's: their contracts stand there."""
+    """Serves sessions; the methods are documented at Worker."""
 
     @property
     def state(self) -> WorkerState: ...

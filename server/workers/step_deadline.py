@@ -1,4 +1,4 @@
-"""How long a step may take before its engine is given up."""
+"""How long a step may take before its engine counts as dead."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ TIMES_THE_SLOWEST = 10.0
 
 
 class Deadline:
-    """Learns from the steps that went well, unless it is ``fixed`` (seconds).
+    """A deadline that adapts to the steps that succeeded, unless it is ``fixed`` (seconds).
 
-    FIRST_SECONDS until there was one, as it may still load libraries and plan; then
-    TIMES_THE_SLOWEST as much as the slowest, LEAST_SECONDS at least.
+    It is FIRST_SECONDS until one has, because the first step may still load libraries and plan;
+    then TIMES_THE_SLOWEST times the slowest step, and at least LEAST_SECONDS.
     """
 
     def __init__(self, fixed: float | None = None) -> None:
@@ -30,5 +30,5 @@ class Deadline:
         return max(LEAST_SECONDS, TIMES_THE_SLOWEST * self._slowest)
 
     def learn(self, step: float) -> None:
-        """A step went well and took this many seconds."""
+        """Take into account a step that succeeded in this many seconds."""
         self._slowest = max(step, self._slowest or 0.0)

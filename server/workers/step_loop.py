@@ -1,6 +1,6 @@
-"""The loop around one engine: what the scheduler chooses goes in, results go to the deliveries.
+"""The loop around one engine: it runs the scheduler's batches and delivers their results.
 
-With its engine's supervisor it is the only place where the event loop meets the engine's thread:
+With the engine's supervisor it is the only place where the event loop meets the engine's thread:
 sessions, scheduler and deliveries belong to the event loop, the engine to its thread.
 """
 
@@ -30,11 +30,11 @@ Turns = list[tuple[Session, Turn]]
 
 
 class StepLoop:
-    """Keeps an engine at work as long as a session has a frame ready; one step at a time.
+    """Keeps an engine busy as long as a session has a frame ready; one step at a time.
 
-    Frames of a failed batch, or of a fatal step, are tried once more, alone. Memories that died
-    with an engine are rebuilt from each session's last frames. Mutable state: the frames in the
-    step under way, when a step last began or ended, and whether the loop is to end.
+    Frames of a failed batch, or of a step in which the engine died, are tried once more, alone.
+    Memories that were lost with an engine are rebuilt from each session's last frames. Mutable
+    state: the frames in the current step, when a step last began or ended, and whether to stop.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class StepLoop:
         self._running.add_done_callback(_report_end)
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, no error
-        """Close the engine. A step that does not end within ``timeout`` seconds fails its frames
-        and is left behind. Idempotent."""
+        """Close the engine. The frames of a step that does not end within ``timeout`` seconds fail,
+        and its thread is abandoned. Idempotent."""
         self._stopping = True
         self._changes.notify()
         await self.engine.stop(timeout)
@@ -85,16 +85,16 @@ class StepLoop:
             await self._running
 
     def notify(self) -> None:
-        """Look for work again, once all that is arriving now was offered and can share a step."""
+        """Look for work again, after all frames arriving now are offered and can share a step."""
         self._changes.notify()
 
     async def _run(self) -> None:
-        """Step after step; the answers of each are delivered while the next one runs."""
+        """Run step after step; deliver the answers of each while the next one runs."""
         deliver: Callable[[], None] = _nothing
         while not self._stopping:
             result = self._begin()
             deliver()
-            deliver = _nothing  # what is delivered is not kept
+            deliver = _nothing  # releases the masks delivered
             if result:
                 deliver = await self._end(result)
             else:
@@ -102,7 +102,7 @@ class StepLoop:
         deliver()
 
     def _begin(self) -> asyncio.Future[StepResult] | None:
-        """Start the next step, if the engine is free and there is one."""
+        """Start the next step, if the engine is free and a frame is ready."""
         if not self.engine.free:
             return None
         batch = self._scheduler.schedule(self._clock())
@@ -113,7 +113,7 @@ class StepLoop:
         return self.engine.submit(_step_of(batch.turns, self._progress))
 
     async def _end(self, result: asyncio.Future[StepResult]) -> Callable[[], None]:
-        """Wait for the step's end and keep its memories; returns what delivers its masks."""
+        """Wait for the step's end and keep its memories; return a call that delivers its masks."""
         match await result:
             case Stepped() as stepped:
                 return self._keep(stepped)
@@ -138,7 +138,7 @@ class StepLoop:
 
     def _keep(self, stepped: Stepped) -> Callable[[], None]:
         turns = self._take_turns()
-        # Taken before any answer is delivered: a sink may close any session of the batch.
+        # Looked up before any answer is delivered: a sink may close any session of the batch.
         deliveries = [self._deliveries[session] for session, _ in turns]
         for (session, _), memory in zip(turns, stepped.memories, strict=True):
             session.finish(memory)
@@ -154,7 +154,7 @@ class StepLoop:
         self._metrics.stage("scatter", self._clock() - stepped.ended)
 
     def _return(self, error: EngineFault, may_retry: Callable[[Turn], bool]) -> None:
-        """Try frames without a result again, alone, or fail them for good."""
+        """Queue frames without a result again, alone, or fail them for good."""
         for session, turn in self._take_turns():
             if may_retry(turn) and not session.closed:
                 session.retry()
@@ -168,8 +168,8 @@ class StepLoop:
         return turns
 
     def _serve_with(self, engine: EngineInfo, restarted: bool) -> None:
-        """Use an engine that is new: it holds no memories, so each session rebuilds its own by
-        replaying its last frames. No step is under way."""
+        """Use a new engine, which holds no memories: each session rebuilds its own by replaying
+        its last frames. No step is running."""
         if restarted:
             self._metrics.engine_restarted()
         for session in self._scheduler:
@@ -189,6 +189,6 @@ def _step_of(turns: Turns, now: float) -> Step:
 
 
 def _report_end(running: asyncio.Task[None]) -> None:
-    """Log what ended the loop, if it was not asked to: nothing is segmented from then on."""
+    """Log an error that ended the loop: nothing is segmented from then on."""
     if not running.cancelled() and (error := running.exception()):
-        log.critical("the loop around the engine broke", exc_info=error)
+        log.critical("the loop around the engine failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""One engine and the sessions that it serves: what the rest of the service talks to."""
+"""One engine and the sessions that it serves, as the rest of the service uses them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class WorkerState(Enum):
 
 
 class Worker:
-    """Serves many sessions with one engine. Used from one event loop; nothing here blocks it.
+    """Serves many sessions with one engine. One event loop uses it; it never blocks that loop.
 
-    ``make_engine`` is called in a thread of its own, again after each death of an engine; a step
-    longer than ``step_deadline`` seconds counts as one (None: see Deadline). Frames of a failed
-    batch, or of a fatal step, are tried once more, alone. Memories that died with an engine are
-    rebuilt from each session's last frames; only where that is not exact (``memory_horizon``
-    None) a stream goes on with an empty one and reset cause ``engine``.
+    ``make_engine`` is called in a thread of its own, and again after each death of an engine; a
+    step longer than ``step_deadline`` seconds counts as one (None: see Deadline). Frames of a
+    failed batch, or of a step in which the engine died, are tried once more, alone. Memories that
+    were lost with an engine are rebuilt from each session's last frames; only if that is not exact
+    (``memory_horizon`` None) does a stream continue with an empty one and reset cause ``engine``.
     """
 
     def __init__(
@@ -72,60 +72,61 @@ class Worker:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model that is served; known once :meth:`start` returned."""
+        """Return the model that is served; known once :meth:`start` returned."""
         return self._built.spec
 
     @property
     def provider(self) -> str:
-        """What really runs the model; known once :meth:`start` returned."""
+        """Return what actually runs the model; known once :meth:`start` returned."""
         return self._built.provider
 
     @property
     def engines(self) -> tuple[EngineInfo, ...]:
-        """All that is told of what runs the model; known once :meth:`start` returned."""
+        """Return the description of the engine; known once :meth:`start` returned."""
         return (self._built,)
 
     @property
     def workers(self) -> tuple[Worker, ...]:
-        """Itself: see Fleet."""
+        """Return the worker itself: see Fleet."""
         return (self,)
 
     @property
     def sessions(self) -> int:
-        """How many are open."""
+        """Return how many sessions are open."""
         return len(self._scheduler)
 
     @property
     def restarts(self) -> int:
-        """How often a dead engine was replaced by a warm one."""
+        """Return how often a warm engine replaced a dead one."""
         return self._engine.restarts
 
     @property
     def ready(self) -> bool:
-        """Whether a warm engine serves and new sessions are taken."""
+        """Return whether a warm engine serves and new sessions are accepted."""
         return self._engine.warm and self.state is WorkerState.SERVING
 
     def last_step_age(self, now: float) -> float:
-        """Seconds since a step last began or ended, 0.0 while there is nothing to do."""
+        """Return the seconds since a step last began or ended, 0.0 while there is nothing to do."""
         return self._step_loop.last_step_age(now)
 
     async def start(self) -> None:
-        """Make the engine; returns once it is warmed up. Raises what making it raised."""
+        """Make the engine; return once it is warmed up. Raises what making it raised."""
         await self._step_loop.start()
         self.state = WorkerState.SERVING
 
     async def replace_engine(self, make_engine: Callable[[], Engine]) -> None:
-        """Serve with another engine, made while this one serves; no frame is lost for it.
+        """Switch to another engine, made while this one serves; no frame is dropped because of it.
 
-        Memories are rebuilt as after a death. Raises what making it raised and Conflict where it
-        runs another model, with this engine as it was; NoCapacity before :meth:`start`.
+        Memories are rebuilt as after a death. Raises what making it raised, and Conflict if it
+        runs another model or if one is being made already; this engine then stays. Raises
+        NoCapacity before :meth:`start` and Draining after :meth:`stop`.
         """
         self._check_serving()
         await self._engine.replace(make_engine)
 
     async def stop(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  it gives up, no error
-        """Close every session and the engine. A step that does not end within ``timeout``
-        seconds fails its frames and is left behind. Twice is harmless."""
+        """Close every session and the engine. The frames of a step that does not end within
+        ``timeout`` seconds fail, and its thread is abandoned. Idempotent."""
         self.state = WorkerState.STOPPED
         for session in self._scheduler:
             self.close(session)
@@ -134,11 +135,13 @@ class Worker:
     def open(
         self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
     ) -> Session:
-        """A new stream with an empty memory. Raises NoCapacity when full or not started, Draining
-        when going down."""
+        """Open a session with an empty memory.
+
+        Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
+        """
         self._check_serving()
         if len(self._scheduler) >= self._max_sessions:
-            raise NoCapacity(f"all {self._max_sessions} sessions are taken; come back later")
+            raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         horizon = self.spec.memory_horizon
         session = Session(policy, window=window, budget=budget, horizon=horizon)
         self._deliveries.add(session, sink)
@@ -146,10 +149,10 @@ class Worker:
         return session
 
     def offer(self, session: Session, frame: Frame) -> None:
-        """Hand in a frame of the model's size; the sink is told who lost for it.
+        """Offer a frame of the model's size; frames dropped because of it are reported to the sink.
 
-        Raises OutOfSequence, Conflict when the session is closed, Draining when going down; the
-        frame is not taken then.
+        Raises OutOfSequence if its seq did not rise, Conflict if the session is closed and Draining
+        if the server is stopping; the frame is not accepted then.
         """
         size = (self.spec.height, self.spec.width, 3)
         assert frame.pixels.shape == size, f"a frame is {size}, not {frame.pixels.shape}"
@@ -159,7 +162,7 @@ class Worker:
         self._step_loop.notify()
 
     async def wait_for_room(self, session: Session) -> None:
-        """Wait until a frame can be offered without loss, or :meth:`offer` would raise."""
+        """Wait until a frame can be offered without a drop, or :meth:`offer` would raise."""
 
         def is_over() -> bool:
             return session.closed or self.state is not WorkerState.SERVING
@@ -168,17 +171,18 @@ class Worker:
             await delivery.until(lambda: is_over() or session.has_room)
 
     async def settled(self, session: Session) -> None:
-        """Wait until every frame offered was answered."""
+        """Wait until every frame offered has been answered."""
         if delivery := self._deliveries.get(session):
             await delivery.until(lambda: not session.unanswered)
 
     def reset(self, session: Session, cause: ResetCause = ResetCause.CLIENT) -> None:
-        """Forget before the next frame offered; those offered before keep the memory."""
+        """Empty the memory before the next frame offered; those offered before still use it."""
         session.reset(cause)
 
     def close(self, session: Session) -> None:
-        """Drop what waits, reported as ``stale`` and counted as ``left``; a frame in its step is
-        still answered, and only then is the sink let go. Idempotent."""
+        """Close the session and drop its waiting frames, reported as ``stale`` and counted as
+        ``left``. A frame in its step is still answered; only then is the sink released. Idempotent.
+        """
         self._scheduler.remove(session)
         if delivery := self._deliveries.get(session):
             delivery.left(session.close())
@@ -196,6 +200,6 @@ class Worker:
 
     def _check_serving(self) -> None:
         if self.state is WorkerState.STARTING:
-            raise NoCapacity("the engine is being started; come back in a moment")
+            raise NoCapacity("The engine is being started; try again in a moment.")
         if self.state is not WorkerState.SERVING:
-            raise Draining("the service is about to stop; come back in a moment")
+            raise Draining("The service is about to stop; try again in a moment.")

@@ -146,7 +146,7 @@ def test_a_signal_ends_it_and_leaves_nothing(
         process.send_signal(number)
         _, told = process.communicate()
     assert process.returncode == code, told
-    assert told == "mastream: interrupted, nothing was kept\n"
+    assert told == "mastream: Interrupted; nothing was kept.\n"
     assert not (tmp_path / "a").exists()
 
 
@@ -177,7 +177,7 @@ def test_an_engine_that_takes_long_to_load_does_not_hold_up_a_signal(
     monkeypatch.setattr(server.commands.segment, "STOP_SECONDS", 0.05)
     assert segment(make_clip(tmp_path / "clip.mp4"), tmp_path / "out", FAKE) == 143
     loaded.set()
-    assert capsys.readouterr().err == "mastream: interrupted, nothing was kept\n"
+    assert capsys.readouterr().err == "mastream: Interrupted; nothing was kept.\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -254,6 +254,6 @@ def test_a_damaged_video_is_reported_as_such(
     data[half : half + 200] = bytes(200)
     clip.write_bytes(bytes(data))
     assert segment(clip, tmp_path / "out", FAKE) == 0
-    assert "mastream: the video is damaged: " in capsys.readouterr().err
+    assert "mastream: The video is damaged: " in capsys.readouterr().err
     assert segment(make_clip(tmp_path / "whole.mkv"), tmp_path / "out", FAKE) == 0
     assert capsys.readouterr().err == ""

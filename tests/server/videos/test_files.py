@@ -134,21 +134,21 @@ def test_a_video_that_kills_the_server_is_given_up(video_files: VideoFiles) -> N
 
 
 def test_a_full_queue_takes_no_upload_but_one_it_knows(video_files: VideoFiles) -> None:
-    video_files.welcome(10, None)
+    video_files.check_capacity(10, None)
     uploaded(video_files, key="known")
     uploaded(video_files)
-    video_files.welcome(10, "known")
+    video_files.check_capacity(10, "known")
     for key in (None, "other"):
         with pytest.raises(NoCapacity, match="queued"):
-            video_files.welcome(10, key)
+            video_files.check_capacity(10, key)
 
 
 def test_a_disk_nearly_full_takes_no_upload(tmp_path: Path, video_files: VideoFiles) -> None:
     wary = VideoFiles(video_files.store, tmp_path, VideoSettings(min_free_bytes=2**62))
     with pytest.raises(NoCapacity, match="disk"):
-        wary.welcome(0, None)
+        wary.check_capacity(0, None)
     with pytest.raises(NoCapacity, match="disk"):
-        video_files.welcome(2**62, None)
+        video_files.check_capacity(2**62, None)
 
 
 def test_a_file_that_cannot_be_removed_waits_for_the_next_start(

@@ -297,7 +297,7 @@ async def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
         assert (await jobs.find(video)).record.state is VideoState.QUEUED
         assert files(tmp_path) == {f"{video}/upload"}
         with pytest.raises(NoCapacity):
-            await jobs.welcome(1, None)
+            await jobs.check_capacity(1, None)
         gate.open()
 
     async with serving(tmp_path) as jobs:

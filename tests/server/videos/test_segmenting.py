@@ -40,14 +40,14 @@ async def segmented(
     artefacts: Sequence[str] = tuple(ARTEFACTS),
     *,
     on_step: OnStep | None = None,
-    tell: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step))
     await worker.start()
     try:
         info = probe(video, VideoLimits(max_pixels=MAX_PIXELS))
         return await segment_video(
-            worker, video, folder, info, artefacts, max_pixels=MAX_PIXELS, tell=tell
+            worker, video, folder, info, artefacts, max_pixels=MAX_PIXELS, on_progress=on_progress
         )
     finally:
         await worker.stop()
@@ -76,7 +76,7 @@ async def test_there_is_one_mask_a_frame_with_its_time(
     uneven = [0, 40, 100, 110, 300, 340, 380, 500, 520, 540, 900, 1000]
     clip, told = make_clip(tmp_path / "clip.mp4", 12, (96, 80), uneven), list[int]()
     out = tmp_path / "out"
-    assert await segmented(clip, out, tell=told.append) == 12
+    assert await segmented(clip, out, on_progress=told.append) == 12
     assert told == list(range(1, 13))
     assert sorted(path.name for path in out.iterdir()) == sorted(ARTEFACTS)
     expected = [Fraction(tick, 1000) for tick in uneven]
@@ -244,12 +244,12 @@ async def test_no_more_than_the_window_is_under_way(
         most[0] = max(most[0], offered[0] - written[0])
         offer(worker, session, frame)
 
-    def tell(frames: int) -> None:
+    def on_progress(frames: int) -> None:
         written[0] = frames
 
     monkeypatch.setattr(Worker, "offer", counted)
     clip = make_clip(tmp_path / "clip.mp4", 40)
-    await segmented(clip, tmp_path / "out", tell=tell)
+    await segmented(clip, tmp_path / "out", on_progress=on_progress)
     assert offered == written == [40]
     assert 1 <= most[0] <= 4
 

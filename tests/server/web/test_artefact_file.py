@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.responses import RangeNotSatisfiable
 
-from server.web.artefact_file import Part, asked_parts
+from server.web.artefact_file import Part, requested_parts
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from server.web.artefact_file import Part, asked_parts
     ],
 )
 def test_parts_are_within_the_file_sorted_and_apart(header: str, parts: list[Part]) -> None:
-    assert asked_parts(header, 100, 20) == parts
+    assert requested_parts(header, 100, 20) == parts
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_parts_are_within_the_file_sorted_and_apart(header: str, parts: list[Par
     ],
 )
 def test_what_is_malformed_has_other_units_or_is_too_much_is_ignored(header: str) -> None:
-    assert asked_parts(header, 100, 20) == []
+    assert requested_parts(header, 100, 20) == []
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_what_is_malformed_has_other_units_or_is_too_much_is_ignored(header: str
 )
 def test_nothing_within_the_file_is_not_satisfiable(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as caught:
-        asked_parts(header, size, 20)
+        requested_parts(header, size, 20)
     assert caught.value.max_size == size

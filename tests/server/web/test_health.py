@@ -27,7 +27,10 @@ def test_it_is_ready_until_there_is_a_reason_against_it() -> None:
     assert problem["type"] == "urn:mastream:error:not_ready"
     assert (problem["code"], problem["title"]) == ("not_ready", "not ready")
     assert problem["reasons"] == reasons
-    assert answer.json()["detail"] == "not ready: the engine is being restarted; the disk is full"
+    assert (
+        answer.json()["detail"]
+        == "Not ready: the engine is being restarted; the disk is full. Try again in a moment."
+    )
     assert web.get("/health/live").status_code == 200
 
 

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from server.errors import TooLarge
 from server.streams.ending import ending_of
 from server.web.stream_parser import FRAMES_A_TURN
-from server.web.stream_socket import say
+from server.web.stream_socket import send_ending
 from server.web.websocket_transport import StreamTransport
 
 pytestmark = pytest.mark.anyio
@@ -273,7 +273,7 @@ async def test_a_client_that_reads_late_is_told_the_end() -> None:
         await web_socket.accept()
         await fill(send)
         blocked.set()
-        await say(web_socket, LAST, 30)
+        await send_ending(web_socket, LAST, 30)
 
     async with serving(app, StreamTransport) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
@@ -302,7 +302,7 @@ async def test_a_client_that_never_reads_is_cut_off_without_a_farewell() -> None
         web_socket = WebSocket(scope, receive, send)
         await web_socket.accept()
         await fill(send)
-        await say(web_socket, LAST, 0.1)
+        await send_ending(web_socket, LAST, 0.1)
 
     async with serving(app, Quick) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)

@@ -123,7 +123,7 @@ async def test_no_more_sessions_than_it_takes_in_all() -> None:
     await served.start()
     for _ in range(3):
         opened(served)
-    with pytest.raises(NoCapacity, match="all 3 sessions"):
+    with pytest.raises(NoCapacity, match="All 3 sessions"):
         opened(served)
     await served.stop()
     with pytest.raises(Draining):

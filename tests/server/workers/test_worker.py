@@ -423,7 +423,7 @@ async def test_no_more_sessions_than_it_takes_and_a_closed_one_makes_room() -> N
     async with serving(max_sessions=2) as worker:
         session, _ = opened(worker)
         opened(worker)
-        with pytest.raises(NoCapacity, match="all 2 sessions"):
+        with pytest.raises(NoCapacity, match="All 2 sessions"):
             opened(worker)
         worker.close(session)
         worker.close(session)
