@@ -23,7 +23,7 @@ from server.errors import BadInput
 from server.settings import EngineSettings, Settings
 from server.sinks.recorder import ARTEFACTS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FAKE = Settings(engine=EngineSettings(name="fake"))
 MakeClip = Callable[..., Path]
 

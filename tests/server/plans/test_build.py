@@ -29,7 +29,7 @@ from server.plans.wanted import PlanRequest
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 60.0
 
 

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.anyio
 SPEC = fake_spec(32, 48)
 HERE = Machine("fake GPU", "9.0", "11.4.0")
 LIMIT = 60.0
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 BUILDER = """
 import pathlib, shutil, sys, time, os

@@ -34,7 +34,7 @@ from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SPEC = fake_spec(48, 64)
 OnStep = Callable[[Sequence[Pixels]], None]
 MakeClip = Callable[..., Path]
