@@ -1,4 +1,4 @@
-# Few verbs. `make serve` and `make test` set up all they need in .venv first.
+# Each target installs what it needs in .venv first.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
@@ -12,13 +12,15 @@ ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command 
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make serve   run the service on the shipped model at http://127.0.0.1:$(PORT)"
-	@echo "make test    all tests, in $(WORKERS) processes"
-	@echo "make lint    ruff, mypy --strict, the floors"
-	@echo "make bench   the benchmarks, as ratios"
-	@echo "make setup   everything a developer needs, in $(VENV)"
-	@echo "make image   the service as an image, mastream:cpu; VARIANT=gpu for the other"
-	@echo "make image-check   builds one on a bare Debian and runs it hardened; as root"
+	@echo "make serve         serve the shipped model at http://127.0.0.1:$(PORT)"
+	@echo "make setup         install everything a developer needs in $(VENV)"
+	@echo "make test          run all tests in $(WORKERS) processes"
+	@echo "make lint          run ruff, mypy --strict and import-linter"
+	@echo "make format        format the code and fix what ruff can fix"
+	@echo "make bench         run the benchmarks"
+	@echo "make image         build the container image mastream:cpu; with VARIANT=gpu mastream:gpu"
+	@echo "make image-check   build the CPU image on a bare Debian and test it; needs root"
+	@echo "make clean         remove $(VENV) and the caches"
 
 serve: $(VENV)/.serve
 	$(BIN)/mastream serve --port $(PORT) --data $(DATA)
@@ -40,7 +42,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 image:
-	@test -n "$(ENGINE)" || { echo "make image needs docker, podman or buildah" >&2; exit 2; }
+	@test -n "$(ENGINE)" || { echo "make image: Install docker, podman or buildah." >&2; exit 2; }
 	$(ENGINE) build -f docker/Dockerfile --build-arg VARIANT=$(VARIANT) -t mastream:$(VARIANT) .
 
 image-check: $(VENV)/.serve

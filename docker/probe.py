@@ -1,7 +1,7 @@
-"""``python docker/probe.py URL``: hold a server that just started to what it is for.
+"""``python docker/probe.py URL``: check that a server that has just started works.
 
-Waits until it is ready, streams a few frames, uploads a short video, fetches all that came of it,
-and compares. Exit 0, or 1 with what is wrong.
+Waits until it is ready, streams a few frames, uploads a short video, downloads all results and
+checks them. Exits with 0, or with 1 and what is wrong.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from clients.python.videos import Videos
 
 HEIGHT, WIDTH, FRAMES, RATE = 240, 320, 6, 10
 ARTEFACTS = {"masks.mkv", "masks.zip", "overlay.mp4", "summary.json"}
-PATIENCE = 120.0
-POLL = 0.2
+READY_SECONDS = 120.0
+POLL_SECONDS = 0.2
 
 
 class Broken(Exception):
-    """The server does not do what it is for."""
+    """The server does not work as it should."""
 
 
 def main(url: str) -> int:
     began = time.monotonic()
     try:
         wait_until_ready(url)
-        told(began, "ready")
-        told(began, asyncio.run(stream_frames(url)))
+        report(began, "ready")
+        report(began, asyncio.run(stream_frames(url)))
         with TemporaryDirectory() as folder:
-            told(began, asyncio.run(upload_video(url, Path(folder))))
-        told(began, count_frames(url))
+            report(began, asyncio.run(upload_video(url, Path(folder))))
+        report(began, count_frames(url))
     except Broken as broken:
         print(f"probe: {broken}", file=sys.stderr)
         return 1
@@ -49,49 +49,51 @@ def main(url: str) -> int:
 
 
 def wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
             urlopen(f"{url}/health/ready", timeout=5).close()
         except URLError as error:
-            hold(time.monotonic() < deadline, f"not ready within {PATIENCE:.0f} s: {error}")
-            time.sleep(POLL)
+            check(time.monotonic() < deadline, f"not ready within {READY_SECONDS:.0f} s: {error}")
+            time.sleep(POLL_SECONDS)
         else:
             return
 
 
 async def stream_frames(url: str) -> str:
-    """Every frame is answered by a mask of its size, and memory fills."""
+    """Check that every frame is answered by a mask of its size, and that the memory fills."""
     filled = []
     async with connect(url, policy="every") as stream:
         classes = len(stream.ready.model["classes"])
         async for mask in stream.segment(pattern_pictures(HEIGHT, WIDTH, FRAMES)):
-            hold(mask.labels is not None and mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape")
-            hold(int(mask.labels.max()) < classes, "a label that is no class")
+            check(
+                mask.labels is not None and mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape"
+            )
+            check(int(mask.labels.max()) < classes, "a label that is no class")
             filled.append(mask.header.memory.filled)
     horizon = stream.ready.model["memory_horizon"]
-    hold(filled == [min(index, horizon) for index in range(FRAMES)], f"memory filled {filled}")
+    check(filled == [min(index, horizon) for index in range(FRAMES)], f"memory filled {filled}")
     return f"{FRAMES} frames over the socket, each answered, memory filled {filled}"
 
 
 async def upload_video(url: str, folder: Path) -> str:
-    """Every artefact is there and as long as the video."""
+    """Check that every artefact exists and is as long as the video."""
     clip = folder / "clip.mp4"
     write_clip(clip)
     async with Videos(url) as videos:
         video = await videos.upload(clip)
         while not video.ended:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_SECONDS)
             video = await videos.status(video.id)
-        hold(video.state == "succeeded", f"the video {video.state}: {video.error}")
-        hold(set(video.artefacts) >= ARTEFACTS, f"artefacts {sorted(video.artefacts)}")
+        check(video.state == "succeeded", f"the video {video.state}: {video.error}")
+        check(set(video.artefacts) >= ARTEFACTS, f"artefacts {sorted(video.artefacts)}")
         for name in sorted(ARTEFACTS):
             await videos.download(video.artefacts[name], folder / name)
     for name in ("masks.mkv", "overlay.mp4"):
-        hold(length(folder / name) == FRAMES, f"{name} has not {FRAMES} frames")
+        check(length(folder / name) == FRAMES, f"{name} has not {FRAMES} frames")
     summary = json.loads((folder / "summary.json").read_text())
-    hold(isinstance(summary, dict) and bool(summary), "an empty summary")
-    return f"a video of {FRAMES} frames uploaded, {', '.join(sorted(ARTEFACTS))} fetched"
+    check(isinstance(summary, dict) and bool(summary), "an empty summary")
+    return f"a video of {FRAMES} frames uploaded, {', '.join(sorted(ARTEFACTS))} downloaded"
 
 
 def write_clip(path: Path) -> None:
@@ -110,20 +112,20 @@ def length(path: Path) -> int:
 
 
 def count_frames(url: str) -> str:
-    """The metrics count what was done."""
+    """Check that the metrics count these frames."""
     with urlopen(f"{url}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     wanted = 'mastream_frames_total{cause="",result="segmented"} '
     counted = [float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted)]
-    hold(counted == [2.0 * FRAMES], f"metrics count {counted} frames")
+    check(counted == [2.0 * FRAMES], f"metrics count {counted} frames")
     return f"metrics count {2 * FRAMES} frames"
 
 
-def told(began: float, what: str) -> None:
+def report(began: float, what: str) -> None:
     print(f"probe: {what} ({time.monotonic() - began:.1f} s)", flush=True)
 
 
-def hold(truth: bool, what: str) -> None:
+def check(truth: bool, what: str) -> None:
     if not truth:
         raise Broken(what)
 

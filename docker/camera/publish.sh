@@ -1,6 +1,6 @@
 #!/bin/sh
-# Publish /clip for ever, as a camera does: without sound, at its own pace. Where /clip is empty, ten
-# seconds of a test picture are made once and looped. MediaMTX sets RTSP_PORT and MTX_PATH.
+# Publish /clip in an endless loop, without sound, at its own frame rate. If /clip is empty, make
+# ten seconds of a test picture and loop these. MediaMTX sets RTSP_PORT and MTX_PATH.
 set -eu
 
 clip=/clip

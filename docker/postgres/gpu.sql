@@ -1,2 +1,2 @@
--- The second service's own rows: two servers never share a table of videos.
+-- The database of the second service: two servers must not share a table of videos.
 CREATE DATABASE mastream_gpu OWNER mastream;

@@ -190,4 +190,4 @@ def test_a_port_where_nothing_answers_is_unhealthy() -> None:
         pass
     code, told = check_health(port)
     assert code == 1
-    assert f"nothing answers on port {port}" in told
+    assert f"Nothing answers on port {port}" in told
