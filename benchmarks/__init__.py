@@ -1,1 +1,1 @@
-"""What is measured, as ratios in one run; each script has measure() and main()."""
+"""Benchmarks that measure ratios within one run; each script has measure() and main()."""

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, and one table last."""
+"""``make bench``: run every benchmark and print one table at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     console = Console()
     console.print(
         f"shipped model: {one['bare']:.2f} frames/s bare, {one['served']:.2f} served; "
-        f"plain ResNet-50 {cost['plain']:.0f} ms a step, with memory {cost['memory']:.0f} ms"
+        f"plain ResNet-50 {cost['plain']:.0f} ms per step, with memory {cost['memory']:.0f} ms"
     )
     console.print(table)
 

@@ -1,4 +1,4 @@
-"""A bare uvicorn WebSocket that sends every message back: the most a server here could do."""
+"""A bare uvicorn WebSocket that sends every message back: the upper limit for a server here."""
 
 from __future__ import annotations
 

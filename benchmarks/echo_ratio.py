@@ -1,10 +1,10 @@
-"""Frames a second through mastream with the fake engine, over messages a second through a bare
-uvicorn echo that is sent the same bytes, in one run. Goal: at least 0.5.
+"""Frames per second of mastream with the fake engine, divided by messages per second of a bare
+uvicorn echo that receives the same bytes, in one run. Goal: at least 0.5.
 
     python -m benchmarks.echo_ratio [--streams 4] [--seconds 10] [--frame rgb24|jpeg]
 
-Both servers run alone, one after the other, in rounds; each client keeps the same number of
-messages unanswered, and the fake engine takes no time of its own.
+The two servers are measured in turn, in rounds; each client keeps the same number of messages
+unanswered, and the fake engine takes no time itself.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ IN_FLIGHT = 8
 def measure(
     streams: int = 4, seconds: float = 4.0, rounds: int = 3, output: str = "raw"
 ) -> dict[str, float]:
-    """{"echo": messages/s, "served": frames/s, "ratio": median over rounds of served/echo}."""
+    """Return {"echo": messages/s, "served": frames/s, "ratio": median of served/echo}."""
     with echo_server() as echo, mastream_server("--engine", "fake") as served:
         pairs = [
             (
                 asyncio.run(_rate(echo, None, streams, seconds)),
-                asyncio.run(_rate(served + "/v1/stream", _wish(output), streams, seconds)),
+                asyncio.run(_rate(served + "/v1/stream", _request(output), streams, seconds)),
             )
             for _ in range(rounds)
         ]
@@ -46,7 +46,7 @@ def measure(
     }
 
 
-def _wish(output: str) -> protocol.Open:
+def _request(output: str) -> protocol.Open:
     return protocol.Open(
         input=InputEncoding.RGB24,
         width=WIDTH,
@@ -57,20 +57,20 @@ def _wish(output: str) -> protocol.Open:
     )
 
 
-async def _rate(url: str, wish: protocol.Open | None, streams: int, seconds: float) -> float:
-    """Answers a second over all streams together."""
+async def _rate(url: str, request: protocol.Open | None, streams: int, seconds: float) -> float:
+    """Return answers per second of all streams together."""
     until = time.monotonic() + seconds
     began = time.monotonic()
-    counts = await asyncio.gather(*(_stream(url, wish, until) for _ in range(streams)))
+    counts = await asyncio.gather(*(_stream(url, request, until) for _ in range(streams)))
     return sum(counts) / (time.monotonic() - began)
 
 
-async def _stream(url: str, wish: protocol.Open | None, until: float) -> int:
-    """One stream that keeps IN_FLIGHT frames unanswered; how many were answered."""
+async def _stream(url: str, request: protocol.Open | None, until: float) -> int:
+    """Keep IN_FLIGHT frames unanswered; return how many were answered."""
     frame = protocol.pack({}, _picture())
     answers = 0
     async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
-        await _open(socket, wish)
+        await _open(socket, request)
         for _ in range(IN_FLIGHT):
             await socket.send(frame)
         while time.monotonic() < until:
@@ -80,9 +80,9 @@ async def _stream(url: str, wish: protocol.Open | None, until: float) -> int:
     return answers
 
 
-async def _open(socket: ClientConnection, wish: protocol.Open | None) -> None:
-    if wish:
-        await socket.send(protocol.serialise(wish))
+async def _open(socket: ClientConnection, request: protocol.Open | None) -> None:
+    if request:
+        await socket.send(protocol.serialise(request))
         await socket.recv()
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     found = measure(**vars(parser.parse_args()))
     rows = [
         ("bare echo", f"{found['echo']:.0f}", f"messages/s of {HEIGHT * WIDTH * 3} bytes"),
-        ("served", f"{found['served']:.0f}", "frames/s of as many, fake engine"),
+        ("served", f"{found['served']:.0f}", "frames/s of the same size, fake engine"),
         ("ratio", f"{found['ratio']:.2f}", f"(goal: at least {GOAL})"),
     ]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))

@@ -1,11 +1,11 @@
-"""What int8 gains: frames a second of DeepLabV3+ on MA-ResNet50 with its convolutions in int8 over
-those in float32, same engine, in one run. Goal: at least 1.4.
+"""The gain of int8: frames per second of DeepLabV3+ on MA-ResNet50 with int8 convolutions, divided
+by those with float32, on the same engine in one run. Goal: at least 1.4.
 
     python -m benchmarks.int8 [--size 480x352] [--rounds 12]
 
-The network has fresh weights, which cost the same as trained ones, and is measured on synthetic
-frames. Steps alternate, so that a machine that slows down slows both. A CPU with VNNI gains more
-than one without.
+The network has random weights, which cost the same as trained ones, and gets synthetic frames.
+Steps alternate, so that a machine that slows down slows both. A CPU with VNNI gains more than one
+without.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENCODER = "ma-resnet50"
 
 
 def measure(size: tuple[int, int] = (352, 480), rounds: int = 12) -> dict[str, float]:
-    """{"fp32": ms a step, "int8": ms a step, "ratio": median of fp32/int8}."""
+    """Return {"fp32": ms per step, "int8": ms per step, "ratio": median of fp32/int8}."""
     with TemporaryDirectory() as folder:
         exact = fresh_engine(Path(folder), ENCODER, size)
         source, out = (Path(folder, f"{name}.onnx") for name in (ENCODER, "int8"))
@@ -48,9 +48,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     found = measure(**vars(parser.parse_args()))
     rows = [
-        ("float32", f"{found['fp32']:.1f}", "ms a step"),
-        ("int8", f"{found['int8']:.1f}", "ms a step"),
-        ("ratio", f"{found['ratio']:.3f}", f"times its frames/s (goal: at least {GOAL})"),
+        ("float32", f"{found['fp32']:.1f}", "ms per step"),
+        ("int8", f"{found['int8']:.1f}", "ms per step"),
+        ("ratio", f"{found['ratio']:.3f}", f"times the frames/s (goal: at least {GOAL})"),
     ]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 

@@ -1,10 +1,10 @@
-"""What memory costs: frames a second of DeepLabV3+ on MA-ResNet50 over those on plain ResNet-50,
-same engine, in one run. Goal: at least 0.93 at 480x352, output stride 16.
+"""The cost of memory: frames per second of DeepLabV3+ on MA-ResNet50, divided by those on plain
+ResNet-50, on the same engine in one run. Goal: at least 0.93 at 480x352, output stride 16.
 
     python -m benchmarks.memory_cost [--size 480x352] [--rounds 12]
 
-Both graphs are exported here with fresh weights, which cost the same as trained ones. Their steps
-alternate, so that a machine that slows down slows both.
+Both graphs are exported here with random weights, which cost the same as trained ones. Their
+steps alternate, so that a machine that slows down slows both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GOAL = 0.93
 
 
 def measure(size: tuple[int, int] = (352, 480), rounds: int = 12) -> dict[str, float]:
-    """{"plain": ms a step, "memory": ms a step, "ratio": median of plain/memory}."""
+    """Return {"plain": ms per step, "memory": ms per step, "ratio": median of plain/memory}."""
     with TemporaryDirectory() as folder:
         plain, memory = (fresh_engine(Path(folder), e, size) for e in ("resnet50", "ma-resnet50"))
         pairs = alternate(plain, memory, rounds)
@@ -40,7 +40,8 @@ def measure(size: tuple[int, int] = (352, 480), rounds: int = 12) -> dict[str, f
 
 
 def fresh_engine(folder: Path, encoder: str, size: tuple[int, int]) -> OnnxEngine:
-    """DeepLabV3+ on this encoder with fresh weights, exported to ``folder/<encoder>.onnx``."""
+    """Return an engine of DeepLabV3+ on this encoder with random weights, exported to
+    ``folder/<encoder>.onnx``."""
     recipe = Recipe(encoder=encoder)
     weights, file = folder / f"{encoder}.pt", folder / f"{encoder}.onnx"
     checkpoint.save(weights, recipe, build(recipe).state_dict(), dataset="camvid")
@@ -49,15 +50,16 @@ def fresh_engine(folder: Path, encoder: str, size: tuple[int, int]) -> OnnxEngin
 
 
 def alternate(plain: OnnxEngine, memory: OnnxEngine, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of one step of each, by turns; the memories are full from the start."""
-    held = {engine: engine.blank() for engine in (plain, memory)}
+    """Return the seconds of one step of each engine, in turn. The first three rounds, which fill
+    the memories, are left out."""
+    memories = {engine: engine.blank() for engine in (plain, memory)}
     pairs = []
     for index in range(rounds + 3):
         seconds = []
         for engine in (plain, memory):
             frame = np.full((engine.spec.height, engine.spec.width, 3), index, np.uint8)
             began = time.perf_counter()
-            _, (held[engine],) = engine.step([frame], [held[engine]])
+            _, (memories[engine],) = engine.step([frame], [memories[engine]])
             seconds.append(time.perf_counter() - began)
         pairs.append((seconds[0], seconds[1]))
     return pairs[3:]
@@ -69,9 +71,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     found = measure(**vars(parser.parse_args()))
     rows = [
-        ("plain ResNet-50", f"{found['plain']:.1f}", "ms a step"),
-        ("MA-ResNet50", f"{found['memory']:.1f}", "ms a step"),
-        ("ratio", f"{found['ratio']:.3f}", f"of its frames/s (goal: at least {GOAL})"),
+        ("plain ResNet-50", f"{found['plain']:.1f}", "ms per step"),
+        ("MA-ResNet50", f"{found['memory']:.1f}", "ms per step"),
+        ("ratio", f"{found['ratio']:.3f}", f"of the frames/s (goal: at least {GOAL})"),
     ]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True))
 

@@ -1,5 +1,5 @@
-"""Frames a second of the served model over those of a bare ``session.run`` loop on the same file,
-in one run. Goal: at least 0.95, for one stream under ``every`` and for four.
+"""Frames per second of the served model, divided by those of a bare ``session.run`` loop on the
+same file, in one run. Goal: at least 0.95, for one stream under ``every`` and for four.
 
     python -m benchmarks.served_ratio [--model FILE] [--streams 1 4] [--rounds 5]
 
@@ -35,7 +35,7 @@ IN_FLIGHT = 4
 def measure(
     model: Path | None = None, streams: int = 1, frames: int = 24, rounds: int = 5
 ) -> dict[str, float]:
-    """{"bare": frames/s, "served": frames/s, "ratio": median over rounds of served/bare}."""
+    """Return {"bare": frames/s, "served": frames/s, "ratio": median of served/bare}."""
     file = model or shipped_model()
     spec = read_spec(file)
     bare, picture = Runner(file, spec), _jpeg(spec.height, spec.width)
@@ -56,19 +56,19 @@ def measure(
 
 
 def _bare(runner: Runner, spec: ModelSpec, streams: int, frames: int) -> float:
-    """Frames/s of steps of ``streams`` frames, what comes out fed straight back."""
+    """Return frames/s of steps of ``streams`` frames, whose memories are fed straight back."""
     shape = (streams, spec.height, spec.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    held = blank(spec, streams)
+    memories = blank(spec, streams)
     steps = max(1, frames // streams)
     began = time.perf_counter()
     for _ in range(steps):
-        _, *held = runner.step([pixels, *held])
+        _, *memories = runner.step([pixels, *memories])
     return steps * streams / (time.perf_counter() - began)
 
 
 async def _served(url: str, picture: bytes, streams: int, frames: int) -> float:
-    """Frames/s of all streams together, each keeping IN_FLIGHT frames unanswered."""
+    """Return frames/s of all streams together, each keeping IN_FLIGHT frames unanswered."""
     each = max(1, frames // streams)
     began = time.perf_counter()
     await asyncio.gather(*(_stream(url + "/v1/stream", picture, each) for _ in range(streams)))
@@ -76,9 +76,9 @@ async def _served(url: str, picture: bytes, streams: int, frames: int) -> float:
 
 
 async def _stream(url: str, picture: bytes, frames: int) -> None:
-    wish = protocol.serialise(protocol.Open(policy=DropPolicy.EVERY))
+    request = protocol.serialise(protocol.Open(policy=DropPolicy.EVERY))
     async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
-        await socket.send(wish)
+        await socket.send(request)
         await socket.recv()
         for _ in range(min(IN_FLIGHT, frames)):
             await socket.send(picture)
@@ -95,7 +95,7 @@ def _jpeg(height: int, width: int) -> bytes:
 
 
 def table(found: Sequence[tuple[int, dict[str, float]]]) -> str:
-    """One line for each number of streams."""
+    """Return one line for each number of streams."""
     heads = ("streams", "bare/s", "served/s", "ratio", "goal")
     rows = [(streams, row["bare"], row["served"], row["ratio"], GOAL) for streams, row in found]
     return tabulate(rows, heads, tablefmt="plain", floatfmt=("", ".2f", ".2f", ".3f", "g"))
@@ -105,7 +105,7 @@ def main() -> None:
     parser = ArgumentParser("python -m benchmarks.served_ratio")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--frames", type=int, default=24, help="in each round")
+    parser.add_argument("--frames", type=int, default=24, help="per round")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     found = [(n, measure(given.model, n, given.frames, given.rounds)) for n in given.streams]

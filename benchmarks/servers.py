@@ -1,4 +1,4 @@
-"""Servers in processes of their own, for benchmarks: mastream, and a bare echo."""
+"""Servers in separate processes, for benchmarks: mastream, and a bare echo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _END_SECONDS = 30.0
 
 @contextmanager
 def mastream_server(*flags: str, **settings: str) -> Iterator[str]:
-    """``ws://host:port`` of a server with these flags; ``settings`` are MASTREAM_<NAME>."""
+    """Yield ``ws://host:port`` of a server with these flags; ``settings`` are MASTREAM_<NAME>."""
     environment = {f"MASTREAM_{name.upper()}": value for name, value in settings.items()}
     with TemporaryDirectory() as data:
         command = ("-m", "server", "serve", "--port", "0", "--data", data, *flags)
@@ -26,9 +26,9 @@ def mastream_server(*flags: str, **settings: str) -> Iterator[str]:
 
 @contextmanager
 def soak_server() -> Iterator[tuple[str, int]]:
-    """``ws://host:port`` and the process id of the server that a soak is for.
+    """Yield ``ws://host:port`` and the process id of the server for a soak.
 
-    Its log is thrown away: engines die by the hundred.
+    Its log is discarded, because engines die by the hundred.
     """
     with TemporaryDirectory() as data:
         command = ("-m", "benchmarks.soak.server", data)
@@ -38,7 +38,7 @@ def soak_server() -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def echo_server() -> Iterator[str]:
-    """``ws://host:port`` of a bare uvicorn that sends every message back."""
+    """Yield ``ws://host:port`` of a bare uvicorn that sends every message back."""
     with _running(("-m", "benchmarks.echo"), {}) as (url, _):
         yield url
 
@@ -47,7 +47,7 @@ def echo_server() -> Iterator[str]:
 def _running(
     command: tuple[str, ...], environment: dict[str, str], errors: int | None = None
 ) -> Iterator[tuple[str, int]]:
-    """The address that the process prints first, and its id."""
+    """Yield the address that the process prints first, and its process id."""
     process = subprocess.Popen(
         (sys.executable, *command),
         stdout=subprocess.PIPE,
@@ -59,7 +59,7 @@ def _running(
         assert process.stdout, "stdout is piped"
         found = _URL.search(process.stdout.readline())
         if not found:
-            raise RuntimeError(f"{' '.join(command)} did not begin; see above")
+            raise RuntimeError(f"{' '.join(command)} did not start; see above.")
         yield f"ws://{found[1]}", process.pid
     finally:
         process.terminate()

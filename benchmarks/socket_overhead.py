@@ -1,15 +1,15 @@
-"""What the server adds to one frame beyond decode + step + encode: 16 streams at 30 frames/s with
-the fake engine. Goal: p99 of at most 5 ms.
+"""The time that the server adds to one frame beyond decode, step and encode: 16 streams at
+30 frames/s with the fake engine. Goal: p99 of at most 5 ms.
 
     python -m benchmarks.socket_overhead [--streams 16] [--rate 30] [--seconds 15] [--size 160x120]
 
-Pictures and masks are small, so that the codecs, whose time is not what is measured, do not by
-themselves fill the cores that the server, the engine and this client share.
+Pictures and masks are small, so that the codecs, which are not measured, do not fill the cores
+that the server, the engine and this client share.
 
-``added`` is what is left of the time from the frame's last byte in to the mask's first byte out,
-as the client sees it, after the decode, step and encode that the mask's header tells: waiting for
-a thread, queueing for a step, every change of thread, both sockets and the client itself.
-``inside`` is the part of it that the header tells too: wait and queue.
+``added`` is the time from the frame's last byte in to the mask's first byte out, as the client sees
+it, less the decode, step and encode times in the mask's header. It includes waiting for a thread,
+queueing for a step, every change of thread, both sockets and the client itself. ``inside`` is the
+part of it that the header reports: wait and queue.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Sample:
 def measure(
     streams: int = 16, rate: float = 30.0, seconds: float = 15.0, size: tuple[int, int] = (160, 120)
 ) -> dict[str, float]:
-    """Percentiles in ms of ``added``, ``inside`` and ``total``, and how many frames were sent
-    and answered by a mask."""
+    """Return percentiles in ms of ``added``, ``inside`` and ``total``, and how many frames were
+    sent and answered by a mask."""
     width, height = size
     settings = {"engine__fake_width": str(width), "engine__fake_height": str(height)}
-    # The client's own collections would be counted as the server's delay.
+    # The client's garbage collections would be counted as the server's delay.
     gc.collect()
     gc.freeze()
     with mastream_server("--engine", "fake", "--max-batch", str(streams), **settings) as url:
@@ -76,22 +76,22 @@ async def _load(
 async def _stream(
     url: str, frame: bytes, start: float, rate: float, seconds: float
 ) -> tuple[int, list[Sample]]:
-    """Send at a steady rate; returns the number sent and what was measured."""
+    """Send frames at a steady rate; return their number and the samples."""
     sent: dict[int, float] = {}
     async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
         await socket.send(protocol.serialise(protocol.Open()))
         await socket.recv()
-        hearing = asyncio.create_task(_hear(socket, sent))
+        receiving = asyncio.create_task(_receive(socket, sent))
         for seq in range(round(rate * seconds)):
             await asyncio.sleep(start + seq / rate - time.monotonic())
             message = protocol.pack({"seq": seq}, frame)
             sent[seq] = time.monotonic()
             await socket.send(message)
         await socket.send(protocol.serialise(protocol.End()))
-        return len(sent), await hearing
+        return len(sent), await receiving
 
 
-async def _hear(socket: ClientConnection, sent: dict[int, float]) -> list[Sample]:
+async def _receive(socket: ClientConnection, sent: dict[int, float]) -> list[Sample]:
     samples = []
     async for message in socket:
         now = time.monotonic()
@@ -106,7 +106,7 @@ def _sample(ms: protocol.StageTimes, total: float) -> Sample:
 
 
 def _jpeg(width: int, height: int) -> bytes:
-    """A picture as smooth as a street."""
+    """Return a JPEG about as smooth as a street scene."""
     small = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     pixels = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.imencode(".jpg", pixels)[1].tobytes()

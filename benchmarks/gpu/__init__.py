@@ -1,1 +1,1 @@
-"""Speed on a GPU: ``python -m benchmarks.gpu``. Needs torch alone, and says what it lacked."""
+"""Speed on a GPU: ``python -m benchmarks.gpu``. Needs only torch, and reports what is missing."""

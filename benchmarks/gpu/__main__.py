@@ -1,11 +1,12 @@
-"""Frames a second on a GPU, against what its hardware can do; a table comes last.
+"""Measure frames per second on a GPU and compare them with what its hardware could reach.
 
     python -m benchmarks.gpu [--minutes 9] [--json gpu.json]
-    python -m benchmarks.gpu --device cpu --tiny      # every row, in small, without a GPU
+    python -m benchmarks.gpu --device cpu --tiny      # every row at reduced size, without a GPU
 
-By batch for each head with and without memory, at 960x720 and 640x640, output stride 8, half
-precision; live streams at 30 frames/s; decoding included and excluded; which kernels take the
-time. Rows are written as they come: a run that is cut off keeps its table in the JSON file.
+Measures each head with and without memory by batch size, at 960x720 and 640x640, output stride 8,
+half precision; live streams at 30 frames/s; decoding included and excluded; and the kernels that
+take the most time. A table is printed at the end. Rows are written as they are measured, so an
+interrupted run keeps them in the JSON file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TINY_BATCHES = (1, 2)
 
 
 def options(given: Namespace) -> Options:
-    """What the command line asks for."""
+    """Return the options that the command line gives."""
     device = torch.device(given.device)
     half = device.type == "cuda"
     return Options(
@@ -50,7 +51,7 @@ def options(given: Namespace) -> Options:
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.device.startswith("cuda") and not torch.cuda.is_available():
-        print("gpu: no CUDA device is here; --device cpu --tiny runs every row in small")
+        print("gpu: There is no CUDA device; --device cpu --tiny runs every row at reduced size.")
         return 1
     if given.device.startswith("cuda"):
         torch.backends.cudnn.benchmark = True
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         Bench(options(given), report).run()
     except KeyboardInterrupt:
-        print("gpu: interrupted; this is what was measured")
+        print("gpu: Interrupted; the results so far follow.")
     print("\n" + report.table())
     return 0
 
@@ -70,11 +71,11 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="small pictures, a blink for each row")
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing new begins")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each row")
-    parser.add_argument("--json", type=Path, help="where rows are written as they come")
-    parser.add_argument("--only", default="", help="scenes with this in their name, as printed")
+    parser.add_argument("--tiny", action="store_true", help="small pictures, very short runs")
+    parser.add_argument("--minutes", type=float, default=9.0, help="start nothing new after this")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of each row")
+    parser.add_argument("--json", type=Path, help="file to write rows to as they are measured")
+    parser.add_argument("--only", default="", help="only scenes whose printed name contains this")
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--size", nargs="+", type=_size, metavar="WIDTHxHEIGHT")
     parser.add_argument("--batches", nargs="+", type=int)
@@ -84,7 +85,7 @@ def _parser() -> ArgumentParser:
         default=[],
         type=_engine,
         metavar="NAME=FILE",
-        help="the server's engine NAME on an artefact of the first head and size",
+        help="also measure the server's engine NAME on a model file of the first head and size",
     )
     return parser
 
@@ -92,14 +93,14 @@ def _parser() -> ArgumentParser:
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit()):
-        raise ArgumentTypeError(f"a size is WIDTHxHEIGHT, such as 960x720, not {text!r}")
+        raise ArgumentTypeError(f"{text!r} is not a size like 960x720")
     return int(height), int(width)
 
 
 def _engine(text: str) -> tuple[str, Path]:
     name, equals, file = text.partition("=")
     if not equals:
-        raise ArgumentTypeError(f"an engine is NAME=FILE, not {text!r}")
+        raise ArgumentTypeError(f"{text!r} is not an engine and its file, NAME=FILE")
     return name, Path(file)
 
 

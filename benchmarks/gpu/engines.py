@@ -1,5 +1,5 @@
-"""The server's own engines under its own contract: pictures and masks on the host, memories where
-the engine keeps them. Each needs its library; what is absent here is said."""
+"""Measure the server's engines under their contract: pictures and masks on the host, memories
+wherever the engine keeps them. Each needs its library; missing ones are reported."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from models.build import Recipe, build
 
 
 class Absent(Exception):
-    """An engine that cannot be had here, and why."""
+    """An engine is not available here; the message says why."""
 
 
 @contextmanager
 def artefact(recipe: Recipe, size: tuple[int, int], half: bool) -> Iterator[Path]:
-    """The recipe with fresh weights as an ONNX file. Raises Absent where it cannot be exported."""
+    """Yield an ONNX file of the recipe with random weights. Raises Absent if it cannot be exported."""
     to_onnx = _module("export.to_onnx")
     with TemporaryDirectory() as folder:
         weights, file = Path(folder) / "weights.pt", Path(folder) / "model.onnx"
@@ -34,21 +34,21 @@ def artefact(recipe: Recipe, size: tuple[int, int], half: bool) -> Iterator[Path
 
 
 def names() -> list[str]:
-    """The engines of the server's table that compute something. Raises Absent."""
+    """Return the names of the server's engines that compute something. Raises Absent."""
     return [name for name in _module("server.engines").ENGINES if name != "fake"]
 
 
 def timings(
     name: str, model: Path, device: torch.device, batches: Sequence[int], seconds: float
 ) -> Generator[tuple[int, str, Timing], None, None]:
-    """(batch, what really runs it, timing) of the engine ``name``. Raises Absent."""
+    """Yield (batch, actual provider, timing) of the engine ``name``. Raises Absent."""
     engine = _open(name, model, device, max(batches))
     try:
         for batch in batches:
-            frames, held = _pictures(engine.spec, batch), [engine.blank()] * batch
+            frames, memories = _pictures(engine.spec, batch), [engine.blank()] * batch
 
-            def step(frames: Any = frames, held: Any = held) -> None:
-                held[:] = engine.step(frames, held)[1]
+            def step(frames: Any = frames, memories: Any = memories) -> None:
+                memories[:] = engine.step(frames, memories)[1]
 
             yield batch, engine.provider, measure(step, device, batch, seconds)
     finally:
@@ -64,16 +64,16 @@ def _open(name: str, model: Path, device: torch.device, max_batch: int) -> Any:
         raise Absent(str(error)) from error
     if device.type == "cuda" and engine.provider.startswith("CPU"):
         engine.close()
-        raise Absent(f"here it runs on {engine.provider}, not on the GPU")
+        raise Absent(f"It runs on {engine.provider} here, not on the GPU.")
     return engine
 
 
 def _module(name: str) -> Any:
-    """A part of the house that needs more than torch. Raises Absent where that is not there."""
+    """Import a module of mastream that needs more than torch. Raises Absent if that is missing."""
     try:
         return import_module(name)
     except ImportError as error:
-        raise Absent(f"{error.name} is not installed") from error
+        raise Absent(f"{error.name} is not installed.") from error
 
 
 def _pictures(spec: Any, batch: int) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:

@@ -1,4 +1,4 @@
-"""How pictures reach the device: already there, copied up, or decoded first."""
+"""How pictures reach the device: they are already there, or copied to it, or decoded first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.gpu.network import Network
 class Feed(ABC):
     """Puts the next ``batch`` pictures into the network's ``frames``.
 
-    ``lead`` is how many seconds it works ahead: a picture that is used at once was begun then.
+    ``lead`` is how many seconds before its use the feed starts to work on a picture.
     """
 
     name: str
@@ -28,14 +28,14 @@ class Feed(ABC):
 
     @abstractmethod
     def fill(self, batch: int) -> None:
-        """May return before the device is done; steps wait for it by themselves."""
+        """Put the next pictures in place. May return before the device is done; the steps wait."""
 
-    def close(self) -> None:  # noqa: B027  most hold nothing
+    def close(self) -> None:  # noqa: B027  most have nothing to free
         """Free threads and files."""
 
 
 class Resident(Feed):
-    """Decoding excluded: pictures lie on the device."""
+    """Decoding excluded: the pictures are already on the device."""
 
     name = "excluded"
 
@@ -45,7 +45,7 @@ class Resident(Feed):
 
 
 class Upload(Feed):
-    """Raw pictures from the host's pinned memory."""
+    """Copies raw pictures from the host's pinned memory."""
 
     name = "raw, copied up"
 
@@ -60,7 +60,7 @@ class Upload(Feed):
 
 
 class Decoding(Feed):
-    """Decodes pictures in threads, those of the next batch while the device works on this one."""
+    """Decodes the pictures of the next batch in threads while the device works on this one."""
 
     def __init__(self, network: Network, threads: int) -> None:
         self._frames = network.frames
@@ -69,14 +69,14 @@ class Decoding(Feed):
         self._side = 0
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._given: list[list[Tensor]] = [[], []]
-        """What is being copied, kept until it is done."""
+        """Pictures that are being copied, kept alive until the copy is done."""
         self.lead = self._seconds_of_one()
         self._jobs = self._submit(0, len(self._frames))
 
     @abstractmethod
     def decode(self, side: int, slot: int) -> Tensor:
-        """The next picture of a slot, (H, W, 3), on any device; there are two sides of them, and
-        one is not asked for before its last picture was copied."""
+        """Return the next picture of a slot, (H, W, 3), on any device. There are two sides of
+        slots; a side is reused only after its last pictures have been copied."""
 
     def fill(self, batch: int) -> None:
         self._jobs += self._submit(len(self._jobs), batch)
@@ -118,7 +118,7 @@ class Decoding(Feed):
 
 
 class Jpegs(Decoding):
-    """JPEGs, as sockets bring them, decoded by OpenCV on all cores and copied up."""
+    """Decodes JPEGs, as sockets deliver them, with OpenCV on all cores and copies the pictures."""
 
     name = "JPEG on the CPU"
 
@@ -142,11 +142,11 @@ FEEDS: dict[str, str] = {
     "jpeg": "benchmarks.gpu.feeds:Jpegs",
     "nvdec": "benchmarks.gpu.video_feed:Videos",
 }
-"""Imported only when measured: the last one needs PyAV and ONNX Runtime."""
+"""Imported only when used: the last one needs PyAV and ONNX Runtime."""
 
 
 def make_feed(name: str, network: Network) -> Feed:
-    """The feed of that name. Raises ImportError or MastreamError where it cannot be had here."""
+    """Return the feed of that name. Raises ImportError or MastreamError if it is not available."""
     module, _, attribute = FEEDS[name].partition(":")
     feed = getattr(import_module(module), attribute)(network)
     assert isinstance(feed, Feed)
@@ -154,7 +154,7 @@ def make_feed(name: str, network: Network) -> Feed:
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
-    """A JPEG with about as much detail as a street."""
+    """Return a JPEG with about as much detail as a street scene."""
     small = np.random.default_rng(0).integers(0, 256, (height // 16 + 1, width // 16 + 1, 3))
     soft = cv2.resize(small.astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.imencode(".jpg", soft, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]

@@ -1,4 +1,4 @@
-"""Where a step's time goes on the device, kernel by kernel."""
+"""How the time of a step is divided among the device's kernels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_NAME = 90
 def hottest(
     network: Network, batch: int, count: int = 10, steps: int = 3
 ) -> list[tuple[str, float]]:
-    """(kernel, share of the step's time), the longest first; operators on a CPU."""
+    """Return (kernel, share of the step's time), longest first; operators on a CPU."""
     cuda = network.device.type == "cuda"
     activity = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
     network.step(batch)
@@ -26,7 +26,7 @@ def hottest(
     spent = [(event.key[:LONGEST_NAME], _time(event, cuda)) for event in found.key_averages()]
     total = sum(time for _, time in spent)
     if not total:
-        raise RuntimeError("the profiler saw no kernel")
+        raise RuntimeError("The profiler recorded no kernel.")
     ordered = sorted(spent, key=lambda pair: -pair[1])
     return [(name, time / total) for name, time in ordered[:count]]
 

@@ -1,4 +1,4 @@
-"""What the machine can do at best, measured in the same run: the floor that steps are held to."""
+"""The limits of the machine, measured in the same run: a lower bound for the time of a step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.build import Recipe, build
 
 @dataclass(frozen=True)
 class Machine:
-    """``flops`` floating-point operations a second of matrix products in ``dtype``, ``bandwidth``
-    bytes a second read plus written by a copy on the device."""
+    """``flops`` is floating-point operations per second of matrix products in ``dtype``;
+    ``bandwidth`` is bytes per second read plus written by a copy on the device."""
 
     name: str
     torch: str
@@ -26,21 +26,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Work:
-    """One frame's least work: operations, and bytes that must move whatever the kernels (memory
-    in and out, frame, mask); ``weights`` bytes move once a step."""
+    """The least work of one frame: operations, and bytes that any implementation must move (memory
+    in and out, frame, mask); ``weights`` bytes move once per step."""
 
     operations: float
     moved: float
     weights: float
 
     def floor(self, machine: Machine, batch: int) -> float:
-        """Seconds below which this machine cannot make a step of ``batch`` frames."""
+        """Return the least seconds that this machine needs for a step of ``batch`` frames."""
         moved = self.weights + batch * self.moved
         return max(batch * self.operations / machine.flops, moved / machine.bandwidth)
 
 
 def survey(device: torch.device, dtype: torch.dtype, seconds: float, tiny: bool) -> Machine:
-    """Measure the device: a square product and a copy, both far larger than its caches."""
+    """Measure the device with a square matrix product and a copy, both far larger than caches."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     side, megabytes = (256, 4) if tiny else (8192, 1024)
     return Machine(
@@ -53,7 +53,7 @@ def survey(device: torch.device, dtype: torch.dtype, seconds: float, tiny: bool)
 
 
 def work(recipe: Recipe, size: tuple[int, int], dtype: torch.dtype) -> Work:
-    """Counted on the meta device, where nothing is computed."""
+    """Count the work on the meta device, where nothing is computed."""
     height, width = size
     with torch.device("meta"), torch.inference_mode():
         network = build(recipe).eval()
@@ -62,9 +62,10 @@ def work(recipe: Recipe, size: tuple[int, int], dtype: torch.dtype) -> Work:
         keys, values = [f.key for f in memory.fifos], [f.value for f in memory.fifos]
         with FlopCounterMode(display=False) as counter:
             network(frame, memory.count, *keys, *values)
-    held = sum(tensor.numel() for tensor in keys + values) * dtype.itemsize
+    memory_bytes = sum(tensor.numel() for tensor in keys + values) * dtype.itemsize
     weights = sum(p.numel() for p in network.parameters()) * dtype.itemsize
-    return Work(counter.get_total_flops(), 2 * held + frame.numel() + height * width, weights)
+    moved = 2 * memory_bytes + frame.numel() + height * width
+    return Work(counter.get_total_flops(), moved, weights)
 
 
 def _matrix_rate(device: torch.device, dtype: torch.dtype, side: int, seconds: float) -> float:

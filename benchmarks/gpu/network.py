@@ -1,4 +1,4 @@
-"""The network as a server would run it by PyTorch: half precision, channels last, a CUDA graph for
+"""The network as a server would run it in PyTorch: half precision, channels last, a CUDA graph for
 each batch size, every stream's memory in a slot on the device."""
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Forward = Callable[..., tuple[Tensor, ...]]
 
 
 class Network:
-    """``slots`` streams of (height, width) pictures, stepped together.
+    """Steps ``slots`` streams of (height, width) pictures together.
 
-    Before :meth:`step` of a batch, its pictures lie in ``frames`` (batch, H, W, 3) and its slots'
-    numbers in ``index``; then its masks lie in ``masks``. One slot more than asked for is there
-    to fill up a batch.
+    Before :meth:`step`, put the batch's pictures into ``frames`` (batch, H, W, 3) and their slots'
+    numbers into ``index``; afterwards its masks are in ``masks``. One extra slot, ``spare``, fills
+    up incomplete batches.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Network:
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def prepare(self, batch: int) -> None:
-        """Compile and capture this batch size, where that is done at all."""
+        """Capture a CUDA graph of this batch size; on a CPU, do nothing."""
         if self.device.type == "cuda" and batch not in self._graphs:
             self._graphs[batch] = self._capture(batch)
 
     def step(self, batch: int) -> None:
-        """Segment ``frames[:batch]``; returns before the device is done."""
+        """Segment ``frames[:batch]``; return before the device is done."""
         graph = self._graphs.get(batch)
         if graph is None:
             self._step(batch)
@@ -69,7 +69,7 @@ class Network:
             held.index_copy_(0, index, new)
 
     def _capture(self, batch: int) -> torch.cuda.CUDAGraph:
-        # Kernels are chosen and workspaces made before the capture, which allows neither.
+        # Kernels are chosen and workspaces allocated here, because a capture allows neither.
         side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
@@ -83,15 +83,15 @@ class Network:
 
 
 def _forward(recipe: Recipe, device: torch.device, dtype: torch.dtype, compiled: bool) -> Forward:
-    """The served graph with fresh weights, which cost the same as trained ones."""
+    """Return the served graph with random weights, which cost the same as trained ones."""
     network = build(recipe).eval()
     fold_norms(network)
     if dtype is torch.float16:
         network.to_half()
     network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs forget it
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
     if compiled:
-        # Its default mode: searching for the best kernels takes minutes for each batch size.
+        # The default mode, since a search for the best kernels takes minutes per batch size.
         return torch.compile(network.forward, dynamic=False)
     return network.forward
 
@@ -99,7 +99,7 @@ def _forward(recipe: Recipe, device: torch.device, dtype: torch.dtype, compiled:
 def _blank(
     recipe: Recipe, size: tuple[int, int], slots: int, device: torch.device, dtype: torch.dtype
 ) -> list[Tensor]:
-    """Full memories of zeros, in the served graph's order: counts, keys, values."""
+    """Return full memories of zeros, in the served graph's order: counts, keys, values."""
     with torch.device("meta"):
         memory = build(recipe).encoder.blank(slots, *size, torch.zeros(1, dtype=dtype))
     tensors = [*(f.key for f in memory.fifos), *(f.value for f in memory.fifos)]

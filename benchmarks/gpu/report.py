@@ -1,4 +1,4 @@
-"""What was measured, written down row by row, so that a run that is cut off keeps what it had."""
+"""Record measurements row by row, so that an interrupted run keeps those it has made."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PAPER = "paper: 38.6 frames/s on a V100, PCMA 8-16 %"
 
 @dataclass(frozen=True)
 class Row:
-    """One batch size of one network under one engine; times as in Timing, ``floor`` the share of
-    the least possible time that was reached (1 is as fast as can be)."""
+    """One batch size of one network on one engine. Times are as in Timing; ``floor`` is the least
+    possible time divided by the measured time (1 is the optimum)."""
 
     head: str
     memory: bool
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StreamRow:
-    """What so many live streams saw."""
+    """The latencies of a number of live streams."""
 
     head: str
     size: tuple[int, int]
@@ -60,7 +60,7 @@ class KernelRow:
 
 @dataclass
 class Report:
-    """Grows while the benchmark runs; ``path`` holds it as JSON after every row."""
+    """The results; they grow while the benchmark runs and are written to ``path`` after each row."""
 
     path: Path | None
     machine: Machine | None = None
@@ -82,7 +82,7 @@ class Report:
         self.save()
 
     def miss(self, what: str, why: object) -> None:
-        """Something that could not be measured here, and why."""
+        """Record what could not be measured here, and why."""
         self.absent.append(f"{what}: {why}")
         print(f"  not measured: {self.absent[-1]}", flush=True)
         self.save()
@@ -96,12 +96,12 @@ class Report:
         partial.replace(self.path)
 
     def cost_of_memory(self, row: Row) -> float | None:
-        """Which share of a frame's time memory takes: 1 - frames/s with it over those without."""
+        """Return memory's share of a frame's time: 1 - frames/s with memory / frames/s without."""
         plain = next((r for r in self.rows if _twins(r, row)), None)
         return 1 - row.fps / plain.fps if plain and row.memory else None
 
     def goals(self) -> dict[str, float | None]:
-        """Best of DeepLabV3+ with memory at 960x720; None for what was not measured."""
+        """Return the best results of DeepLabV3+ with memory at 960x720; None if not measured."""
         ours = [r for r in self.rows if _is_goal(r.head, r.size) and r.memory]
         bare = [r for r in ours if r.decode == "excluded"]
         shares = [cost for r in bare if (cost := self.cost_of_memory(r)) is not None]
@@ -113,7 +113,7 @@ class Report:
         }
 
     def table(self) -> str:
-        """Everything, for reading; what was cut off is simply not there."""
+        """Return everything as text; what was not measured is left out."""
         blocks = [self._machine(), self._batches(), self._streams(), self._kernels(), self._ends()]
         return "\n\n".join(block for block in blocks if block)
 
@@ -159,7 +159,7 @@ class Report:
             f"PCMA {_number(found['cost_of_memory'], '{:.1%}')} (goal {GOAL_SHARE:.0%}); {PAPER}"
         ]
         lines += [f"not measured: {line}" for line in self.absent]
-        lines += [] if self.complete else ["time ran out before the end of the list"]
+        lines += [] if self.complete else ["time ran out before all scenes were measured"]
         return "\n".join(lines)
 
 
@@ -175,12 +175,12 @@ def _line(row: Row | StreamRow | KernelRow) -> str:
 
 
 def _grid(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; nothing if there are no rows."""
+    """Return aligned columns; empty if there are no rows."""
     return tabulate(cells, heads, tablefmt="plain", disable_numparse=True) if cells else ""
 
 
 def _twins(plain: Row, row: Row) -> bool:
-    """Whether they differ in memory alone."""
+    """Return whether the rows differ only in memory."""
     same = ("head", "size", "batch", "engine", "decode")
     return not plain.memory and all(getattr(plain, f) == getattr(row, f) for f in same)
 

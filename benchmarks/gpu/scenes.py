@@ -1,4 +1,4 @@
-"""What is measured, one scene at a time; each adds rows to the report while time is left."""
+"""Measure one scene after another; each adds rows to the report while time is left."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ STREAMED = (EXCLUDED, "jpeg", "nvdec")
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: ``seconds`` for each row, ``stream_seconds`` for each number of streams,
-    nothing new after time.monotonic() is ``deadline``."""
+    """What to measure: ``seconds`` per row, ``stream_seconds`` per number of streams, nothing new
+    after ``deadline`` (time.monotonic())."""
 
     device: torch.device
     dtype: torch.dtype
@@ -71,7 +71,7 @@ Scene = Callable[[], None]
 
 
 class Bench:
-    """Measures what the options name and writes it into the report."""
+    """Measures what the options select and adds it to the report."""
 
     def __init__(self, options: Options, report: Report) -> None:
         self._options = options
@@ -79,20 +79,20 @@ class Bench:
         self._work: dict[Subject, Work] = {}
 
     def run(self) -> None:
-        """Every scene until time is up; one that cannot be measured costs no other."""
+        """Measure every scene until time is up; one that fails does not stop the others."""
         for name, scene in self._scenes():
             if self._options.over:
                 return
             if self._options.only not in name and name != MACHINE:
                 continue
             print(name, flush=True)
-            with self._told(name):
+            with self._reported(name):
                 scene()
         self._report.complete = True
         self._report.save()
 
     def _scenes(self) -> Iterator[tuple[str, Scene]]:
-        """What matters most first: the first head at the first size."""
+        """Yield the scenes, the most important first: the first head at the first size."""
         yield MACHINE, self._survey
         sizes, heads = self._options.sizes, self._options.heads
         first, plain = (Subject(heads[0], sizes[0], memory) for memory in (True, False))
@@ -117,14 +117,14 @@ class Bench:
         self._report.save()
 
     def _by_batch(self, subject: Subject) -> None:
-        """Rows for each batch size, pictures on the device."""
+        """Add a row for each batch size, with the pictures on the device."""
         network = self._network(subject, self._options.batches[-1])
         self._step_each(subject, network, self._options.batches, self._engine)
 
     def _compiled(self, subject: Subject) -> None:
-        """The smallest and the largest batch only: each takes long to compile."""
+        """Measure only the smallest and the largest batch, since compiling takes long."""
         if self._options.device.type != "cuda":
-            raise engines.Absent("it is measured on a GPU only")
+            raise engines.Absent("It is measured only on a GPU.")
         smallest, *_, largest = self._options.batches
         network = self._network(subject, largest, compiled=True)
         self._step_each(subject, network, (smallest, largest), f"{self._engine}, torch.compile")
@@ -140,13 +140,13 @@ class Bench:
             self._add(subject, batch, engine, EXCLUDED, found)
 
     def _decoding(self, subject: Subject) -> None:
-        """Rows with decoding included, at the largest batch."""
+        """Add rows with decoding included, at the largest batch."""
         batch = self._options.batches[-1]
         network = self._network(subject, batch)
         network.prepare(batch)
         for name in FEEDS:
             if name != EXCLUDED:
-                with self._told(f"decoding, {name}"):
+                with self._reported(f"decoding, {name}"):
                     self._fed(subject, network, batch, name)
 
     def _fed(self, subject: Subject, network: Network, batch: int, name: str) -> None:
@@ -159,12 +159,12 @@ class Bench:
             self._add(subject, batch, self._engine, feed.name, self._measure(step, batch))
 
     def _live(self, subject: Subject) -> None:
-        """Live streams, decoding excluded and included."""
+        """Measure live streams, with decoding excluded and included."""
         network = self._network(subject, self._options.stream_counts[-1])
         for batch in self._options.batches:
             network.prepare(batch)
         for name in STREAMED:
-            with self._told(f"streams, {name}"):
+            with self._reported(f"streams, {name}"):
                 self._climb(subject, network, name)
 
     def _climb(self, subject: Subject, network: Network, name: str) -> None:
@@ -178,7 +178,7 @@ class Bench:
                     return
 
     def _kernels(self, subject: Subject) -> None:
-        """Which kernels take a step's time, at the largest batch."""
+        """Add the kernels that take most of a step's time, at the largest batch."""
         batch = self._options.batches[-1]
         network = self._network(subject, batch)
         network.prepare(batch)
@@ -186,12 +186,12 @@ class Bench:
             self._report.add(KernelRow(subject.head, name, share))
 
     def _served(self, subject: Subject) -> None:
-        """The server's engines, on an artefact made here and on those that were named."""
+        """Measure the server's engines on a model file made here and on the files given."""
         half = self._options.dtype is torch.float16
         with engines.artefact(subject.recipe, subject.size, half) as file:
             made = [(name, file) for name in engines.names()]
             for name, model in (*self._options.artefacts, *made):
-                with self._told(f"engine {name} on {model.name}"):
+                with self._reported(f"engine {name} on {model.name}"):
                     self._by_engine(subject, name, model)
 
     def _by_engine(self, subject: Subject, name: str, model: Path) -> None:
@@ -228,18 +228,18 @@ class Bench:
         self._report.add(Row(s.head, s.memory, s.size, batch, engine, decode, *times, reached))
 
     def _least(self, subject: Subject, batch: int) -> float:
-        """Seconds below which the machine, as measured, cannot step this batch."""
-        assert self._report.machine, "the machine is surveyed first"
+        """Return the least seconds that the machine needs for a step of this batch."""
+        assert self._report.machine, "the machine is measured first"
         if subject not in self._work:
             self._work[subject] = work(subject.recipe, subject.size, self._options.dtype)
         return self._work[subject].floor(self._report.machine, batch)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong is written down, and what it held on the device is freed."""
+    def _reported(self, what: str) -> Iterator[None]:
+        """Report any error instead of raising it, and free the device's memory."""
         try:
             yield
-        except Exception as error:  # an absent library or a full device must not end the run
+        except Exception as error:  # a missing library or a full device must not end the run
             self._report.miss(what, f"{type(error).__name__}: {error}".splitlines()[0])
         gc.collect()
         if self._options.device.type == "cuda":

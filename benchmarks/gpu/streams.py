@@ -1,5 +1,5 @@
-"""How many live streams one GPU serves: pictures come at 30 a second from each, and 99 of 100 must
-be segmented within one picture's time of when they came."""
+"""How many live streams one GPU can serve: each sends 30 pictures per second, and 99 % of these
+must be segmented within one frame interval."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RATE = 30.0
 LIMIT_MS = 33.0
 COUNTS = (1, 4, 8, 12, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64)
 HOPELESS_SECONDS = 0.5
-"""Lateness after which a number of streams is given up."""
+"""Latency at which a number of streams is given up."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What ``streams`` streams saw, in milliseconds from a picture's coming to its mask on the
-    host."""
+    """The latencies of ``streams`` streams, in milliseconds from a picture's arrival to its mask on
+    the host."""
 
     streams: int
     p50: float
@@ -40,7 +40,7 @@ class Load:
 def climb(
     network: Network, feed: Feed, seconds: float, rate: float = RATE, counts: Sequence[int] = COUNTS
 ) -> Iterator[Load]:
-    """Each number of streams in turn, until one does not hold; that one is the last."""
+    """Yield the load of each number of streams, up to and including the first that is too many."""
     for streams in counts:
         if streams > network.spare:
             return
@@ -51,9 +51,9 @@ def climb(
 
 
 def serve(network: Network, feed: Feed, streams: int, seconds: float, rate: float = RATE) -> Load:
-    """``streams`` streams in real time, at phases drawn by lot; every picture is segmented.
+    """Serve ``streams`` streams in real time, at random phases; every picture is segmented.
 
-    A step takes the oldest picture of as many streams as wait, at most the largest batch.
+    A step takes the oldest picture of each waiting stream, at most the largest batch.
     """
     due = _arrivals(streams, rate)
     began = time.perf_counter()
@@ -74,7 +74,7 @@ def serve(network: Network, feed: Feed, streams: int, seconds: float, rate: floa
 
 
 def _arrivals(streams: int, rate: float) -> list[tuple[float, int]]:
-    """A heap of (when its next picture comes, stream)."""
+    """Return a heap of (arrival time of the next picture, stream)."""
     phases = np.random.default_rng(streams).uniform(0, 1 / rate, streams)
     heap: list[tuple[float, int]] = []
     for slot, phase in enumerate(phases):
@@ -85,7 +85,7 @@ def _arrivals(streams: int, rate: float) -> list[tuple[float, int]]:
 def _take(
     due: list[tuple[float, int]], now: float, most: int, rate: float
 ) -> list[tuple[float, int]]:
-    """The pictures that have come, oldest first, one of a stream."""
+    """Take the pictures that have arrived, oldest first, at most one per stream."""
     ready = list[tuple[float, int]]()
     while due and due[0][0] <= now and len(ready) < most:
         ready.append(heappop(due))
@@ -95,8 +95,8 @@ def _take(
 
 
 def _step(network: Network, feed: Feed, slots: list[int]) -> None:
-    """One step of these slots, filled up with the spare one to a batch that is prepared; returns
-    with their masks on the host."""
+    """Step these slots, filled up with the spare slot to a prepared batch size; return when their
+    masks are on the host."""
     batch = next(size for size in network.batches if size >= len(slots))
     chosen = torch.tensor(slots + [network.spare] * (batch - len(slots)))
     feed.fill(len(slots))

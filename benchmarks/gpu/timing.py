@@ -1,4 +1,4 @@
-"""How long a step takes, on the wall and on the device."""
+"""Measure how long a step takes, by the wall clock and on the device."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ WARM_STEPS = 2
 LEAST_STEPS = 2
 MOST_STEPS = 2000
 CHUNK = 16
-"""Steps that are put on the device's queue before the host waits for it."""
+"""Steps that are queued on the device before the host waits for it."""
 
 Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """``fps`` frames a second of steps back to back, by the wall; ``p50`` and ``p99`` milliseconds
-    of a step waited for, by the wall; ``device`` its median milliseconds by the device's own
-    events, None where there is no such device."""
+    """``fps`` is frames per second of steps back to back, by the wall clock; ``p50`` and ``p99``
+    are milliseconds of a step that is waited for, by the wall clock; ``device`` is its median in
+    milliseconds by the device's own events, None on a CPU."""
 
     fps: float
     p50: float
@@ -34,8 +34,8 @@ class Timing:
 
 
 def measure(step: Step, device: torch.device, frames: int, seconds: float) -> Timing:
-    """Time ``step``, which takes ``frames`` frames, for about ``seconds``: half of them back to
-    back, half waiting for each."""
+    """Time ``step``, which processes ``frames`` frames, for about ``seconds``: half of the time
+    back to back, half of it waiting for each step."""
     for _ in range(WARM_STEPS):
         step()
     wait(device)
@@ -47,19 +47,19 @@ def measure(step: Step, device: torch.device, frames: int, seconds: float) -> Ti
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
-    """p50 and p99 in milliseconds."""
+    """Return p50 and p99 in milliseconds."""
     p50, p99 = np.percentile(seconds, [50, 99]) * 1000
     return float(p50), float(p99)
 
 
 def wait(device: torch.device) -> None:
-    """Return when the device has done all it was given."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _back_to_back(step: Step, device: torch.device, seconds: float) -> tuple[float, list[float]]:
-    """Steps a second, and each one's milliseconds on the device."""
+    """Return steps per second, and each step's milliseconds on the device."""
     done, events = 0, list[float]()
     began = time.perf_counter()
     while not done or (time.perf_counter() - began < seconds and done < MOST_STEPS):
@@ -84,7 +84,7 @@ def _chunk(step: Step, device: torch.device, steps: int) -> list[float]:
 
 
 def _one_by_one(step: Step, device: torch.device, seconds: float) -> list[float]:
-    """Seconds of each step, waited for."""
+    """Return the seconds of each step, waiting for each."""
     taken = list[float]()
     deadline = time.perf_counter() + seconds
     while (time.perf_counter() < deadline and len(taken) < MOST_STEPS) or len(taken) < LEAST_STEPS:

@@ -1,4 +1,4 @@
-"""Videos decoded on the GPU by the server's own sources; on the CPU by the fake beside them."""
+"""Videos decoded on the GPU by the server's own sources, or on the CPU by their fake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES = 60
 
 
 class Videos(Decoding):
-    """One H.264 video a slot, decoded by NVDEC, converted and copied on the device."""
+    """One H.264 video per slot, decoded by NVDEC, converted and copied on the device."""
 
     def __init__(self, network: Network) -> None:
         device = network.device
@@ -39,7 +39,7 @@ class Videos(Decoding):
 
     @property
     def host_copies(self) -> int:
-        """Pictures that came to the host since this was made; none should."""
+        """Pictures copied to the host since this feed was made; there should be none."""
         return HOST_COPIES.count - self._copies
 
     def decode(self, side: int, slot: int) -> Tensor:
@@ -58,7 +58,7 @@ class Videos(Decoding):
 
 
 class _OnDevice:
-    """A picture as PyTorch takes it without a copy."""
+    """A picture that PyTorch can use without a copy."""
 
     def __init__(self, pixels: DevicePixels) -> None:
         self.pixels = pixels
@@ -80,7 +80,7 @@ def _endless(
 
 
 def _clip(path: Path, height: int, width: int) -> Path:
-    """A picture that moves; even sizes."""
+    """Write a video of a moving picture; its sides must be even."""
     still = np.asarray(cv2.imdecode(picture(height, width), cv2.IMREAD_COLOR_RGB), np.uint8)
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast"})

@@ -1,1 +1,1 @@
-"""Hours of clients that come and go, and what is left of them. See ``__main__``."""
+"""A soak test: clients come and go for hours, and nothing of them may be left. See ``__main__``."""

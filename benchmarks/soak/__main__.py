@@ -1,11 +1,11 @@
-"""Clients of every kind come and go for a while; the closing table says what is left of them.
+"""Let clients of every kind come and go for a while, then print what is left of them.
 
     python -m benchmarks.soak --seconds 1200 [--clients 16] [--uploads 2] [--streams N]
         [--kinds whole aborts ...] [--seed 0]
 
 ``--streams`` ends it after that many streams, if that is sooner. The exit code is 1 if a frame
-stayed unanswered, was answered twice or got another stream's mask, if a client met what it should
-not have met, or if a session, thread or file is left over.
+was not answered, was answered twice or got another stream's mask, if anything unexpected happened
+to a client, or if a session, thread or file is left over.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from benchmarks.soak.tally import Tally
 from benchmarks.soak.watch import Sample, look, sessions
 
 WARM_UP_SECONDS = 20.0
-"""Threads and pools have been made by then; growth counts from here."""
+"""By then threads and pools exist; growth is measured from here."""
 
 QUIET_SECONDS = 15.0
-"""In which the server lets go of the last clients."""
+"""The time in which the server must release the last clients."""
 
 
 @dataclass(slots=True)
 class Soak:
-    """One soak of one server. Mutable state: what was counted and seen so far."""
+    """One soak of one server. Mutable state: the counts and samples so far."""
 
     url: str
     pid: int
@@ -57,7 +57,7 @@ class Soak:
         return self.now >= self.seconds or bool(self.streams and streams >= self.streams)
 
     async def run(self, clients: int, uploaders: int) -> bool:
-        """Soak, wait until it is quiet, print the table; returns whether all is well."""
+        """Soak, wait until the server is quiet, print the table; return whether all is well."""
         video = uploads.clip()
         async with asyncio.TaskGroup() as tasks:
             for number in range(clients):
@@ -78,7 +78,7 @@ class Soak:
             try:
                 async with asyncio.timeout(4 * sockets.PATIENCE):
                     await sockets.KINDS[kind][0](self.url, dice, self.tally)
-            except Exception as error:  # whatever it was, it is for the table
+            except Exception as error:  # the table reports it, whatever it is
                 self.tally.trouble(kind, error)
             self.tally.life(kind)
 
@@ -96,7 +96,7 @@ class Soak:
             await asyncio.sleep(1.0)
 
     async def _quiet(self) -> int:
-        """Wait until no session is left, or for QUIET_SECONDS; returns how many are."""
+        """Wait until no session is left, at most QUIET_SECONDS; return how many are left."""
         end = self.now + QUIET_SECONDS
         async with self._http() as http:
             while True:

@@ -9,7 +9,7 @@ from benchmarks.soak.watch import Sample, minutes, slope
 
 
 def report(tally: Tally, samples: Sequence[Sample], left: int, warm_up: float) -> str:
-    """Return what a soak came to; growth counts from the first sample after ``warm_up``."""
+    """Return the results of a soak; growth counts from the first sample after ``warm_up``."""
     warm = [one for one in samples if one.at >= warm_up] or list(samples)
     first, last = warm[0], warm[-1]
     lines = ["minute   RSS MiB  threads  files"]
@@ -25,7 +25,7 @@ def report(tally: Tally, samples: Sequence[Sample], left: int, warm_up: float) -
         f"{'threads, warm and at the end':28}{first.threads} {last.threads}",
         f"{'files, warm and at the end':28}{first.files} {last.files}",
         f"{'RSS, warm and at the end':28}{first.rss:.1f} {last.rss:.1f} MiB",
-        f"{'RSS slope':28}{slope(warm):+.2f} MiB a minute",
+        f"{'RSS slope':28}{slope(warm):+.2f} MiB per minute",
     ]
     lines += [f"{'trouble':28}{times} x {what}" for what, times in tally.troubles.most_common(20)]
     return "\n".join(lines)

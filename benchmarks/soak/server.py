@@ -1,4 +1,4 @@
-"""The server of a soak: the real one with the fake engine, which dies of one kind of picture.
+"""The server of a soak: the real one with a fake engine that dies at one certain picture.
 
 python -m benchmarks.soak.server FOLDER
 """
@@ -27,7 +27,7 @@ SLOW_SECONDS = 2.0
 
 def die_of_the_deadly(frames: Sequence[AnyPixels]) -> None:
     if any(np.array_equal(host_pixels(frame), DEADLY) for frame in frames):
-        raise EngineDead("the picture was deadly, as the soak asked")
+        raise EngineDead("The soak sent the picture that kills the engine.")
 
 
 def make_engine() -> FakeEngine:

@@ -1,4 +1,4 @@
-"""Streams that come and go: whole ones that check each mask, and every other way to end."""
+"""Streams that come and go: some check every mask to the end, others end in every other way."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Life = Callable[[str, random.Random, Tally], Awaitable[None]]
 
 
 async def whole(url: str, dice: random.Random, tally: Tally) -> None:
-    """Send some pictures and compare every mask with those of a stream that is alone."""
+    """Send some pictures and compare every mask with that of a stream on its own."""
     frames = _frames(dice, dice.randint(1, 12))
     expected = iter(_unbroken(frames))
     answers = Answers()
@@ -61,7 +61,7 @@ async def whole(url: str, dice: random.Random, tally: Tally) -> None:
 
 
 async def deadly(url: str, dice: random.Random, tally: Tally) -> None:
-    """Send a picture of which the engine dies, twice; it must be answered by an error."""
+    """Send a picture that kills the engine, also at the second try; expect an error as answer."""
     answers = Answers()
     async with _connected(url) as socket:
         await socket.send(RAW)
@@ -75,7 +75,7 @@ async def deadly(url: str, dice: random.Random, tally: Tally) -> None:
 
 
 async def slow(url: str, dice: random.Random, tally: Tally) -> None:
-    """Send large pictures and read nothing, until the server has had enough."""
+    """Send large pictures and read nothing, until the server closes the stream."""
     answers = Answers()
     async with _connected(url, max_queue=1) as socket:
         with suppress(ConnectionClosed, TimeoutError):
@@ -103,7 +103,7 @@ async def aborts(url: str, dice: random.Random, tally: Tally) -> None:
 
 
 async def closes(url: str, dice: random.Random, tally: Tally) -> None:
-    """Close politely with frames on the way."""
+    """Close properly while frames are unanswered."""
     async with _connected(url) as socket:
         await socket.send(RAW)
         for seq, frame in enumerate(_frames(dice, dice.randint(0, 8))):
@@ -111,22 +111,22 @@ async def closes(url: str, dice: random.Random, tally: Tally) -> None:
     del tally
 
 
-async def talks_nonsense(url: str, dice: random.Random, tally: Tally) -> None:
-    """Send what is no message of ours, and expect to be told so."""
+async def sends_nonsense(url: str, dice: random.Random, tally: Tally) -> None:
+    """Send an invalid message, and expect an error as answer."""
     nonsense = dice.choice(NONSENSE)
-    told = []
+    answers = []
     async with _connected(url) as socket:
         await socket.send(nonsense)
         await socket.send(protocol.serialise(protocol.End()))
         with suppress(ConnectionClosed):
             while True:
-                told.append(await socket.recv())
-    if not any('"error"' in str(one) or '"dropped"' in str(one) for one in told):
-        tally.trouble("nonsense", ValueError(f"{nonsense!r} was answered by {told}"))
+                answers.append(await socket.recv())
+    if not any('"error"' in str(one) or '"dropped"' in str(one) for one in answers):
+        tally.trouble("nonsense", ValueError(f"{nonsense!r} was answered by {answers}"))
 
 
-async def says_nothing(url: str, dice: random.Random, tally: Tally) -> None:
-    """Connect and be silent, until the server closes."""
+async def sends_nothing(url: str, dice: random.Random, tally: Tally) -> None:
+    """Connect and send nothing, until the server closes."""
     async with _connected(url) as socket:
         with suppress(ConnectionClosed):
             while True:
@@ -140,12 +140,12 @@ KINDS: dict[str, tuple[Life, float]] = {
     "whole": (whole, 10),
     "aborts": (aborts, 5),
     "closes": (closes, 3),
-    "nonsense": (talks_nonsense, 3),
-    "silent": (says_nothing, 0.2),
+    "nonsense": (sends_nonsense, 3),
+    "silent": (sends_nothing, 0.2),
     "slow": (slow, 0.05),
     "deadly": (deadly, 0.3),
 }
-"""Each kind of stream, and how often there is one in relation to the others."""
+"""Each kind of stream, and its relative frequency."""
 
 
 def _connected(url: str, max_queue: int | None = None) -> connect:
@@ -165,7 +165,7 @@ def _frames(dice: random.Random, count: int) -> list[Labels]:
 
 
 def _unbroken(frames: list[Labels]) -> list[Labels]:
-    """Return the masks that a stream of these frames has when it is alone."""
+    """Return the masks of these frames in a stream on its own."""
     engine, masks = FakeEngine(fake_spec(HEIGHT, WIDTH)), []
     memory = engine.blank()
     for frame in frames:
@@ -180,11 +180,11 @@ def _read(message: str | bytes, tally: Tally) -> tuple[tuple[int, ...], Labels |
         header, payload = protocol.unpack(message, len(message))
         tally.frames["masks"] += 1
         return (header["seq"],), np.frombuffer(payload, np.uint8).reshape(HEIGHT, WIDTH)
-    told = json.loads(message)
-    if told["type"] == "dropped":
-        tally.frames["dropped"] += len(told["seqs"])
-        return tuple(told["seqs"]), None
-    if told["type"] == "error" and told.get("seq") is not None:
+    fields = json.loads(message)
+    if fields["type"] == "dropped":
+        tally.frames["dropped"] += len(fields["seqs"])
+        return tuple(fields["seqs"]), None
+    if fields["type"] == "error" and fields.get("seq") is not None:
         tally.frames["failed"] += 1
-        return (told["seq"],), None
+        return (fields["seq"],), None
     return (), None

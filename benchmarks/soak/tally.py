@@ -1,4 +1,4 @@
-"""What the clients of a soak met, counted."""
+"""Counts of what happened to the clients of a soak."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by name, and the first failures in words.
+    """Counts by name.
 
-    ``lives`` are clients by kind that came and went; ``frames`` counts sent, masks, dropped,
-    failed, unanswered, twice (answered more than once) and foreign (a mask that is not the
-    stream's own).
+    ``lives`` counts clients that came and went, by kind; ``frames`` counts sent, masks, dropped,
+    failed, unanswered, twice (answered more than once) and foreign (another stream's mask);
+    ``troubles`` counts unexpected events by their text.
     """
 
     lives: Counter[str] = field(default_factory=Counter)
@@ -23,26 +23,26 @@ class Tally:
         self.lives[kind] += 1
 
     def trouble(self, kind: str, error: BaseException) -> None:
-        """Count what should not have happened to a client."""
+        """Count an unexpected event of a client."""
         self.troubles[f"{kind}: {type(error).__name__}: {error}"[:160]] += 1
 
     @property
     def clean(self) -> bool:
-        """Return whether nothing happened that should not."""
+        """Whether nothing unexpected happened."""
         wrong = ("unanswered", "twice", "foreign")
         return not self.troubles and not any(self.frames[name] for name in wrong)
 
 
 @dataclass(slots=True)
 class Answers:
-    """The frames of one stream: what was sent, and how often each was answered."""
+    """The frames of one stream: those sent, and how often each was answered."""
 
     sent: list[int] = field(default_factory=list)
     answered: Counter[int] = field(default_factory=Counter)
 
     def close(self, tally: Tally, complete: bool) -> None:
-        """Add this stream to the tally; where it is not ``complete``, its client left before the
-        last answer, and what is missing is nobody's fault."""
+        """Add this stream to the tally. If it is not ``complete``, its client left early, and
+        missing answers are no fault."""
         tally.frames["sent"] += len(self.sent)
         tally.frames["twice"] += sum(times > 1 for times in self.answered.values())
         if complete:

@@ -1,4 +1,4 @@
-"""Videos that succeed, break off while they are sent, or are cancelled."""
+"""Uploads that succeed, break off half-way, or are cancelled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clip(width: int = 320, height: int = 240, frames: int = FRAMES) -> bytes:
 
 
 async def upload(http: httpx.AsyncClient, video: bytes, dice: random.Random, tally: Tally) -> None:
-    """Send one video and do one of the three things with it."""
+    """Upload one video in one of the three ways."""
     kind = dice.choices(("succeeds", "breaks off", "is cancelled"), (6, 3, 2))[0]
     if kind == "breaks off":
         await _break_off(http, video, dice)
@@ -56,7 +56,7 @@ async def _follow(http: httpx.AsyncClient, video: bytes, tally: Tally, *, cancel
 
 
 async def _is_removed(http: httpx.AsyncClient, link: str) -> bool:
-    """Cancel a video; returns whether it had ended before, and so was removed instead."""
+    """Cancel a video; return whether it had already ended and was therefore removed instead."""
     (await http.delete(link)).raise_for_status()
     return (await http.get(link)).status_code == httpx.codes.NOT_FOUND
 
@@ -70,7 +70,7 @@ async def _ended(http: httpx.AsyncClient, link: str) -> str:
 
 
 async def _break_off(http: httpx.AsyncClient, video: bytes, dice: random.Random) -> None:
-    """Announce a whole video, send a part of it and leave."""
+    """Announce a whole video, send a part of it and disconnect."""
     address = httpx.URL(str(http.base_url))
     _, writer = await asyncio.open_connection(address.host, address.port)
     head = f"POST /v1/videos HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(video)}\r\n\r\n"

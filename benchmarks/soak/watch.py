@@ -1,4 +1,4 @@
-"""What a process holds, from outside: memory, threads, files, and what it counts itself."""
+"""The resources of a process, seen from outside: memory, threads, files, and its own metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a process: seconds since the soak began, resident MiB, threads, files."""
+    """One sample of a process: seconds since the soak began, resident MiB, threads, open files."""
 
     at: float
     rss: float
@@ -23,7 +23,7 @@ class Sample:
 
 
 def look(pid: int, at: float) -> Sample:
-    """Return what the process holds now (Linux)."""
+    """Return the resources that the process uses now (Linux)."""
     process = Path("/proc") / str(pid)
     resident = int((process / "statm").read_text().split()[1]) * PAGE_BYTES
     threads = len(list((process / "task").iterdir()))
@@ -47,7 +47,8 @@ def minutes(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """Return the growth of resident memory in MiB a minute, by least squares; 0.0 for too few."""
+    """Return the growth of resident memory in MiB per minute, by least squares; 0.0 if there are
+    too few samples."""
     if len({sample.at for sample in samples}) < 2:
         return 0.0
     times, sizes = [one.at / 60 for one in samples], [one.rss for one in samples]
@@ -55,6 +56,6 @@ def slope(samples: Sequence[Sample]) -> float:
 
 
 def sessions(metrics: str) -> int:
-    """Return how many sessions a page of ``/metrics`` tells of, in any state."""
+    """Return the number of sessions on a page of ``/metrics``, in any state."""
     found = re.findall(r"^mastream_sessions\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
     return int(sum(map(float, found)))
