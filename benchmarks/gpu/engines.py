@@ -24,7 +24,7 @@ class Absent(Exception):
 
 @contextmanager
 def artefact(recipe: Recipe, size: tuple[int, int], half: bool) -> Iterator[Path]:
-    """Yield an ONNX file of the recipe with random weights. Raises Absent if it cannot be exported."""
+    """Yield an ONNX file of the recipe with random weights. Raises Absent if export fails."""
     to_onnx = _module("export.to_onnx")
     with TemporaryDirectory() as folder:
         weights, file = Path(folder) / "weights.pt", Path(folder) / "model.onnx"

@@ -60,7 +60,7 @@ class KernelRow:
 
 @dataclass
 class Report:
-    """The results; they grow while the benchmark runs and are written to ``path`` after each row."""
+    """The results so far; after each row they are written to ``path``, as JSON."""
 
     path: Path | None
     machine: Machine | None = None
@@ -128,7 +128,7 @@ class Report:
 
     def _batches(self) -> str:
         heads = ["head", "memory", "size", "engine", "decode", "batch", "frames/s"]
-        heads += ["p50 ms", "p99 ms", "device ms", "of floor", "PCMA"]
+        heads += ["p50 ms", "p99 ms", "device ms", "of the limit", "PCMA"]
         return _grid(heads, [self._cells(row) for row in self.rows])
 
     def _cells(self, r: Row) -> list[str]:
