@@ -77,7 +77,7 @@ def test_segment_here_is_one_process_that_leaves_nothing(
     with mastream(*argv, MASTREAM_ENGINE__FAKE_STEP_MS="50") as process:
         until(process, lambda: list(out.glob(".segmenting-*/*.part")))
         send(process.pid, number)
-        assert process.communicate() == ("", "mastream: interrupted, nothing was kept\n")
+        assert process.communicate() == ("", "mastream: Interrupted; nothing was kept.\n")
         assert process.returncode == code
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, 0)
