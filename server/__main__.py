@@ -28,7 +28,7 @@ class OneLineParser(ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code. Errors are one sentence on stderr."""
+    """Run a command and return its exit code. Errors are one sentence on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     flags, unknown = _parser().parse_known_args(_with_command(given))
     if unknown:
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = settings_of(flags)
         _begin_log(settings.log_level)
         return _segment(flags, settings) if flags.command == "segment" else _serve(settings)
-    except KeyboardInterrupt:  # while libraries are loaded: later, each command does it
-        print("mastream: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:  # while libraries are loaded; later, each command handles it
+        print("mastream: Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except MastreamError as error:
         print(f"mastream: {error}", file=sys.stderr)
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def settings_of(flags: Namespace) -> Settings:
-    """The environment's settings, with the flags that were given in their place.
+    """Return the environment's settings, overridden by the flags given.
 
-    Raises BadRequest that names the setting that is wrong.
+    Raises BadRequest, which names the invalid settings.
     """
     from pydantic import ValidationError  # noqa: PLC0415  an interrupt meanwhile is one sentence
     from pydantic_settings import SettingsError  # noqa: PLC0415
@@ -63,9 +63,10 @@ def settings_of(flags: Namespace) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise BadRequest(f"the settings are not valid: {'; '.join(wrong)}") from error
+        raise BadRequest(f"The settings are not valid: {'; '.join(wrong)}.") from error
     except SettingsError as error:
-        raise BadRequest(f"the settings are not valid: {error}: a group is JSON") from error
+        words = f"The settings are not valid: {error}; write a group as JSON."
+        raise BadRequest(words) from error
 
 
 def _serve(settings: Settings) -> int:
@@ -79,7 +80,7 @@ def _segment(flags: Namespace, settings: Settings) -> int:
     from server.sinks.recorder import chosen_artefacts  # noqa: PLC0415
 
     if not logging.root.isEnabledFor(logging.DEBUG):
-        # What it logs of a video that fails is what segment() says in its one sentence.
+        # segment() prints the same error in its one sentence.
         logging.getLogger("server.videos.segmenting").setLevel(logging.CRITICAL)
     return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
 
@@ -87,15 +88,15 @@ def _segment(flags: Namespace, settings: Settings) -> int:
 def _parser() -> ArgumentParser:
     parser = OneLineParser(
         "python -m server",
-        description="Segment video in real time. Without a command it serves.",
-        epilog="Every setting can be given as MASTREAM_<NAME> too; a flag goes before it. "
-        "Exit status: 0 done, 1 failed, 2 used wrongly; 130, 143 or 129 when SIGINT, SIGTERM or "
+        description="Segment video in real time. The default command is serve.",
+        epilog="Every setting can also be given as MASTREAM_<NAME>; flags take precedence. "
+        "Exit status: 0 success, 1 failure, 2 wrong usage; 130, 143 or 129 if SIGINT, SIGTERM or "
         "SIGHUP stopped segment. serve drains on SIGINT and SIGTERM and exits with 0.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve streams and uploaded videos")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (8000)")
+    serve.add_argument("--port", type=int, help="port to listen on; 0 chooses a free one (8000)")
     serve.add_argument(
         "--data", type=Path, dest="folder", help="folder of uploads and results (data)"
     )
@@ -103,7 +104,7 @@ def _parser() -> ArgumentParser:
     segment.add_argument("video", type=Path, metavar="VIDEO")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     segment.add_argument(
-        "--artefacts", metavar="NAMES", help="some of what is written, by comma (all)"
+        "--artefacts", metavar="NAMES", help="artefacts to write, comma-separated (all)"
     )
     for command in (serve, segment):
         command.set_defaults(parser=command)
@@ -112,15 +113,15 @@ def _parser() -> ArgumentParser:
 
 
 def _add_engine_flags(command: ArgumentParser) -> None:
-    command.add_argument("--model", type=Path, metavar="FILE", help="artefact (the shipped one)")
-    command.add_argument("--engine", metavar="NAME", help="what runs it (onnx_rt)")
-    command.add_argument("--max-batch", type=int, metavar="N", help="streams in one step (4)")
+    command.add_argument("--model", type=Path, metavar="FILE", help="artefact (the shipped model)")
+    command.add_argument("--engine", metavar="NAME", help="engine that runs the model (onnx_rt)")
+    command.add_argument("--max-batch", type=int, metavar="N", help="most streams in one step (4)")
     command.add_argument("--threads", type=int, metavar="N", help="compute threads (all cores)")
     command.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning, ... (info)")
 
 
 def _with_command(given: list[str]) -> list[str]:
-    """``serve`` where no command is named."""
+    """Return the arguments, with ``serve`` in front if no command is named."""
     asks_help = given[:1] in (["-h"], ["--help"])
     return given if asks_help or given[:1] in (["serve"], ["segment"]) else ["serve", *given]
 
@@ -130,7 +131,7 @@ def _given(flags: Namespace, *names: str) -> dict[str, Any]:
 
 
 def _begin_log(level: str) -> None:
-    """One line an event on stderr, times in UTC; never what a stream holds, never a URL."""
+    """Log to stderr, one line per event, with times in UTC; never a stream's content or a URL."""
     handler = logging.StreamHandler()
     line = logging.Formatter(
         "%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
@@ -138,13 +139,17 @@ def _begin_log(level: str) -> None:
     line.converter = time.gmtime
     handler.setFormatter(line)
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # uvicorn tells every path with its query at level info.
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.root.level))
+    # At level info uvicorn logs every path with its query, and Alembic each plugin that it loads.
+    for library in ("uvicorn", "alembic"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.root.level))
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process. If a signal stopped the command, a thread may still be in an engine's native
-    code, which aborts if the interpreter ends around it."""
+    """End the process.
+
+    If a signal stopped the command, end it at once: a thread may still be in an engine's native
+    code, which would abort while the interpreter shuts down.
+    """
     if code < SIGNALLED:
         raise SystemExit(code)
     sys.stdout.flush()

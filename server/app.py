@@ -1,4 +1,4 @@
-"""The service, assembled: the one place where every part meets the others."""
+"""The service, assembled: the only place that connects all its parts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STALE_STEP_SECONDS = 10.0
 
 STOP_SECONDS = 1.0
 DRAIN_SHARE = 0.75
-"""Of the time to end in; the rest is for cutting off what did not end by itself."""
+"""The share of the drain time after which whatever has not ended by itself is cut off."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ def create_app(
     ``make`` overrides the configured engine and ``build_tools`` what TensorRT plans are built
     with (for tests).
 
-    It serves as soon as its lifespan has begun: the model is loaded meanwhile, and until then
-    work is refused as ``no_capacity``. ``app.state.service`` is the Service behind it.
+    It responds as soon as its lifespan has begun; until the model is loaded, work is refused with
+    ``no_capacity``. ``app.state.service`` is its Service.
     """
     makers = [make] if make else [partial(make_engine, e) for e in each_device(settings.engine)]
     service = Service(settings, makers, build_tools)
@@ -102,12 +102,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _provide_jobs(request: Request) -> None:
-    """Lay the queue where its routes find it. Raises NoCapacity until the model is loaded."""
+    """Provide the queue of videos to its routes. Raises NoCapacity until the model is loaded."""
     request.app.state.jobs = request.app.state.service.jobs
 
 
 class Service:
-    """Every part that runs, in the order it begins and ends.
+    """All running parts, and the order in which they begin and end.
 
     Mutable state: the GPU that decodes, if any, the queue of videos and the database, once the
     model is loaded; the task that loads it; and whether the service is about to stop.
@@ -119,7 +119,8 @@ class Service:
         makers: Sequence[Callable[[], Engine]],
         build_tools: BuildTools | None = None,
     ) -> None:
-        """Each of ``makers`` makes one engine; all after the first are for further GPUs."""
+        """Prepare the service; each of ``makers`` makes one engine, for the first device and for
+        each further GPU."""
         self.settings = settings
         self.metrics = Metrics()
         most = settings.streams.max_sessions
@@ -156,34 +157,34 @@ class Service:
 
     @property
     def jobs(self) -> Jobs:
-        """The queue of videos. Raises NoCapacity until the model is loaded."""
+        """Return the queue of videos. Raises NoCapacity until the model is loaded."""
         self.check_loaded()
         assert self._jobs, "the model was loaded without the queue"
         return self._jobs
 
     def plan(self) -> PlanStatus:
-        """How far the service is on its way to a TensorRT plan."""
+        """Return the state of the TensorRT plan."""
         return self._upgrade.status
 
     def check_loaded(self) -> None:
-        """Raises NoCapacity until the model is loaded."""
+        """Raise NoCapacity until the model is loaded."""
         if self._jobs is None:
-            raise NoCapacity("the model is still being loaded; come back in a moment")
+            raise NoCapacity("The model is still being loaded; try again in a moment.")
 
     def begin(self) -> None:
         """Start loading; :meth:`loaded` waits for it."""
-        # Pictures are decoded in a pool already: OpenCV's own threads would only get in its way.
+        # A pool decodes pictures in parallel already; OpenCV's own threads would compete with it.
         cv2.setNumThreads(1)
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(_retrieve)
 
     async def loaded(self) -> None:
-        """Wait until work is taken. Raises what kept the service from it."""
+        """Wait until work is accepted. Raises what kept the service from starting."""
         assert self._loading, "the service was not begun"
         await asyncio.shield(self._loading)
 
     def reasons(self) -> list[str]:
-        """Why no work should be sent here; nothing where it should."""
+        """Return the reasons for not being ready; empty if ready."""
         age = self.worker.last_step_age(time.monotonic())
         known = {
             "the service is about to stop": self.draining,
@@ -194,9 +195,9 @@ class Service:
         return [reason for reason, holds in known.items() if holds]
 
     async def drain(self) -> None:
-        """Take nothing new; return when all that was taken is answered, or time is up.
+        """Accept nothing new; return when all that was accepted is answered, or time is up.
 
-        Videos under way go back into the queue for the next start.
+        Running videos go back into the queue for the next start.
         """
         self.draining = True
         with suppress(TimeoutError):
@@ -206,7 +207,7 @@ class Service:
                 )
 
     async def end(self) -> None:
-        """Stop and free everything. Twice is harmless."""
+        """Stop and free everything. Idempotent."""
         if self._loading:
             self._loading.cancel()
         await self._upgrade.stop()
@@ -221,8 +222,8 @@ class Service:
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
         await self.worker.start()
         for built in self.worker.engines:
-            told = ", ".join(built.passed_over) or "nothing"
-            _log.info("%s on %s serves; passed over: %s", built.provider, built.device, told)
+            failed = ", ".join(built.passed_over) or "nothing"
+            _log.info("%s on %s serves; passed over: %s", built.provider, built.device, failed)
         self._database = await asyncio.to_thread(self._open_database)
         rows = VideoRows(self._database)
         for state in VideoState:
@@ -253,7 +254,7 @@ class Service:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """Look at a failure at once, so that it is told even where nobody waits for it."""
+    """Log a failure at once, even if nobody waits for the task."""
     if not task.cancelled() and (error := task.exception()):
         foreign = None if isinstance(error, MastreamError) else error
         _log.error("the service cannot start: %s", error, exc_info=foreign)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Tells those who wait to look again. Any number may wait, each for a condition of its own."""
+    """Wakes waiters to re-check their conditions; any number may wait, each for its own."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
-        """Let everybody in :meth:`until` re-check their condition."""
+        """Let all waiters in :meth:`until` re-check their conditions."""
         self._changed.set()
 
     async def until(self, met: Callable[[], bool]) -> None:

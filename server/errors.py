@@ -1,29 +1,29 @@
-"""Every error the service can tell a user.
+"""Every error that the service can report to a user.
 
     MastreamError
     |-- BadInput                 the caller's fault; trying again unchanged will not help
-    |   |-- BadMessage           bytes that are not a message of ours
+    |   |-- BadMessage           bytes that are not a message of this protocol
     |   |-- BadRequest           well-formed, but a field is wrong
     |   |-- OutOfSequence        seq did not rise
     |   |-- Undecodable          a picture that no decoder reads
-    |   |-- BadVideo             not a video, or one that cannot be served
-    |   |   `-- UnsupportedMedia no container known here
+    |   |-- BadVideo             not a video, or one that cannot be processed
+    |   |   `-- UnsupportedMedia an unknown container
     |   `-- TooLarge             over a limit; refused before it is decoded
     |       |-- UrlTooLong       a request line over a limit
     |       `-- HeadTooLarge     a request's headers over a limit
     |-- NotFound                 no such model, stream, video
-    |-- Conflict                 the thing's state does not allow it
-    |-- NoCapacity               full, or not serving yet; come back
-    |   |-- Draining             about to stop; its successor takes over
-    |   `-- NotReady             the answer of a health check
-    |-- TooSlow                  idle, or not reading what it is sent
-    `-- Fault                    our fault
+    |-- Conflict                 the object's state does not allow it
+    |-- NoCapacity               full, or not serving yet; try again later
+    |   |-- Draining             about to stop; the next server takes over
+    |   `-- NotReady             the result of a health check
+    |-- TooSlow                  idle, or does not read what it is sent
+    `-- Fault                    the server's fault
         |-- EngineFault          a step failed; every memory is as it was
         |   `-- EngineDead       the engine must be restarted
-        `-- SourceFault          a camera or file broke while being read
+        `-- SourceFault          a camera or file failed while being read
 
-Each class names its stable ``code`` (problem+json and the close reason), its HTTP ``status``
-and the WebSocket ``close`` code it ends a stream with.
+Each class defines its stable ``code`` (in problem+json and the close reason), its HTTP ``status``
+and the WebSocket ``close`` code with which it ends a stream.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from typing import Any, ClassVar
 
 
 class MastreamError(Exception):
-    """Base of all. The message is one sentence for the user that says what to do."""
+    """The base of all. The message is one sentence for the user that says what to do."""
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
     close: ClassVar[int] = 1011
 
     def problem(self) -> dict[str, Any]:
-        """The error as an RFC 9457 object."""
+        """Return the error as an RFC 9457 object."""
         return {
             "type": f"urn:mastream:error:{self.code}",
             "title": self.code.replace("_", " "),
@@ -52,8 +52,8 @@ class MastreamError(Exception):
 def detached(error: Exception) -> MastreamError:
     """Return an equal error without traceback, cause and context; a foreign one becomes a Fault.
 
-    Whoever keeps an error for later keeps this: a traceback holds the frames of the code that
-    failed, and with them pictures and decoders. What it tells is to be logged before.
+    Use it for errors that are stored: a traceback keeps the frames of the code that failed alive,
+    and with them pictures and decoders. Log the original error first.
     """
     if isinstance(error, MastreamError):
         return type(error)(*error.args)
@@ -61,7 +61,7 @@ def detached(error: Exception) -> MastreamError:
 
 
 def strip(error: BaseException | None) -> None:
-    """Take traceback, cause and context from an error that was dealt with, to free their frames."""
+    """Remove traceback, cause and context from a handled error, to free the frames they hold."""
     if error is None:
         return
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()

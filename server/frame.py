@@ -1,4 +1,4 @@
-"""What travels through the service: Frame in, Mask out. Both frozen."""
+"""The values that pass through the service: Frame in, Mask out. Both are frozen."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, C-contiguous."""
 
 Labels = NDArray[np.uint8]
-"""(height, width), one class index a pixel, C-contiguous."""
+"""(height, width), one class index per pixel, C-contiguous."""
 
 HOST = -1
-"""The ordinal of no GPU: the host's own memory, where fakes keep what a device would."""
+"""The ordinal that stands for the host's memory, where fakes keep what a GPU would."""
 
 
 class HostCopies:
-    """Counts pictures that were copied from a device to the host. One for the process."""
+    """Counts pictures that were copied from a device to the host; one object per process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -43,23 +43,23 @@ class HostCopies:
 
 
 HOST_COPIES = HostCopies()
-"""What ``mastream_host_copies_total`` tells."""
+"""The value of ``mastream_host_copies_total``."""
 
 
 class DeviceBuffer(Protocol):
     """Memory on a device that lives as long as this object; an OrtValue is one."""
 
     def numpy(self) -> NDArray[Any]:
-        """A copy on the host."""
+        """Return a copy on the host."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePixels:
-    """A picture that is on a GPU: ``shape`` (height, width, 3), RGB uint8, C-contiguous.
+    """A picture on a GPU: ``shape`` (height, width, 3), RGB uint8, C-contiguous.
 
-    ``pointer`` is its address on the CUDA device of that ordinal (HOST: in the host's memory),
-    good as long as ``owner`` lives; what wrote it is done, so any stream may read it. Where a
-    host array is wanted, ``np.asarray`` copies it, and HOST_COPIES counts that.
+    ``pointer`` is its address on the CUDA device with the ordinal ``device`` (HOST: in the host's
+    memory), valid as long as ``owner`` lives. Writing it has finished, so any CUDA stream may read
+    it. ``np.asarray`` copies it to the host, and HOST_COPIES counts that.
     """
 
     shape: tuple[int, int, int]
@@ -77,7 +77,7 @@ class DevicePixels:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("a picture on a device is no host array without a copy")
+            raise ValueError("A picture on a device cannot become a host array without a copy.")
         HOST_COPIES.add()
         return np.asarray(self.owner.numpy(), dtype=dtype).reshape(self.shape)
 
@@ -87,8 +87,11 @@ AnyPixels = Pixels | DevicePixels
 
 
 def host_pixels(picture: AnyPixels) -> Pixels:
-    """The picture as an array: itself or a view of it where it is in the host's memory, good as
-    long as ``picture`` lives; else a copy, which is counted."""
+    """Return the picture as an array.
+
+    If it is in the host's memory, that is the picture itself or a view of it, valid as long as
+    ``picture`` lives; otherwise a copy, which HOST_COPIES counts.
+    """
     if isinstance(picture, DevicePixels) and picture.device == HOST:
         memory = (ctypes.c_uint8 * picture.nbytes).from_address(picture.pointer)
         return np.ctypeslib.as_array(memory).reshape(picture.shape)
@@ -117,12 +120,13 @@ class ResetCause(StrEnum):
 class Frame:
     """One picture of one stream, at the model's size.
 
-    ``size`` is the (height, width) of the picture it came from, as displayed. ``original`` is
-    that picture itself, kept only where an overlay will be drawn on it. ``pts`` is the
-    presentation time in seconds, exact; ``duration`` is how long its packet says that it is shown,
-    None where it does not. ``arrived`` is time.monotonic() when the bytes came in,
-    ``decode`` the seconds that decoding and scaling took, ``decoder`` what did it: "cpu",
-    "nvdec", or "" where nothing had to be decoded. ``damaged`` pictures are partly guessed.
+    ``size`` is the (height, width) of the picture that it was scaled from, as displayed.
+    ``original`` is that picture itself, kept only if an overlay will be drawn on it. ``pts`` is the
+    exact presentation time in seconds; ``duration`` is how long the picture is shown according to
+    its packet, None if that is unknown. ``arrived`` is time.monotonic() when the bytes came in,
+    ``wait`` the seconds until decoding began, ``decode`` the seconds that decoding and scaling
+    took, ``decoder`` what did it: "cpu", "nvdec", or "" if nothing had to be decoded. Parts of
+    ``damaged`` pictures are concealed.
     """
 
     pixels: AnyPixels
@@ -141,17 +145,17 @@ class Frame:
 
     @property
     def nbytes(self) -> int:
-        """What it keeps alive, about."""
+        """Return about how many bytes it keeps alive."""
         return self.pixels.nbytes + (0 if self.original is None else self.original.nbytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """One label a pixel of exactly one Frame, at the model's size.
+    """One label per pixel for exactly one Frame, at the model's size.
 
-    ``filled`` is how many frames the memory held when the frame was segmented (0 = none, the
-    memory had no say); ``reset`` says why it had been emptied just before, or None. ``times`` are
-    those up to its step.
+    ``filled`` is how many frames the memory held when the frame was segmented (0: none, so the
+    memory had no influence); ``reset`` is why it was emptied just before, or None. ``times`` are
+    the stages up to its step.
     """
 
     labels: Labels
@@ -163,7 +167,7 @@ class Mask:
 
     @property
     def nbytes(self) -> int:
-        """What it keeps alive, about."""
+        """Return about how many bytes it keeps alive."""
         return self.labels.nbytes + self.frame.nbytes
 
 
@@ -178,7 +182,7 @@ class Dropped:
 @dataclass(frozen=True, slots=True)
 class Losses:
     """What could not be decoded of a video: ``undecodable`` packets, pictures that are ``damaged``
-    and were shown all the same, and pictures that are ``missing`` though their packets are not."""
+    but have masks, and pictures that are ``missing`` although their packets are there."""
 
     undecodable: int = 0
     damaged: int = 0
@@ -188,18 +192,20 @@ class Losses:
         return bool(self.undecodable or self.damaged or self.missing)
 
     def most_of(self, frames: int) -> bool:
-        """Whether less than half is whole of a video of which ``frames`` pictures were decoded."""
+        """Return whether less than half of a video is intact, of which ``frames`` pictures were
+        decoded."""
         return 2 * (frames - self.damaged) < frames + self.undecodable + self.missing
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a container says of its video stream.
+    """A video stream as its container describes it.
 
-    ``width`` and ``height`` are the picture's pixels, turned as displayed, and ``pixel_aspect`` is
-    the width of one of them divided by its height. ``frames`` is the exact count, or None if it is
-    unknown before decoding; ``rotation`` is the clockwise quarter-turn in degrees that was applied
-    to reach the displayed picture; ``hdr`` "pq" or "hlg" if its range is high.
+    ``width`` and ``height`` are the picture's size in pixels after rotation, and ``pixel_aspect``
+    is a pixel's width divided by its height. ``frames`` is the exact count, or None if it is
+    unknown before decoding; ``rotation`` is the clockwise rotation in degrees, a multiple of 90,
+    that was applied to get the displayed picture; ``hdr`` is "pq" or "hlg" if its dynamic range is
+    high, otherwise None.
     """
 
     width: int
@@ -215,13 +221,13 @@ class VideoInfo:
 
     @property
     def display_size(self) -> tuple[int, int]:
-        """(height, width) in square pixels: players enlarge one side, and never shrink one."""
+        """Return (height, width) in square pixels; one side is enlarged, as players do."""
         if self.pixel_aspect < 1:
             return round(self.height / self.pixel_aspect), self.width
         return self.height, round(self.width * self.pixel_aspect)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON has them, fractions as text."""
+        """Return the fields as a JSON object, with fractions as text."""
         return {
             name: str(value) if isinstance(value, Fraction) else value
             for name, value in asdict(self).items()
@@ -229,7 +235,7 @@ class VideoInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VideoInfo:
-        """Return what :meth:`to_dict` was called on; missing fields have their defaults."""
+        """Return the object that :meth:`to_dict` described; missing fields have their defaults."""
         exact = {name: Fraction(values[name]) for name in _EXACT if name in values}
         return cls(**{**values, **exact})
 

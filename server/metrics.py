@@ -1,4 +1,4 @@
-"""What Prometheus is told. One object and one registry an app; no label holds a session id."""
+"""The service's metrics for Prometheus, one registry per app; no label holds a session's id."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 Stage = Literal[protocol.Stage, "gather", "scatter", "send", "total"]
-"""``gather`` is the hand-over from the schedule to the step, ``scatter`` the way from the step's
-end to the sinks."""
+"""``gather`` is the time from scheduling to the step, ``scatter`` that from the step's end until
+all sinks have their answers."""
 
 Result = Literal["segmented", "replayed", "dropped", "failed", "left"]
-"""``left`` are those that waited when their client went away."""
+"""``left`` counts frames that were waiting when their client left."""
 
 
 class Metrics:
-    """The service's counters. Every method may be called from any thread and returns at once."""
+    """The service's metrics. Any thread may call any method; except for :meth:`count_jobs`, they
+    return at once."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -95,11 +96,11 @@ class Metrics:
         )
 
     def frame(self, result: Result, cause: str = "", count: int = 1) -> None:
-        """``count`` frames were answered; ``cause`` is why they were dropped or failed."""
+        """Count answered frames; ``cause`` is why they were dropped or failed."""
         self._frames.labels(result, cause).inc(count)
 
     def decoded(self, decoder: str) -> None:
-        """A segmented frame was decoded by this ("" where it came raw)."""
+        """Count a segmented frame by its decoder, "" if it came raw."""
         self._decoded.labels(decoder).inc()
 
     def stage(self, name: Stage, seconds: float) -> None:
@@ -118,30 +119,30 @@ class Metrics:
         self._restarts.inc()
 
     def rejected(self, reason: str) -> None:
-        """A request or stream was turned away; ``reason`` is an error's stable code."""
+        """Count a refused request or stream; ``reason`` is the error's stable code."""
         self._rejected.labels(reason).inc()
 
     def watch_sessions(self, sessions: Iterable[Session], memory_bytes: Callable[[], int]) -> None:
-        """Count these too, by state, and what their memories hold, at every scrape."""
+        """Count these sessions too, by state, and their memories' bytes, at every scrape."""
         self._watched.append((sessions, memory_bytes))
         for state in SessionState:
             self._sessions.labels(state.value).set_function(partial(self._count_in, state))
         self._memory.set_function(self._count_memory)
 
     def watch_held(self, nbytes: Callable[[], float]) -> None:
-        """Tell what all streams hold, at every scrape."""
+        """Report the bytes that all streams hold, at every scrape."""
         self._held.set_function(nbytes)
 
     def watch_sources(self, state: str, count: Callable[[], float]) -> None:
         self._sources.labels(state).set_function(count)
 
     def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
-        """``count`` may take its time and raise MastreamError; see :meth:`count_jobs`."""
+        """Report a number of jobs; ``count`` may block and raise MastreamError: see
+        :meth:`count_jobs`."""
         self._job_counts[state] = count
 
     def count_jobs(self) -> None:
-        """Ask for the numbers of jobs; one that cannot be had is absent. May block, unlike the
-        other methods."""
+        """Update the numbers of jobs; omit one whose count fails. May block."""
         for state, count in self._job_counts.items():
             try:
                 self._jobs.labels(state).set(count())
@@ -149,20 +150,20 @@ class Metrics:
                 self._jobs.remove(state)
 
     def watch_step_age(self, seconds: Callable[[], float]) -> None:
-        """Tell the oldest step of all that are watched, at every scrape."""
+        """Report the age of the oldest step of all engines watched, at every scrape."""
         self._step_ages.append(seconds)
         self._step_age.set_function(lambda: max(age() for age in self._step_ages))
 
     def watch_engine(self, engine: Callable[[], EngineInfo | None]) -> None:
-        """Tell what runs the model and what could not, at every scrape; None: nothing does."""
+        """Report what runs the model and what failed to, at every scrape; None: nothing runs it."""
         self._engines.watched.append(engine)
 
     def watch_plan(self, status: Callable[[], PlanStatus]) -> None:
-        """Tell how far the service is on its way to a TensorRT plan, at every scrape."""
+        """Report the state of the TensorRT plan, at every scrape."""
         self._plan.status = status
 
     def render(self) -> bytes:
-        """The exposition text; its content type is CONTENT_TYPE."""
+        """Return the exposition text; its content type is CONTENT_TYPE."""
         return generate_latest(self._registry)
 
     def _count_in(self, state: SessionState) -> int:
@@ -178,7 +179,7 @@ class Metrics:
 
 
 class _HostCopies(Collector):
-    """The process's own count, read at every scrape."""
+    """The process's count of copied pictures, read at every scrape."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         yield CounterMetricFamily(
@@ -189,7 +190,7 @@ class _HostCopies(Collector):
 
 
 class _Engines(Collector):
-    """The engines that serve now: an engine that died may come back as another."""
+    """The engines that serve now; an engine that died may be replaced by one of another kind."""
 
     def __init__(self) -> None:
         self.watched: list[Callable[[], EngineInfo | None]] = []
@@ -203,7 +204,7 @@ class _Engines(Collector):
             info.add_metric(labels, count)
         passed_over = GaugeMetricFamily(
             "mastream_engine_passed_over",
-            "Engines that would rather run on another provider, and why they do not",
+            "Engines by each preferred provider that failed, and the reason",
             labels=["provider", "reason"],
         )
         for labels, count in _counted(_parted(reason) for b in serving for reason in b.passed_over):
@@ -212,8 +213,7 @@ class _Engines(Collector):
 
 
 class _Plan(Collector):
-    """The TensorRT plan that the engines go over to, by its stage; the reason where there will be
-    none."""
+    """The stage of the TensorRT plan that the engines switch to, and why there is none."""
 
     def __init__(self) -> None:
         self.status: Callable[[], PlanStatus] | None = None
@@ -224,7 +224,7 @@ class _Plan(Collector):
         status = self.status()
         stage = GaugeMetricFamily(
             "mastream_plan_info",
-            "The TensorRT plan's stage, and why there will be none",
+            "The TensorRT plan's stage, and why there is none",
             labels=["stage", "reason"],
         )
         given_up = status.stage in ("off", "failed")

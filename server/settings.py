@@ -1,9 +1,9 @@
-"""Settings: small frozen values, checked when made, read from the environment at the edge.
+"""Settings: small frozen values, validated on creation, read from the environment by the commands.
 
 Every field is set by ``MASTREAM_<FIELD>``, nested ones by ``MASTREAM_<GROUP>__<FIELD>``:
 ``MASTREAM_PORT=9000``, ``MASTREAM_VIDEOS__MAX_BYTES=1000000``. Nothing reads them globally: the
-entry point makes one Settings and hands each part the group it needs. A field of a group that is
-none is an error.
+entry point makes one Settings and passes each part the group that it needs. Unknown fields of a
+group are errors.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ TOTAL_BYTES = 2**30
 
 
 class EngineSettings(BaseModel):
-    """Which engine runs the model, and how wide."""
+    """Which engine runs the model, and with how many streams, devices and threads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("onnx_rt", description="a row of server.engines.ENGINES")
-    model: Path | None = Field(None, description="artefact; the shipped one where absent")
+    model: Path | None = Field(None, description="artefact; the shipped model if absent")
     provider: Provider = Field(
         "auto",
-        description="what computes; auto takes the first of the others that works here. One that "
-        "is named and does not work is an error",
+        description="what computes; auto takes the first of the others that works here. A provider "
+        "that is named and does not work is an error",
     )
     devices: str = Field(
         "auto",
         pattern=r"^(auto|\d+(,\d+)*)$",
-        description="CUDA's numbers of the GPUs that serve, such as 0,1, one engine each; all "
-        "there are where auto. Naming them asks for a GPU: the CPU does not stand in",
+        description="CUDA's numbers of the GPUs that serve, such as 0,1, with one engine each; "
+        "auto uses all of them. If devices are named, there is no fallback to the CPU",
     )
     cache: Path | None = Field(
-        None, description="folder of built TensorRT engines; beside the model where absent"
+        None, description="folder of built TensorRT plans; the model's folder if absent"
     )
     plan: PlanPrecision = Field(
         "fp16",
-        description="of the TensorRT plan that onnx_rt with provider auto goes over to while it "
-        "serves; it is built where there is none, except for `segment`. A model quantised (Q/DQ) "
-        "for TensorRT keeps its int8 or fp8; the uint8 levels of one for ONNX Runtime, such as "
-        "the shipped one, are dropped. off: none is looked for",
+        description="precision of the TensorRT plan that onnx_rt with provider auto switches to "
+        "while it serves; it is built if there is none, except for `segment`. A model quantised "
+        "(Q/DQ) for TensorRT keeps its int8 or fp8; the uint8 levels of a model for ONNX Runtime, "
+        "such as the shipped one, are dropped. off: no plan is used",
     )
-    max_batch: PositiveInt = Field(4, description="streams in one step")
+    max_batch: PositiveInt = Field(4, description="most streams in one step")
     threads: PositiveInt | None = Field(None, description="compute threads; all cores if absent")
     step_deadline: PositiveFloat | None = Field(
         None,
-        description="seconds after which a step that has not come back is given up; ten times "
-        "the slowest so far, 2 s at least, where absent",
+        description="seconds after which the engine of an unfinished step counts as dead; if "
+        "absent, ten times the slowest step so far, and at least 2 s",
     )
-    fake_step_ms: float = Field(0.0, ge=0, description="how long the fake engine's step takes")
-    fake_height: PositiveInt = Field(352, description="of the fake engine's frames")
-    fake_width: PositiveInt = Field(480, description="of the fake engine's frames")
+    fake_step_ms: float = Field(0.0, ge=0, description="duration of the fake engine's step")
+    fake_height: PositiveInt = Field(352, description="height of the fake engine's frames")
+    fake_width: PositiveInt = Field(480, description="width of the fake engine's frames")
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether a GPU was asked for, so that none is an error."""
+        """Return whether a GPU was requested, so that having none is an error."""
         return self.provider in ("tensorrt", "cuda") or self.devices != "auto"
 
     @property
     def device(self) -> int:
-        """The GPU of one engine: the first of ``devices``."""
+        """Return the GPU of one engine: the first of ``devices``."""
         return 0 if self.devices == "auto" else int(self.devices.split(",")[0])
 
 
@@ -83,19 +83,23 @@ class StreamSettings(BaseModel):
     window: PositiveInt = Field(8, description="frames of one stream that may be unanswered")
     outbox: PositiveInt = Field(8, description="masks that wait for a client that reads slowly")
     stream_bytes: PositiveInt = Field(
-        STREAM_BYTES, description="that the pictures and masks of one stream may hold"
+        STREAM_BYTES, description="bytes that the pictures and masks of one stream may hold"
     )
     total_bytes: PositiveInt = Field(
         TOTAL_BYTES,
-        description="that messages, pictures and masks of all streams may hold; from there on a "
-        "stream is read again when nothing of its own is on the way",
+        description="bytes that messages, pictures and masks of all streams may hold; beyond that, "
+        "a stream is read only while nothing of its own is on the way",
     )
     max_message_bytes: PositiveInt = 32 * 2**20
-    max_pixels: PositiveInt = Field(4096 * 4096, description="of one pushed picture")
-    idle_seconds: PositiveFloat = Field(60.0, description="without a message; then close 4408")
-    slow_seconds: PositiveFloat = Field(10.0, description="without reading; then close 4408")
+    max_pixels: PositiveInt = Field(4096 * 4096, description="pixels of one pushed picture")
+    idle_seconds: PositiveFloat = Field(
+        60.0, description="seconds without a message after which a stream is closed with 4408"
+    )
+    slow_seconds: PositiveFloat = Field(
+        10.0, description="seconds without reading after which a stream is closed with 4408"
+    )
     open_seconds: PositiveFloat = Field(
-        1.0, description="that a client may take to send `open` before defaults are assumed"
+        1.0, description="seconds to wait for `open` before the defaults are assumed"
     )
 
 
@@ -109,47 +113,48 @@ class VideoSettings(BaseModel):
     max_frames: PositiveInt = 1_000_000
     max_pixels: PositiveInt = 4096 * 4096
     probe_bytes: PositiveInt = Field(
-        2**30, description="of memory that opening an upload may take; then it is refused"
+        2**30, description="bytes of memory that opening an upload may take before it is refused"
     )
     probe_seconds: PositiveFloat = Field(
         60.0,
-        description="that reading through an upload may take, half of them computing; then it is "
-        "refused",
+        description="seconds that reading an upload may take before it is refused; at most half "
+        "of them may be CPU time",
     )
     max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
-    running: PositiveInt = Field(1, description="videos segmented side by side")
+    running: PositiveInt = Field(1, description="videos segmented at the same time")
     min_free_bytes: NonNegativeInt = Field(
-        2**30, description="disk space that uploads leave free; then they are refused"
+        2**30, description="free disk space below which uploads are refused"
     )
     database: str | None = Field(
-        None, description="a SQLAlchemy URL; a file of SQLite beside the videos where absent"
+        None, description="a SQLAlchemy URL; an SQLite file next to the videos if absent"
     )
 
 
 class DecodeSettings(BaseModel):
-    """Where videos are decoded. What really decoded a frame is in the metrics and the summary."""
+    """Where videos are decoded; metrics and summary show what actually decoded each frame."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "gpu", "cpu"] = Field(
         "auto",
-        description="auto: on the GPU where one can, else on the CPU; gpu: refuse what it cannot",
+        description="auto: on the GPU if it can decode the video, otherwise on the CPU; gpu: "
+        "refuse videos that the GPU cannot decode",
     )
     ordinal: NonNegativeInt = Field(0, description="CUDA's number of the GPU that decodes")
 
 
 class Settings(BaseSettings):
-    """Everything the service can be told."""
+    """All settings of the service."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_prefix="MASTREAM_", env_nested_delimiter="__", extra="forbid"
     )
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one and prints it")
+    port: int = Field(8000, ge=0, le=65535, description="0 chooses a free port and prints it")
     folder: Path = Field(Path("data"), description="uploads, results and the database")
     log_level: LogLevel = "info"
-    drain_seconds: PositiveFloat = Field(20.0, description="time that SIGTERM leaves to finish")
+    drain_seconds: PositiveFloat = Field(20.0, description="seconds to finish after SIGTERM")
     engine: EngineSettings = EngineSettings()
     streams: StreamSettings = StreamSettings()
     videos: VideoSettings = VideoSettings()

@@ -1,4 +1,4 @@
-"""Threads for what would hold up the event loop: disk and database work, pictures."""
+"""Threads for work that would block the event loop: disk, database and pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 INLINE_SECONDS = 0.0004
-"""Work below this is done at once: two changes of thread and the wait for the interpreter's lock
+"""Work that takes less is done on the event loop: two thread switches and the wait for the GIL
 cost about as much, and more when the cores are busy."""
 
 P = ParamSpec("P")
@@ -16,8 +16,10 @@ R = TypeVar("R")
 
 
 class ThreadRunner:
-    """``await run(act, ...)`` is ``act(...)`` done in a thread of its own, so that nobody on the
-    event loop waits for the disk. With one thread (the default), one after the other."""
+    """Runs calls in threads of its own: ``await run(act, ...)`` returns ``act(...)``.
+
+    So the event loop never waits for the disk. With one thread, the default, calls run in order.
+    """
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -27,28 +29,27 @@ class ThreadRunner:
         return await loop.run_in_executor(self._threads, lambda: act(*args, **kwargs))
 
     async def close(self) -> None:
-        """Wait for what is being done; what waits is done as well."""
+        """Wait until all calls are done, those that still wait included."""
         await asyncio.to_thread(self._threads.shutdown)
 
 
 class PicturePool:
-    """As many threads as there are cores; the codecs leave the GIL, so they run side by side.
+    """Threads for pictures, one per core; the codecs release the GIL, so they run in parallel.
 
-    Its queue needs no bound of its own: a stream waits for one picture before it sends in the
-    next.
+    The queue needs no bound of its own: a stream waits for one picture before it submits the next.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
     async def run(self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """``work`` done in a thread, or here where it ``cost``s few seconds; raises what it
-        raises."""
+        """Run ``work`` in a thread, or at once if ``cost``, in seconds, is small; return its
+        result. Raises what it raises."""
         if cost < INLINE_SECONDS:
             return work(*args, **kwargs)
         future = self._threads.submit(work, *args, **kwargs)
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Drop what waits and let the threads end. Twice is harmless."""
+        """Drop the calls that wait and let the threads end. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""What the process can be started as: the service, or one video here."""
+"""The server's commands: run the service, or segment one video in this process."""

@@ -1,4 +1,4 @@
-"""One video segmented in this process, without a socket: ``mastream segment VIDEO -o DIR``."""
+"""Segments one video in this process, without a socket: ``mastream segment VIDEO -o DIR``."""
 
 from __future__ import annotations
 

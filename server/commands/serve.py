@@ -1,4 +1,4 @@
-"""The process side of the service: its socket, its ready line, its signals, its exit code."""
+"""The service as a process: its socket, its ready line, its signals and its exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
 
 CUT_SECONDS = 1
-"""What is left of connections after draining is cut off then."""
+"""How long connections may remain after draining before they are closed."""
 
 BACKLOG = 1024
 
@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
-    """Serve until a signal ends it; the exit code: 0 after draining, 1 if it could not begin.
+    """Serve until a signal ends it; return the exit code: 0 after draining, 1 if it cannot start.
 
     ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the folder
-    cannot be written or the port cannot be had.
+    cannot be written or the address cannot be bound.
     """
     check_folder(settings.folder)
     listener = bind(settings.host, settings.port)
@@ -47,33 +47,35 @@ def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder of uploads and results. Raises Fault if nothing can be written there: it is
-    found now, not when a model has been loaded."""
+    """Create the folder of uploads and results, before a model is loaded.
+
+    Raises Fault if nothing can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise Fault(f"cannot write to {folder}: {reason}; choose another --data") from error
+        raise Fault(f"Cannot write to {folder}: {reason}; choose another --data.") from error
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Fault with a sentence where the address cannot be had."""
+    """Return a listening socket. Raises Fault if the address cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        # A resolver's error numbers are negative, and not the system's.
+        # A resolver's error numbers are negative and have no text in the system's table.
         number = error.errno or 0
         reason = (os.strerror(number) if number > 0 else str(error.strerror)).lower()
-        raise Fault(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
+        raise Fault(f"Cannot listen on {host}:{port}: {reason}; choose another --port.") from error
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn, which says when it is ready and ends only when what it took is answered.
+    """uvicorn's server, which prints when it is ready and ends only after draining.
 
-    The first signal drains, the second ends the process at once.
+    The first signal makes it drain, the second ends the process at once.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
@@ -88,7 +90,7 @@ class DrainingServer(uvicorn.Server):
         self._announcing = asyncio.create_task(self._announce(sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then stop. A service that could not start has said why, and says no more."""
+        """Drain, then stop. A service that could not start has logged why; log no more."""
         level = logging.DEBUG if self.exit_code else logging.INFO
         _log.log(level, "draining")
         await self._service.drain()
@@ -101,10 +103,10 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     async def _announce(self, listener: socket.socket) -> None:
-        """Print where the service is, once it is warm; end the process where it cannot be."""
+        """Print the service's address once it is warm; end the process if it cannot start."""
         try:
             await self._service.loaded()
-        except Exception:  # whatever it was, the service's log says it and nothing can be served
+        except Exception:  # whatever it was, the service has logged it and cannot serve
             self.exit_code = 1
             self.should_exit = True
         else:
@@ -113,17 +115,17 @@ class DrainingServer(uvicorn.Server):
 
 
 def ready_line(listener: socket.socket, service: Service) -> str:
-    """What the command prints when streams and videos are taken."""
+    """Return the line that the command prints once streams and videos are accepted."""
     host, port = listener.getsockname()[:2]
     shown = _WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     worker = service.worker
-    engines = ", ".join(_told(built) for built in worker.engines)
+    engines = ", ".join(_described(built) for built in worker.engines)
     return (
         f"mastream is ready at http://{shown}:{port} (model {worker.spec.name}, engine {engines})"
     )
 
 
-def _told(built: EngineInfo) -> str:
+def _described(built: EngineInfo) -> str:
     return built.provider if built.device == "cpu" else f"{built.provider} on {built.device}"
 
 
@@ -136,7 +138,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         ws=StreamTransport,
         ws_max_size=settings.streams.max_message_bytes,
         ws_per_message_deflate=False,
-        # The watch over silence does this job, and pongs are not read while `every` pauses.
+        # StreamSocket watches for silent clients, and pongs are not read while `every` pauses.
         ws_ping_interval=None,
         log_config=None,
         access_log=False,

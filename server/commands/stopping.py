@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP stop a command in an orderly way, whichever of them comes."""
+"""SIGINT, SIGTERM and SIGHUP stop a command in the same orderly way."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """As shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        """Return it as shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.number
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Let SIGTERM and SIGHUP do in the block what Ctrl-C does: cancel, or raise KeyboardInterrupt.
+    """Make SIGTERM and SIGHUP act like Ctrl-C in the block: cancel, or raise KeyboardInterrupt.
 
-    A signal that the process was started to ignore, as nohup does, stays ignored. For the main
-    thread only.
+    A signal that was ignored when the process started, as with nohup, stays ignored. Only for the
+    main thread.
     """
     stop = Stop()
 

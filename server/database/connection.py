@@ -1,6 +1,6 @@
-"""One database: its connections, and its tables brought up to date.
+"""One database: its connections, and the migration of its tables.
 
-Any SQLAlchemy URL serves; a file of SQLite is the default, PostgreSQL is tested too.
+Any SQLAlchemy URL works; an SQLite file is the default, and PostgreSQL is tested, too.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def sqlite_url(path: Path) -> str:
 
 
 class Database:
-    """Connections to one database. Synchronous; any thread may call.
+    """Connections to one database. Synchronous; any thread may use it.
 
-    Raises Fault if the database fails, or if a newer mastream has used it.
+    Raises Fault if the database fails, or if a newer version of mastream has used it.
     """
 
     def __init__(self, url: str) -> None:
         with translated():
-            # A database that was started anew must not fail the first request after it.
-            self._engine = sql.create_engine(url, pool_pre_ping=True, **_patience(url))
+            # After a restart of the database the first request must not fail.
+            self._engine = sql.create_engine(url, pool_pre_ping=True, **_timeouts(url))
         if self._engine.dialect.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
         try:
@@ -54,7 +54,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise a Fault in place of what SQLAlchemy raises."""
+    """Translate SQLAlchemy's errors, and that of a missing driver, to Fault."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -62,13 +62,13 @@ def translated() -> Iterator[None]:
     except ImportError as error:
         raise Fault(
             f"The database's driver is not installed ({error}): for PostgreSQL install "
-            "mastream[cluster] and begin the URL with postgresql+psycopg://"
+            "mastream[cluster] and begin the URL with postgresql+psycopg://."
         ) from error
 
 
-def _patience(url: str) -> dict[str, Any]:
-    """Return how long a database elsewhere is waited for: one that hangs must not take threads
-    that uploads and metrics need."""
+def _timeouts(url: str) -> dict[str, Any]:
+    """Return the timeouts for a remote database: one that hangs must not block the threads that
+    uploads and metrics need."""
     if sql.make_url(url).get_backend_name() != "postgresql":
         return {}
     limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000"}

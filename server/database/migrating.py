@@ -1,7 +1,7 @@
-"""Bring a database of any age to today's tables, by the scripts in ``migrations``.
+"""Migrate a database of any age to the present tables with the scripts in ``migrations``.
 
-Databases from before Alembic have a table ``mastream_schema`` with a version, 1 or 2. It stays, so
-that those older servers refuse a newer database instead of spoiling it.
+Databases from before Alembic have a table ``mastream_schema`` with a version, 1 or 2. It is kept,
+so that older servers refuse a newer database instead of damaging it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOCK = 0x6D617374
 def migrate(engine: sql.Engine) -> None:
     """Create or upgrade the tables, in one transaction. Idempotent.
 
-    Raises Fault if a newer mastream has used the database.
+    Raises Fault if a newer version of mastream has used the database.
     """
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))

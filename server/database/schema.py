@@ -1,4 +1,4 @@
-"""The tables as they are now. How older databases come here: ``migrations``."""
+"""The tables as they are now; the scripts in ``migrations`` bring older databases to them."""
 
 from __future__ import annotations
 

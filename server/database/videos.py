@@ -1,9 +1,9 @@
 """The durable rows of uploaded videos.
 
-Every change of state is one conditional UPDATE, so two callers never both win: a cancelled video
-does not become running, and one that ended stays as it ended. Times are passed in, as seconds
-since the epoch. One server process owns the rows: at its start it takes back those that another
-left running.
+Every change of state is one conditional UPDATE, so two callers never both succeed: a cancelled
+video does not become running, and one that has ended stays as it is. Times are passed in, as
+seconds since the epoch. One server process owns the rows: at its start it queues again the videos
+that another process left running.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ from server.frame import Losses, VideoInfo
 
 
 class VideoRows:
-    """Rows of videos. Synchronous; any thread may call. Raises Fault where the database fails."""
+    """Rows of videos. Synchronous; any thread may use it. Raises Fault if the database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, record: VideoRecord, max_queued: int) -> None:
-        """Write a new video down. Raises NoCapacity when that many are queued, Conflict when its
-        id or key is taken."""
+        """Store a new video. Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or
+        key is taken."""
         with self._database.begin() as connection:
             if _count(connection, VideoState.QUEUED) >= max_queued:
                 raise NoCapacity(f"{max_queued} videos are queued already: try again later.")
             try:
                 connection.execute(VIDEOS.insert().values(**_to_row(record)))
             except IntegrityError as error:
-                raise Conflict("Another upload with this Idempotency-Key came first.") from error
+                raise Conflict(
+                    "Another upload with this Idempotency-Key came first: send it again to get "
+                    "that video."
+                ) from error
 
     def get(self, video: str) -> VideoRecord | None:
         return self._one(VIDEOS.select().where(VIDEOS.c.id == video))
@@ -46,7 +49,8 @@ class VideoRows:
         return self._one(VIDEOS.select().where(VIDEOS.c.key == key))
 
     def page(self, limit: int, before: str | None = None) -> list[VideoRecord]:
-        """The ``limit`` newest videos, or the newest of those older than the id ``before``."""
+        """Return the ``limit`` newest videos, or the newest of those older than the id
+        ``before``."""
         chosen = VIDEOS.select().order_by(VIDEOS.c.id.desc()).limit(limit)
         if before is not None:
             chosen = chosen.where(VIDEOS.c.id < before)
@@ -54,24 +58,24 @@ class VideoRows:
             return [_from_row(row) for row in connection.execute(chosen).mappings()]
 
     def count(self, state: VideoState) -> int:
-        """How many videos are in this state."""
+        """Return how many videos are in this state."""
         with self._database.begin() as connection:
             return _count(connection, state)
 
     def states(self) -> dict[str, VideoState]:
-        """The state of every video, by its id."""
+        """Return the state of every video by its id."""
         with self._database.begin() as connection:
             rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state))
             return {video: VideoState(state) for video, state in rows}
 
     def claim(self, now: float) -> VideoRecord | None:
-        """Begin the oldest queued video: it is running and the caller's. None when none waits."""
+        """Mark the oldest queued video as running and return it; None if none is queued."""
         oldest = (
             sql.select(VIDEOS.c.id)
             .where(VIDEOS.c.state == VideoState.QUEUED)
             .order_by(VIDEOS.c.id)
             .limit(1)
-            # PostgreSQL would make a second claim wait for this one and then find nothing.
+            # Otherwise PostgreSQL makes a second claim wait for this one and then find nothing.
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
@@ -96,7 +100,7 @@ class VideoRows:
         problem: Mapping[str, Any] | None = None,
         losses: Losses | None = None,
     ) -> bool:
-        """End a running video as succeeded or failed. False when it was not running any more."""
+        """Mark a running video as succeeded or failed; return False if it is no longer running."""
         ended = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
         return self._changed(
             ended.values(
@@ -109,14 +113,15 @@ class VideoRows:
         )
 
     def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
-        """End a video that is queued or running. False when it is neither."""
+        """Mark a queued or running video as cancelled; return False if it is neither."""
         ended = _moved(*ACTIVE).where(VIDEOS.c.id == video)
         return self._changed(
             ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames_done)
         )
 
     def release(self, video: str) -> bool:
-        """Put a running video back into the queue as if it had not been begun."""
+        """Put a running video back into the queue as if it had not been started; return False if
+        it is not running."""
         back = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
         return self._changed(
             back.values(
@@ -128,8 +133,11 @@ class VideoRows:
         )
 
     def recover(self, now: float, max_attempts: int, problem: Mapping[str, Any]) -> None:
-        """Take back what a dead process left running: queued again, or failed with ``problem``
-        where it was begun ``max_attempts`` times (a video that kills the server)."""
+        """Queue again the videos that a dead process left running.
+
+        Those started ``max_attempts`` times fail with ``problem``: they may be what kills the
+        server.
+        """
         left = _moved(VideoState.RUNNING)
         with self._database.begin() as connection:
             connection.execute(
@@ -140,7 +148,7 @@ class VideoRows:
             connection.execute(left.values(state=VideoState.QUEUED, started=None, frames_done=0))
 
     def remove(self, video: str) -> bool:
-        """Forget a video that ended. False when it is active or unknown."""
+        """Remove a video that has ended; return False if it is active or unknown."""
         return self._changed(
             VIDEOS.delete().where(VIDEOS.c.id == video, VIDEOS.c.state.not_in(ACTIVE))
         )

@@ -1,1 +1,1 @@
-"""TensorRT plans: which one is wanted, how it is built, verified and put to work."""
+"""TensorRT plans: which one is needed, how it is built and verified, and switching to it."""

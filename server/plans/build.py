@@ -1,8 +1,7 @@
-"""A TensorRT plan of the model that is served, built in a process of its own while the service
-already serves by something else.
+"""Building a TensorRT plan of the served model in a separate process, while another engine serves.
 
-Whoever asked hears :class:`Building` as it goes on, then :class:`Ready` or :class:`Failed`, once.
-The engine is not changed here.
+The caller receives :class:`Building` repeatedly, then :class:`Ready` or :class:`Failed` once. The
+engine is not changed here.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ LIMIT_SECONDS = 3600.0
 """A build takes minutes; one that takes this long hangs."""
 
 GRACE_SECONDS = 10.0
-"""What a build that is stopped may take to leave nothing behind; then it is killed."""
+"""How long a build that is stopped may take to clean up before it is killed."""
 
 LONGEST_LINE = 4096
-"""Bytes of a line that are looked at; TensorRT's own log may hold longer ones."""
+"""Bytes of a line that are read; TensorRT's own log may have longer lines."""
 
 WORKSPACE_MIB = 2048
-"""Scratch memory that a build may take: the GPU serves meanwhile. TensorRT would take all of it."""
+"""Scratch memory of a build, since the GPU serves meanwhile; TensorRT's default is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """Under way: 0 to 100 percent, and what it is at."""
+    """The build is running, at 0 to 100 percent, in this phase."""
 
     percent: int
     phase: str
@@ -44,31 +43,33 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The plan is there, whole, its description beside it."""
+    """The plan is complete, with its description next to it."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """There will be none, and why, in one sentence."""
+    """The build failed; ``reason`` is one sentence."""
 
     reason: str
 
 
 PlanState = Building | Ready | Failed
 
+State = TypeVar("State", Building, Ready, Failed, Ready | Failed)
+
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError where a plan could not be kept: better before a build than after it."""
+    """Raise OSError if no plan can be written to the folder; check it before a build."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass
 
 
 def build_command(request: PlanRequest) -> list[str]:
-    """What builds the plan that is wished for, tuned for half the largest batch, and stops should
-    this process be no more."""
+    """Return the command that builds the requested plan, tuned for half the largest batch; it stops
+    if this process ends."""
     batch = BatchRange(1, max(1, request.max_batch // 2), request.max_batch)
     return [
         *(sys.executable, "-m", "export.to_trt", str(request.model), "-o", str(request.folder)),
@@ -78,23 +79,23 @@ def build_command(request: PlanRequest) -> list[str]:
 
 
 class PlanBuild:
-    """One build by ``command``, which speaks as export/to_trt.py does: progress on stderr, the
-    plan's path on stdout, 0 where it is there. ``hear`` is called on the event loop.
+    """One build by ``command``, with the output of export/to_trt.py: progress on stderr, the plan's
+    path on stdout, status 0 on success. ``on_state`` is called on the event loop.
 
-    The process's stdin ends with this process, even where that is killed: it is to stop then.
+    The command must stop when its stdin ends, which it does even if this process is killed.
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        hear: Callable[[PlanState], None],
+        on_state: Callable[[PlanState], None],
         *,
         limit: float = LIMIT_SECONDS,
         grace: float = GRACE_SECONDS,
     ) -> None:
         self.state: PlanState = Building(0, "starting")
         self._command = command
-        self._hear = hear
+        self._on_state = on_state
         self._limit = limit
         self._grace = grace
         self._last_words = ""
@@ -103,51 +104,50 @@ class PlanBuild:
         return f"<PlanBuild {self.state}>"
 
     async def run(self) -> Ready | Failed:
-        """Build to the end, ``limit`` seconds at most. Cancelling stops the process too."""
+        """Build the plan within ``limit`` seconds. Cancelling also stops the process."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
-            return self._end(Failed(f"the build of the plan could not be started: {error}"))
+            return self._report(Failed(f"The build of the plan could not be started: {error}."))
         try:
             async with asyncio.timeout(self._limit):
-                return self._end(await self._follow(process))
+                return self._report(await self._follow(process))
         except TimeoutError:
-            return self._end(Failed(f"the build of the plan took over {self._limit:g} seconds"))
+            words = f"The build of the plan took more than {self._limit:g} seconds."
+            return self._report(Failed(words))
         finally:
             await stop(process, self._grace)
 
     async def _follow(self, process: Process) -> Ready | Failed:
         assert process.stdout and process.stderr
-        path, _ = await asyncio.gather(last_line(process.stdout), self._listen(process.stderr))
+        path, _ = await asyncio.gather(last_line(process.stdout), self._read(process.stderr))
         code = await process.wait()
         if code == 0 and path:
             return Ready(Path(path))
-        return Failed(self._last_words or f"the build of the plan ended with status {code}")
+        return Failed(self._last_words or f"The build of the plan ended with status {code}.")
 
-    async def _listen(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        """Read the progress, and keep the last line that is none."""
         async for line in lines(stream):
-            told = BuildProgress.parse(line)
-            if told:
-                self._tell(Building(told.percent, told.phase))
+            progress = BuildProgress.parse(line)
+            if progress:
+                self._report(Building(progress.percent, progress.phase))
             elif line.strip():
                 self._last_words = line.strip()
 
-    def _end(self, state: Ready | Failed) -> Ready | Failed:
-        self._tell(state)
-        return state
-
-    def _tell(self, state: PlanState) -> None:
+    def _report(self, state: State) -> State:
         self.state = state
-        self._hear(state)
+        self._on_state(state)
+        return state
 
 
 async def stop(process: Process, grace: float) -> None:
-    """Ask it and what it started to end, and kill them where it does not in ``grace`` seconds."""
+    """Terminate a process and its children; kill them if it does not end in ``grace`` seconds."""
     if process.returncode is not None:
         return
-    # What it still writes is read away: with a full pipe it could not end.
+    # Drain its output: a full pipe would keep it from exiting.
     ending = asyncio.ensure_future(process.communicate())
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
@@ -156,7 +156,7 @@ async def stop(process: Process, grace: float) -> None:
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """Lines without their ends; of a longer one the first LONGEST_LINE bytes."""
+    """Yield lines without their ends, cut off after LONGEST_LINE bytes."""
     rest = b""
     while chunk := await stream.read(LONGEST_LINE):
         *whole, rest = (rest + chunk).split(b"\n")
@@ -168,7 +168,7 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 async def last_line(stream: asyncio.StreamReader) -> str:
-    """The last line that is not empty; empty where there was none."""
+    """Return the last line that is not blank; "" if there is none."""
     last = ""
     async for line in lines(stream):
         last = line.strip() or last

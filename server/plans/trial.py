@@ -1,7 +1,7 @@
-"""A TensorRT plan tried before it serves: are its masks those of the model it was built from?
+"""Trial of a TensorRT plan before it serves: its masks are compared with its model's.
 
-fp16 ends at 65504. A network whose activations go beyond remembers what is no number and answers
-one class everywhere, and neither the build nor a step reports it.
+The largest fp16 number is 65504. A network whose activations exceed it stores inf or NaN in its
+memory and answers one class everywhere, and neither the build nor a step reports that.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from server.settings import EngineSettings
 from server.sources.synthetic import pictures
 
 LIKE_ENOUGH = 0.5
-"""Of the pixels. A test pattern is full of near ties: the shipped model in int8 and in float32
-agree on 87 % of it, and on 98 % of a street."""
+"""Least share of pixels with the same label. A test pattern is full of near ties: the shipped model
+in int8 and in float32 agree on 87 % of it, but on 98 % of a street."""
 
-ADVICE = "MASTREAM_ENGINE__PLAN=fp32 builds another, off does without"
+ADVICE = "set MASTREAM_ENGINE__PLAN=fp32 to build another, or off to use none"
 
 APART = 8
-"""Steps of the pattern between two pictures: memory is to see something move."""
+"""Steps of the pattern between two pictures, so that the memory sees motion."""
 
 log = logging.getLogger(__name__)
 
 
 class VerifiedEngine:
-    """Makes an engine, and refuses it where its masks are not about those of ``reference``.
+    """Makes an engine, and rejects it if its masks differ too much from those of ``reference``.
 
-    Once is enough: an engine that is made again after a death is the same. Raises Fault, or what
-    making either raises.
+    Only the first engine is tried, since one made again after a death is the same. Raises Fault if
+    it is rejected, or what making either engine raises.
     """
 
     def __init__(self, make: Callable[[], Engine], reference: Callable[[], Engine]) -> None:
@@ -64,18 +64,19 @@ class VerifiedEngine:
         frames = pictures(spec.height, spec.width, spec.memory_frames + 1, APART)
         found = follow(engine, frames)
         if not found.finite:
-            raise Fault(f"what it remembers is no number: it overflows {spec.precision}; {ADVICE}")
+            raise Fault(f"The plan's memory overflows {spec.precision}: {ADVICE}.")
         with closing(self._reference()) as reference:
             share = agreement(found, follow(reference, frames))
-        log.info("its masks agree with those of %s on %.1f %%", reference.provider, 100 * share)
+        log.info("the plan and %s agree on %.1f %% of pixels", reference.provider, 100 * share)
         if share < LIKE_ENOUGH:
-            raise Fault(f"it agrees with its model on {share:.0%} of a test pattern only; {ADVICE}")
+            raise Fault(
+                f"The plan agrees with its model on only {share:.0%} of a test pattern: {ADVICE}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One stream's labels (height, width), frame by frame; ``finite``: all that it remembers at
-    the end is a number."""
+    """One stream's masks, frame by frame; ``finite``: no inf or NaN is in its final memory."""
 
     masks: list[Labels]
     finite: bool
@@ -87,13 +88,14 @@ def plan_maker(
     plan: Path,
     serving: EngineInfo,
 ) -> VerifiedEngine:
-    """What makes the engine that runs ``plan`` where ``serving`` runs, tried against the CPU."""
+    """Return the maker of an engine that runs ``plan`` on the device of ``serving``, tried against
+    the model on the CPU."""
     on_cpu = settings.model_copy(update={"provider": "cpu", "devices": "auto"})
     return VerifiedEngine(partial(make, on_plan(settings, plan, serving)), partial(make, on_cpu))
 
 
 def follow(engine: Engine, frames: Sequence[Pixels]) -> Followed:
-    """One stream through an engine, from an empty memory."""
+    """Run one stream through an engine, starting with an empty memory."""
     memory, masks = engine.blank(), []
     for frame in frames:
         (mask,), (memory,) = engine.step([frame], [memory])
@@ -103,5 +105,5 @@ def follow(engine: Engine, frames: Sequence[Pixels]) -> Followed:
 
 
 def agreement(one: Followed, other: Followed) -> float:
-    """On what share of the pixels both say the same."""
+    """Return the share of pixels with the same label."""
     return float(np.mean([a == b for a, b in zip(one.masks, other.masks, strict=True)]))

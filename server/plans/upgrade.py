@@ -1,9 +1,8 @@
-"""From ONNX Runtime to a TensorRT plan, while the service serves.
+"""Switching from ONNX Runtime to a TensorRT plan, while the service serves.
 
-A plan that is kept is taken at once; where there is none, one is built in a process of its own.
-Then each engine on the GPU that the plan is for is replaced by one that runs it and was tried,
-between two steps, and rebuilds its streams' memories. Whatever goes wrong, the engines that serve
-go on.
+A cached plan is used at once; if there is none, one is built in a separate process. Then each
+engine on a GPU that the plan is for is replaced, between two steps, by one that runs the plan and
+has passed a trial; its streams' memories are rebuilt. Whatever fails, the serving engines continue.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BuildTools:
-    """What plans are made and run with; a test puts others in their places."""
+    """What plans are built and run with; tests replace them."""
 
     machine: Callable[[int], Machine] = this_machine
     command: Callable[[PlanRequest], Sequence[str]] = build_command
@@ -50,15 +49,15 @@ class BuildTools:
 
 
 class Upgrade:
-    """One search and at most one build for all engines of a service, begun once it serves.
+    """One search and at most one build for all engines of a service, started once it serves.
 
-    The plan is for the GPU of the first engine; engines on GPUs of another name stay as they are.
+    The plan is for the GPU of the first engine; engines on other kinds of GPU stay as they are.
     """
 
     def __init__(
         self, serving: Serving, settings: EngineSettings, build_tools: BuildTools | None = None
     ) -> None:
-        self._state: PlanStatus | Over = PlanStatus("off", detail="the model is being loaded")
+        self._state: PlanStatus | Over = PlanStatus("off", detail="The model is being loaded.")
         self._serving = serving
         self._settings = settings
         self._build_tools = build_tools or BuildTools()
@@ -69,7 +68,7 @@ class Upgrade:
 
     @property
     def status(self) -> PlanStatus:
-        """How far it is; after the last engine, how many serve by the plan now."""
+        """Return the progress; once all engines were replaced, how many run the plan now."""
         return self._state.status() if isinstance(self._state, Over) else self._state
 
     def begin(self) -> None:
@@ -77,30 +76,30 @@ class Upgrade:
         self._task = asyncio.create_task(self._run())
 
     async def ended(self) -> None:
-        """Wait until nothing more is to come: the engines were replaced, or will not be."""
+        """Wait until the engines have been replaced, or will not be."""
         if self._task:
             await asyncio.wait([self._task])
 
     async def stop(self) -> None:
-        """Stop, and the build with it. Twice is harmless."""
-        # Once: a second time would cut short the waiting for the build's process.
+        """Stop the search or build. Idempotent."""
+        # Cancel only once: a second time would interrupt the wait for the build's process.
         if self._task and not self._task.cancelling():
             self._task.cancel()
         await self.ended()
 
     async def _run(self) -> None:
         try:
-            self._tell(await self._switch())
-        except Exception as error:  # whatever it was, the service goes on without a plan
+            self._state = await self._switch()
+        except Exception as error:  # whatever it was, the service continues without a plan
             foreign = None if isinstance(error, MastreamError | OSError) else error
             log.error("no TensorRT plan: %s", error, exc_info=foreign)
-            self._tell(PlanStatus("failed", self.status.percent, str(error)))
+            self._state = PlanStatus("failed", self.status.percent, str(error))
 
     async def _switch(self) -> PlanStatus | Over:
-        """From the first look to the last engine; what has come of it."""
+        """Find or build the plan and switch all engines to it; return the result."""
         if reason := why_not(self._settings, self._serving.engines):
             return PlanStatus("off", detail=reason)
-        self._tell(PlanStatus("looking"))
+        self._state = PlanStatus("looking")
         request = make_request(self._settings, self._serving.engines[0])
         try:
             here = await asyncio.to_thread(self._build_tools.machine, request.device)
@@ -110,23 +109,23 @@ class Upgrade:
         if isinstance(plan, Failed):
             log.error("no TensorRT plan: %s", plan.reason)
             return PlanStatus("failed", self.status.percent, plan.reason)
-        self._tell(PlanStatus("loading", 100, plan.name))
+        self._state = PlanStatus("loading", 100, plan.name)
         return await self._replace(plan)
 
     async def _build(self, request: PlanRequest) -> Path | Failed:
         await asyncio.to_thread(check_folder, request.folder)
         log.info("a TensorRT plan of %s is being built in %s", request.spec.name, request.folder)
-        ended = await PlanBuild(self._build_tools.command(request), self._hear).run()
+        ended = await PlanBuild(self._build_tools.command(request), self._on_state).run()
         return ended if isinstance(ended, Failed) else ended.path
 
-    def _hear(self, state: PlanState) -> None:
+    def _on_state(self, state: PlanState) -> None:
         if isinstance(state, Building):
             if reached(self.status.percent, state.percent):
                 log.info("the TensorRT plan: %d %%, %s", state.percent, state.phase)
-            self._tell(PlanStatus("building", state.percent, state.phase))
+            self._state = PlanStatus("building", state.percent, state.phase)
 
     async def _replace(self, plan: Path) -> Over:
-        """Every engine that the plan is for, one after another; one that stays hinders no other."""
+        """Replace every engine that the plan is for, one after another, even if one fails."""
         going, staying = apart(self._serving.workers)
         outcomes = [Outcome(worker, await self._replace_one(worker, plan)) for worker in going]
         for worker in staying:
@@ -135,43 +134,40 @@ class Upgrade:
         return Over(plan, outcomes)
 
     async def _replace_one(self, worker: Worker, plan: Path) -> EngineInfo | str:
-        """The engine that serves by the plan now, or why none does."""
+        """Return the engine that runs the plan now, or why none does."""
         (before,) = worker.engines
         try:
             await worker.replace_engine(
                 plan_maker(self._build_tools.make, self._settings, plan, before)
             )
-        except Exception as error:  # TensorRT's own too: the engine that serves goes on
-            log.error("the TensorRT plan %s is refused", plan, exc_info=error)
+        except Exception as error:  # TensorRT's own too: the serving engine continues
+            log.error("the TensorRT plan %s is rejected", plan, exc_info=error)
             return refusal(before, plan, error)
         (now,) = worker.engines
-        log.info("%s on %s serves, by %s", now.provider, now.device, plan)
+        log.info("%s on %s serves with %s", now.provider, now.device, plan)
         return now
-
-    def _tell(self, state: PlanStatus | Over) -> None:
-        self._state = state
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one worker: the engine that took over by the plan, or why none did."""
+    """The result for one worker: the engine that took over with the plan, or why none did."""
 
     worker: Worker
     took_over: EngineInfo | str
 
     def why_not(self) -> str | None:
-        """Why the plan does not run on this worker now; None where it does."""
+        """Return why the plan does not run on this worker now; None if it does."""
         if isinstance(self.took_over, str):
             return self.took_over
         (now,) = self.worker.engines
         if now.provider == self.took_over.provider:
             return None
-        return f"{now.device} is back with {now.provider}: {now.passed_over[0]}"
+        return f"{now.device} has returned to {now.provider}: {now.passed_over[0]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """All were asked to go over to ``plan``; an engine that dies may come back without it."""
+    """The switch to ``plan`` has ended; an engine that dies later may be replaced without it."""
 
     plan: Path
     outcomes: Sequence[Outcome]
@@ -183,25 +179,26 @@ class Over:
         asked = len(self.outcomes)
         if len(reasons) == asked:
             return PlanStatus("failed", 100, reasons[0])
-        told = f"{self.plan.name}, on {asked - len(reasons)} of {asked} engines: {reasons[0]}"
-        return PlanStatus("serving", 100, told)
+        detail = f"{self.plan.name}, on {asked - len(reasons)} of {asked} engines: {reasons[0]}"
+        return PlanStatus("serving", 100, detail)
 
 
 def refusal(engine: EngineInfo, plan: Path, error: Exception) -> str:
-    """What is told where ``engine`` could not be replaced."""
-    told = f"{engine.device} stays with {engine.provider}: {error}"
-    # Anything else, such as a lack of memory, is not the plan's fault.
-    advice = f"; remove {plan} and another is built at the next start"
-    return told + advice if isinstance(error, BadInput) else told
+    """Return the reason that is reported if ``engine`` could not be replaced."""
+    reason = f"{engine.device} stays with {engine.provider}: {error}"
+    # Only a BadInput is the plan's fault; others, such as a lack of memory, are not.
+    advice = f" Remove {plan} to have another built at the next start."
+    return reason + advice if isinstance(error, BadInput) else reason
 
 
 def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
-    """Those on GPUs of the same name as the first, for which the plan is, and the others."""
+    """Split the workers into those whose GPU has the name of the first one's, for which the plan
+    is, and the others."""
     names = [(gpu(worker.engines[0].device) or (0, ""))[1] for worker in workers]
     going = [worker for worker, name in zip(workers, names, strict=True) if name == names[0]]
     return going, [worker for worker in workers if worker not in going]
 
 
 def reached(before: int, now: int) -> bool:
-    """Whether a build came to another tenth."""
+    """Return whether a build has reached another tenth."""
     return now // STEP > before // STEP

@@ -1,4 +1,4 @@
-"""Which TensorRT plan is wanted in place of an engine that serves, and whether one is kept."""
+"""Which TensorRT plan is needed to replace the serving engine, and whether one is cached."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from server.engines.onnx_graph import shipped_model
 from server.settings import EngineSettings
 
 OWN_PRECISIONS = ("int8", "fp8")
-"""Of quantised (Q/DQ) graphs, whose plans have them whatever was asked for."""
+"""Precisions of quantised (Q/DQ) graphs; their plans have them whatever precision is requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """The plan that is wanted: of the file ``model``, which says ``spec`` of itself, kept in
-    ``folder``, for 1 to ``max_batch`` streams a step on the GPU that CUDA numbers ``device``."""
+    """The plan that is needed.
+
+    It is built from the file ``model``, which describes itself as ``spec``, and cached in
+    ``folder``. It runs 1 to ``max_batch`` streams per step on the GPU with CUDA's number
+    ``device``.
+    """
 
     model: Path
     spec: ModelSpec
@@ -31,8 +35,11 @@ class PlanRequest:
     device: int
 
     def is_met_by(self, described: PlanDescription, source: str, here: Machine) -> bool:
-        """Whether a plan that was built from and for this, as it would be built now, will do;
-        ``source`` is the digest of the model's file."""
+        """Return whether an existing plan can serve this request.
+
+        It must come from the same model and the same rewriting, cover the batch sizes, have the
+        precision and fit this machine. ``source`` is the digest of the model's file.
+        """
         key = described.key
         return (
             (key.source, key.rewriting, key.columns) == (source, REWRITING, False)
@@ -45,15 +52,16 @@ class PlanRequest:
 
 
 def is_same_model(one: ModelSpec, other: ModelSpec) -> bool:
-    """Whether both say the same of themselves, trained weights included, but for the precision
-    they compute in and how they are stored."""
+    """Return whether the specs are equal, trained weights included, ignoring precision and how
+    weights are stored."""
     return replace(other, precision=one.precision, weights=one.weights) == one
 
 
 def find_plan(request: PlanRequest, here: Machine) -> Path | None:
-    """A plan in the request's folder that meets it and fits here.
+    """Return a cached plan that meets the request and fits this machine, None if there is none.
 
-    Reads the whole model: not for the event loop. Raises OSError where it cannot be read.
+    It reads the whole model: do not call it on the event loop. Raises OSError if the model cannot
+    be read.
     """
     source = digest(request.model.read_bytes())
     for beside in sorted(request.folder.glob("*.plan.json")):
@@ -66,20 +74,20 @@ def find_plan(request: PlanRequest, here: Machine) -> Path | None:
 
 
 def why_not(settings: EngineSettings, engines: Sequence[EngineInfo]) -> str | None:
-    """Why no plan is looked for, in one sentence; None where one is."""
+    """Return why no plan is wanted, in one sentence; None if one is."""
     if settings.plan == "off":
-        return "it is switched off (MASTREAM_ENGINE__PLAN)"
+        return "It is switched off (MASTREAM_ENGINE__PLAN)."
     if settings.name != "onnx_rt":
-        return f"the engine is {settings.name}: only onnx_rt goes over to a plan"
+        return f"The engine is {settings.name}; only onnx_rt switches to a plan."
     if settings.provider != "auto":
-        return f"the provider {settings.provider} was asked for: only auto goes over to a plan"
+        return f"The provider is set to {settings.provider}; only auto switches to a plan."
     if gpu(engines[0].device) is None:
-        return "no GPU serves"
+        return "The model does not run on a GPU."
     return None
 
 
 def make_request(settings: EngineSettings, first: EngineInfo) -> PlanRequest:
-    """The plan for the engine that is served by now. Raises NotFound where its model has gone."""
+    """Return the plan that the serving engine needs. Raises NotFound if its model is gone."""
     model = settings.model or shipped_model()
     found = gpu(first.device)
     assert found, "a plan is for a GPU"
@@ -94,7 +102,7 @@ def make_request(settings: EngineSettings, first: EngineInfo) -> PlanRequest:
 
 
 def on_plan(settings: EngineSettings, plan: Path, engine: EngineInfo) -> EngineSettings:
-    """The settings of an engine that runs the plan on the GPU where ``engine`` runs."""
+    """Return the settings of an engine that runs the plan on the GPU where ``engine`` runs."""
     found = gpu(engine.device)
     assert found, "a plan runs on a GPU"
     changed = {"name": "tensor_rt", "model": plan, "devices": str(found[0])}
@@ -102,6 +110,6 @@ def on_plan(settings: EngineSettings, plan: Path, engine: EngineInfo) -> EngineS
 
 
 def gpu(device: str) -> tuple[int, str] | None:
-    """The number and the name in what an engine says of its device; None for the CPU."""
+    """Return the number and name of the GPU in an engine's ``device``; None for the CPU."""
     found = re.fullmatch(r"cuda:(\d+) (.*)", device)
     return (int(found[1]), found[2]) if found else None

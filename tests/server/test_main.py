@@ -50,7 +50,7 @@ def test_serving_is_what_it_does_without_a_command() -> None:
 def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "99999"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("mastream: the settings are not valid: port:") and told.count("\n") == 1
+    assert told.startswith("mastream: The settings are not valid: port:") and told.count("\n") == 1
 
 
 def test_a_group_of_settings_that_is_no_json_is_named(
@@ -59,7 +59,7 @@ def test_a_group_of_settings_that_is_no_json_is_named(
     monkeypatch.setenv("MASTREAM_STREAMS", "nojson")
     assert main([]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("mastream: the settings are not valid:") and told.count("\n") == 1
+    assert told.startswith("mastream: The settings are not valid:") and told.count("\n") == 1
     assert "streams" in told
 
 
@@ -85,8 +85,8 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         ended = run("--port", str(port), "--engine", "fake", "--data", str(tmp_path))
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr == (
-        f"mastream: cannot listen on 127.0.0.1:{port}: address already in use; "
-        "choose another --port\n"
+        f"mastream: Cannot listen on 127.0.0.1:{port}: address already in use; "
+        "choose another --port.\n"
     )
 
 
@@ -104,8 +104,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     (tmp_path / "file").touch()
     assert main(["--port", "0", "--engine", "fake", "--data", str(tmp_path / place)]) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"mastream: cannot write to {tmp_path / place}: ")
-    assert told.endswith("; choose another --data\n") and told.count("\n") == 1
+    assert told.startswith(f"mastream: Cannot write to {tmp_path / place}: ")
+    assert told.endswith("; choose another --data.\n") and told.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_an_address_in_use_is_a_fault_with_a_sentence() -> None:
 
 
 def test_a_host_that_is_not_ours_is_a_fault() -> None:
-    with pytest.raises(Fault, match=r"cannot listen on 203\.0\.113\.1:0"):
+    with pytest.raises(Fault, match=r"Cannot listen on 203\.0\.113\.1:0"):
         bind("203.0.113.1", 0)
 
 

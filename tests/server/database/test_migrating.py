@@ -107,7 +107,7 @@ def test_definitions_are_added_changed_and_removed(url: str) -> None:
         rows = StreamRows(database)
         rows.add("b", {"name": "b", "n": 1}, 1.0)
         rows.add("a", {"name": "a"}, 2.0)
-        with pytest.raises(Conflict, match="a stream a already"):
+        with pytest.raises(Conflict, match="already a stream a"):
             rows.add("a", {}, 3.0)
         assert rows.change("b", {"name": "b", "n": 2})
         assert not rows.change("c", {})
