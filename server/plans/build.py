@@ -57,8 +57,6 @@ class Failed:
 
 PlanState = Building | Ready | Failed
 
-State = TypeVar("State", Building, Ready, Failed, Ready | Failed)
-
 
 def check_folder(folder: Path) -> None:
     """Raise OSError if no plan can be written to the folder; check it before a build."""
@@ -110,13 +108,13 @@ class PlanBuild:
                 *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
-            return self._report(Failed(f"The build of the plan could not be started: {error}."))
+            return self._end(Failed(f"The build of the plan could not be started: {error}."))
         try:
             async with asyncio.timeout(self._limit):
-                return self._report(await self._follow(process))
+                return self._end(await self._follow(process))
         except TimeoutError:
             words = f"The build of the plan took more than {self._limit:g} seconds."
-            return self._report(Failed(words))
+            return self._end(Failed(words))
         finally:
             await stop(process, self._grace)
 
@@ -137,10 +135,13 @@ class PlanBuild:
             elif line.strip():
                 self._last_words = line.strip()
 
-    def _report(self, state: State) -> State:
+    def _end(self, state: Ready | Failed) -> Ready | Failed:
+        self._report(state)
+        return state
+
+    def _report(self, state: PlanState) -> None:
         self.state = state
         self._on_state(state)
-        return state
 
 
 async def stop(process: Process, grace: float) -> None:

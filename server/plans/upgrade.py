@@ -185,10 +185,10 @@ class Over:
 
 def refusal(engine: EngineInfo, plan: Path, error: Exception) -> str:
     """Return the reason that is reported if ``engine`` could not be replaced."""
-    reason = f"{engine.device} stays with {engine.provider}: {error}"
     # Only a BadInput is the plan's fault; others, such as a lack of memory, are not.
-    advice = f" Remove {plan} to have another built at the next start."
-    return reason + advice if isinstance(error, BadInput) else reason
+    advice = f" (remove {plan} to have another built at the next start)"
+    advice = advice if isinstance(error, BadInput) else ""
+    return f"{engine.device} stays with {engine.provider}{advice}: {error}"
 
 
 def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:

@@ -59,11 +59,11 @@ async def test_progress_is_heard_and_then_the_plan() -> None:
     ("text", "reason"),
     [
         ("print('to_trt: no GPU', file=sys.stderr); sys.exit(2)", "to_trt: no GPU"),
-        ("sys.exit(3)", "the build of the plan ended with status 3"),
-        ("pass", "the build of the plan ended with status 0"),
+        ("sys.exit(3)", "The build of the plan ended with status 3."),
+        ("pass", "The build of the plan ended with status 0."),
         ("sys.stderr.write('x' * 10**6 + '\\nat last'); sys.exit(1)", "at last"),
         ("raise KeyError('torch')", "KeyError: 'torch'"),
-        ("sys.stdout.buffer.write(b'x' * 10**6); sys.exit(1)", "ended with status 1"),
+        ("sys.stdout.buffer.write(b'x' * 10**6); sys.exit(1)", "ended with status 1."),
         ("sys.stderr.buffer.write(b'\\xff\\xfe gone'); sys.exit(1)", "gone"),
     ],
 )
@@ -92,7 +92,7 @@ async def test_a_build_that_hangs_is_given_up(tmp_path: Path, deaf: bool) -> Non
     heard: list[PlanState] = []
     build = PlanBuild(hanging(tmp_path / "pid", deaf), heard.append, limit=2.0, grace=0.2)
     ended = await build.run()
-    assert ended == Failed("the build of the plan took over 2 seconds")
+    assert ended == Failed("The build of the plan took more than 2 seconds.")
     assert heard == [Building(1, "hanging"), ended]
     assert not is_running(int((tmp_path / "pid").read_text()))
 

@@ -60,7 +60,7 @@ def test_one_that_rounds_otherwise_serves() -> None:
 
 def test_one_that_answers_otherwise_is_closed() -> None:
     engine = Wrong(1.0)
-    with pytest.raises(Fault, match="33% of a test pattern only"):
+    with pytest.raises(Fault, match="on only 33% of a test pattern"):
         VerifiedEngine(lambda: engine, model)()
     assert engine.closed
 

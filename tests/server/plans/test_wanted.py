@@ -72,10 +72,10 @@ def test_the_same_model_may_compute_otherwise() -> None:
     [
         ({}, "cuda:0 NVIDIA L4", None),
         ({"plan": "off"}, "cuda:0 NVIDIA L4", "switched off"),
-        ({"name": "pytorch"}, "cuda:0 NVIDIA L4", "the engine is pytorch"),
-        ({"provider": "tensorrt"}, "cuda:0 NVIDIA L4", "tensorrt was asked for"),
-        ({"provider": "cuda"}, "cuda:0 NVIDIA L4", "cuda was asked for"),
-        ({}, "cpu", "no GPU serves"),
+        ({"name": "pytorch"}, "cuda:0 NVIDIA L4", "The engine is pytorch"),
+        ({"provider": "tensorrt"}, "cuda:0 NVIDIA L4", "provider is set to tensorrt"),
+        ({"provider": "cuda"}, "cuda:0 NVIDIA L4", "provider is set to cuda"),
+        ({}, "cpu", "does not run on a GPU"),
     ],
 )
 def test_a_plan_is_looked_for_only_where_it_may_serve(
