@@ -23,26 +23,27 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 
 
 def make_engine(settings: EngineSettings) -> Engine:
-    """The engine that the settings name, loaded and warmed up: this can take seconds.
+    """Return the engine that the settings name, loaded and warmed up; this can take seconds.
 
-    Raises NotFound for an unknown engine, one whose library is not installed or an artefact that
-    is not there, BadInput for an artefact that this engine cannot run.
+    Raises NotFound if the engine is unknown, its library is not installed or the artefact is
+    missing, and BadInput if the engine cannot run the artefact.
     """
     if settings.name not in ENGINES:
-        raise NotFound(f"no engine is called {settings.name!r}; there are {', '.join(ENGINES)}")
+        raise NotFound(f"There is no engine {settings.name!r}; choose from {', '.join(ENGINES)}.")
     module, _, name = ENGINES[settings.name].partition(":")
     try:
         kind = getattr(import_module(module), name)
     except ImportError as error:
-        raise NotFound(f"the engine {settings.name!r} needs a package: {error}") from error
+        words = f"The engine {settings.name!r} needs a package; install it: {error}."
+        raise NotFound(words) from error
     engine: Engine = kind.from_settings(settings)
     return engine
 
 
 def each_device(settings: EngineSettings) -> list[EngineSettings]:
-    """The settings of one engine for each GPU that is to serve; where none is seen, of one.
+    """Return the settings of one engine per GPU that is to serve; of a single engine if none is.
 
-    Those after the first name their GPU, so that the CPU does not stand in for it.
+    All after the first name their GPU, so that they do not fall back to the CPU.
     """
     if settings.devices != "auto":
         return [_on(settings, number) for number in settings.devices.split(",")]

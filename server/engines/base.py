@@ -13,10 +13,10 @@ from models.spec import ModelSpec
 from server.frame import AnyPixels, Labels
 
 Memory = Any
-"""What is remembered of one stream. Opaque to all but the engine that made it."""
+"""The memory of one stream. Opaque to all but the engine that made it."""
 
 SavedMemory = Mapping[str, NDArray[Any]]
-"""A memory on the host: count () int64 and, for each stage, its key and value (T, N, width)."""
+"""A memory on the host: count () int64 and, for each stage, its key and value (T, tokens, C)."""
 
 
 class Engine(ABC):
@@ -29,47 +29,47 @@ class Engine(ABC):
     spec: ModelSpec
     max_batch: int
     provider: str
-    """What really runs it, as told in /v1/models: "CPUExecutionProvider", "fake", ..."""
+    """What actually runs it, as /v1/models reports it: "CPUExecutionProvider", "fake", ..."""
     device: str = "cpu"
     """Where it runs: "cpu", or CUDA's number of the GPU and its name."""
     passed_over: tuple[str, ...] = ()
-    """What would have been preferred and could not be, each with the reason: "cuda: ..."."""
+    """Providers tried before this one, each with the reason why it failed: "cuda: ..."."""
 
     @abstractmethod
     def blank(self) -> Memory:
-        """The memory of a stream that has seen nothing."""
+        """Return the memory of a stream that has had no frame yet."""
 
     @abstractmethod
     def step(
         self, frames: Sequence[AnyPixels], memories: Sequence[Memory]
     ) -> tuple[list[Labels], list[Memory]]:
-        """Segment one frame of each of 1..max_batch streams.
+        """Segment one frame of each of 1 to ``max_batch`` streams.
 
         ``frames[i]`` is (height, width, 3) uint8 of the spec's size and belongs to
-        ``memories[i]``; it may be on a device (DevicePixels). Returns labels (height, width)
-        uint8 and the memories to keep. Raises EngineFault when this step failed, EngineDead when
-        all later ones would too.
+        ``memories[i]``; it may be on a device (DevicePixels). Return labels (height, width) uint8
+        and the memories to keep. Raises EngineFault if this step failed, and EngineDead if all
+        later ones would fail, too.
         """
 
     @abstractmethod
     def filled(self, memory: Memory) -> int:
-        """How many frames a memory holds, 0..T."""
+        """Return how many frames a memory holds, 0 to T."""
 
     @abstractmethod
     def save(self, memory: Memory) -> SavedMemory:
-        """A copy on the host that :meth:`restore` reads, in this process or another."""
+        """Return a copy on the host that :meth:`restore` accepts, in this process or another."""
 
     @abstractmethod
     def restore(self, saved: SavedMemory) -> Memory:
-        """The memory that was saved. Raises BadRequest when it is of another model's shape."""
+        """Return the memory that was saved. Raises BadRequest if it has another model's shape."""
 
     @abstractmethod
     def close(self) -> None:
-        """Free the device. Twice is harmless."""
+        """Free the device. Idempotent."""
 
 
 def check_batch(spec: ModelSpec, frames: Sequence[AnyPixels], memories: Sequence[Memory]) -> None:
-    """Assert what a caller owes :meth:`Engine.step`; a breach is our own mistake."""
+    """Assert the preconditions of :meth:`Engine.step`."""
     assert len(frames) == len(memories) > 0, "a step takes one memory for each frame"
     for frame in frames:
         assert frame.shape == (spec.height, spec.width, 3), f"frame of shape {frame.shape}"

@@ -1,5 +1,5 @@
-"""Where a graph's inputs and outputs lie on the device: fixed for an engine's life, so that a
-recorded launch stays true."""
+"""The addresses of a graph's inputs and outputs on the device, fixed for an engine's lifetime so
+that recorded launches stay valid."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from server.engines.host_memory import memory_type, tensor_shapes
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or output: its shape for one stream, its type, and where stream 0 begins. The
-    others follow without a gap, so a batch of any size begins at the same address."""
+    """One input or output: its shape for one stream, its type, and the address of stream 0.
+
+    The other streams follow without gaps, so batches of all sizes begin at the same address.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -26,11 +28,11 @@ class Port:
 
     @property
     def nbytes(self) -> int:
-        """Of one stream."""
+        """Return the bytes of one stream."""
         return prod(self.shape) * self.dtype.itemsize
 
     def at(self, slot: int) -> int:
-        """Where the stream in this slot begins."""
+        """Return the address of the stream in this slot."""
         return self.pointer + slot * self.nbytes
 
 
@@ -56,7 +58,7 @@ class Buffers:
 
 
 def allocate(device: Device, spec: ModelSpec, batch: int) -> Buffers:
-    """Room for ``batch`` streams at every port, filled with zeros."""
+    """Allocate ``batch`` streams at every port, filled with zeros."""
 
     def port(name: str, shape: tuple[int, ...], dtype: Any) -> Port:
         made = Port(name, shape, np.dtype(dtype), 0)

@@ -1,7 +1,6 @@
 """One CUDA device as the engines use it: memory, copies, one stream, recorded launches.
 
-:class:`CudaDevice` is the real one, over NVIDIA's ``cuda-bindings``;
-:class:`fake_cuda.FakeCuda` stands beside it and needs no GPU.
+:class:`CudaDevice` uses NVIDIA's ``cuda-bindings``; the tests have a fake Device that needs no GPU.
 """
 
 from __future__ import annotations
@@ -18,20 +17,21 @@ from numpy.typing import NDArray
 from server.errors import EngineDead, EngineFault, NotFound
 
 Launch = Callable[[], None]
-"""Puts work on the device's stream and returns at once."""
+"""A call that enqueues work on the device's stream and returns at once."""
 
 ALIGNMENT = 256
-"""Bytes to which CUDA aligns what it allocates; kernels read such addresses fastest."""
+"""Bytes to which CUDA aligns its allocations; kernels read such addresses fastest."""
 
 SUCCESS = 0
 OUT_OF_MEMORY = 2
 
 
 class Device(ABC):
-    """One device and one stream of it, not the default one; all copies and launches go there, in
-    order, and are done when :meth:`synchronise` returns. One thread uses it at a time.
+    """One device with one stream of its own; one thread uses it at a time.
 
-    Every method raises EngineFault where memory is short and EngineDead where the device is lost.
+    All copies and launches are enqueued on that stream, in order, and are done when
+    :meth:`synchronise` returns. Every method raises EngineFault if memory is short and EngineDead
+    if the device is lost.
     """
 
     ordinal: int
@@ -39,27 +39,27 @@ class Device(ABC):
     capability: str
     """The compute capability, such as ``9.0``."""
     stream: int
-    """The stream's handle, as TensorRT, ONNX Runtime and PyTorch take it."""
+    """The stream's handle for TensorRT, ONNX Runtime and PyTorch."""
 
     @abstractmethod
     def activate(self) -> None:
-        """Make it the calling thread's device; the other methods need that."""
+        """Make it the calling thread's current device, as the other methods require."""
 
     @abstractmethod
     def allocate(self, nbytes: int) -> int:
-        """The address of fresh memory, aligned to ALIGNMENT; its content is undefined."""
+        """Return the address of new memory, aligned to ALIGNMENT; its content is undefined."""
 
     @abstractmethod
     def free(self, pointer: int) -> None:
-        """Give back what :meth:`allocate` gave; waits for what runs on the device."""
+        """Free what :meth:`allocate` returned; this waits for the work on the device."""
 
     @abstractmethod
     def pin(self, nbytes: int) -> NDArray[np.uint8]:
-        """Host memory that copies reach without detour; it lives until :meth:`close`."""
+        """Return pinned host memory, which is copied directly; it lives until :meth:`close`."""
 
     @abstractmethod
     def copy(self, to: int, source: int, nbytes: int) -> None:
-        """Copy between any two addresses, of the host or a device. The host's must be pinned."""
+        """Copy between two addresses of the host or a device; host memory must be pinned."""
 
     @abstractmethod
     def clear(self, pointer: int, nbytes: int) -> None:
@@ -67,22 +67,24 @@ class Device(ABC):
 
     @abstractmethod
     def synchronise(self) -> None:
-        """Wait for everything that was put on the stream."""
+        """Wait for all work enqueued on the stream."""
 
     @abstractmethod
     def record(self, launch: Launch) -> Launch:
-        """A CUDA graph of what ``launch`` puts on the stream: it repeats exactly that, at the
-        same addresses. ``launch`` must have run once before."""
+        """Return a launch of the CUDA graph of what ``launch`` enqueues, at the same addresses.
+
+        ``launch`` must have run once before.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Free everything that was allocated, pinned or recorded. Twice is harmless."""
+        """Free everything that was allocated, pinned or recorded. Idempotent."""
 
 
 class CudaDevice(Device):
-    """The GPU that CUDA numbers ``ordinal``. ``runtime`` stands in for cuda.bindings.runtime.
+    """The GPU with CUDA's number ``ordinal``; tests replace ``runtime``, cuda.bindings.runtime.
 
-    Raises NotFound where there is no such GPU, no driver or no cuda-bindings.
+    Raises NotFound if there is no such GPU, no driver or no cuda-bindings.
     """
 
     def __init__(self, ordinal: int = 0, runtime: Any = None) -> None:
@@ -115,7 +117,7 @@ class CudaDevice(Device):
         return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(pointer))
 
     def copy(self, to: int, source: int, nbytes: int) -> None:
-        # The direction follows from the addresses: 64-bit CUDA has one address space for all.
+        # CUDA derives the direction from the addresses: host and devices share one address space.
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDefault
         self._call("cudaMemcpyAsync", to, source, nbytes, kind, self._stream)
 
@@ -138,7 +140,7 @@ class CudaDevice(Device):
         if self._closed:
             return
         self._closed = True
-        # Of a device that is lost nothing can be given back: each call fails, and that is fine.
+        # On a lost device each of these calls fails; there is nothing left to free then.
         self._cuda.cudaSetDevice(self.ordinal)
         self._cuda.cudaStreamSynchronize(self._stream)
         for graph in self._graphs:
@@ -160,13 +162,13 @@ class CudaDevice(Device):
         return self._call("cudaStreamEndCapture", self._stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Call the runtime and return the one value it gives, if it gives one."""
+        """Call the runtime and return its result, None if there is none."""
         return _value(self.ordinal, name, getattr(self._cuda, name)(*arguments))
 
 
 @contextmanager
 def closed_on_error(device: Device) -> Iterator[Device]:
-    """The device, closed where what is made of it fails."""
+    """Yield the device, and close it if the block fails."""
     try:
         yield device
     except BaseException:
@@ -175,55 +177,57 @@ def closed_on_error(device: Device) -> Iterator[Device]:
 
 
 def load_runtime() -> Any:
-    """NVIDIA's bindings of the CUDA runtime. Raises NotFound where they are not installed."""
+    """Return NVIDIA's bindings of the CUDA runtime. Raises NotFound if they are not installed."""
     try:
-        from cuda.bindings import runtime  # noqa: PLC0415  only who asks for a GPU needs them
+        from cuda.bindings import runtime  # noqa: PLC0415  only needed on a GPU
     except ImportError as error:
-        raise NotFound(f"a GPU needs pip install 'mastream[gpu]' ({error})") from error
+        raise NotFound(f"A GPU needs pip install 'mastream[gpu]' ({error}).") from error
     return runtime
 
 
 def count_devices(runtime: Any = None) -> int:
-    """How many GPUs CUDA sees. Raises NotFound where it sees none, and says why."""
+    """Return how many GPUs CUDA sees. Raises NotFound with the reason if it sees none."""
     cuda = runtime or load_runtime()
     code, count = cuda.cudaGetDeviceCount()
     if int(code) != SUCCESS or not count:
         why = "" if int(code) == SUCCESS else f" ({code.name})"
-        raise NotFound(f"CUDA finds no GPU here{why}: it needs NVIDIA's driver and to be visible")
+        raise NotFound(
+            f"CUDA finds no GPU here{why}: install NVIDIA's driver and make the GPU visible."
+        )
     return int(count)
 
 
 def check_device(ordinal: int, runtime: Any = None) -> None:
-    """Raises NotFound where CUDA sees no GPU of this number."""
+    """Raise NotFound if CUDA sees no GPU with this number."""
     count = count_devices(runtime)
     if ordinal >= count:
-        raise NotFound(f"there is no GPU {ordinal}; CUDA sees {count} here, counted from 0")
+        raise NotFound(f"There is no GPU {ordinal}; CUDA sees {count} here, numbered from 0.")
 
 
 def describe_device(ordinal: int, runtime: Any = None) -> tuple[str, str]:
-    """A GPU's name and its compute capability, such as ``9.0``; nothing is made on it.
+    """Return a GPU's name and its compute capability, such as ``9.0``, without creating a context.
 
-    Raises as :class:`CudaDevice` does.
+    Raises NotFound as :class:`CudaDevice` does.
     """
     cuda = runtime or load_runtime()
     check_device(ordinal, cuda)
-    told = cuda.cudaGetDeviceProperties(ordinal)
-    properties = _value(ordinal, "cudaGetDeviceProperties", told)
+    answer = cuda.cudaGetDeviceProperties(ordinal)
+    properties = _value(ordinal, "cudaGetDeviceProperties", answer)
     return properties.name.decode(), f"{properties.major}.{properties.minor}"
 
 
 def use_device(ordinal: int, runtime: Any = None) -> None:
-    """Make it the calling thread's device. Raises as :class:`CudaDevice` does."""
+    """Make a GPU the calling thread's device. Raises NotFound as :class:`CudaDevice` does."""
     cuda = runtime or load_runtime()
     check_device(ordinal, cuda)
     _value(ordinal, "cudaSetDevice", cuda.cudaSetDevice(ordinal))
 
 
 def _value(ordinal: int, name: str, answer: tuple[Any, ...]) -> Any:
-    """The one value that a call of the runtime gave, if it gave one."""
+    """Return the result of a call of the runtime, None if there is none."""
     code, *values = answer
     if int(code) == SUCCESS:
         return values[0] if values else None
     if int(code) == OUT_OF_MEMORY:
-        raise EngineFault(f"the memory of GPU {ordinal} is full ({name})")
-    raise EngineDead(f"GPU {ordinal} failed: {name} says {code.name}")
+        raise EngineFault(f"The memory of GPU {ordinal} is full ({name}).")
+    raise EngineDead(f"GPU {ordinal} failed: {name} returned {code.name}.")

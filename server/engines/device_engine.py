@@ -1,7 +1,7 @@
-"""What every engine on a GPU does alike: frames and memories to the graph's fixed buffers, its
-launch, masks and memories back. How a launch is made is a :class:`Program`'s business.
+"""The part shared by all engines on a GPU: copying frames and memories to the graph's fixed
+buffers, launching it, and copying masks and memories back. A :class:`Program` makes the launches.
 
-A step puts everything on one stream and waits once. Memories never leave the device.
+A step enqueues everything on one stream and waits once. Memories never leave the device.
 """
 
 from __future__ import annotations
@@ -27,24 +27,27 @@ from server.frame import AnyPixels, DevicePixels, Labels
 
 
 class Program(ABC):
-    """A model that is ready to be launched on a device's stream."""
+    """A loaded model that can be launched on a device's stream."""
 
     @abstractmethod
     def prepare(self, buffers: Buffers, batch: int) -> Launch:
-        """What runs the model on the first ``batch`` streams of the buffers, from then on. Called
-        once for each bucket, with the same buffers."""
+        """Return a launch that runs the model on the first ``batch`` streams of the buffers.
+
+        It is called once per bucket, always with the same buffers.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the model. Twice is harmless."""
+        """Release the model. Idempotent."""
 
 
 class DeviceEngine(Engine):
-    """Runs a program on a device, both of which it closes.
+    """Runs a program on a device, and closes both in the end.
 
-    A batch of n runs in the smallest bucket that holds it; the spare lanes compute on what lies
-    there, with an empty memory, and nobody looks at them. Every bucket is prepared and warmed up
-    when the engine is made. Raises EngineFault where the device is too small.
+    A batch of n streams runs in the smallest bucket that holds it; the unused slots compute on
+    whatever their buffers contain, with an empty memory, and the results are ignored. Every bucket
+    is prepared and warmed up when the engine is made. Raises EngineFault if the device's memory is
+    too small.
     """
 
     def __init__(self, spec: ModelSpec, device: Device, program: Program, max_batch: int) -> None:
@@ -92,18 +95,18 @@ class DeviceEngine(Engine):
         self._activate()
         if memory.block is None:
             return host_memory.save(self.spec, host_memory.blank(self.spec, self._memory_type))
-        self._device.copy(_address(self._shelf), memory.block.pointer, self._shelf.nbytes)
+        self._device.copy(_address(self._staging), memory.block.pointer, self._staging.nbytes)
         self._device.synchronise()
-        return host_memory.save(self.spec, HostMemory(memory.count, self._on_shelf))
+        return host_memory.save(self.spec, HostMemory(memory.count, self._staged))
 
     def restore(self, saved: SavedMemory) -> DeviceMemory:
         given = host_memory.restore(self.spec, self._memory_type, saved)
         self._activate()
         block = self._pool.take()
-        for shelf, tensor in zip(self._on_shelf, given.tensors, strict=True):
-            shelf[...] = tensor
+        for staged, tensor in zip(self._staged, given.tensors, strict=True):
+            staged[...] = tensor
         if block:
-            self._device.copy(block.pointer, _address(self._shelf), self._shelf.nbytes)
+            self._device.copy(block.pointer, _address(self._staging), self._staging.nbytes)
         self._device.synchronise()
         return DeviceMemory(given.count, block)
 
@@ -115,7 +118,7 @@ class DeviceEngine(Engine):
             self._device.close()
 
     def _allocate(self) -> None:
-        """Everything that a step will ever need, but for the memories' blocks."""
+        """Allocate everything that steps need, except for the memories' blocks."""
         device, spec, batch = self._device, self.spec, self.max_batch
         device.activate()
         self._memory_type = memory_type(spec)
@@ -126,9 +129,9 @@ class DeviceEngine(Engine):
         self._counts = _pinned(device, buffers.count, batch)
         self._masks = _pinned(device, buffers.mask, batch)
         self._counts_out = _pinned(device, buffers.count_out, batch)
-        self._shelf = device.pin(max(1, block_bytes(self._placed)))
-        self._on_shelf = tuple(
-            self._shelf[at.offset : at.offset + at.nbytes].view(self._memory_type).reshape(at.shape)
+        self._staging = staging = device.pin(max(1, block_bytes(self._placed)))
+        self._staged = tuple(
+            staging[at.offset : at.offset + at.nbytes].view(self._memory_type).reshape(at.shape)
             for at in self._placed
         )
 
@@ -139,22 +142,22 @@ class DeviceEngine(Engine):
 
     def _activate(self) -> None:
         if self._closed:
-            raise EngineDead(f"the engine of {self.spec.name} is closed")
+            raise EngineDead(f"The engine of {self.spec.name} is closed.")
         self._device.activate()
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Translate what goes wrong in a step; the next one finds the stream empty."""
+        """Translate errors of a step, and wait, so that the next step finds the stream idle."""
         try:
             yield
         except EngineDead:
             raise
         except Exception as error:
             self._device.synchronise()
-            raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
+            raise EngineFault(f"A step of {self.spec.name} failed: {error}") from error
 
     def _upload(self, frames: Sequence[AnyPixels]) -> None:
-        """The frames to their slots: from the host, or from where they are on a device."""
+        """Copy the frames to their slots, from the host or from a device."""
         port = self._buffers.frame
         for slot, frame in enumerate(frames):
             source = device_pointer(frame)
@@ -172,12 +175,13 @@ class DeviceEngine(Engine):
                     source = memory.block.pointer + placed.offset
                     self._device.copy(port.at(slot), source, placed.nbytes)
                 else:
-                    # Nothing there would matter; but it is another stream's, and would be saved.
+                    # The step ignores the old content, but it is another stream's and would be
+                    # copied into this one's new memory.
                     self._device.clear(port.at(slot), placed.nbytes)
         self._device.copy(self._buffers.count.pointer, _address(self._counts), self._counts.nbytes)
 
     def _scatter(self, blocks: Sequence[Block | None]) -> None:
-        """Each stream's memory to a block of its own."""
+        """Copy each stream's memory to a block of its own."""
         for slot, block in enumerate(blocks):
             if block:
                 for port, placed in zip(self._buffers.memory_out, self._placed, strict=True):
@@ -185,7 +189,7 @@ class DeviceEngine(Engine):
                     self._device.copy(to, port.at(slot), placed.nbytes)
 
     def _download(self, batch: int) -> None:
-        """Masks and counts to the host; returns when they are there."""
+        """Copy masks and counts to the host, and wait for that."""
         for host, port in (
             (self._masks, self._buffers.mask),
             (self._counts_out, self._buffers.count_out),
@@ -195,23 +199,23 @@ class DeviceEngine(Engine):
 
 
 def buckets(max_batch: int) -> list[int]:
-    """The batch sizes that are prepared: 1, 2, 4, ... and ``max_batch``."""
+    """Return the batch sizes that are prepared: 1, 2, 4, ... and ``max_batch``."""
     powers = [2**n for n in range(max_batch.bit_length())]
     return sorted({*powers, max_batch})
 
 
 def bucket(batch: int, max_batch: int) -> int:
-    """The smallest prepared size that holds ``batch`` streams."""
+    """Return the smallest prepared size that holds ``batch`` streams."""
     return next(size for size in buckets(max_batch) if size >= batch)
 
 
 def device_pointer(frame: AnyPixels) -> int | None:
-    """Where a picture lies that is on a device already; None for one on the host."""
+    """Return the address of a picture that is on a device; None if it is on the host."""
     return frame.pointer if isinstance(frame, DevicePixels) else None
 
 
 def _pinned(device: Device, port: Port, batch: int) -> NDArray[Any]:
-    """The host's side of a port."""
+    """Return a pinned host array for a port."""
     shape = (batch, *port.shape)
     return device.pin(prod(shape) * port.dtype.itemsize).view(port.dtype).reshape(shape)
 

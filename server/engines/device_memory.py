@@ -1,4 +1,4 @@
-"""Memories that stay on the device: one block a stream, from a pool."""
+"""Memories that stay on the device: one block per stream, from a pool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.engines.host_memory import tensor_shapes
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One tensor (T, tokens, width) of a stream's block, ``offset`` bytes behind its start."""
+    """One tensor (T, tokens, width) of a stream's block, ``offset`` bytes after its start."""
 
     name: str
     shape: tuple[int, int, int]
@@ -26,7 +26,8 @@ class Placed:
 
 
 class Block:
-    """One stream's tensors on the device; its room goes back to the pool when nobody holds it."""
+    """One stream's tensors on the device; when nothing refers to it, its space returns to the
+    pool."""
 
     __slots__ = ("__weakref__", "pointer")
 
@@ -36,7 +37,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceMemory:
-    """One stream's FIFO, never written again once it is made. A block of None is all zeros."""
+    """One stream's FIFO, never changed once it is made. A block of None is all zeros."""
 
     count: int
     block: Block | None
@@ -44,9 +45,9 @@ class DeviceMemory:
 
 class BlockPool:
     """Blocks of one size. Allocating on a device is slow and waits for it, so up to ``spare``
-    blocks that nobody holds are kept.
+    unused blocks are kept.
 
-    Blocks may be let go in any thread; all methods belong to the engine's.
+    Blocks may be released in any thread; only the engine's thread may call the methods.
     """
 
     def __init__(self, device: Device, nbytes: int, spare: int) -> None:
@@ -56,8 +57,8 @@ class BlockPool:
         self._spare: deque[int] = deque()
 
     def take(self) -> Block | None:
-        """Room for one stream; None where the model has no memory. Raises EngineFault when the
-        device is full."""
+        """Return a block for one stream; None if the model has no memory. Raises EngineFault if
+        the device is full."""
         if not self._nbytes:
             return None
         pointer = self._spare.pop() if self._spare else self._device.allocate(self._nbytes)
@@ -66,13 +67,13 @@ class BlockPool:
         return block
 
     def trim(self) -> None:
-        """Free one block, if more than enough are spare: many at once would hold up a step."""
+        """Free one block if too many are unused; freeing many at once would delay a step."""
         if len(self._spare) > self._limit:
             self._device.free(self._spare.pop())
 
 
 def place(spec: ModelSpec, dtype: DTypeLike) -> tuple[Placed, ...]:
-    """Where each tensor of :func:`tensor_shapes` lies in a block, each aligned as CUDA aligns."""
+    """Return where each tensor of :func:`tensor_shapes` lies in a block, aligned to ALIGNMENT."""
     placed: list[Placed] = []
     offset = 0
     for name, shape in tensor_shapes(spec):
@@ -83,5 +84,5 @@ def place(spec: ModelSpec, dtype: DTypeLike) -> tuple[Placed, ...]:
 
 
 def block_bytes(placed: tuple[Placed, ...]) -> int:
-    """Bytes of one stream's block."""
+    """Return the bytes of one stream's block."""
     return max((tensor.offset + tensor.nbytes for tensor in placed), default=0)

@@ -1,7 +1,7 @@
 """An engine without a network: instant, deterministic, with a real memory.
 
-Its labels depend on the frame and, in order, on the last T frames of the same stream, so that
-memories mixed up between streams, a lost reset or a wrong order show in the masks.
+Its labels depend on the frame and, in order, on the last T frames of the same stream. So masks
+reveal memories that are mixed up between streams, a lost reset or a wrong order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.frame import AnyPixels, Labels, Pixels, host_pixels
 from server.settings import EngineSettings
 
 BLOCK = 16
-"""Pixels a side of the squares that share a label; one pixel of each is remembered."""
+"""Side in pixels of the squares that share a label; one pixel of each is remembered."""
 
 CLASSES = (
     ClassLabel("sky", (128, 128, 128)),
@@ -40,7 +40,7 @@ CLASSES = (
 
 
 def fake_spec(height: int = 352, width: int = 480, frames: int = 2) -> ModelSpec:
-    """The description of a fake model of this size that remembers T = ``frames`` frames."""
+    """Return the spec of a fake model of this size that remembers T = ``frames`` frames."""
     tokens = -(-height // BLOCK) * -(-width // BLOCK)
     return ModelSpec(
         name="fake",
@@ -61,11 +61,11 @@ def fake_spec(height: int = 352, width: int = 480, frames: int = 2) -> ModelSpec
 
 
 class FakeEngine(Engine):
-    """Labels squares of the picture by a hash of it and of what is remembered.
+    """Labels squares of the picture with a hash of the picture and of the memory.
 
-    ``step_seconds`` is slept in every step, without the interpreter's lock. ``on_step`` is called
-    before each step with its frames: what it raises (EngineFault, EngineDead, anything) the
-    step raises, and while it blocks the step hangs.
+    Every step sleeps ``step_seconds``, without the GIL. ``on_step`` is called before each step with
+    its frames: whatever it raises (EngineFault, EngineDead, anything) the step raises, and while it
+    blocks, the step hangs.
     """
 
     provider = "fake"
@@ -98,7 +98,7 @@ class FakeEngine(Engine):
     ) -> tuple[list[Labels], list[HostMemory]]:
         check_batch(self.spec, frames, memories)
         if self._closed:
-            raise EngineDead("the fake engine is closed")
+            raise EngineDead("The fake engine is closed.")
         if self._on_step:
             self._on_step(frames)
         if self._step_seconds:
@@ -124,7 +124,7 @@ class FakeEngine(Engine):
         return self._paint(codes.astype(np.uint8)), self._remember(tokens, memory)
 
     def _recall(self, memory: HostMemory) -> NDArray[np.int64]:
-        """One number a token from the frames held, newest first, each age with its own weight."""
+        """Return one number per token from the frames held, newest first, weighted by their age."""
         keys, values = memory.tensors
         held = np.concatenate([keys, values], axis=2)[: memory.count]
         recalled = np.full(held.shape[1], 5 * memory.count, np.int64)
@@ -148,7 +148,7 @@ class FakeEngine(Engine):
 
 
 def _hash(tokens: NDArray[Any]) -> NDArray[np.int64]:
-    """One whole number a token from its three channels; not-a-number counts as 255."""
+    """Return one integer per token from its three channels; NaN counts as 255."""
     red, green, blue = np.nan_to_num(tokens, nan=255.0).astype(np.int64).T
     hashed: NDArray[np.int64] = red + 3 * green + 5 * blue
     return hashed

@@ -12,7 +12,7 @@ from models.spec import ModelSpec
 class EngineInfo:
     """An engine that is loaded and warmed up.
 
-    ``provider`` is what really runs the model; ``passed_over`` are the providers tried before,
+    ``provider`` is what actually runs the model; ``passed_over`` are the providers tried before,
     each with the reason why it failed.
     """
 
@@ -28,10 +28,10 @@ PlanStage = Literal["off", "looking", "building", "loading", "serving", "failed"
 
 @dataclass(frozen=True, slots=True)
 class PlanStatus:
-    """How far a service is on its way to a plan, as it tells it.
+    """The state of a service's TensorRT plan, as it is reported.
 
-    ``percent`` is of the build. ``detail`` is why there is none (off, failed), what the build is
-    at, or the plan's file name.
+    ``percent`` is the progress of the build. ``detail`` is why there is no plan (off, failed), the
+    build's phase, or the plan's file name.
     """
 
     stage: PlanStage

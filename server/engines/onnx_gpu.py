@@ -1,7 +1,7 @@
-"""The served graph (ONNX) run by ONNX Runtime on a GPU, by its CUDA or its TensorRT provider.
+"""Runs the served graph (ONNX) on a GPU with ONNX Runtime's CUDA or TensorRT provider.
 
 Inputs and outputs are bound to fixed addresses on the device and everything runs on the engine's
-own stream: nothing is copied or waited for by ONNX Runtime.
+own stream, so ONNX Runtime neither copies nor waits.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TENSORRT = "TensorrtExecutionProvider"
 class OnnxGpuEngine(DeviceEngine):
     """One model in one InferenceSession of ``provider`` (CUDA or TENSORRT) on ``device``.
 
-    With TENSORRT the first start builds an engine, which takes minutes, and keeps it in ``cache``,
-    the model's folder where absent. With CUDA and ``graphs`` the steps are replayed as CUDA
-    graphs; not every graph can be recorded.
+    With TENSORRT the first start builds an engine, which takes minutes, and caches it in ``cache``,
+    by default the model's folder. With CUDA and ``graphs`` the steps are replayed as CUDA graphs;
+    not every graph can be recorded.
 
-    Raises as OnnxEngine does, and NotFound where ONNX Runtime has no such provider here or
-    would have run the model on another; the device is left open then.
+    Raises the same errors as OnnxEngine, and NotFound if ONNX Runtime lacks the provider or would
+    run the model on another one; the device is not closed then.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class OnnxGpuEngine(DeviceEngine):
 
 
 class OnnxProgram(Program):
-    """A session whose memory is of this ``kind`` ("cuda", "cpu") and number."""
+    """A session whose buffers are on a device of this ``kind`` ("cuda", "cpu") and ordinal."""
 
     def __init__(self, session: Any, kind: str, ordinal: int) -> None:
         self._session = session
@@ -67,7 +67,7 @@ class OnnxProgram(Program):
     def prepare(self, buffers: Buffers, batch: int) -> Launch:
         session, binding = self._session, self._bind(buffers, batch)
         options = ort.RunOptions()
-        # The step waits itself, once; and each batch size is a CUDA graph of its own.
+        # The step itself waits, once; and each batch size has a CUDA graph of its own.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         options.add_run_config_entry("gpu_graph_id", str(batch))
         return lambda: session.run_with_iobinding(binding, options)
@@ -88,17 +88,21 @@ class OnnxProgram(Program):
 
 
 def _open(model: Path, spec: ModelSpec, provider: str, options: Mapping[str, str]) -> Any:
-    """A session that runs on the provider."""
+    """Return a session that runs on the provider."""
     if provider not in ort.get_available_providers():
-        raise NotFound("this ONNX Runtime is built without it: pip install 'mastream[gpu]'")
+        raise NotFound(
+            f"This ONNX Runtime is built without {provider}: pip install 'mastream[gpu]'."
+        )
     ort.preload_dlls()
-    # TensorRT leaves what it cannot run to CUDA.
+    # CUDA runs the operators that TensorRT does not support.
     others = [(CUDA, _shared(options))] if provider == TENSORRT else []
     providers = [(provider, dict(options)), *others, CPU]
     session = open_session(model, session_options(spec, None), providers)
     served = session.get_providers()
     if served[0] != provider:
-        raise NotFound(f"ONNX Runtime could not load it and took {served[0]}; its log says why")
+        raise NotFound(
+            f"ONNX Runtime could not load {provider} and used {served[0]}; its log says why."
+        )
     return session
 
 
@@ -128,7 +132,7 @@ def _shared(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def _profile(spec: ModelSpec, batch: int) -> str:
-    """Every input's shape as the provider reads it: ``name:1x16x24x3,...``."""
+    """Return every input's shape in the provider's format: ``name:1x16x24x3,...``."""
     return ",".join(
         f"{name}:{'x'.join(map(str, (batch, *shape)))}" for name, shape in _input_shapes(spec)
     )

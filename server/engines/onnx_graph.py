@@ -1,5 +1,5 @@
-"""What every engine over ONNX Runtime does alike: finds the artefact, reads what it says of itself
-and holds its graph against that."""
+"""The part shared by all engines on ONNX Runtime: finding the artefact, reading its spec and
+checking its graph against the spec."""
 
 from __future__ import annotations
 
@@ -19,56 +19,60 @@ ERRORS_ONLY = 3
 
 
 def shipped_model() -> Path:
-    """The artefact in models/zoo. Raises NotFound unless there is exactly one."""
+    """Return the artefact in models/zoo. Raises NotFound unless there is exactly one."""
     found = sorted(Path(str(files("models") / "zoo")).glob("*.onnx"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise NotFound(f"name the model to serve (MASTREAM_ENGINE__MODEL); shipped here: {names}")
+        raise NotFound(f"Name the model to serve (MASTREAM_ENGINE__MODEL); shipped here: {names}.")
     return found[0]
 
 
 def read_spec(model: Path) -> ModelSpec:
-    """What the file says of itself, read without optimising its graph.
+    """Return the spec in a model file, read without optimising its graph.
 
-    Raises NotFound when it is absent, BadInput when it is not ONNX or not described.
+    Raises NotFound if the file is missing, BadInput if it is not ONNX or has no valid spec.
     """
     if not model.is_file():
-        raise NotFound(f"there is no model file {model}")
+        raise NotFound(f"There is no model file {model}; check the path.")
     plain = silent_options()
     plain.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     described = open_session(model, plain).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if described is None:
         raise BadInput(
-            f"{model} has no {METADATA_KEY!r} metadata: export it with export/to_onnx.py"
+            f"The model {model} has no {METADATA_KEY!r} metadata: export it with export/to_onnx.py."
         )
     try:
         return ModelSpec.from_json(described)
     except SpecError as error:
-        raise BadInput(f"{model}: {error}") from error
+        raise BadInput(f"The model {model} has no valid metadata: {error}.") from error
 
 
 def open_session(
     model: Path, options: ort.SessionOptions, providers: Sequence[Any] = (CPU,)
 ) -> Any:
-    """A session that runs on the first of these providers: ONNX Runtime is not to choose another
-    by itself. Raises BadInput for a file that is no graph, or none that it can run."""
+    """Return a session on the first of these providers; ONNX Runtime may not choose another.
+
+    Raises BadInput if the file is not a graph that it can run.
+    """
     try:
         return ort.InferenceSession(
             model, options, providers=list(providers), enable_fallback=False
         )
     except Exception as error:
-        raise BadInput(f"{model} is not a graph that ONNX Runtime can run: {error}") from error
+        raise BadInput(
+            f"The file {model} is not a graph that ONNX Runtime can run: {error}"
+        ) from error
 
 
 def silent_options() -> ort.SessionOptions:
-    """Options with which ONNX Runtime writes only errors."""
+    """Return options with which ONNX Runtime logs only errors."""
     options = ort.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     return options
 
 
 def check_graph(spec: ModelSpec, session: Any) -> None:
-    """Raises BadInput where graph and description disagree."""
+    """Raise BadInput if the graph does not match the spec."""
     shapes = dict(tensor_shapes(spec))
     memory_type = "tensor(float16)" if spec.precision == "fp16" else "tensor(float)"
     memory = {name: (shape, memory_type) for name, shape in shapes.items()}
@@ -90,14 +94,18 @@ def check_graph(spec: ModelSpec, session: Any) -> None:
 def _check_nodes(nodes: Any, wanted: dict[str, tuple[tuple[int, ...], str]]) -> None:
     found = {node.name: (tuple(node.shape[1:]), node.type) for node in nodes}
     if missing := wanted.keys() ^ found.keys():
-        raise BadInput(f"not the served graph: {', '.join(sorted(missing))} missing or too many")
+        names = ", ".join(sorted(missing))
+        raise BadInput(f"The graph is not one that can be served: {names} missing or superfluous.")
     for name, (shape, kind) in wanted.items():
         if not _fits(found[name], shape, kind):
-            raise BadInput(f"not the served graph: {name} is {found[name]}, not {(shape, kind)}")
+            raise BadInput(
+                f"The graph is not one that can be served: {name} is {found[name]}, "
+                f"not {(shape, kind)}."
+            )
 
 
 def _fits(found: tuple[tuple[Any, ...], str], shape: tuple[int, ...], kind: str) -> bool:
-    """Whether a node has this type and per-stream shape; a named axis fits any number."""
+    """Return whether a node has this type and per-stream shape; a named axis fits any number."""
     axes, found_kind = found
     fits = (isinstance(a, str | None) or a == n for a, n in zip(axes, shape, strict=False))
     return found_kind == kind and len(axes) == len(shape) and all(fits)

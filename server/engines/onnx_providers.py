@@ -1,7 +1,7 @@
-"""ONNX Runtime's engine by the provider that runs it: one on a GPU before the CPU.
+"""The choice of ONNX Runtime's engine by provider: those on a GPU before the CPU.
 
-Where a TensorRT plan may take over (EngineSettings.plan), CUDA comes first: ONNX Runtime's own
-TensorRT provider would build for minutes before it serves.
+If the service may switch to a TensorRT plan (EngineSettings.plan), CUDA comes first: ONNX Runtime's
+own TensorRT provider would build for minutes before it serves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from server.settings import EngineSettings
 
 
 class OnnxProviders:
-    """The row ``onnx_rt``: not an engine itself, it chooses one."""
+    """The row ``onnx_rt``: it is no engine itself but chooses one."""
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Engine:
@@ -35,7 +35,7 @@ class OnnxProviders:
 
 
 def _on_tensorrt(settings: EngineSettings) -> Engine:
-    with suppress(ImportError):  # it brings libnvinfer, which the provider looks for
+    with suppress(ImportError):  # loads libnvinfer, which the provider needs
         import_module("tensorrt")
     return _on_gpu(settings, TENSORRT)
 

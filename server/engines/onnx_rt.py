@@ -1,4 +1,4 @@
-"""The served graph (ONNX) run by ONNX Runtime on the CPU."""
+"""Runs the served graph (ONNX) with ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from server.settings import EngineSettings
 class OnnxEngine(Engine):
     """One model in one InferenceSession. A step that has begun cannot be interrupted.
 
-    ``model`` is a file that holds the served graph and, under the metadata key ``mastream``,
-    its ModelSpec. ``threads`` compute, all cores where None. Every batch size from 1 to
-    ``max_batch`` is warmed up when it is made.
+    ``model`` is a file with the served graph and, under the metadata key ``mastream``, its
+    ModelSpec. ``threads`` is the number of compute threads; None: one per core. Every batch size
+    from 1 to ``max_batch`` is warmed up when the engine is made.
 
-    Raises NotFound when the file is absent, BadInput when it is not ONNX, not described or
-    not the served graph, EngineFault when the warm-up fails.
+    Raises NotFound if the file is missing, BadInput if it is not ONNX, has no valid spec or is not
+    the served graph, and EngineFault if the warm-up fails.
     """
 
     provider = CPU
@@ -64,11 +64,11 @@ class OnnxEngine(Engine):
     ) -> tuple[list[Labels], list[HostMemory]]:
         check_batch(self.spec, frames, memories)
         if self._session is None:
-            raise EngineDead(f"the engine of {self.spec.name} is closed")
+            raise EngineDead(f"The engine of {self.spec.name} is closed.")
         try:
             results = self._session.run(self._outputs, self._gather(frames, memories))
         except Exception as error:
-            raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
+            raise EngineFault(f"A step of {self.spec.name} failed: {error}") from error
         return _scatter(*results)
 
     def filled(self, memory: HostMemory) -> int:
@@ -106,23 +106,23 @@ def session_options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = True
-    # Compute threads that spin between two steps take the cores from the decoders.
+    # Compute threads that spin between two steps would take the cores from the decoders.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if spec.unpacks_weights:
-        # Folds the weights back to float32 at load; else they are unpacked in every step.
+        # Unpacks the weights to float32 when loading; otherwise every step does it.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options
 
 
 def _batched(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """(B, ...); for one stream a view, so that nothing is copied."""
+    """Return the arrays as one (B, ...); for one stream a view, so that nothing is copied."""
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _scatter(
     masks: NDArray[Any], counts: NDArray[Any], *tensors: NDArray[Any]
 ) -> tuple[list[Labels], list[HostMemory]]:
-    """Each stream's part, its own copy so that no stream keeps the whole batch alive."""
+    """Return each stream's part, as a copy so that no stream keeps the whole batch alive."""
     labels = [_part(masks, index) for index in range(len(masks))]
     memories = [
         HostMemory(int(count), tuple(_part(tensor, index) for tensor in tensors))

@@ -1,5 +1,5 @@
-"""The network itself in PyTorch on the CPU: for training's checkpoints, for artefacts without a
-runtime of their own, and as the reference that the others are held against."""
+"""Runs the network itself in PyTorch on the CPU: for training's checkpoints, for artefacts that no
+other runtime can run, and as the reference for the other engines."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from server.settings import EngineSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchMemory:
-    """One stream's FIFO; ``tensors`` in the order of ``tensor_shapes``."""
+    """One stream's FIFO; ``tensors`` are in the order of ``tensor_shapes``."""
 
     count: int
     tensors: tuple[Tensor, ...]
 
 
 class TorchEngine(Engine):
-    """One network. ``model`` is a ``.pt`` or an ``.onnx`` of ours.
+    """One network. ``model`` is a ``.pt`` or ``.onnx`` file of this project.
 
-    Raises NotFound where the file is absent, BadInput where it is not ours.
+    Raises NotFound if the file is missing, BadInput if it is not such a file.
     """
 
     provider = "PyTorch cpu"
@@ -68,11 +68,11 @@ class TorchEngine(Engine):
     ) -> tuple[list[Labels], list[TorchMemory]]:
         check_batch(self.spec, frames, memories)
         if self._network is None:
-            raise EngineDead(f"the engine of {self.spec.name} is closed")
+            raise EngineDead(f"The engine of {self.spec.name} is closed.")
         try:
             masks, kept = self._network.step(self._upload(frames), self._gather(memories))
         except RuntimeError as error:
-            raise EngineFault(f"a step of {self.spec.name} failed: {error}") from error
+            raise EngineFault(f"A step of {self.spec.name} failed: {error}") from error
         return list(masks.numpy()), _scatter(kept)
 
     def filled(self, memory: TorchMemory) -> int:
@@ -101,9 +101,9 @@ class TorchEngine(Engine):
 
 
 def load_network(model: Path) -> tuple[Segmenter, ModelSpec]:
-    """Network and spec, in float32. Raises NotFound and BadInput as TorchEngine does."""
+    """Return network and spec, in float32. Raises NotFound and BadInput as TorchEngine does."""
     if not model.is_file():
-        raise NotFound(f"there is no model file {model}")
+        raise NotFound(f"There is no model file {model}; check the path.")
     try:
         network, _, spec = source.load(model)
     except (SpecError, ValueError, OSError) as error:
@@ -113,7 +113,7 @@ def load_network(model: Path) -> tuple[Segmenter, ModelSpec]:
 
 
 def _scatter(kept: Memory) -> list[TorchMemory]:
-    """Each stream's part, its own copy so that no stream keeps the whole batch alive."""
+    """Return each stream's part, as a copy so that no stream keeps the whole batch alive."""
     tensors: list[Any] = [tensor for fifo in kept.fifos for tensor in fifo]
     counts: NDArray[Any] = kept.count.numpy()
     return [

@@ -1,4 +1,4 @@
-"""PyTorch's engine by the device that runs it: a GPU before the CPU."""
+"""The choice of PyTorch's engine by device: a GPU before the CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.settings import EngineSettings
 
 
 class TorchDevices:
-    """The row ``pytorch``: not an engine itself, it chooses one."""
+    """The row ``pytorch``: it is no engine itself but chooses one."""
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Engine:

@@ -1,4 +1,4 @@
-"""The network itself in PyTorch on a GPU: half precision, channels last, a CUDA graph for each
+"""Runs the network itself in PyTorch on a GPU: half precision, channels last, one CUDA graph per
 batch size."""
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from server.engines.pytorch import load_network
 from server.errors import NotFound
 
 WARM_UPS = 3
-"""Runs before one is recorded: cuDNN chooses its kernels in them."""
+"""Runs before the recording, in which cuDNN chooses its kernels."""
 
 
 class TorchGpuEngine(DeviceEngine):
-    """One network on one GPU. ``model`` is a ``.pt`` or an ``.onnx`` of ours.
+    """One network on one GPU. ``model`` is a ``.pt`` or ``.onnx`` file of this project.
 
-    Weights, activations and memories are float16, the picture is normalised in float32; bfloat16
-    would not do: queries and keys lie in 0..10 and need its missing digits. Raises NotFound where
-    the file or the GPU is absent, BadInput where the file is not ours.
+    Weights, activations and memories are float16; the picture is normalised in float32. bfloat16 is
+    too coarse: queries and keys lie in 0..10 and need the digits that it lacks. Raises NotFound if
+    the file or the GPU is missing, BadInput if the file is not such a file.
     """
 
     provider = "PyTorch cuda"
 
     def __init__(self, model: Path, *, ordinal: int = 0, max_batch: int = 4) -> None:
         if not torch.cuda.is_available():
-            raise NotFound(f"this PyTorch ({torch.__version__}) finds no GPU")
+            raise NotFound(
+                f"PyTorch {torch.__version__} finds no GPU: install its CUDA build and the driver."
+            )
         network, spec = load_network(model)
         network.to_half()
         with closed_on_error(CudaDevice(ordinal)) as device:
@@ -56,7 +58,7 @@ class TorchProgram(Program):
             device.stream, self._place
         )
         self._pool: Any = None
-        """The scratch memory that all graphs share, as they never run at once."""
+        """The scratch memory shared by all graphs, of which only one runs at a time."""
 
     def prepare(self, buffers: Buffers, batch: int) -> Launch:
         return self.record(bind(self._network, self.view, buffers, batch))
@@ -65,16 +67,16 @@ class TorchProgram(Program):
         self._network = None
 
     def view(self, port: Port, batch: int) -> Tensor:
-        """The first ``batch`` streams of a port, where they are."""
+        """Return the first ``batch`` streams of a port, as a view."""
         return torch.as_tensor(_OnDevice(port, batch), device=self._place)
 
     def record(self, step: Launch) -> Launch:
-        """A CUDA graph of ``step``."""
+        """Return a launch of the CUDA graph of ``step``."""
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 step()
         graph = torch.cuda.CUDAGraph()
-        # Other engines of this process may allocate meanwhile: only this thread must not.
+        # Other engines of this process may allocate during the recording; only this thread may not.
         mode = "thread_local"
         with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode=mode):
             step()
@@ -88,7 +90,7 @@ class TorchProgram(Program):
 
 
 class _OnDevice:
-    """Memory that PyTorch did not allocate, told to it by Numba's protocol."""
+    """Memory that PyTorch did not allocate, described by the CUDA array interface."""
 
     def __init__(self, port: Port, batch: int) -> None:
         self.__cuda_array_interface__ = {
@@ -102,7 +104,7 @@ class _OnDevice:
 def bind(
     network: Segmenter | None, view: Callable[[Port, int], Tensor], buffers: Buffers, batch: int
 ) -> Launch:
-    """One step of the network on the buffers, its results written into them."""
+    """Return one step of the network on the buffers, which writes its results into them."""
     assert network, "a closed program prepares nothing"
     frame, count, *held = (view(port, batch) for port in buffers.inputs)
     outputs = [view(port, batch) for port in buffers.outputs]

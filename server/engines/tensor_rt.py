@@ -1,8 +1,8 @@
-"""A TensorRT plan of the served graph, run by TensorRT itself.
+"""Runs a TensorRT plan of the served graph with TensorRT itself.
 
-A plan is good for the GPU and the TensorRT that built it; ``PLAN.json`` beside it says which they
-are and what the model is. Each batch size has an execution context of its own, recorded as a CUDA
-graph; as they never run at once, all share one scratch memory.
+A plan is valid only for the GPU and the TensorRT version that built it; ``PLAN.json`` next to it
+names both and describes the model. Each batch size has an execution context of its own, recorded as
+a CUDA graph; since only one runs at a time, all share one scratch memory.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from server.errors import BadInput, EngineFault, NotFound
 from server.settings import EngineSettings
 
 NAMES = {"uint8": "UINT8", "int64": "INT64", "float16": "HALF", "float32": "FLOAT"}
-"""numpy's names of the types at a graph's ports, and TensorRT's."""
+"""The types of a graph's inputs and outputs: numpy's names and TensorRT's."""
 
-REBUILD = "build it on this machine: python -m export.to_trt MODEL -o FOLDER"
+REBUILD = "build it on this machine with python -m export.to_trt MODEL -o FOLDER."
 
 
 class TensorRtEngine(DeviceEngine):
-    """One plan on one device, which it closes.
+    """One plan on one device, which it closes in the end.
 
-    ``max_batch`` is lowered to what the plan was built for. ``tensorrt`` stands in for the
-    module. Raises NotFound where the plan, its description or TensorRT is absent, BadInput where
-    the plan does not fit this machine or is not of the served graph.
+    ``max_batch`` is lowered to the plan's largest batch. Tests replace the module ``tensorrt``.
+    Raises NotFound if the plan, its description or TensorRT is missing, BadInput if the plan does
+    not fit this machine or is not of the served graph.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TensorRtEngine(DeviceEngine):
             described = read_description(plan)
             here = Machine(device.name, device.capability, trt.__version__)
             if reason := described.key.misfit(here):
-                raise BadInput(f"{plan} does not fit this machine: {reason}")
+                raise BadInput(f"The plan {plan} does not fit this machine: {reason}.")
             self.provider = f"TensorRT {trt.__version__}"
             device.activate()
             loaded = _deserialise(trt, plan, foreign=described.key.version_compatible)
@@ -52,16 +52,18 @@ class TensorRtEngine(DeviceEngine):
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Self:
         if settings.provider not in ("auto", "tensorrt"):
-            raise NotFound(f"tensor_rt does not run on {settings.provider}; take onnx_rt for that")
+            raise NotFound(
+                f"The engine tensor_rt does not run on {settings.provider}; use onnx_rt for that."
+            )
         if settings.model is None:
-            raise NotFound("name the plan to serve (MASTREAM_ENGINE__MODEL)")
+            raise NotFound("Name the plan to serve (MASTREAM_ENGINE__MODEL).")
         return cls(settings.model, CudaDevice(settings.device), max_batch=settings.max_batch)
 
 
 class TensorRtProgram(Program):
-    """A deserialised plan. Raises BadInput where its tensors are not those of the served graph.
+    """A deserialised plan. Raises BadInput if its tensors are not those of the served graph.
 
-    It keeps its contexts: a recorded launch holds the addresses of their memory, not themselves.
+    It keeps its contexts alive: a recorded launch holds only the addresses of their memory.
     """
 
     def __init__(self, trt: Any, engine: Any, spec: ModelSpec, device: Device) -> None:
@@ -85,24 +87,24 @@ class TensorRtProgram(Program):
         def launch() -> None:
             _must(context.execute_async_v3(stream), "execute_async_v3")
 
-        # TensorRT settles what depends on the shapes in a first run, which cannot be recorded.
+        # The first run, in which TensorRT prepares for the shapes, cannot be recorded.
         launch()
         self._device.synchronise()
         return self._device.record(launch)
 
     def close(self) -> None:
         if self._contexts:
-            with suppress(EngineFault):  # a device that is lost runs nothing any more
+            with suppress(EngineFault):  # a lost device runs nothing any more
                 self._device.synchronise()
         self._contexts.clear()
         self._engine = None
 
     def _context(self, batch: int) -> Any:
-        """An execution context for this batch size, over the shared scratch."""
+        """Return an execution context for this batch size that uses the shared scratch memory."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy)
         if context is None:
-            raise EngineFault("TensorRT could not make an execution context; its log says why")
+            raise EngineFault("TensorRT could not make an execution context; its log says why.")
         profile = self._profile(batch)
         chosen = context.set_optimization_profile_async(profile, self._device.stream)
         _must(chosen, f"profile {profile}")
@@ -112,18 +114,18 @@ class TensorRtProgram(Program):
         return context
 
     def _profile(self, batch: int) -> int:
-        """The tightest of the plan's profiles that takes this batch size."""
+        """Return the plan's profile with the smallest maximum that covers this batch size."""
         fitting = [
             (largest, index)
             for index, (smallest, largest) in enumerate(self._ranges())
             if smallest <= batch <= largest
         ]
         if not fitting:
-            raise BadInput(f"the plan has no profile for a batch of {batch}; {REBUILD}")
+            raise BadInput(f"The plan has no profile for a batch of {batch}; {REBUILD}")
         return min(fitting)[1]
 
     def _ranges(self) -> list[tuple[int, int]]:
-        """The smallest and the largest batch of each profile."""
+        """Return the smallest and the largest batch of each profile."""
         shapes = (
             self._engine.get_tensor_profile_shape("frame", index)
             for index in range(self._engine.num_optimization_profiles)
@@ -132,66 +134,74 @@ class TensorRtProgram(Program):
 
 
 def load_tensorrt() -> Any:
-    """The module; the only place that imports it. Raises NotFound where it is not installed."""
+    """Return the module, imported only here. Raises NotFound if it is not installed."""
     try:
-        import tensorrt  # noqa: PLC0415  only who asks for it needs it
+        import tensorrt  # noqa: PLC0415  only needed for plans
     except ImportError as error:
-        raise NotFound(f"TensorRT needs pip install 'mastream[gpu]' ({error})") from error
+        raise NotFound(f"TensorRT needs pip install 'mastream[gpu]' ({error}).") from error
     return tensorrt
 
 
 def this_machine(ordinal: int = 0, tensorrt: Any = None) -> Machine:
-    """What a plan for the GPU that CUDA numbers ``ordinal`` is bound to here. ``tensorrt`` stands
-    in for the module.
+    """Return what a plan is bound to here, for the GPU with CUDA's number ``ordinal``.
 
-    Raises NotFound where TensorRT is not installed or there is no such GPU.
+    Tests replace the module ``tensorrt``. Raises NotFound if TensorRT is not installed or there is
+    no such GPU.
     """
     version = (tensorrt or load_tensorrt()).__version__
     return Machine(*describe_device(ordinal), version)
 
 
 def read_description(plan: Path) -> PlanDescription:
-    """What a plan is and what it fits, from the file beside it.
+    """Return the description of a plan, from the file next to it.
 
-    Raises NotFound where one of the files is absent, BadInput where the text is not of ours.
+    Raises NotFound if one of the files is missing, BadInput if the description is not valid.
     """
-    beside = description_path(plan)
-    for path in (plan, beside):
+    description = description_path(plan)
+    for path in (plan, description):
         if not path.is_file():
-            raise NotFound(f"there is no {path}; {REBUILD}")
+            raise NotFound(f"There is no {path}; {REBUILD}")
     try:
-        return PlanDescription.from_json(beside.read_text())
+        return PlanDescription.from_json(description.read_text())
     except (PlanError, UnicodeDecodeError) as error:
-        raise BadInput(f"{beside}: {error}; {REBUILD}") from error
+        raise BadInput(f"The description {description} is not valid: {error}; {REBUILD}") from error
 
 
 def _deserialise(trt: Any, plan: Path, *, foreign: bool) -> Any:
-    """The plan's engine; a ``foreign`` one may be of another version of TensorRT and brings the
-    code that runs it: we built it, so that may run."""
+    """Return the plan's engine.
+
+    A ``foreign`` one may come from another version of TensorRT and contains the host code that runs
+    it; that is allowed because this project built it.
+    """
     runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
     runtime.engine_host_code_allowed = foreign
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
-        raise BadInput(f"TensorRT cannot read {plan}; its log says why. {REBUILD}")
+        raise BadInput(f"TensorRT cannot read {plan}, for the reason in its log; {REBUILD}")
     return engine
 
 
 def _check_tensors(trt: Any, engine: Any, spec: ModelSpec) -> None:
-    """Raises BadInput where the plan's inputs and outputs are not those that the spec implies."""
+    """Raise BadInput if the plan's inputs and outputs are not those that the spec implies."""
     wanted = _wanted(spec)
     found = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
     if missing := wanted.keys() ^ found:
-        raise BadInput(f"not the served graph: {', '.join(sorted(missing))} missing or too many")
+        names = ", ".join(sorted(missing))
+        raise BadInput(f"The graph is not one that can be served: {names} missing or superfluous.")
     for name, (shape, kind, is_input) in wanted.items():
         axes = tuple(engine.get_tensor_shape(name))[1:]
         mode = trt.TensorIOMode.INPUT if is_input else trt.TensorIOMode.OUTPUT
         its = (engine.get_tensor_dtype(name), engine.get_tensor_mode(name))
         if axes != shape or its != (getattr(trt.DataType, NAMES[kind]), mode):
-            raise BadInput(f"not the served graph: {name} is {axes} {its}, not {(shape, kind)}")
+            raise BadInput(
+                f"The graph is not one that can be served: {name} is {axes} {its}, "
+                f"not {(shape, kind)}."
+            )
 
 
 def _wanted(spec: ModelSpec) -> dict[str, tuple[tuple[int, ...], str, bool]]:
-    """Shape for one stream, type and whether it is an input, of each of the graph's tensors."""
+    """Return each of the graph's tensors with its shape for one stream, its type and whether it is
+    an input."""
     memory = dict(tensor_shapes(spec))
     kind = memory_type(spec).name
     return {
@@ -205,6 +215,6 @@ def _wanted(spec: ModelSpec) -> dict[str, tuple[tuple[int, ...], str, bool]]:
 
 
 def _must(done: bool, what: str) -> None:
-    """TensorRT answers False and writes the reason into its log."""
+    """Raise EngineFault if TensorRT returned False, for which it logs the reason."""
     if not done:
-        raise EngineFault(f"TensorRT refused {what}; its log says why")
+        raise EngineFault(f"TensorRT refused {what}; its log says why.")

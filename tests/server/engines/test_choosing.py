@@ -47,7 +47,7 @@ def test_the_cpu_serves_where_nobody_asked_for_a_gpu() -> None:
 
 def test_the_cpu_is_no_substitute_for_a_gpu_that_was_asked_for() -> None:
     attempts = (("tensorrt", fails("not installed")), ("cuda", fails("no driver")))
-    with pytest.raises(NotFound, match=r"a GPU was asked for.*cuda: no driver$"):
+    with pytest.raises(NotFound, match=r"A GPU is required.*cuda: no driver$"):
         choose(*attempts, provider="cuda")
     with pytest.raises(NotFound, match="tensorrt: not installed; cuda: no driver"):
         choose(*attempts, devices="1")

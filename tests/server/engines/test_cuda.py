@@ -129,7 +129,7 @@ def test_to_ask_what_it_is_or_to_choose_it_makes_nothing_on_it() -> None:
         with pytest.raises(NotFound, match="no GPU 1; CUDA sees 1"):
             ask(1, runtime)
     lost = Runtime(cudaSetDevice=Code.cudaErrorIllegalAddress)
-    with pytest.raises(EngineDead, match="cudaSetDevice says cudaErrorIllegalAddress"):
+    with pytest.raises(EngineDead, match="cudaSetDevice returned cudaErrorIllegalAddress"):
         use_device(0, lost)
 
 

@@ -134,7 +134,7 @@ def test_only_cuda_is_asked_for_graphs(
 
 def test_a_silent_fall_to_the_cpu_is_an_error(runtime: pytest.MonkeyPatch) -> None:
     answer(runtime, lambda providers: Session(providers, "CPUExecutionProvider"))
-    with pytest.raises(NotFound, match="took CPUExecutionProvider"):
+    with pytest.raises(NotFound, match="used CPUExecutionProvider"):
         opened()
 
 

@@ -193,7 +193,7 @@ def test_a_model_in_half_precision_has_half_precision_memories(tmp_path: Path) -
 
 
 def test_it_runs_on_no_cpu_and_on_no_unnamed_plan() -> None:
-    with pytest.raises(NotFound, match="take onnx_rt"):
+    with pytest.raises(NotFound, match="use onnx_rt"):
         make_engine(EngineSettings(name="tensor_rt", provider="cpu"))
     with pytest.raises(NotFound, match="MASTREAM_ENGINE__MODEL"):
         make_engine(EngineSettings(name="tensor_rt"))
