@@ -21,7 +21,7 @@ SUPPORTING = {
     "server/sources": {
         "clocks", "colours", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers",
         "losses", "opening", "orientation", "picture", "picture_header", "probing", "rendering",
-        "streams", "surface", "timeline",
+        "scene_distance", "streams", "surface", "timeline",
     },
     "server/sinks": {
         "archive", "areas", "artefacts", "coding", "encoding", "matroska", "summary",

@@ -1,0 +1,100 @@
+"""Real footage for the scene-cut detector: clips and picture sequences without a cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from benchmarks.scene_clips import HEIGHT, WIDTH, Shown
+from server.frame import Pixels, host_pixels
+from server.sources.container import ContainerSource
+
+SCENES = 24
+"""Scenes in one joined clip."""
+
+KEPT = 4
+"""Every so many-th row and column of a picture is kept: those that the detector looks at."""
+
+SEQUENCE_RATE = 1
+"""Pictures per second of CamVid's sequences."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footage:
+    """``pictures``: for each rate in pictures per second, (time, picture). ``place`` is the same
+    for clips of one place, which are not joined to each other."""
+
+    name: str
+    place: str
+    pictures: dict[float, list[tuple[float, Pixels]]] = field(default_factory=dict)
+
+    def shown(self, rate: float) -> Iterator[Shown]:
+        return (Shown(pixels, pts) for pts, pixels in self.pictures[rate])
+
+
+def read_all(data: Path, rates: Sequence[float]) -> list[Footage]:
+    """Read ``videos/*.mp4`` and the sequences of ``camvid`` in this folder."""
+    paths = sorted(data.glob("videos/*.mp4"))
+    clips = [asyncio.run(read_clip(path, rates)) for path in paths]
+    return clips + read_sequences(data)
+
+
+async def read_clip(path: Path, rates: Sequence[float]) -> Footage:
+    """Read one clip once, and take its pictures at each rate that it has itself, about."""
+    footage = Footage(path.stem, place(path.stem), {rate: [] for rate in rates})
+    async with aclosing(ContainerSource(path, HEIGHT, WIDTH)) as source:
+        async for frame in source:
+            assert frame.pts is not None
+            for rate, taken in footage.pictures.items():
+                if not taken or float(frame.pts) > taken[-1][0] + 0.99 / rate:
+                    taken.append((float(frame.pts), thinned(host_pixels(frame.pixels))))
+    return footage
+
+
+def read_sequences(data: Path) -> list[Footage]:
+    """Read CamVid's pictures, a second apart, by sequence; the dense one is there as a clip."""
+    paths = defaultdict(list)
+    for path in (*data.glob("camvid/train/*"), *data.glob("camvid/test/*")):
+        paths[path.name.split("_")[0]].append(path)
+    return [
+        Footage(f"camvid {name}", place(name), {SEQUENCE_RATE: [*read_pictures(found)]})
+        for name, found in sorted(paths.items())
+    ]
+
+
+def read_pictures(paths: Sequence[Path]) -> Iterator[tuple[float, Pixels]]:
+    for index, path in enumerate(sorted(paths, key=lambda path: path.name)):
+        picture = Image.open(path).convert("RGB").resize((WIDTH, HEIGHT))
+        yield index / SEQUENCE_RATE, thinned(np.asarray(picture))
+
+
+def place(name: str) -> str:
+    """CamVid's sequence 0016E5 is there twice."""
+    return "0016E5" if "0016E5" in name else name
+
+
+def thinned(pixels: Pixels) -> Pixels:
+    """Keep what the detector looks at, so that hours fit in memory."""
+    return pixels[KEPT // 2 :: KEPT, KEPT // 2 :: KEPT].copy()
+
+
+def joined(clips: Sequence[Footage], rate: float, random: Generator) -> Iterator[Shown]:
+    """Join parts of 0.5 to 2 s, at least 6 pictures, of random clips at random places."""
+    pts, before = 0.0, ""
+    for index in range(SCENES):
+        others = [one for one in clips if one.place != before]
+        clip = others[random.integers(len(others))]
+        pictures, before = clip.pictures[rate], clip.place
+        length = int(random.integers(max(6, round(rate / 2)), max(12, round(2 * rate))))
+        start = int(random.integers(0, max(1, len(pictures) - length)))
+        for nth, (_, pixels) in enumerate(pictures[start : start + length]):
+            yield Shown(pixels, pts, is_cut=nth == 0 and index > 0)
+            pts += 1 / rate
