@@ -1,1 +1,5 @@
-"""MA-ResNet50 in PyTorch. Only :mod:`models.spec` may be imported without torch."""
+"""MA-ResNet50 in PyTorch.
+
+The modules spec, plan, options, classes and described can be imported without torch; the last
+needs onnx.
+"""

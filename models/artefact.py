@@ -1,9 +1,9 @@
-"""Exported ONNX files as sources: their spec, their recipe and their weights back again.
+"""Load the network of an exported ONNX file: its spec, its recipe and its weights.
 
-A file of ours holds a ModelSpec under ``mastream`` and the network's recipe under
-``mastream_recipe``; its weights keep their PyTorch names, with batch norms folded. Weights stored
-as levels are named ``<name>.int8`` (biases ``<name>.int32``) and ``<name>.scale`` and stand for
-their product.
+The file's metadata holds a ModelSpec under ``mastream`` and the network's recipe under
+``mastream_recipe``. Its weights keep their PyTorch names, with batch norms folded. A weight that is
+stored in float16 is named ``<name>.fp16``. A quantised weight is the product of its levels
+``<name>.int8`` (a bias: ``<name>.int32``) and ``<name>.scale``, one value per output channel.
 """
 
 from __future__ import annotations
@@ -28,31 +28,35 @@ LEVELS = ("int8", "int32")
 
 
 def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
-    """The network of an exported file, folded, in eval mode and float32.
+    """Return the network of an exported file, its recipe and its spec.
 
-    Raises SpecError for a file that is not ours, OSError for one that cannot be read.
+    The network is in eval mode and float32, with batch norms folded. Raises SpecError if the file
+    was not exported by mastream or does not fit its recipe, OSError if it cannot be read.
     """
     model = read(path)
     spec, held = read_spec(model), metadata(model)
     if RECIPE_KEY not in held:
-        raise SpecError(f"{path} does not hold its recipe: export from its checkpoint instead")
+        raise SpecError(f"{path} holds no recipe; use the checkpoint that it was exported from.")
     try:
         recipe = Recipe.from_dict(json.loads(held[RECIPE_KEY]))
     except ValueError as error:
-        raise SpecError(f"{path} holds no recipe that can be built: {error}") from error
+        raise SpecError(f"{path} holds a recipe that cannot be built: {error}") from error
     network = build(recipe).eval()
     fold_norms(network)
     try:
         network.load_state_dict(stored_weights(model, network))
     except (KeyError, RuntimeError) as error:
-        raise SpecError(f"{path} does not hold the weights of its recipe: {error}") from error
+        raise SpecError(
+            f"{path} does not hold the weights of its recipe; export it again ({error})."
+        ) from error
     return network, recipe, spec
 
 
 def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
-    """Every parameter and buffer of ``network`` out of the file, in float32.
+    """Return every parameter and buffer of ``network`` as the file stores it, in float32.
 
-    What only training needs is not in it and stays as ``network`` has it.
+    Tensors that only training needs are not in the file; those of ``network`` are returned.
+    Raises KeyError if the file lacks a weight.
     """
     held = {i.name: i for i in model.graph.initializer}
     weights = {}
@@ -68,7 +72,10 @@ def stored_weights(model: ModelProto, network: Segmenter) -> dict[str, Tensor]:
 
 
 def is_served(name: str) -> bool:
-    """Does a file hold the weight ``name``? Not a norm's counter, not an auxiliary head."""
+    """Return whether an exported file holds the weight ``name``.
+
+    It holds neither the counters of batch norms nor auxiliary heads.
+    """
     return not name.endswith("num_batches_tracked") and not name.startswith(TRAINING_ONLY)
 
 

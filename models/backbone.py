@@ -1,8 +1,8 @@
-"""The trunk: ResNet-50 in two forms, at output stride 8, 16 or 32.
+"""The trunk: two variants of ResNet-50, at output stride 8, 16 or 32.
 
 ``resnet50`` has torchvision's names and stride placement (stride in the 3x3), so that ImageNet
-weights load by name. ``resnet50_vd`` is the form of the paper's release: a three-convolution stem,
-average-pooled shortcuts and multi-grid dilations 1, 2, 4 in the last stage.
+weights load by name. ``resnet50_vd`` is the variant of the paper's release: a three-convolution
+stem, average-pooled shortcuts and multi-grid dilations 1, 2, 4 in the last stage.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Stride of a stage's first block and the dilation of each of its blocks."""
+    """The stride of a stage's first block and the dilation of each of its blocks."""
 
     stride: int
     dilations: tuple[int, ...]
 
 
 def plan_stages(output_stride: int, multi_grid: tuple[int, ...] | None) -> list[StagePlan]:
-    """Trade stride for dilation beyond ``output_stride``.
+    """Return the plan of each stage; beyond ``output_stride``, dilation replaces stride.
 
-    Without multi-grid the first block of a dilated stage keeps the dilation before it
-    (torchvision); with it every block is dilated (the release).
+    Without ``multi_grid`` the first block of a dilated stage keeps the dilation of the stage
+    before it, as in torchvision; with it every block is dilated, as in the release. Raises
+    ValueError if the output stride is not in OUTPUT_STRIDES.
     """
     if output_stride not in OUTPUT_STRIDES:
-        raise ValueError(f"output stride must be one of {OUTPUT_STRIDES}, not {output_stride}")
+        raise ValueError(f"The output stride must be one of {OUTPUT_STRIDES}, not {output_stride}.")
     plans, reached, dilation = [], 4, 1
     for stage, blocks in enumerate(BLOCKS):
         stride, before = (1 if stage == 0 else 2), dilation
@@ -54,8 +55,8 @@ def plan_stages(output_stride: int, multi_grid: tuple[int, ...] | None) -> list[
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a shortcut; (B, c_in, h, w) -> (B, 4 * width, h/stride, w/stride).
 
-    While training a picture takes the shortcut alone with a chance of ``skipped`` (stochastic
-    depth, Huang et al. 2016).
+    In training mode each sample skips the convolutions with probability ``skipped`` and takes the
+    shortcut alone (stochastic depth, Huang et al. 2016).
     """
 
     skipped = 0.0
@@ -85,7 +86,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """Yields C1..C4 one after another, so that memory can look at each as it appears."""
+    """ResNet-50 that yields C1..C4 one after another, so that memory can enhance each of them."""
 
     def __init__(self, output_stride: int = 16, vd: bool = False) -> None:
         super().__init__()
@@ -107,14 +108,16 @@ class ResNet50(nn.Module):
             c_in = c_out
 
     def skip_blocks(self, most: float) -> None:
-        """Leave blocks out while training: the first never, the last with a chance of ``most``,
-        those between in proportion."""
+        """Set the probability with which training skips each block.
+
+        It rises linearly from 0 for the first block to ``most`` for the last.
+        """
         blocks = [module for module in self.modules() if isinstance(module, Bottleneck)]
         for depth, block in enumerate(blocks):
             block.skipped = most * depth / (len(blocks) - 1)
 
     def stages(self, image: Tensor) -> Iterator[Tensor]:
-        """Normalised image (B, 3, H, W) -> C1, C2, C3, C4 in turn."""
+        """Yield C1, C2, C3, C4 of a normalised image (B, 3, H, W), each (B, c, h, w)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for index in range(1, 5):
             x = self.get_submodule(f"layer{index}")(x)
@@ -139,15 +142,15 @@ def _shortcut(c_in: int, c_out: int, stride: int, vd: bool) -> nn.Sequential:
     conv = nn.Conv2d(c_in, c_out, 1, 1 if pooled else stride, bias=False)
     parts: list[nn.Module] = [conv, nn.BatchNorm2d(c_out)]
     if pooled:
-        # At the border the release averages only what lies inside the map.
+        # At the border the release averages only the positions inside the map.
         parts.insert(0, nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False))
     return nn.Sequential(*parts)
 
 
 def load_imagenet(trunk: ResNet50, state: dict[str, Tensor]) -> None:
-    """Load torchvision-named ImageNet weights; the classifier ``fc`` is left out.
+    """Load ImageNet weights under torchvision's names; the classifier ``fc`` is ignored.
 
-    Raises ValueError naming what is missing, unknown or of another shape.
+    Raises ValueError, naming the weights, if any is missing, unknown or of another shape.
     """
     wanted = trunk.state_dict()
     given = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
@@ -157,7 +160,7 @@ def load_imagenet(trunk: ResNet50, state: dict[str, Tensor]) -> None:
     misshapen = sorted(n for n in wanted.keys() & given.keys() if wanted[n].shape != given[n].shape)
     if missing or unknown or misshapen:
         raise ValueError(
-            "these are not torchvision's resnet50 weights: "
-            f"missing {missing[:3]}, unknown {unknown[:3]}, of another shape {misshapen[:3]}"
+            "These are not torchvision's resnet50 weights; start from those "
+            f"(missing {missing[:3]}, unknown {unknown[:3]}, of another shape {misshapen[:3]})."
         )
     trunk.load_state_dict(given, strict=False)

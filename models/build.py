@@ -1,4 +1,4 @@
-"""The named variants: ``<head>-<encoder>``, such as ``deeplabv3plus-ma-resnet50_vd``."""
+"""Build the named networks: ``<head>-<encoder>``, such as ``deeplabv3plus-ma-resnet50_vd``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a network's architecture; a checkpoint keeps it beside the weights."""
+    """Everything that determines a network's architecture; checkpoints store it with the weights.
+
+    ``memory`` holds the options that differ from ``preset``; ``mean`` and ``std`` normalise RGB
+    values in 0..1. Raises ValueError if the head or the encoder is unknown.
+    """
 
     head: str = "deeplabv3plus"
     encoder: str = "ma-resnet50"
@@ -38,9 +42,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
-            raise ValueError(f"no head {self.head!r}; there are {', '.join(HEADS)}")
+            raise ValueError(f"There is no head {self.head!r}; choose from {', '.join(HEADS)}.")
         if self.encoder not in ENCODERS:
-            raise ValueError(f"no encoder {self.encoder!r}; there are {', '.join(ENCODERS)}")
+            raise ValueError(
+                f"There is no encoder {self.encoder!r}; choose from {', '.join(ENCODERS)}."
+            )
 
     @property
     def name(self) -> str:
@@ -48,19 +54,22 @@ class Recipe:
 
     @property
     def options(self) -> MemoryOptions | None:
-        """The memory's options; None for a plain encoder."""
+        """The memory's options; None for an encoder without memory.
+
+        Raises ValueError if the preset or a value is unknown, TypeError if an option is.
+        """
         if not self.encoder.startswith("ma-"):
             return None
         return memory_options(self.preset, **self.memory)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every option of the memory spelled out: what a preset means may change."""
+        """Return the recipe with every memory option, because a preset's values may change."""
         options = self.options
         return {**asdict(self), "memory": asdict(options) if options else {}}
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Recipe:
-        """Read what :meth:`to_dict` gave. Raises ValueError for one that fits no network."""
+        """Read the result of :meth:`to_dict`. Raises ValueError if no network fits it."""
         triples: dict[str, Any] = {k: tuple(given[k]) for k in ("mean", "std") if k in given}
         memory = given.get("memory", {})
         remembers = given.get("encoder", cls.encoder).startswith("ma-")
@@ -70,19 +79,24 @@ class Recipe:
             recipe = cls(**{**given, **triples, "memory": memory})
             _ = recipe.options
         except TypeError as error:
-            raise ValueError(f"the recipe is of another version of mastream: {error}") from error
+            raise ValueError(
+                f"The recipe was written by another version of mastream; use that one ({error})."
+            ) from error
         return recipe
 
 
 def parse_name(name: str) -> tuple[str, str]:
-    """``deeplabv3plus-ma-resnet50`` -> head and encoder. Raises ValueError with the choices."""
+    """Split a name such as ``deeplabv3plus-ma-resnet50`` into head and encoder.
+
+    Raises ValueError, listing the choices, if either is unknown.
+    """
     head, _, encoder = name.partition("-")
     Recipe(head=head, encoder=encoder)
     return head, encoder
 
 
 def build(recipe: Recipe) -> Segmenter:
-    """The network with fresh weights."""
+    """Return the recipe's network with freshly initialised weights."""
     trunk = ResNet50(recipe.output_stride, vd=recipe.encoder.endswith("_vd"))
     module, _, name = HEADS[recipe.head].partition(":")
     head_class = getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""Checkpoints: a recipe, its weights and whatever training wants to keep, in one file."""
+"""Checkpoints: one file with a recipe, its weights and the state that training stores."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FORMAT = "mastream-checkpoint-1"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of ours; the message says what is wrong with it."""
+    """The file is not a usable checkpoint; the message says why."""
 
 
 def save(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], **more: Any) -> None:
-    """Write at once or not at all: a kill half-way leaves the file before it."""
+    """Write a checkpoint atomically: if interrupted, the old file stays. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(
@@ -32,37 +32,48 @@ def save(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], **more: Any)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """All that :func:`save` wrote. Raises CheckpointError."""
+    """Return everything that :func:`save` wrote. Raises CheckpointError if it cannot be read."""
     try:
         kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist") from error
+        raise CheckpointError(f"{path} does not exist; check the path.") from error
     except Exception as error:
-        raise CheckpointError(f"{path} is not a checkpoint that training.train wrote") from error
+        raise CheckpointError(
+            f"{path} is not a checkpoint; name one that training.train wrote."
+        ) from error
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a {FORMAT} file; train one with training.train")
+        raise CheckpointError(f"{path} is not a {FORMAT} file; name one that training.train wrote.")
     return kept
 
 
 def load(path: Path) -> tuple[Segmenter, Recipe, dict[str, Any]]:
-    """The network in eval mode, its recipe, and the rest of the file."""
+    """Return the network in eval mode, its recipe, and all that the file holds.
+
+    Raises CheckpointError if the file cannot be read or does not fit its recipe.
+    """
     kept = read(path)
     try:
         recipe = Recipe.from_dict(kept["recipe"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} holds no recipe that can be built: {error}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path} holds no recipe; name another checkpoint.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} holds a recipe that cannot be built: {error}") from error
     network = build(recipe)
     try:
         network.load_state_dict(kept["weights"])
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit its own recipe: {error}") from error
+        raise CheckpointError(
+            f"{path} does not fit its own recipe; name another checkpoint ({error})."
+        ) from error
     return network.eval(), recipe, kept
 
 
 def rebuild(network: Segmenter, recipe: Recipe) -> Segmenter:
-    """The same weights under another recipe: output stride and FIFO length have none of their own.
+    """Return a network of ``recipe`` in eval mode with the weights of ``network``.
 
-    A folded network stays folded. Raises CheckpointError where the weights do not fit.
+    The output stride and the length of the FIFO may differ: neither has weights. If the norms of
+    ``network`` are folded, so are those of the result. Raises CheckpointError if the weights do
+    not fit.
     """
     other = build(recipe).eval()
     if not any(isinstance(m, nn.BatchNorm2d) for m in network.encoder.trunk.modules()):
@@ -70,12 +81,12 @@ def rebuild(network: Segmenter, recipe: Recipe) -> Segmenter:
     try:
         other.load_state_dict(network.state_dict())
     except RuntimeError as error:
-        raise CheckpointError(f"these weights do not fit {recipe.name}: {error}") from error
+        raise CheckpointError(f"These weights do not fit {recipe.name} ({error}).") from error
     return other
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """Sixteen hex digits that change with any weight."""
+    """Return sixteen hex digits that change with any name or weight."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""What each dataset's labels mean, how they are drawn and what its licence allows."""
+"""The classes, colours and licence of each dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.spec import ClassLabel
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as a model trained on it must tell of it."""
+    """What the spec of a model says about the dataset that it was trained on."""
 
     name: str
     licence: str
@@ -17,9 +17,10 @@ class Dataset:
 
 
 def spread_colour(index: int) -> tuple[int, int, int]:
-    """A colour of its own for each of 0..255: PASCAL VOC's colour map, for classes without one.
+    """Return a distinct RGB colour for each index in 0..255: PASCAL VOC's colour map.
 
-    Bits 0, 1, 2 of the index are the highest bits of red, green, blue, bits 3, 4, 5 the next.
+    It is for classes that have no colour of their own. Bits 0, 1, 2 of the index are the highest
+    bits of red, green and blue; bits 3, 4, 5 are the next ones.
     """
     channels = [0, 0, 0]
     for bit in range(8):
@@ -42,8 +43,8 @@ CAMVID_CLASSES = (
     ClassLabel("Bicyclist", (0, 128, 192)),
 )
 
-# In the order of the masks' ids 1 to 124, under the names that VIPSeg, which has the same classes
-# over the same videos, gives them in panoVIPSeg_categories.json, here in small letters.
+# In the order of the masks' ids 1 to 124. The names are those of VIPSeg, which labels the same
+# classes in the same videos (panoVIPSeg_categories.json), in lower case.
 _VSPW_NAMES = """
 wall ceiling door stair ladder escalator playground_slide handrail_or_fence window rail goal
 pillar pole floor ground grass sand athletic_field road path crosswalk building house bridge tower
@@ -67,8 +68,8 @@ VSPW_CLASSES = tuple(
 PERSON_CLASSES = (ClassLabel("rest", (0, 0, 0)), ClassLabel("person", (220, 20, 60)))
 
 VSPW_NAME = "VSPW (Miao et al. 2021)"
-# No licence text comes with the masks; VIPSeg, its authors' panoptic labels of the same videos,
-# is given for non-commercial research only.
+# The masks come without a licence text. VIPSeg, the authors' panoptic labels of the same videos,
+# is licensed for non-commercial research only.
 VSPW_LICENCE = "non-commercial research only (terms: www.vspwdataset.com)"
 
 CAMVID = Dataset("CamVid (Brostow et al. 2008, 2009)", "CC BY-NC 4.0", CAMVID_CLASSES)

@@ -1,4 +1,4 @@
-"""The few layers that trunk, memory and heads share."""
+"""Layers that trunk, memory and heads share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvBN(nn.Sequential):
-    """Convolution (no bias) and batch norm, same-padded: (B, c_in, h, w) -> (B, c_out, ...)."""
+    """Convolution without bias and batch norm, then ReLU if ``relu``; same padding.
+
+    (B, c_in, h, w) -> (B, c_out, ceil(h / stride), ceil(w / stride)) for an odd kernel.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,10 @@ class ConvBN(nn.Sequential):
 
 
 class SeparableConv(nn.Sequential):
-    """Depthwise 3x3 with batch norm, then pointwise with batch norm and ReLU."""
+    """Depthwise 3x3 with batch norm, then pointwise with batch norm and ReLU.
+
+    (B, c_in, h, w) -> (B, c_out, h, w).
+    """
 
     def __init__(self, c_in: int, c_out: int, dilation: int = 1) -> None:
         depthwise = ConvBN(c_in, c_in, 3, dilation=dilation, groups=c_in, relu=False)
@@ -43,8 +49,11 @@ class SeparableConv(nn.Sequential):
 
 
 class PyramidPooling(nn.Module):
-    """Means over 1, 4, 9 and 36 parts of the map, beside the map itself, fused by a 3x3
-    convolution (Zhao et al. 2017): (B, c_in, h, w) -> (B, c_out, h, w)."""
+    """Pyramid pooling (Zhao et al. 2017): (B, c_in, h, w) -> (B, c_out, h, w).
+
+    The map is concatenated with its means over grids of 1x1, 2x2, 3x3 and 6x6 parts, and a 3x3
+    convolution fuses them.
+    """
 
     BINS = (1, 2, 3, 6)
 
@@ -63,10 +72,10 @@ class PyramidPooling(nn.Module):
 
 
 def pool(x: Tensor, bins: Sequence[int]) -> list[Tensor]:
-    """Adaptive average pooling (B, c, h, w) -> (B, c, b, b) for each b of ``bins``, in float32.
+    """Pool (B, c, h, w) adaptively by means to (B, c, b, b) for each b of ``bins``, in float32.
 
-    It is P_h X P_w^T with two constant matrices: exact at every size, where exporters of
-    adaptive pooling are wrong off the traced one.
+    Each result is P_h X P_w^T with two constant matrices. That is exact at every size, whereas
+    exported adaptive pooling is wrong at sizes other than the traced one.
     """
     height, width = x.shape[2:]
     columns = torch.cat([pooling_matrix(width, b, x.device) for b in bins])
@@ -77,7 +86,7 @@ def pool(x: Tensor, bins: Sequence[int]) -> list[Tensor]:
 
 
 def pooling_matrix(length: int, bins: int, device: torch.device) -> Tensor:
-    """P (bins, length): row i takes the mean of all cells that touch the i-th part of the line."""
+    """Return P (bins, length), whose row i averages all cells that overlap part i of the line."""
     cell = torch.arange(length, device=device)
     part = torch.arange(bins, device=device)[:, None]
     touches = ((cell + 1) * bins > part * length) & (cell * bins < (part + 1) * length)
@@ -85,18 +94,24 @@ def pooling_matrix(length: int, bins: int, device: torch.device) -> Tensor:
 
 
 def autocasts(x: Tensor) -> bool:
-    """Is autocast on for ``x``'s type of device? Some types, meta among them, know none."""
+    """Return whether autocast is on for ``x``'s type of device.
+
+    Some types, such as meta, do not support autocast.
+    """
     device = x.device.type
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def exactly(x: Tensor) -> AbstractContextManager[object]:
-    """Autocast off on ``x``'s device, where it was on: float32 stays float32."""
+    """Return a context with autocast off on ``x``'s device, in which float32 stays float32."""
     return torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext()
 
 
 def resize(x: Tensor, like: Tensor | tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Bilinear, half-pixel centres unless corners are aligned, to ``like``'s height and width."""
+    """Resize (B, c, h, w) bilinearly to the height and width of ``like``.
+
+    Pixel centres are at half pixels unless corners are aligned.
+    """
     size = like if isinstance(like, tuple) else (like.shape[2], like.shape[3])
     if (x.shape[2], x.shape[3]) == size:
         return x
@@ -104,8 +119,11 @@ def resize(x: Tensor, like: Tensor | tuple[int, int], align_corners: bool = Fals
 
 
 def norm_after(name: str, modules: Mapping[str, nn.Module]) -> nn.BatchNorm2d | None:
-    """The batch norm behind the convolution ``name``, by our naming: ``conv2`` -> ``bn2``,
-    ``downsample.0`` -> ``downsample.1``, ``key_conv`` -> ``key_bn``."""
+    """Return the batch norm that follows the convolution ``name``, or None.
+
+    It is found by its name: ``conv2`` -> ``bn2``, ``downsample.0`` -> ``downsample.1``,
+    ``key_conv`` -> ``key_bn``.
+    """
     head, _, last = name.rpartition(".")
     sibling = f"{int(last) + 1}" if last.isdigit() else re.sub(r"conv(\d?)$", r"bn\1", last)
     norm = modules.get(f"{head}.{sibling}")
@@ -115,7 +133,7 @@ def norm_after(name: str, modules: Mapping[str, nn.Module]) -> nn.BatchNorm2d | 
 def fold_norms(network: nn.Module) -> None:
     """Fold every batch norm into the convolution before it, in place; exact in eval mode.
 
-    Convolutions gain a bias and the norms become nn.Identity. Twice changes nothing more.
+    Convolutions gain a bias and the norms become nn.Identity. Idempotent.
     """
     modules = dict(network.named_modules())
     for name, conv in modules.items():

@@ -1,8 +1,9 @@
-"""Partial Channel Memory Attention (PCMA) and its FIFO: the paper's section 3, one module a stage.
+"""Partial Channel Memory Attention (PCMA) and its FIFO: section 3 of the paper.
 
-A stage's memory is a FIFO of T (key, value) entries, newest first, and one count a stream of how
-many are filled. Everything here is state in, state out: :class:`PCMA` is given the FIFO of the
-frames before and returns the entry of this one; :func:`push` makes the next FIFO.
+There is one module per stage. A stage's memory is a FIFO of T (key, value) entries, newest first;
+each stream has a count of the entries that are filled. Everything here takes state and returns
+state: :class:`PCMA` takes the FIFO of the previous frames and returns the entry of this frame;
+:func:`push` makes the next FIFO.
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ from models.layers import autocasts, exactly, resize
 from models.options import MemoryOptions
 
 KEY_SCALE = 10.0
-"""The size of a normalised key, its sum or its length: attention logits lie in 0..100."""
+"""The sum or the length of a normalised key; attention logits therefore lie in 0..100."""
 
 EMPTY_LOGIT = -1e4
-"""What an empty slot adds to its logits: exp of it is 0, and fp16 can hold it (-inf makes NaN)."""
+"""Added to the logits of an empty slot. Its exp is 0 and fp16 can hold it; -inf would give NaN."""
 
 MEAN_FLOOR = 1e-6
+"""The smallest denominator of eq. 3 and eq. 4."""
+
 JUDGE_RANGE = (0.1, 0.9)
+"""The values of eq. 4 between which the judge accepts memory (eq. 5)."""
 
 FIRST_SHARE = 0.5
-"""Of what a blend holds, how much is memory's before anything is learnt."""
+"""The share of memory in a blend before training."""
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""q (B, N, w), k (B, M, w), v (B, M, s) -> (B, N, s): softmax(q k^T) v, with no scaling."""
+"""q (B, N, w), k (B, M, w), v (B, M, s) -> (B, N, s): softmax(q k^T) v, without scaling."""
 
 
 class StageFifo(NamedTuple):
@@ -41,7 +45,11 @@ class StageFifo(NamedTuple):
 
 
 class Enhanced(NamedTuple):
-    """What a PCMA step gives: the map, this frame's entry (B, N, .), the judge's ``a`` (B,)."""
+    """The result of a PCMA step: ``feature`` (B, c, h, w) is the enhanced map.
+
+    ``key`` (B, N, d) and ``value`` (B, N, s) are this frame's entry, ``judge`` (B,) is the judge's
+    ``a`` (eq. 4).
+    """
 
     feature: Tensor
     key: Tensor
@@ -50,7 +58,7 @@ class Enhanced(NamedTuple):
 
 
 class Attends(nn.Module):
-    """A module with attention in it, whose kernel the export chooses."""
+    """A module with attention; export replaces the function that computes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +66,7 @@ class Attends(nn.Module):
 
 
 class PCMA(Attends):
-    """One stage's attention to its memory: feature (B, c, h, w) -> the same shape, enhanced."""
+    """The attention of one stage to its memory: feature (B, c, h, w) -> enhanced, same shape."""
 
     def __init__(self, channels: int, options: MemoryOptions) -> None:
         super().__init__()
@@ -75,15 +83,17 @@ class PCMA(Attends):
         self.attended_width = self.width
 
     def tokens(self, height: int, width: int) -> int:
-        """Positions one entry holds for a stage's map of this size."""
+        """Return N, the number of positions in one entry for a map of this height and width."""
         stride = self.options.attention_stride
         return -(-height // stride) * -(-width // stride)
 
     def forward(self, feature: Tensor, fifo: StageFifo, count: Tensor) -> Enhanced:
-        """``count`` (B,) int64: entries of ``fifo`` that are filled. Slots beyond never matter.
+        """Enhance ``feature`` (B, c, h, w) with the memory of the previous frames.
 
-        Under autocast it computes in float32 all the same, since bf16 keys put logits off by 3e-2:
-        entries and ``judge`` are float32 then, the map has the feature's own type.
+        ``count`` (B,) int64 is the number of entries of ``fifo`` that are filled; the contents of
+        the other slots never matter. Under autocast, PCMA still computes in float32, since bf16
+        keys would change the logits by 3e-2: the entry and ``judge`` are then float32, and the map
+        has the type of ``feature``.
         """
         if not autocasts(feature):
             return self.enhance(feature, fifo, count)
@@ -93,7 +103,7 @@ class PCMA(Attends):
         return enhanced._replace(feature=enhanced.feature.to(feature.dtype))
 
     def enhance(self, feature: Tensor, fifo: StageFifo, count: Tensor) -> Enhanced:
-        """:meth:`forward` in the types of what is given."""
+        """Do what :meth:`forward` does, in the types of the arguments."""
         passed, sel = torch.split(feature, [feature.shape[1] - self.width, self.width], dim=1)
         key = self.encode_key(sel)
         recalled = self.norm_recalled(self.recall(key, fifo, count), feature, count)
@@ -104,17 +114,23 @@ class PCMA(Attends):
         return Enhanced(torch.cat([passed, mixed], dim=1), to_tokens(key), value, judge)
 
     def encode_key(self, sel: Tensor) -> Tensor:
-        """Selected channels (B, s, h, w) -> key map (B, d, h', w'), normalised over channels."""
+        """Return the key map (B, d, h', w') of the selected channels (B, s, h, w).
+
+        It is normalised over its channels. h' and w' are h and w over the attention stride.
+        """
         key = F.relu(self.key_bn(self.key_conv(sel)))
         return normalise_key(key, self.options.key_norm)
 
     def encode_value(self, sel: Tensor) -> Tensor:
-        """(B, s, h, w) -> what the memory keeps of it, (B, N, s)."""
+        """Return the value (B, N, s) that memory stores of (B, s, h, w)."""
         stride = self.options.attention_stride
         return to_tokens(F.relu(sel[:, :, ::stride, ::stride]))
 
     def recall(self, query: Tensor, fifo: StageFifo, count: Tensor) -> Tensor:
-        """Attention over all T*N remembered positions (eq. 2) -> map (B, s, h', w')."""
+        """Attend to all T*N positions in memory (eq. 2).
+
+        ``query`` is the key map (B, d, h', w') of this frame; returns a map (B, s, h', w').
+        """
         batch, frames, tokens, _ = fifo.key.shape
         height, width = query.shape[2:]
         held = (torch.arange(frames, device=count.device) < count[:, None])[:, :, None, None]
@@ -127,7 +143,7 @@ class PCMA(Attends):
         return from_tokens(self.attend(asked, keys, values), height, width)
 
     def norm_recalled(self, recalled: Tensor, feature: Tensor, count: Tensor) -> Tensor:
-        """To the feature's own size, then BN and ReLU where the options say so."""
+        """Resize ``recalled`` to the size of ``feature``; apply BN and ReLU if so configured."""
         recalled = resize(recalled, feature)
         if not self.options.enhanced_norm:
             return recalled
@@ -136,7 +152,7 @@ class PCMA(Attends):
         return F.relu(self.norm(recalled))
 
     def _norm_held(self, recalled: Tensor, held: Tensor) -> Tensor:
-        """As above, but what empty memories recall stays out of the batch statistics."""
+        """Apply BN and ReLU; ``held`` (B,) keeps empty memories out of the batch statistics."""
         if not bool(held.any()):
             return recalled
         normed = torch.zeros_like(recalled)
@@ -144,14 +160,17 @@ class PCMA(Attends):
         return normed
 
     def mix(self, scaled: Tensor, sel: Tensor) -> Tensor:
-        """Eq. 3's sum, or a blend: memory's share of the one, the rest of the other."""
+        """Return the sum of eq. 3, or a blend with the share that each channel has learnt."""
         more = scaled
         if self.share is not None:
             more = self.share[:, None, None].float() * (scaled - sel.float())
         return sel + more.to(sel.dtype)
 
     def accepts(self, judge: Tensor, count: Tensor) -> Tensor:
-        """(B, 1, 1, 1) bool: may memory have its say? Not when empty; eq. 5 where it judges."""
+        """Return whether memory may change each sample, (B, 1, 1, 1) bool.
+
+        An empty memory may not. With the judge, eq. 5 decides about the others.
+        """
         accepted = count > 0
         if self.options.judge:
             low, high = JUDGE_RANGE
@@ -159,24 +178,30 @@ class PCMA(Attends):
         return accepted[:, None, None, None]
 
     def _pad(self, x: Tensor, spare: Tensor) -> Tensor:
-        """Queries and keys with zeros to ``attended_width``, which changes nothing: the scale is 1.
+        """Pad queries or keys with zeros to ``attended_width``; with scale 1 that is exact.
 
-        That is the value's width, since most fused attention wants equal ones. The first spare
-        channel carries the slot mask: 1 in the query, EMPTY_LOGIT in an empty slot's key, so that
-        no mask tensor is needed.
+        By default that is the width of the values, since most fused attention kernels need equal
+        widths. The first spare channel carries the slot mask, so no mask tensor is needed: it is
+        1 in a query, EMPTY_LOGIT in the keys of an empty slot and 0 in those of a filled one.
         """
         rest = self.attended_width - self.key_width - 1
         return F.pad(torch.cat([x, spare], dim=-1), (0, rest))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention without 1/sqrt(d) (eq. 2), by the fused kernel of the device."""
+    """Compute attention without 1/sqrt(d) (eq. 2) with the fused kernel of the device.
+
+    Shapes as for :data:`Attend`.
+    """
     q, k, v = (x[:, None] for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
 
 
 def normalise_key(key: Tensor, norm: str) -> Tensor:
-    """(B, d, h, w) over its channels, as :class:`MemoryOptions` names it, in float32."""
+    """Normalise a key map (B, d, h, w) over its channels, computed in float32.
+
+    ``norm`` is one of KEY_NORMS in models.options.
+    """
     if norm == "none":
         return key
     exact = key.float()
@@ -185,22 +210,28 @@ def normalise_key(key: Tensor, norm: str) -> Tensor:
 
 
 def mean_scaled(recalled: Tensor, sel: Tensor) -> Tensor:
-    """Eq. 3's ``E * mean(sel) / mean(E)``: per sample, in float32."""
+    """Return ``E * mean(sel) / mean(E)`` of eq. 3, with means per sample, in float32.
+
+    Both arguments and the result are (B, s, h, w). Each mean is over (s, h, w).
+    """
     of_sel = sel.float().mean(dim=(1, 2, 3), keepdim=True)
     of_recalled = recalled.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=MEAN_FLOOR)
-    # The ratio may be beyond fp16 where little was recalled; the product is not.
+    # If little was recalled, the ratio may exceed fp16; the product does not.
     return recalled.float() * (of_sel / of_recalled)
 
 
 def judge_statistic(mixed: Tensor) -> Tensor:
-    """Eq. 4, ``(mean - min) / (max - min)`` of each sample: (B, s, h, w) -> (B,)."""
+    """Return ``(mean - min) / (max - min)`` (eq. 4) of each sample: (B, s, h, w) -> (B,)."""
     flat = mixed.flatten(1).float()
     low, high = flat.amin(dim=1), flat.amax(dim=1)
     return (flat.mean(dim=1) - low) / (high - low).clamp(min=MEAN_FLOOR)
 
 
 def push(fifo: StageFifo, key: Tensor, value: Tensor) -> StageFifo:
-    """The next FIFO: this frame's entry first, the oldest gone."""
+    """Return the next FIFO: this frame's entry is first, the oldest one is removed.
+
+    ``key`` is (B, N, d), ``value`` (B, N, s).
+    """
     return StageFifo(
         torch.cat([key[:, None], fifo.key[:, :-1]], dim=1),
         torch.cat([value[:, None], fifo.value[:, :-1]], dim=1),
@@ -208,11 +239,11 @@ def push(fifo: StageFifo, key: Tensor, value: Tensor) -> StageFifo:
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """(B, c, h, w) -> (B, h*w, c)."""
+    """Reshape a map (B, c, h, w) to tokens (B, h*w, c)."""
     return x.flatten(2).transpose(1, 2)
 
 
 def from_tokens(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, h*w, c) -> (B, c, h, w)."""
+    """Reshape tokens (B, h*w, c) to a map (B, c, h, w)."""
     batch, _, channels = x.shape
     return x.transpose(1, 2).reshape(batch, channels, height, width)

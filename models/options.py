@@ -1,4 +1,4 @@
-"""In what the paper, the authors' release and we differ: options of a memory, and presets of them.
+"""Memory options, with presets for the paper, the authors' release and our own default.
 
 Needs no torch.
 """
@@ -15,16 +15,21 @@ ATTENTION_STRIDES = (1, 2, 4)
 
 def _one_of(field: str, value: object, allowed: tuple[object, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value}")
+        raise ValueError(f"Set {field} to one of {', '.join(map(str, allowed))}, not {value}.")
 
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """All that paper, release and we differ in. ``stages`` None: those that the head reads.
+    """The options of a memory. ``stages`` None means the stages that the head reads.
 
-    ``key_norm``: over its channels a key is a softmax times 10 (release), or has the length 10 so
-    that attention logits are 100 times a cosine, or stays raw (paper). ``mixing``: what was
-    recalled is added (eq. 3), or blended in by a share that each channel learns.
+    ``frames`` is T, ``ratio`` is r, the share of the channels that memory acts on.
+    ``attention_stride`` is the down-sampling of the attention.
+    ``key_norm``: ``softmax`` over the channels times 10 (release), ``length`` 10, so that attention
+    logits are 100 times a cosine, or ``none`` (paper). ``memory_value``: memory stores the
+    ``selected`` channels (release) or the ``enhanced`` ones (paper).
+    ``enhanced_norm``: batch norm and ReLU before eq. 3 (release). ``mixing``: the recalled map is
+    added (eq. 3), or blended in with a share that each channel learns. ``judge`` applies eq. 5.
+    Raises ValueError if a value is not allowed.
     """
 
     stages: tuple[int, ...] | None = (4,)
@@ -43,17 +48,17 @@ class MemoryOptions:
         _one_of("memory_value", self.memory_value, MEMORY_VALUES)
         _one_of("attention_stride", self.attention_stride, ATTENTION_STRIDES)
         if self.frames < 1:
-            raise ValueError("a memory keeps at least one frame")
+            raise ValueError(f"Keep at least one frame in memory, not {self.frames}.")
         if not 0 < self.ratio <= 1:
-            raise ValueError(f"ratio is a share of the channels, not {self.ratio}")
+            raise ValueError(f"Set ratio to a share above 0 and at most 1, not {self.ratio}.")
 
     @property
     def horizon(self) -> int | None:
-        """On how many past frames a result depends; None where it is unbounded."""
+        """The number of past frames on which a result depends; None if it is unbounded."""
         return self.frames if self.memory_value == "selected" else None
 
     def selected(self, channels: int) -> int:
-        """How many channels of a stage memory acts on; even, at least 2."""
+        """Return how many of a stage's channels memory acts on: an even number, at least 2."""
         return max(2, round(channels * self.ratio / 2) * 2)
 
 
@@ -76,14 +81,14 @@ PRESETS = {
 }
 
 UNSPELLED = {"stages": None, "key_norm": "softmax", "enhanced_norm": True, "mixing": "add"}
-"""The release's PCMA behind the stages that the head reads: what preset ``default`` meant in files
-that keep its name and not what it means."""
+"""Preset ``default`` in old recipes that store its name but not its values: the release's PCMA
+after the stages that the head reads."""
 
 
 def memory_options(preset: str = "default", **changes: object) -> MemoryOptions:
-    """A preset with some fields changed; a list of stages, as JSON has it, will do.
+    """Return a preset with some fields changed; ``stages`` may be a list, as in JSON.
 
-    Raises ValueError for an unknown preset or value.
+    Raises ValueError if the preset or a value is unknown, TypeError if a field is.
     """
     _one_of("preset", preset, tuple(PRESETS))
     if isinstance(stages := changes.get("stages"), list):

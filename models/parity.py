@@ -1,13 +1,14 @@
-"""Does our network compute what the paper's release computes?
+"""Check that our network computes what the paper's release computes.
 
-``python -m models.parity VECTORS.npz`` builds the network under the release preset, gives every
+``python -m models.parity VECTORS.npz`` builds the network with the preset ``release``, gives every
 parameter the value that its name prescribes, runs the frames of the file and prints the largest
-relative error of every stored map. Exit status 1 above the tolerance, 2 for a file it cannot use.
+relative error of every stored map. The exit status is 1 if an error exceeds the tolerance and 2 if
+the file cannot be used.
 
-A file of vectors holds ``frames`` uint8 (n, H, W, 3); for each frame t >= 1 the features entering
-the head ``c1_t``.. taken ``[::max(1, C // 32), ::2, ::2]`` and ``logits_t`` taken
-``[:, ::4, ::4]``. Frame 0 only fills the memory. Relative error is the largest difference over
-the stored map's largest magnitude.
+A file of vectors holds ``frames`` uint8 (n, H, W, 3) and, for each frame from 1 on, the features
+that enter the head (``c1_t1`` to ``c4_t1`` for frame 1), sampled ``[::max(1, C // 32), ::2, ::2]``,
+and the logits (``logits_t1``), sampled ``[:, ::4, ::4]``. Frame 0 only fills the memory. The
+relative error of a map is the largest difference divided by the stored map's largest magnitude.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ MAP_NAME = re.compile(r"(c[1-4]|logits)_t(\d+)")
 
 
 class VectorsError(ValueError):
-    """A file that holds no vectors of this form."""
+    """The file does not hold vectors in this format."""
 
 
 def prescribed(name: str, shape: tuple[int, ...], salt: str) -> NDArray[np.float32]:
-    """The value of the release's parameter ``name``: a draw seeded by salt and name alone."""
+    """Return the value of the release's parameter ``name``; salt and name seed the draw."""
     g = np.random.default_rng(zlib.crc32((salt + name).encode()))
     if name.endswith(("._mean", "bias")):
         value = g.normal(size=shape) * 0.1
@@ -53,7 +54,7 @@ def prescribed(name: str, shape: tuple[int, ...], salt: str) -> NDArray[np.float
 
 
 def release_network(head: str, classes: int, salt: str) -> Segmenter:
-    """The release's network (ResNet50-vd, output stride 8) with the prescribed values."""
+    """Return the release's network (ResNet50-vd, output stride 8) with the prescribed values."""
     recipe = Recipe(head, "ma-resnet50_vd", classes, 8, "release", mean=HALF[0], std=HALF[1])
     network = build(recipe).eval()
     values = {
@@ -68,7 +69,7 @@ def release_network(head: str, classes: int, salt: str) -> Segmenter:
 def compute(
     network: Segmenter, frames: NDArray[np.uint8]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """For each frame the maps under the names of the file, sub-sampled as there."""
+    """Yield the maps of each frame (H, W, 3): ``c1``.. and ``logits``, sampled as in the file."""
     _, height, width, _ = frames.shape
     memory = network.encoder.blank(1, height, width, torch.zeros(()))
     for frame in torch.from_numpy(frames):
@@ -84,20 +85,23 @@ def _thin(feature: Tensor) -> NDArray[np.float32]:
 
 
 def compare(vectors: Mapping[str, NDArray[np.float32]], head: str, salt: str) -> dict[str, float]:
-    """Relative error of every stored map, by its name. Raises VectorsError."""
+    """Return the relative error of every stored map by name.
+
+    Raises VectorsError if the vectors are incomplete, not finite or of another shape.
+    """
     stored = sorted(name for name in vectors if MAP_NAME.fullmatch(name))
     logits = [vectors[name] for name in stored if name.startswith("logits")]
     if "frames" not in vectors or not logits:
-        raise VectorsError("the file must hold 'frames' and 'logits_t1', 'logits_t2', ...")
+        raise VectorsError("Give a file that holds 'frames' and 'logits_t1', 'logits_t2', ...")
     network = release_network(head, logits[0].shape[0], salt)
     computed = list(compute(network, vectors["frames"].astype(np.uint8)))
     errors = {}
     for name in stored:
         if not np.isfinite(vectors[name]).all():
-            raise VectorsError(f"{name} is not finite")
+            raise VectorsError(f"{name} must be finite, but holds NaN or infinity.")
         field, _, t = name.rpartition("_t")
         if int(t) >= len(computed):
-            raise VectorsError(f"{name} has no frame: there are {len(computed)}")
+            raise VectorsError(f"{name} needs a frame {t}, but there are {len(computed)} frames.")
         errors[name] = relative_error(computed[int(t)][field], vectors[name], name)
     return errors
 
@@ -105,9 +109,12 @@ def compare(vectors: Mapping[str, NDArray[np.float32]], head: str, salt: str) ->
 def relative_error(
     ours: NDArray[np.float32], theirs: NDArray[np.float32], name: str = "map"
 ) -> float:
-    """Largest difference over the largest magnitude; infinite where ours is not finite."""
+    """Return the largest difference over the largest magnitude of ``theirs``.
+
+    It is infinite if ``ours`` is not finite. Raises VectorsError if the shapes differ.
+    """
     if ours.shape != theirs.shape:
-        raise VectorsError(f"{name} has shape {theirs.shape}, ours {ours.shape}")
+        raise VectorsError(f"{name} must have the shape {ours.shape}, not {theirs.shape}.")
     if not np.isfinite(ours).all():
         return float("inf")
     return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), 1e-12))
@@ -119,9 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("vectors", type=Path)
+    parser.add_argument("vectors", type=Path, help="the .npz file")
     parser.add_argument("--head", default="deeplabv3plus", choices=tuple(HEADS))
-    parser.add_argument("--salt", default="a:", help="what precedes a name in its seed")
+    parser.add_argument("--salt", default="a:", help="prefix of a parameter's name in its seed")
     given = parser.parse_args(arguments)
     try:
         with np.load(given.vectors) as file:

@@ -1,8 +1,8 @@
-"""What a TensorRT plan says of itself, and how its build says how far it is. Needs no torch.
+"""The description of a TensorRT plan, and the progress of its build. Needs no torch.
 
-A plan is good for the GPU and the TensorRT that built it. ``PLAN.json`` beside ``PLAN`` holds
-``{"spec": ModelSpec, "key": PlanKey}``: what the model is, and what the plan was built from and
-for. ``export/to_trt.py`` writes both; whoever starts it reads its progress from its stderr.
+A plan runs only on the GPU and the TensorRT version that it was built with. ``PLAN.json`` next to
+``PLAN`` holds ``{"spec": ModelSpec, "key": PlanKey}``: the model's description, and what the plan
+was built from and for. ``export/to_trt.py`` writes both files and reports progress on stderr.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 from models.spec import ModelSpec, SpecError
 
 REWRITING = 1
-"""How ``export/`` makes of a model the graph that TensorRT is given. It rises with every change
-that makes another graph, or another plan, of the same file: kept plans are outdated then."""
+"""The version of the way in which ``export/`` turns a model into a graph for TensorRT. Every change
+that makes another graph or plan from the same file increases it, which outdates cached plans."""
 
 
 class PlanError(ValueError):
-    """A plan's description that is absent, incomplete or contradicts itself."""
+    """The description of a plan is missing, incomplete or contradictory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a plan is bound to: the GPU's name, its compute capability such as ``9.0``, and the
+    """What a plan is tied to: the GPU's name, its compute capability, such as ``9.0``, and the
     version of TensorRT."""
 
     gpu: str
@@ -38,7 +38,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class BatchRange:
-    """Batch sizes a plan takes, and the one it is tuned for: ``min <= opt <= max``."""
+    """The batch sizes that a plan accepts, and the one it is tuned for: ``min <= opt <= max``.
+
+    Raises PlanError for any other order, or if ``min`` is below 1.
+    """
 
     min: int
     opt: int
@@ -46,28 +49,31 @@ class BatchRange:
 
     def __post_init__(self) -> None:
         if not 1 <= self.min <= self.opt <= self.max:
-            raise PlanError(f"a batch range is 1 <= MIN <= OPT <= MAX, not {self}")
+            raise PlanError(f"Give a batch range with 1 <= MIN <= OPT <= MAX, not {self}.")
 
     def __str__(self) -> str:
         return f"{self.min}:{self.opt}:{self.max}"
 
     @classmethod
     def parse(cls, text: str) -> BatchRange:
-        """``1:2:4`` -> smallest, tuned for, largest; ``4`` alone is all three."""
+        """Read ``MIN:OPT:MAX``; a single number stands for all three.
+
+        Raises PlanError for any other text.
+        """
         sizes = text.split(":")
         if len(sizes) not in {1, 3} or not all(size.isdigit() for size in sizes):
-            raise PlanError(f"a batch range is MIN:OPT:MAX, such as 1:2:4, not {text!r}")
+            raise PlanError(f"Give a batch range as MIN:OPT:MAX, such as 1:2:4, not {text!r}.")
         return cls(*map(int, sizes if len(sizes) == 3 else 3 * sizes))
 
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan was built from and for. Plans of equal keys may stand in for each other.
+    """What a plan was built from and for. Plans with equal keys are interchangeable.
 
-    ``source`` is the digest of the file it was made from, ``graph`` that of the ONNX graph which
-    TensorRT was given. ``precision`` is the graph's. ``columns``: count is (B, 1) and not (B,), as
-    Triton keeps state. ``version_compatible``: later TensorRTs of the same major run it too.
-    ``rewriting`` is REWRITING as it was, 0 where that was not told yet.
+    ``source`` is the digest of the file that it was built from, ``graph`` that of the ONNX graph
+    that TensorRT compiled. ``precision`` is the graph's. ``columns``: count is (B, 1) instead of
+    (B,), as Triton keeps state. ``version_compatible``: later TensorRT versions with the same major
+    number run it too. ``rewriting`` is the value of REWRITING at the build, 0 if not recorded.
     """
 
     machine: Machine
@@ -80,18 +86,20 @@ class PlanKey:
     rewriting: int = REWRITING
 
     def misfit(self, here: Machine) -> str | None:
-        """Why the plan cannot run here and what to do, in one sentence; None where it can."""
+        """Return a sentence on why the plan cannot run here and what to do; None if it can run."""
         ours, theirs = asdict(self.machine), asdict(here)
         differing = [name for name in ours if ours[name] != theirs[name]]
         if self.version_compatible and not _older(here.tensorrt, self.machine.tensorrt):
             differing = [name for name in differing if name != "tensorrt"]
         if not differing:
             return None
-        told = ", ".join(f"{WORDS[name]} {ours[name]}, not {theirs[name]}" for name in differing)
-        return f"the plan was built for {told}: build it here with python -m export.to_trt"
+        differences = ", ".join(
+            f"{WORDS[name]} {ours[name]}, not {theirs[name]}" for name in differing
+        )
+        return f"The plan was built for {differences}; build it here with python -m export.to_trt."
 
     def file_name(self, model: str) -> str:
-        """The plan's file name: it differs where the key does."""
+        """Return the plan's file name: other keys give other names."""
         gpu = re.sub(r"[^A-Za-z0-9]+", "-", self.machine.gpu).strip("-").lower()
         capability = self.machine.capability.replace(".", "")
         batch = str(self.batch).replace(":", "-")
@@ -107,7 +115,7 @@ class PlanKey:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> PlanKey:
-        """Read what :meth:`to_dict` gave. Raises PlanError."""
+        """Read the result of :meth:`to_dict`. Raises PlanError if a field is missing or wrong."""
         try:
             return cls(
                 machine=Machine(given["gpu"], given["capability"], given["tensorrt"]),
@@ -120,16 +128,18 @@ class PlanKey:
                 rewriting=given.get("rewriting", 0),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise PlanError(f"the plan's key is incomplete: {error!r}") from error
+            raise PlanError(
+                f"The plan's key is incomplete; build the plan again ({error!r})."
+            ) from error
 
 
 WORDS = {"gpu": "an", "capability": "compute capability", "tensorrt": "TensorRT"}
-"""What stands before a value of a Machine in a sentence."""
+"""The word before each value of a Machine in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanDescription:
-    """What lies beside a plan."""
+    """The content of the file next to a plan."""
 
     spec: ModelSpec
     key: PlanKey
@@ -139,26 +149,28 @@ class PlanDescription:
 
     @classmethod
     def from_json(cls, text: str) -> PlanDescription:
-        """Read what :meth:`to_json` wrote. Raises PlanError with what is wrong."""
+        """Read the result of :meth:`to_json`. Raises PlanError if it does not describe a plan."""
         try:
             held = json.loads(text)
             return cls(ModelSpec.from_dict(held["spec"]), PlanKey.from_dict(held["key"]))
         except (json.JSONDecodeError, KeyError, TypeError, SpecError) as error:
-            raise PlanError(f"this does not describe a plan: {error!r}") from error
+            raise PlanError(
+                f"The file does not describe a plan; build the plan again ({error!r})."
+            ) from error
 
 
 def description_path(plan: Path) -> Path:
-    """Where a plan's description lies: ``PLAN.json``."""
+    """Return the path of a plan's description: ``PLAN.json``."""
     return plan.with_name(f"{plan.name}.json")
 
 
 def digest(content: bytes) -> str:
-    """Sixteen hex digits that change with the content."""
+    """Return sixteen hex digits that change with the content."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _older(one: str, other: str) -> bool:
-    """Whether version ``one`` cannot run what is forward compatible from ``other``."""
+    """Return whether version ``one`` cannot run a version compatible plan of ``other``."""
     (major, *rest), (wanted, *least) = (_numbers(version) for version in (one, other))
     return major != wanted or rest < least
 
@@ -169,18 +181,18 @@ def _numbers(version: str) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is: 0 to 100 percent, and what it is at."""
+    """The progress of a build: 0 to 100 percent, and the current phase."""
 
     percent: int
     phase: str
 
     def line(self) -> str:
-        """``progress 42 Tactic selection``"""
+        """Return the progress as a line, such as ``progress 42 Tactic selection``."""
         return f"progress {self.percent} {' '.join(self.phase.split())}"
 
     @classmethod
     def parse(cls, line: str) -> BuildProgress | None:
-        """Read what :meth:`line` gave; None for any other line."""
+        """Read the result of :meth:`line`; return None for any other line."""
         found = re.fullmatch(r"progress (\d{1,3}) (.*)", line.rstrip("\r\n"))
         if not found or int(found[1]) > 100:
             return None

@@ -1,8 +1,8 @@
-"""The release's parameter names (PaddleSeg's) and ours: a converter for its checkpoints.
+"""Convert checkpoints of the release, whose parameter names are PaddleSeg's.
 
-Every one of our convolutions has one counterpart there; the batch norm that follows it lies beside
-it. The release's heads give some convolutions a bias before batch norm, which changes nothing but
-the norm's mean: it is folded into it.
+Each of our convolutions has one counterpart in the release, with the batch norm that follows it
+stored next to it. In the release's heads some convolutions have a bias before batch norm. It only
+shifts the norm's mean, so it is folded into that mean.
 """
 
 from __future__ import annotations
@@ -35,16 +35,19 @@ PAIR_PATHS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         lambda m: f"backbone.{MEMORY_NAMES[int(m[1])]}.key_enc.0",
     ),
 )
-"""Our path of a convolution that a batch norm follows -> the release's path of the pair."""
+"""Our path of a convolution followed by a batch norm -> the release's path of the pair."""
 
 
 class ReleaseError(ValueError):
-    """Parameters that are not the release's for this network; the message names the first."""
+    """The parameters are not the release's for this network; the message names the first one."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A convolution and the batch norm behind it: the release's paths, and our two modules."""
+    """A convolution and the batch norm that follows it: the release's paths and our two modules.
+
+    ``biased``: the release's convolution has a bias.
+    """
 
     conv_path: str
     norm_path: str
@@ -55,16 +58,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Alone:
-    """A module with no partner: a batch norm or a convolution, under the release's path."""
+    """A convolution without a batch norm, or the reverse: the release's path and our module."""
 
     path: str
     module: nn.Conv2d | nn.BatchNorm2d
 
 
 def walk(network: Segmenter) -> Iterator[Pair | Alone]:
-    """Every convolution and norm of ours with the release's name for it.
+    """Yield each of our convolutions and norms with its path in the release.
 
-    Raises ReleaseError for a network that the release has no counterpart of.
+    Raises ReleaseError if the release has no counterpart of a module.
     """
     modules = dict(network.named_modules())
     paired = set()
@@ -82,23 +85,26 @@ def walk(network: Segmenter) -> Iterator[Pair | Alone]:
         if isinstance(module, nn.BatchNorm2d) and id(module) not in paired:
             found = re.fullmatch(r"encoder\.pcma\.(\d)\.norm", name)
             if not found:
-                raise ReleaseError(f"the release has no counterpart of {name}")
+                raise ReleaseError(f"The release has no counterpart of {name}.")
             yield Alone(f"backbone.{MEMORY_NAMES[int(found[1])]}.bn_relu.0", module)
 
 
 def _release_path(network: Segmenter, name: str) -> ReleasePath:
-    """Where the release keeps our convolution ``name``."""
+    """Return the path of our convolution ``name`` in the release."""
     for at, to in PAIR_PATHS:
         if found := re.fullmatch(at, name):
             return ReleasePath(name, to(found))
     for path in network.head.release_paths:
         if found := re.fullmatch(f"head\\.{path.ours}", name):
             return path._replace(theirs="head." + found.expand(path.theirs))
-    raise ReleaseError(f"the release has no counterpart of {name}")
+    raise ReleaseError(f"The release has no counterpart of {name}; its encoder is ma-resnet50_vd.")
 
 
 def release_shapes(network: Segmenter) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter that the release's checkpoint of this network holds."""
+    """Return the shape of every parameter in the release's checkpoint of this network, by name.
+
+    Raises ReleaseError if the release has no such network.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for item in walk(network):
         if isinstance(item, Pair):
@@ -121,9 +127,9 @@ def _norm_shapes(path: str, norm: nn.BatchNorm2d) -> dict[str, tuple[int, ...]]:
 
 @torch.no_grad()
 def load_release(network: Segmenter, state: Mapping[str, Tensor]) -> None:
-    """Load the release's parameters into ours. Parameters beyond ours are left alone.
+    """Load the release's parameters into our network. Extra parameters are ignored.
 
-    Raises ReleaseError for one that is missing or of another shape.
+    Raises ReleaseError if a parameter is missing or has another shape.
     """
     _check(release_shapes(network), state)
     for item in walk(network):
@@ -144,9 +150,11 @@ def load_release(network: Segmenter, state: Mapping[str, Tensor]) -> None:
 def _check(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) -> None:
     for name, shape in shapes.items():
         if name not in state:
-            raise ReleaseError(f"the release's parameter {name} is missing")
+            raise ReleaseError(f"The release's parameter {name} is missing; check the checkpoint.")
         if tuple(state[name].shape) != shape:
-            raise ReleaseError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
+            raise ReleaseError(
+                f"{name} has shape {tuple(state[name].shape)}, not {shape}; check the recipe."
+            )
 
 
 def _load_norm(norm: nn.BatchNorm2d, path: str, state: Mapping[str, Tensor]) -> None:

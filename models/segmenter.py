@@ -19,21 +19,30 @@ from models.spec import StageMemory
 
 @dataclass(frozen=True)
 class Memory:
-    """What B streams remember: entries held (B,) int64 and a FIFO for each stage with PCMA."""
+    """The memory of B streams.
+
+    ``count`` (B,) int64 is the number of entries that are filled; ``fifos`` has one FIFO for each
+    stage with PCMA.
+    """
 
     count: Tensor
     fifos: tuple[StageFifo, ...]
 
     def detach(self) -> Memory:
+        """Return the memory without its gradients' history."""
         return Memory(self.count, tuple(StageFifo(k.detach(), v.detach()) for k, v in self.fifos))
 
     def forget(self, reset: Tensor) -> Memory:
-        """The memory with the streams where ``reset`` (B,) bool is true emptied."""
+        """Return the memory with each stream emptied whose ``reset`` (B,) bool is true."""
         return Memory(torch.where(reset, torch.zeros_like(self.count), self.count), self.fifos)
 
 
 class Features(NamedTuple):
-    """C1..C4 as the head sees them, the next memory, the judge's statistic (B,) by stage."""
+    """The result of the encoder.
+
+    ``maps`` are C1..C4 as the head receives them, each (B, c, h, w); ``memory`` is the next memory;
+    ``judge`` is the judge's statistic (eq. 4), (B,), by stage.
+    """
 
     maps: tuple[Tensor, ...]
     memory: Memory
@@ -41,7 +50,7 @@ class Features(NamedTuple):
 
 
 class MaResNet50(nn.Module):
-    """ResNet-50 with a memory behind some stages; plain where ``options`` is None."""
+    """ResNet-50 with a memory after some stages; without memory if ``options`` is None."""
 
     def __init__(self, trunk: ResNet50, stages: Sequence[int], options: MemoryOptions | None):
         super().__init__()
@@ -54,7 +63,10 @@ class MaResNet50(nn.Module):
             )
 
     def forward(self, image: Tensor, memory: Memory) -> Features:
-        """Normalised image (B, 3, H, W). The trunk goes on from the un-enhanced map."""
+        """Encode a normalised image (B, 3, H, W).
+
+        The trunk continues from the un-enhanced map.
+        """
         maps, fifos, judge = [], [], {}
         for stage, feature in enumerate(self.trunk.stages(image), start=1):
             seen = feature
@@ -68,7 +80,7 @@ class MaResNet50(nn.Module):
         return Features(tuple(maps), Memory(count, tuple(fifos)), judge)
 
     def memory_shapes(self, height: int, width: int) -> tuple[StageMemory, ...]:
-        """Shapes of each stage's memory for pictures of this size."""
+        """Return the shapes of each stage's memory for pictures of this size."""
         shapes = []
         for stage in self.memory_stages:
             module: PCMA = self.pcma[str(stage)]  # type: ignore[assignment]  # ModuleDict forgets
@@ -77,7 +89,10 @@ class MaResNet50(nn.Module):
         return tuple(shapes)
 
     def blank(self, batch: int, height: int, width: int, like: Tensor) -> Memory:
-        """The empty memory of ``batch`` streams, of ``like``'s device and type."""
+        """Return an empty memory of ``batch`` streams on ``like``'s device and in its type.
+
+        ``height`` and ``width`` are those of the pictures.
+        """
         frames = self.options.frames if self.options else 0
         fifos = tuple(
             StageFifo(
@@ -90,7 +105,10 @@ class MaResNet50(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Encoder and head with pre- and post-processing inside: what is exported and served."""
+    """Encoder and head with pre- and post-processing: the network that is exported and served.
+
+    ``mean`` and ``std`` are those of RGB values in 0..1.
+    """
 
     mean: Tensor
     std: Tensor
@@ -109,36 +127,40 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def to_half(self) -> None:
-        """Weights in float16, in place; the picture is still normalised in float32.
+        """Convert the weights to float16 in place; pictures are still normalised in float32.
 
-        Raises ValueError naming a weight that float16 cannot hold.
+        Raises ValueError, naming the weight, if float16 cannot hold one.
         """
         for name, weights in self.named_parameters():
             if weights.abs().max() > torch.finfo(torch.float16).max:
-                raise ValueError(f"{name} is beyond float16: take fp32")
+                raise ValueError(f"{name} is beyond float16; use fp32.")
         mean, std = self.mean, self.std
         self.half()
         self.mean, self.std = mean, std
 
     def normalise(self, frame: Tensor) -> Tensor:
-        """uint8 RGB (B, H, W, 3) -> normalised image (B, 3, H, W) in the weights' type."""
+        """Return uint8 RGB (B, H, W, 3) as a normalised image (B, 3, H, W) in the weights' type."""
         image = frame.permute(0, 3, 1, 2).float()
         weights: Tensor = next(self.head.parameters())
         return ((image - self.mean) / self.std).to(weights.dtype)
 
     def logits(self, image: Tensor, memory: Memory) -> tuple[Tensor, Features]:
-        """Normalised image -> logits (B, classes, H, W) and what the encoder made."""
+        """Return logits (B, classes, H, W) of a normalised image (B, 3, H, W), and its features."""
         features = self.encoder(image, memory)
         size = (image.shape[2], image.shape[3])
         return resize(self.head(features.maps), size), features
 
     def step(self, frame: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """uint8 frame (B, H, W, 3) -> uint8 mask (B, H, W) and the memory to keep."""
+        """Return the uint8 mask (B, H, W) of a uint8 frame (B, H, W, 3), and the next memory."""
         logits, features = self.logits(self.normalise(frame), memory)
         return logits.argmax(dim=1).to(torch.uint8), features.memory
 
     def forward(self, frame: Tensor, count: Tensor, *fifos: Tensor) -> tuple[Tensor, ...]:
-        """The served graph: all keys, then all values, by stage; outputs in the same order."""
+        """Compute the served graph.
+
+        ``fifos`` are all keys (B, T, N, d), then all values (B, T, N, s), each by stage. Returns
+        mask, count, keys and values in the same order.
+        """
         stages = len(fifos) // 2
         memory = Memory(count, tuple(map(StageFifo, fifos[:stages], fifos[stages:])))
         mask, kept = self.step(frame, memory)
@@ -146,7 +168,7 @@ class Segmenter(nn.Module):
 
 
 def stage_size(pixels: int, stage: int, trunk: ResNet50) -> int:
-    """Height or width of a stage's map for ``pixels`` of the picture."""
+    """Return the height or width of a stage's map for a picture of ``pixels`` height or width."""
     stride = min(2 ** (stage + 1), trunk.output_stride)
     for _ in range(stride.bit_length() - 1):
         pixels = -(-pixels // 2)

@@ -1,4 +1,4 @@
-"""One way to open whatever holds a network: a checkpoint (.pt) or an artefact (.onnx)."""
+"""Open any file that holds a network: a checkpoint (.pt) or an artefact (.onnx)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from models.segmenter import Segmenter
 from models.spec import ModelSpec, SpecError
 
 DEFAULT_SIZE = (352, 480)
-"""Height and width at which a checkpoint is served where nobody says otherwise."""
+"""The default height and width at which a checkpoint is served."""
 
 
 def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
-    """Network in eval mode, recipe and spec; a checkpoint's spec is of DEFAULT_SIZE.
+    """Return the network in eval mode, its recipe and its spec.
 
-    Raises SpecError or CheckpointError for a file that is not ours, OSError for an absent one.
+    The spec of a checkpoint has DEFAULT_SIZE. Raises SpecError or CheckpointError if the file is
+    not a model of mastream, OSError or CheckpointError if it does not exist.
     """
     if path.suffix == ".onnx":
         return artefact.load(path)
     network, recipe, kept = checkpoint.load(path)
     if kept.get("dataset") not in DATASETS:
-        raise SpecError(f"{path} names no known dataset, so its classes have no names")
+        raise SpecError(
+            f"{path} names no known dataset, so its classes have no names; train it with one of "
+            f"{', '.join(DATASETS)}."
+        )
     dataset = DATASETS[kept["dataset"]]
     spec = ModelSpec(
         name=f"{recipe.name}-{kept['dataset']}",
@@ -50,7 +54,7 @@ def load(path: Path) -> tuple[Segmenter, Recipe, ModelSpec]:
 def describe(
     network: Segmenter, spec: ModelSpec, size: tuple[int, int], precision: str
 ) -> ModelSpec:
-    """The spec of ``network`` served at ``size`` (height, width) in ``precision``."""
+    """Return the spec of ``network`` served at ``size`` (height, width) in ``precision``."""
     options = network.encoder.options
     return replace(
         spec,

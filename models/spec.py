@@ -1,7 +1,7 @@
-"""ModelSpec: what an artefact says of itself. Needs neither torch nor numpy.
+"""ModelSpec: the self-description of an exported model. Needs neither torch nor numpy.
 
-An ONNX file carries it as JSON under the metadata key ``mastream``; a TensorRT plan and a
-checkpoint have it beside or inside them. Nothing else is known about a model by the server.
+An ONNX file holds it as JSON under the metadata key ``mastream``; for a TensorRT plan it is in the
+JSON file next to the plan. It is all that the server knows about a model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ METADATA_KEY = "mastream"
 
 
 class SpecError(ValueError):
-    """A model description that is absent, incomplete or contradicts itself."""
+    """The description of a model is missing, incomplete or contradictory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,19 @@ class StageMemory:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All that a server, a client or an engine needs to know of one exported model.
+    """Everything that a server, a client or an engine needs to know about an exported model.
 
-    ``memory_frames`` is T, the FIFO's length in frames; ``memory_horizon`` is the number of past
-    frames on which a result depends, None where unbounded. A model without memory has no stages
-    and horizon 0. ``fingerprint`` is that of the trained weights it came from, however stored.
+    ``height`` and ``width`` are in pixels. ``mean`` and ``std`` normalise RGB values in 0..1.
+    ``memory_frames`` is T, the length of the FIFO in frames; ``memory_horizon`` is the number of
+    past frames on which a result depends, None if it is unbounded. A model without memory has no
+    stages and horizon 0. ``fingerprint`` is that of the trained weights, however they are stored.
 
-    ``precision`` is what the graph computes in: fp32, fp16, or int8, where the convolutions
-    compute in int8 and all else, the memory too, in float32. ``weights`` is how they are stored:
-    fp32, fp16, or int8 a channel.
+    ``precision`` is the type in which the graph computes: fp32, fp16 or int8. With int8 the
+    convolutions compute in int8 and everything else, including the memory, in float32.
+    ``weights`` is the type in which the weights are stored: fp32, fp16, or int8 with one scale per
+    output channel.
+
+    Raises SpecError if name, classes, size or memory are not allowed.
     """
 
     name: str
@@ -78,25 +82,27 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
-            raise SpecError(f"a model's name must be one path segment, not {self.name!r}")
+            raise SpecError(f"A model's name must be one path segment, not {self.name!r}.")
         if not 1 <= len(self.classes) <= 256:
-            raise SpecError(f"{len(self.classes)} classes do not fit a uint8 mask")
+            raise SpecError(f"A model must have 1 to 256 classes, not {len(self.classes)}.")
         if self.height < 1 or self.width < 1:
-            raise SpecError(f"a model's size must be positive, not {self.width}x{self.height}")
+            raise SpecError(f"A model's size must be positive, not {self.width}x{self.height}.")
         if self.memory and self.memory_frames < 1:
-            raise SpecError("a model with memory keeps at least one frame")
+            raise SpecError("A model with memory must keep at least one frame.")
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that one stream's memory takes in the graph's precision."""
+        """The size of one stream's memory in bytes, in the graph's precision."""
         width = 2 if self.precision == "fp16" else 4
         per_frame = sum(m.tokens * (m.key_width + m.value_width) for m in self.memory)
         return per_frame * self.memory_frames * width
 
     @property
     def unpacks_weights(self) -> bool:
-        """Stored as int8 for a graph that computes in floating point: they are best brought back
-        once, when the file is loaded."""
+        """Whether weights stored as int8 should be converted once, when the file is loaded.
+
+        That is so if the graph computes in floating point.
+        """
         return self.weights == "int8" and self.precision != "int8"
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,16 +113,22 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Read what :meth:`to_json` wrote. Raises SpecError with the field that is wrong."""
+        """Read the result of :meth:`to_json`. Raises SpecError, naming the field that is wrong."""
         try:
             return cls.from_dict(json.loads(text))
         except json.JSONDecodeError as error:
-            raise SpecError(f"the model's description is not JSON: {error}") from error
+            raise SpecError(
+                f"The model's description is not JSON; export the model again ({error})."
+            ) from error
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> ModelSpec:
+        """Read the result of :meth:`to_dict`; unknown fields are ignored.
+
+        Raises SpecError, naming the field that is missing or wrong.
+        """
         if not isinstance(given, Mapping):
-            raise SpecError("a model's description is a JSON object")
+            raise SpecError("A model's description must be a JSON object; export the model again.")
         known = {field.name for field in fields(cls)}
         values = {key: value for key, value in given.items() if key in known}
         try:
@@ -127,8 +139,12 @@ class ModelSpec:
             values["mean"] = _triple(given["mean"], float)
             values["std"] = _triple(given["std"], float)
             return cls(**values)
+        except SpecError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
-            raise SpecError(f"the model's description is incomplete: {error!r}") from error
+            raise SpecError(
+                f"The model's description is incomplete; export the model again ({error!r})."
+            ) from error
 
 
 def _triple(values: Sequence[Any], kind: Any) -> tuple[Any, Any, Any]:

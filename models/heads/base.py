@@ -1,4 +1,4 @@
-"""The contract of a head: feature maps in, logits out."""
+"""The interface of a head: feature maps in, logits out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from models.layers import ConvBN
 
 
 class ReleasePath(NamedTuple):
-    """Where the release keeps a convolution of a head, and the batch norm behind it if any.
+    """The release's paths of a head's convolution and of the batch norm that follows it, if any.
 
-    ``ours`` is a pattern of our path within the head, ``theirs`` the path there. Of a pair the
-    release keeps ``theirs`` + ``conv`` and ``theirs`` + ``norm``; ``biased`` says whether that
-    convolution has a bias all the same. A convolution without a norm lies at ``theirs`` itself.
+    ``ours`` is a regular expression for our path within the head, ``theirs`` the release's path.
+    With a norm, the release's paths are ``theirs`` + ``conv`` and ``theirs`` + ``norm``; ``biased``
+    says whether that convolution nevertheless has a bias. A convolution without a norm is at
+    ``theirs`` itself.
     """
 
     ours: str
@@ -28,31 +29,32 @@ class ReleasePath(NamedTuple):
 
 
 class Head(nn.Module, ABC):
-    """One decoder. ``stages`` are those it reads, and so those that get memory by default.
+    """One decoder, constructed as ``Head(channels of C1..C4, classes, output_stride)``.
 
-    It is made as ``Head(channels of C1..C4, classes, output_stride)``. A head with an auxiliary
-    loss overrides :meth:`auxiliary` and says its ``auxiliary_weight``; serving never calls it.
+    ``stages`` are the stages that it reads; with memory options whose ``stages`` is None, these get
+    memory. A head with an auxiliary loss overrides :meth:`auxiliary` and sets
+    ``auxiliary_weight``; serving never calls it.
     """
 
     stages: ClassVar[tuple[int, ...]]
     auxiliary_weight: ClassVar[float] = 0.0
     least_batch: ClassVar[int] = 1
-    """Pictures that training needs at once: 2 where a batch norm follows a whole map's mean, which
-    has one value a channel and picture."""
+    """The smallest batch for training: 2 if a batch norm follows the mean of a whole map, which has
+    one value per channel and picture."""
     release_paths: ClassVar[tuple[ReleasePath, ...]] = ()
 
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """C1..C4 -> logits (B, classes, h, w) at whatever size the head ends with."""
+        """Return logits (B, classes, h, w) of C1..C4 at the head's own output size."""
 
     def auxiliary(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """C1..C4 -> further logits for training, each (B, classes, h, w)."""
+        """Return further logits of C1..C4 for training, each (B, classes, h, w)."""
         del features
         return []
 
 
 class SupervisedHead(Head):
-    """A head of C4 whose trunk is supervised at C3 too, while training (Zhao et al. 2017)."""
+    """A head that reads C4; training also supervises the trunk at C3 (Zhao et al. 2017)."""
 
     stages = (3, 4)
     auxiliary_weight = 0.4
@@ -62,7 +64,7 @@ class SupervisedHead(Head):
         self.supervision = Supervision(channels[2], classes)
 
     def auxiliary(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """C1..C4 -> logits at C3's size."""
+        """Return logits (B, classes, h3, w3) of C1..C4 at C3's size."""
         return [self.supervision(features[2])]
 
 
@@ -79,4 +81,4 @@ class Supervision(nn.Sequential):
 
 
 TRAINING_ONLY = "head.supervision."
-"""How the names of weights begin that no served graph needs."""
+"""The prefix of the names of weights that no served graph needs."""

@@ -1,4 +1,4 @@
-"""DeepLabV3+ (Chen et al. 2018) in the layer list of PaddleSeg, which the paper's release uses."""
+"""DeepLabV3+ (Chen et al. 2018) with the layers of PaddleSeg, which the paper's release uses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DeepLabV3Plus(Head):
         self.classify = nn.Conv2d(256, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """C1..C4 -> logits at C1's size."""
+        """Return logits (B, classes, h1, w1) of C1..C4 at C1's size."""
         low = self.low_level(features[0])
         context = resize(self.aspp(features[3]), low)
         fused = self.fuse2(self.fuse1(torch.cat([context, low], dim=1)))
@@ -54,7 +54,10 @@ class DeepLabV3Plus(Head):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: 1x1, three dilated separable 3x3 and the image's mean."""
+    """Atrous spatial pyramid pooling: 1x1, three dilated separable 3x3 and the mean of the map.
+
+    (B, c_in, h, w) -> (B, c_out, h, w).
+    """
 
     def __init__(self, c_in: int, c_out: int, rates: Sequence[int]) -> None:
         super().__init__()

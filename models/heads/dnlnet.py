@@ -1,4 +1,4 @@
-"""DNLNet (Yin et al. 2020, disentangled non-local) in the layer list of PaddleSeg."""
+"""DNLNet (Yin et al. 2020, disentangled non-local) with the layers of PaddleSeg."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from models.layers import ConvBN, exactly
 from models.memory import Attends, from_tokens, to_tokens
 
 TEMPERATURE = 0.05
-"""Whitened logits are small: they are divided by it before the softmax."""
+"""Divides the logits before the softmax, because whitened logits are small."""
 
 
 class DNLNet(SupervisedHead):
-    """Reads C4, and C3 while training; logits (B, classes, h4, w4) at C4's size."""
+    """Reads C4, in training also C3; logits (B, classes, h4, w4) at C4's size."""
 
     release_paths = (
         ReleasePath(r"reduce\.conv", r"conv0"),
@@ -45,7 +45,7 @@ class DNLNet(SupervisedHead):
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """C1..C4 -> logits at C4's size."""
+        """Return logits (B, classes, h4, w4) of C1..C4 at C4's size."""
         c4 = features[3]
         context = self.refine(self.block(self.reduce(c4)))
         fused = self.fuse(torch.cat([c4, context], dim=1))
@@ -54,10 +54,10 @@ class DNLNet(SupervisedHead):
 
 
 class DisentangledNonLocal(Attends):
-    """Every position attends to all of its map: (B, c, h, w) -> the same shape.
+    """Attention of every position to the whole map: (B, c, h, w) -> the same shape.
 
-    A whitened pairwise term says what differs between positions, a unary term what all of them
-    attend to alike (eq. 6 of Yin et al.). Both are computed in float32.
+    A whitened pairwise term models how positions differ, a unary term what all of them attend to
+    (eq. 6 of Yin et al.). Both are computed in float32.
     """
 
     def __init__(self, channels: int) -> None:
@@ -79,11 +79,11 @@ class DisentangledNonLocal(Attends):
         return x + projected
 
     def gather(self, query: Tensor, key: Tensor, value: Tensor, unary: Tensor) -> Tensor:
-        """Tokens (B, N, c), ``unary`` (B, N, 1) -> (B, N, c): pairwise and unary attention."""
+        """Return pairwise plus unary attention (B, N, c) of tokens (B, N, c), unary (B, N, 1)."""
         pairwise = self.attend(whiten(query) * self.scale, whiten(key), value)
         return pairwise + unary.softmax(dim=1).transpose(1, 2) @ value
 
 
 def whiten(tokens: Tensor) -> Tensor:
-    """(B, N, c) less its mean over the N positions."""
+    """Subtract the mean over the N positions from tokens (B, N, c)."""
     return tokens - tokens.mean(dim=1, keepdim=True)

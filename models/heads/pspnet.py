@@ -1,4 +1,4 @@
-"""PSPNet (Zhao et al. 2017) in the layer list of PaddleSeg: pyramid pooling on C4."""
+"""PSPNet (Zhao et al. 2017) with the layers of PaddleSeg: pyramid pooling on C4."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from models.layers import PyramidPooling
 
 
 class PSPNet(SupervisedHead):
-    """Reads C4, and C3 while training; logits (B, classes, h4, w4) at C4's size.
+    """Reads C4, in training also C3; logits (B, classes, h4, w4) at C4's size.
 
-    ``width`` channels leave the pyramid: 512 as in the authors' code and most others.
+    ``width`` is the number of channels after the pyramid: 512, as in the authors' code and most
+    others.
     """
 
     width: ClassVar[int] = 512
@@ -35,12 +36,12 @@ class PSPNet(SupervisedHead):
         self.classify = nn.Conv2d(self.width, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """C1..C4 -> logits at C4's size."""
+        """Return logits (B, classes, h4, w4) of C1..C4 at C4's size."""
         logits: Tensor = self.classify(self.dropout(self.pyramid(features[3])))
         return logits
 
 
 class PSPNet1024(PSPNet):
-    """PSPNet in PaddleSeg's own width: for its checkpoints."""
+    """PSPNet with PaddleSeg's own width, to load its checkpoints."""
 
     width = 1024

@@ -1,4 +1,4 @@
-"""SFNet (Li et al. 2020, semantic flow) in the layer list of PaddleSeg, which the release uses."""
+"""SFNet (Li et al. 2020, semantic flow) with the layers of PaddleSeg, which the release uses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from models.heads.base import Head, ReleasePath
 from models.layers import ConvBN, PyramidPooling, resize
 
 WIDTH = 256
-"""Channels of every level of the pyramid."""
+"""The number of channels at every level of the pyramid."""
 
 
 class SFNet(Head):
     """Reads C1..C4; logits (B, classes, h1, w1) at C1's size.
 
-    The release can supervise each level while training (``dsn``); ours does not, and its
-    checkpoints load without.
+    In training the release can supervise each level (``dsn``). Ours cannot; it ignores those
+    weights of a checkpoint.
     """
 
     stages = (1, 2, 3, 4)
@@ -47,7 +47,7 @@ class SFNet(Head):
         self.classify = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """C1..C4 -> logits at C1's size."""
+        """Return logits (B, classes, h1, w1) of C1..C4 at C1's size."""
         coarse = self.pyramid(features[3])
         levels = [coarse]
         for index in (2, 1, 0):
@@ -60,9 +60,9 @@ class SFNet(Head):
 
 
 class FlowAlignment(nn.Module):
-    """Brings a coarse map to a fine one's size along the flow between them (section 3.2).
+    """Warp a coarse map to the size of a fine one, along the flow between them (section 3.2).
 
-    fine (B, c, h, w), coarse (B, c, h', w') -> coarse warped, (B, c, h, w).
+    fine (B, c, h, w), coarse (B, c, h', w') -> warped coarse map (B, c, h, w).
     """
 
     def __init__(self, channels: int) -> None:
@@ -78,11 +78,11 @@ class FlowAlignment(nn.Module):
 
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Sample ``x`` (B, c, h', w') where ``flow`` (B, 2, h, w) points: (B, c, h, w).
+    """Sample ``x`` (B, c, h', w') at the positions that ``flow`` (B, 2, h, w) points to.
 
-    Corners are aligned and beyond them is 0. The map spans -1..1 and a flow of (a, b) moves by
-    (a/w, b/h) of that, about half a pixel of the fine map each. Positions are float32: in half
-    precision they would be off by a tenth of a pixel.
+    Returns (B, c, h, w). Corners are aligned and the map is 0 beyond them. Positions span -1..1; a
+    flow of (a, b) adds (a/w, b/h), so 1 is about half a pixel of the fine map. Positions are
+    float32, since in half precision they would be off by a tenth of a pixel.
     """
     height, width = flow.shape[2:]
     flow = flow.float()

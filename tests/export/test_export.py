@@ -148,7 +148,7 @@ def test_wrong_requests_end_in_one_sentence(
 def test_a_foreign_onnx_file_is_refused(folder: Path) -> None:
     graph = onnx.helper.make_graph([], "empty", [], [])
     onnx.save(onnx.helper.make_model(graph), folder / "foreign.onnx")
-    with pytest.raises(SpecError, match="not one of ours"):
+    with pytest.raises(SpecError, match="no 'mastream' metadata"):
         artefact.load(folder / "foreign.onnx")
 
 

@@ -75,8 +75,8 @@ def test_a_plan_fits_where_it_was_built_and_says_why_elsewhere() -> None:
     assert KEY.misfit(HERE) is None
     told = KEY.misfit(replace(HERE, gpu="NVIDIA L4", capability="8.9"))
     assert told == (
-        "the plan was built for an NVIDIA H100 80GB HBM3, not NVIDIA L4, compute capability 9.0, "
-        "not 8.9: build it here with python -m export.to_trt"
+        "The plan was built for an NVIDIA H100 80GB HBM3, not NVIDIA L4, compute capability 9.0, "
+        "not 8.9; build it here with python -m export.to_trt."
     )
     assert "TensorRT 11.4.0.106, not 11.5.0.1" in str(
         KEY.misfit(replace(HERE, tensorrt="11.5.0.1"))
