@@ -1,1 +1,1 @@
-"""From a checkpoint to a file that serves: ONNX, TensorRT."""
+"""Export checkpoints to files that can be served: ONNX, TensorRT plans and Triton models."""

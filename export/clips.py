@@ -1,4 +1,4 @@
-"""Short pieces of real footage: what the ranges of a graph are measured on."""
+"""Read short clips of real footage, on which the ranges of a graph are measured."""
 
 from __future__ import annotations
 
@@ -19,37 +19,39 @@ Picture = NDArray[np.uint8]
 Clip = Sequence[Picture]
 
 LENGTH = 4
-"""Frames that follow one another in a clip: memory fills, and is looked at when it is full."""
+"""Consecutive frames in a clip: enough to fill the memory and to measure it when it is full."""
 
 EVERY = 28
-"""Frames from one clip's first to the next one's: other scenes have other ranges."""
+"""Frames from the start of one clip to the start of the next, since ranges differ by scene."""
 
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
 class FootageError(ValueError):
-    """Footage that is absent or empty; the message says what was looked for."""
+    """The footage is missing, empty or unreadable; the message says what is needed."""
 
 
 def read_clips(footage: Path, spec: ModelSpec, clips: int) -> list[Clip]:
-    """At most ``clips`` clips of a video, or of a folder's pictures in the order of their names;
-    frames are RGB (H, W, 3) of the model's size.
+    """Return at most ``clips`` clips of a video, or of a folder's pictures in the order of names.
 
-    Raises FootageError, or the source's errors for a video that cannot be read.
+    Frames are RGB (H, W, 3) of the model's size. Raises FootageError if there is no frame, or the
+    source's error if a video cannot be read.
     """
     if footage.is_dir():
         found = _of_folder(footage, spec, clips * LENGTH)
     elif footage.is_file():
         found = asyncio.run(_of_video(footage, spec, clips * LENGTH))
     else:
-        raise FootageError(f"{footage} is neither a video nor a folder of pictures")
+        raise FootageError(f"{footage} must be a video or a folder of pictures.")
     if not found:
-        raise FootageError(f"{footage} holds no frame: a video or {', '.join(PICTURES)} is wanted")
+        raise FootageError(
+            f"{footage} holds no frame; name a video or a folder with {', '.join(PICTURES)} files."
+        )
     return [found[start : start + LENGTH] for start in range(0, len(found), LENGTH)]
 
 
 def is_taken(index: int) -> bool:
-    """Does the frame of this index belong to a clip?"""
+    """Return whether the frame with this index belongs to a clip."""
     return index % EVERY < LENGTH
 
 
@@ -62,7 +64,7 @@ def _of_folder(folder: Path, spec: ModelSpec, count: int) -> list[Picture]:
 def _read(path: Path, spec: ModelSpec) -> Picture:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise FootageError(f"{path} cannot be read as a picture")
+        raise FootageError(f"{path} cannot be read as a picture; remove or replace it.")
     picture = np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
     return fit(picture, spec.height, spec.width)
 

@@ -1,4 +1,4 @@
-"""What a file must have in common with its network, and its streams with each other."""
+"""Compare an exported file with its network, and streams in a batch with each stream alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The least share of equal labels and the largest memory error (of the largest magnitude)."""
+    """The smallest share of equal labels and the largest relative memory error that are allowed."""
 
     agreement: float
     memory: float
@@ -28,16 +28,17 @@ TOLERANCES = {
     "int8": Tolerance(0.95, 0.5),
     "int8 graph": Tolerance(0.9, 0.5),
 }
-"""By what separates file and reference: rounded weights, or also what the graph computes in."""
+"""By the difference between file and reference: the type of the weights (``fp32``, ``fp16``,
+``int8``), or a graph that also computes in int8 (``int8 graph``)."""
 
-COMPANY = {"fp16": TOLERANCES["fp16"]}
-"""By what a graph computes in: how much a step in company may differ from one alone, where that is
-more than the order of float32 sums. Integers know no order."""
+BATCH_TOLERANCES = {"fp16": TOLERANCES["fp16"]}
+"""By precision: how much a step in a batch may differ from the same step alone. Other precisions
+only differ by the order of float32 sums; sums of integers do not depend on the order."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison and whether it held."""
+    """The result of one comparison: ``held`` says whether it was within tolerance."""
 
     name: str
     detail: str
@@ -52,7 +53,10 @@ def compare_clip(
     against: str,
     tolerance: Tolerance,
 ) -> Check:
-    """One stream through both, each with its own memory fed back."""
+    """Run one stream through both, each with its own memory fed back.
+
+    ``frames`` are uint8 (H, W, 3).
+    """
     ours, theirs = blank(spec, 1), blank(spec, 1)
     equal, worst, seconds = [], 0.0, []
     for frame in frames:
@@ -64,14 +68,14 @@ def compare_clip(
         worst = max(worst, memory_error(ours, theirs))
     detail = (
         f"{len(frames)} frames: {np.mean(equal):.4%} of labels equal (least in a frame "
-        f"{min(equal):.4%}), memory error {worst:.1e}, {1e3 * np.median(seconds):.1f} ms a step"
+        f"{min(equal):.4%}), memory error {worst:.1e}, {1e3 * np.median(seconds):.1f} ms per step"
     )
     held = float(np.mean(equal)) >= tolerance.agreement and worst <= tolerance.memory
     return Check(f"against {against}", detail, held)
 
 
 def compare_batch(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
-    """Streams at every fill level in one batch, against each alone: masks and memories."""
+    """Compare masks and memories of streams at every fill level, in one batch and each alone."""
     alone: list[Arrays] = []
     for fill in range(spec.memory_frames + 1):
         held = blank(spec, 1)
@@ -86,13 +90,13 @@ def compare_batch(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np.ui
         share = min(share, float((mask == part[0]).mean()))
         worst = max(worst, memory_error(part[1:], kept))
     detail = f"{len(alone)} streams: {share:.4%} of labels equal, memory error {worst:.1e}"
-    within = COMPANY.get(spec.precision, TOLERANCES["fp32"])
-    held_up = share >= within.agreement and worst <= within.memory
-    return Check("a batch equals each alone", detail, held_up)
+    within = BATCH_TOLERANCES.get(spec.precision, TOLERANCES["fp32"])
+    passed = share >= within.agreement and worst <= within.memory
+    return Check("a batch equals each alone", detail, passed)
 
 
 def compare_poisoned(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np.uint8]]) -> Check:
-    """NaN and infinity in slots that are empty: not one bit may change, of masks or memory."""
+    """Check that NaN and infinity in empty slots change no bit of masks or memory."""
     changed, worst = 0, 0.0
     for filling in (np.nan, np.inf, -np.inf):
         clean, poisoned = blank(spec, 1), blank(spec, 1, filling)
@@ -106,20 +110,23 @@ def compare_poisoned(runner: Steps, spec: ModelSpec, frames: Sequence[NDArray[np
 
 
 def filled(held: Arrays) -> Arrays:
-    """One stream's count and the slots that hold frames."""
+    """Return one stream's count and the slots that hold frames."""
     count = int(held[0][0])
     return [held[0], *(slots[:, :count] for slots in held[1:])]
 
 
 def memory_error(ours: Arrays, theirs: Arrays) -> float:
-    """Largest relative error of any tensor; infinite where the counts differ."""
+    """Return the largest relative error of any tensor; infinite if the counts differ."""
     if not np.array_equal(ours[0], theirs[0]):
         return float("inf")
     return max(map(relative, ours[1:], theirs[1:]), default=0.0)
 
 
 def relative(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
-    """Largest difference over the reference's largest magnitude; infinite for a NaN of ours."""
+    """Return the largest difference over the largest magnitude of ``theirs``.
+
+    It is infinite if ``ours`` is not finite.
+    """
     if not np.isfinite(ours).all():
         return float("inf")
     ours, theirs = ours.astype(np.float32), theirs.astype(np.float32)
@@ -127,7 +134,7 @@ def relative(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
 
 def tolerance(precision: str, weights: str) -> Tolerance:
-    """Of a graph that computes and keeps its weights so, against float32."""
+    """Return the tolerance against float32 of a graph with this precision and type of weights."""
     if precision == "int8":
         return TOLERANCES["int8 graph"]
     return TOLERANCES["fp16" if "fp16" in {precision, weights} else weights]

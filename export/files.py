@@ -1,4 +1,4 @@
-"""A file is written whole or not at all: a kill half-way leaves what was there before."""
+"""Write files atomically: if interrupted, the old file stays."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from secrets import token_hex
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` under another name, no other writer's, and rename it. Raises OSError and
-    leaves nothing."""
+    """Write ``content`` under a unique temporary name and rename it; make the folder if needed.
+
+    Raises OSError, and then leaves no temporary file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{token_hex(4)}.partial")
     try:

@@ -1,4 +1,4 @@
-"""The served graph as ONNX, traced from the network."""
+"""Trace the served graph from a network, as ONNX."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ OPSET = 20
 
 
 def fused_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """ONNX Runtime's fused attention: no (N x TN) matrix in memory."""
+    """Compute attention with ONNX Runtime's fused operator, without an (N x TN) matrix in memory.
+
+    Shapes as for :data:`models.memory.Attend`.
+    """
     attributes: dict[str, Any] = {"num_heads": 1, "scale": 1.0}
     fused: Tensor = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
@@ -37,7 +40,10 @@ def fused_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def portable_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Standard operators only; the softmax in float32."""
+    """Compute attention with standard operators only; the softmax is in float32.
+
+    Shapes as for :data:`models.memory.Attend`.
+    """
     logits = torch.matmul(q, k.transpose(1, 2))
     return torch.matmul(logits.float().softmax(dim=-1).to(v.dtype), v)
 
@@ -49,7 +55,7 @@ ATTENTION: dict[str, Attend] = {
 
 
 def names(spec: ModelSpec) -> tuple[list[str], list[str]]:
-    """Names of the graph's inputs and outputs; both sort alike."""
+    """Return the names of the graph's inputs and outputs; both sort in the same order."""
     keys = [m.key_name for m in spec.memory]
     values = [m.value_name for m in spec.memory]
     held = ["count", *keys, *values]
@@ -57,7 +63,7 @@ def names(spec: ModelSpec) -> tuple[list[str], list[str]]:
 
 
 def example(network: Segmenter, spec: ModelSpec, batch: int = 2) -> tuple[Tensor, ...]:
-    """Inputs of the right shapes and types: a full memory of zeros."""
+    """Return inputs of the right shapes and types, with a full memory of zeros."""
     like = next(network.head.parameters())
     frame = torch.zeros(batch, spec.height, spec.width, 3, dtype=torch.uint8)
     memory = network.encoder.blank(batch, spec.height, spec.width, like)
@@ -66,10 +72,11 @@ def example(network: Segmenter, spec: ModelSpec, batch: int = 2) -> tuple[Tensor
 
 
 def trace(network: Segmenter, recipe: Recipe, spec: ModelSpec, attention: str) -> ModelProto:
-    """The graph of ``network``, folded, of the spec's size, batch dynamic, describing itself.
+    """Return the graph of ``network`` with the spec's size, a dynamic batch, and its metadata.
 
-    ``attention`` is a row of ATTENTION. The network is changed in place: norms folded, and in
-    float16 where the spec's precision is fp16.
+    ``attention`` is a key of ATTENTION. The network is changed in place: its norms are folded, and
+    if the spec's precision is fp16 it is converted to float16. Raises ValueError if float16 cannot
+    hold a weight.
     """
     network.eval()
     fold_norms(network)
@@ -102,7 +109,7 @@ def _export(
 ) -> torch.onnx.ONNXProgram:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
-        # The exporter warns of its own internals; what it makes is verified afterwards.
+        # The exporter warns about its own internals; its result is verified afterwards.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
@@ -119,7 +126,11 @@ def _export(
 
 
 def _attend_by(network: nn.Module, function: Attend, narrow: bool = False) -> None:
-    """``narrow`` pads keys only to the next multiple of 8: where unequal widths are no slower."""
+    """Set the function that computes attention.
+
+    ``narrow`` pads keys only to the next multiple of 8, for kernels that are as fast with keys
+    and values of unequal widths.
+    """
     for module in network.modules():
         if isinstance(module, Attends):
             module.attend = function
@@ -130,8 +141,10 @@ def _attend_by(network: nn.Module, function: Attend, narrow: bool = False) -> No
 
 
 def _keep_names(model: ModelProto, network: Segmenter) -> None:
-    """Every weight under its own name: the exporter keeps equal ones once and drops zeros, but an
-    artefact is also a source."""
+    """Add the weights that the exporter merged because they are equal, or dropped as zeros.
+
+    An artefact can be exported again, which needs every weight under its own name.
+    """
     held = {initialiser.name for initialiser in model.graph.initializer}
     for name, tensor in network.state_dict().items():
         if name not in held and is_served(name):
@@ -139,7 +152,7 @@ def _keep_names(model: ModelProto, network: Segmenter) -> None:
 
 
 def _describe(model: ModelProto, recipe: Recipe, spec: ModelSpec) -> None:
-    """Metadata in, and out with what points at the machine that exported."""
+    """Write spec and recipe into the metadata, and remove traces of the exporting machine."""
     held = {METADATA_KEY: spec.to_json(), RECIPE_KEY: json.dumps(recipe.to_dict())}
     del model.metadata_props[:]
     for key, value in held.items():

@@ -1,10 +1,10 @@
-"""A float32 graph of standard operators in float16, with islands of float32.
+"""Rewrite a float32 graph of standard operators in float16, with islands of float32.
 
 The islands are those of the network in half precision (``Segmenter.to_half`` and the ``float()``
-calls in models/): the picture until it is normalised, means and softmaxes, what is computed of
-them element by element, pooling by constant matrices, whitened logits, sampling positions.
+calls in models/): the picture until it is normalised, means and softmaxes, elementwise operations
+on them, pooling by constant matrices, whitened logits, and sampling positions.
 
-Who changes what becomes of a graph here, or in ``portable``, raises ``models.plan.REWRITING``.
+If you change the result of this module or of ``portable``, increase ``models.plan.REWRITING``.
 """
 
 from __future__ import annotations
@@ -27,38 +27,39 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMin", "ReduceMax", "ReduceL2"}
 EXACT = {"Softmax", "GridSample"} | REDUCTIONS
-"""Begin an island."""
+"""Operators that start an island."""
 
 ON = {"Sub", "Mul", "Div", "Clip", "Less", "Greater"}
-"""Belong to an island where one of their inputs does: element by element, or exact anyway."""
+"""Operators that belong to an island if one of their inputs does: they are elementwise."""
 
 OFF = {"Add", "Conv", "MatMul", "Relu", "Concat", "Pad", "Gather", "Where", "Resize"}
-"""Take what an island made in float16: sums that the network has in float16 too, and what hands
-values on."""
+"""Operators that read the result of an island in float16: the network too computes them in float16,
+or they only pass values on."""
 
 UNTYPED = {"Cast", "Shape"}
-"""Read a tensor in whatever type it is."""
+"""Operators that read a tensor of any type."""
 
 SHAPERS = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Expand"}
 CARRIERS = {"Slice", "Split", "Identity"} | SHAPERS
-"""Hand on what their first input is."""
+"""Operators whose output has the type of their first input."""
 
 SIZES = {("Resize", 2)}
-"""Inputs that are float32 by the standard, whatever is computed."""
+"""Inputs, by operator and index, that the standard requires to be float32."""
 
 
 class NotRewritable(ValueError):
-    """A graph that has something in it which is not known here; the message names it."""
+    """The graph contains something that cannot be rewritten; the message names it."""
 
 
 class BeyondHalf(ValueError):
-    """A weight that float16 cannot hold; the message names it."""
+    """A weight is beyond float16; the message names it."""
 
 
 def to_half(model: ModelProto) -> None:
-    """Rewrite in place; inputs and outputs in float32 become float16, under their names.
+    """Rewrite the model in place; float32 inputs and outputs become float16 under the same names.
 
-    Raises NotRewritable or BeyondHalf; the model is of no use then.
+    Raises NotRewritable if an operator is unknown, BeyondHalf if float16 cannot hold a weight; the
+    model is unusable then.
     """
     graph = model.graph
     floats = _floats(model)
@@ -77,7 +78,7 @@ def to_half(model: ModelProto) -> None:
 
 
 def _floats(model: ModelProto) -> set[str]:
-    """Names of all tensors in float32."""
+    """Return the names of all float32 tensors."""
     graph = shape_inference.infer_shapes(model).graph
     infos = (*graph.value_info, *graph.input, *graph.output)
     found = {info.name for info in infos if info.type.tensor_type.elem_type == FLOAT}
@@ -85,15 +86,18 @@ def _floats(model: ModelProto) -> set[str]:
 
 
 def halved(name: str, values: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Constants in float16. Raises BeyondHalf."""
+    """Return constants in float16. Raises BeyondHalf if one is too large."""
     largest = np.abs(values).max(initial=0)
     if largest > np.finfo(np.float16).max:
-        raise BeyondHalf(f"{name} goes up to {largest:g}, beyond float16: take fp32")
+        raise BeyondHalf(f"{name} goes up to {largest:g}, beyond float16; use fp32.")
     return values.astype(np.float16)
 
 
 def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
-    """Which nodes, by their place, compute in float32. Raises NotRewritable."""
+    """Return the indices of the nodes that compute in float32.
+
+    Raises NotRewritable if an operator that reads the result of an island is unknown.
+    """
     constants = {held.name for held in graph.initializer}
     found = _positions(graph)
     exact: set[str] = set()
@@ -101,7 +105,7 @@ def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
     for index, node in enumerate(graph.node):
         _check_known(node, floats)
         given = set(node.input)
-        # Softmax's shares are at most 1: their product with values is as good in float16.
+        # A softmax is at most 1: its product with values is as accurate in float16.
         wide = constants | exact - shares
         if (
             index in found
@@ -114,21 +118,21 @@ def _islands(graph: GraphProto, floats: set[str]) -> set[int]:
             found.add(index)
             exact.update(node.output)
         elif given & exact & floats and node.op_type not in OFF | UNTYPED:
-            raise NotRewritable(f"{node.op_type} {node.name} of float32 is not known in float16")
+            raise NotRewritable(f"{node.op_type} {node.name} of float32 has no float16 form here.")
         if node.op_type == "Softmax" or (node.op_type in CARRIERS and node.input[0] in shares):
             shares.update(node.output)
     return found
 
 
 def _check_known(node: NodeProto, floats: set[str]) -> None:
-    """Raises NotRewritable for what makes float32 out of nothing: its type is in an attribute."""
+    """Raise NotRewritable if a node without float32 inputs makes float32: an attribute says so."""
     makes = not floats.isdisjoint(node.output)
     if makes and floats.isdisjoint(node.input) and node.op_type != "Cast":
-        raise NotRewritable(f"{node.op_type} {node.name} makes float32 by itself")
+        raise NotRewritable(f"{node.op_type} {node.name} makes float32 from no float32 input.")
 
 
 def _positions(graph: GraphProto) -> set[int]:
-    """Which nodes lie between a convolution and the positions that a GridSample reads."""
+    """Return the indices of the nodes between a convolution and the positions of a GridSample."""
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
     waiting = [node.input[1] for node in graph.node if node.op_type == "GridSample"]
     found: set[int] = set()
@@ -147,15 +151,17 @@ def _declare(graph: GraphProto, floats: set[str]) -> None:
 
 
 def _drop_unread(graph: GraphProto) -> None:
-    """Constants that nobody reads, or nobody any more."""
+    """Remove constants that no node reads."""
     read = {name for node in graph.node for name in node.input}
     for held in [held for held in graph.initializer if held.name not in read]:
         graph.initializer.remove(held)
 
 
 class Halving:
-    """One pass over a graph's nodes, in order. Remembers which tensors are in float32 and which
-    were made in the other type too."""
+    """One pass over a graph's nodes, in order.
+
+    It records which tensors are in float32 and which also exist in the other type.
+    """
 
     def __init__(self, graph: GraphProto, floats: set[str]) -> None:
         self._graph = graph
@@ -166,7 +172,7 @@ class Halving:
         self._made: set[str] = set()
 
     def rewrite(self, node: NodeProto, is_exact: bool) -> Iterator[NodeProto]:
-        """The node, the casts that it needs before it and those of the graph's outputs after."""
+        """Yield the casts that the node needs, the node, and casts of graph outputs after it."""
         for index, name in enumerate(node.input):
             if name in self._floats and node.op_type != "Cast":
                 exact = is_exact or (node.op_type, index) in SIZES
@@ -182,7 +188,7 @@ class Halving:
                 yield _cast(node.output[index], name, HALF)
 
     def _typed(self, name: str, exact: bool) -> Generator[NodeProto, None, str]:
-        """The name of a tensor in the type that is wanted, made where it is not there yet."""
+        """Return the name of a tensor in the type that is needed; make it if there is none yet."""
         if (name in self._exact) == exact:
             return name
         wanted = f"{name}.exact" if exact else f"{name}.half"

@@ -1,11 +1,11 @@
-"""The graphs by which the server turns a decoder's surface into RGB on the device.
+"""Write the graphs with which the server converts a decoder's surface to RGB on the device.
 
     python -m export.pixel_graphs      # writes server/sources/*.onnx again
 
-Matrix products and no more, so that every execution provider computes the same; the server needs
-no ``onnx`` to use them. Output of each: ``rgb`` (height, width, 3) uint8. Inputs:
+They consist of matrix products, so that every execution provider computes the same, and the server
+does not need ``onnx`` to use them. The output of each is ``rgb`` (height, width, 3) uint8. Inputs:
 
-- nv12_to_rgb.onnx and, for pictures displayed a quarter-turn from how they are stored,
+- nv12_to_rgb.onnx and, for pictures that are displayed a quarter-turn from how they are stored,
   nv12_to_rgb_turned.onnx: ``luma`` (H, pitch) and ``chroma`` (H/2, pitch) uint8, whole rows with
   their padding; the weights of :class:`server.sources.surface.Resampling`; ``colours`` (3, 3) and
   ``offset`` (3,).
@@ -25,7 +25,7 @@ OPSET = 17
 
 
 def pixel_graph(turned: bool) -> ModelProto:
-    """From a surface to RGB."""
+    """Return the graph from a surface to RGB; ``turned`` swaps height and width."""
     nodes = [
         *_plane("luma"),
         *_plane("chroma"),
@@ -39,7 +39,7 @@ def pixel_graph(turned: bool) -> ModelProto:
 
 
 def scale_graph() -> ModelProto:
-    """From RGB to RGB of another size."""
+    """Return the graph from RGB to RGB of another size."""
     nodes = [
         make_node("Cast", ["picture"], ["float"], to=TensorProto.FLOAT),
         make_node("MatMul", ["rows", "float"], ["rowed"]),
@@ -82,9 +82,9 @@ def _model(
 
 
 def _bytes(name: str) -> list[NodeProto]:
-    """Rounded and clipped to ``rgb``."""
+    """Return the nodes that round and clip a tensor to the output ``rgb``."""
     return [
-        # Casting cuts off: with the half that it is shifted by, that rounds.
+        # A cast truncates; adding one half first makes it round.
         make_node("Add", [name, "half"], ["rounded"]),
         make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
         make_node("Cast", ["clipped"], ["rgb"], to=TensorProto.UINT8),
@@ -92,7 +92,10 @@ def _bytes(name: str) -> list[NodeProto]:
 
 
 def _plane(name: str) -> list[NodeProto]:
-    """Scaled to (channels, a, b). Rows first: the smaller product where a picture shrinks."""
+    """Return the nodes that scale a plane to (channels, a, b).
+
+    Rows come first: if the picture shrinks, that makes the smaller product.
+    """
     return [
         make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
         make_node("MatMul", [f"{name}_rows", f"{name}_float"], [f"{name}_rowed"]),
@@ -115,13 +118,13 @@ def _inputs() -> list[ValueInfoProto]:
 
 
 def graphs() -> dict[Path, ModelProto]:
-    """Every graph, by the file that the server looks for."""
+    """Return every graph by the path at which the server looks for it."""
     turns = {graph_file(turned): pixel_graph(turned) for turned in (False, True)}
     return turns | {SCALE_GRAPH: scale_graph()}
 
 
 def write(folder: Path | None = None) -> list[Path]:
-    """Write all graphs, into ``folder`` or where the server looks for them."""
+    """Write all graphs, to ``folder`` or to the server's own; return their paths."""
     written = []
     for place, graph in graphs().items():
         file = place if folder is None else folder / place.name

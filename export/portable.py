@@ -1,8 +1,8 @@
-"""An artefact for ONNX Runtime as a graph of standard operators: by rewriting, without torch.
+"""Rewrite an artefact for ONNX Runtime as a graph of standard operators, without torch.
 
-Stored weights become plain ones, levels the values they stand for, ONNX Runtime's fused attention
-two products and a softmax; ``half`` then brings it to float16. It computes what a fresh trace of
-the same weights would.
+Stored weights become plain float32 weights, quantised tensors the tensors that were quantised, and
+ONNX Runtime's fused attention two products and a softmax; ``half`` then converts the graph to
+float16. The result computes what a fresh trace of the same weights would compute.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ FUSED = "MultiHeadAttention"
 
 
 def rewrite(model: ModelProto, precision: str) -> tuple[ModelProto, ModelSpec]:
-    """A copy of an artefact that computes in ``precision`` (fp32 or fp16) by standard operators
-    only, and what it says of itself. Raises NotRewritable, or SpecError where it says nothing."""
+    """Return a copy of an artefact that uses standard operators only, and its spec.
+
+    It computes in ``precision`` (fp32 or fp16). Raises NotRewritable if the graph contains
+    something unknown, BeyondHalf if float16 cannot hold a weight, SpecError if there is no spec.
+    """
     spec = described.read_spec(model)
     rewritten = ModelProto()
     rewritten.CopyFrom(model)
-    del rewritten.graph.value_info[:]  # of tensors that go
+    del rewritten.graph.value_info[:]  # it describes tensors that are removed
     _check_can_be(precision, spec)
     restore(rewritten)
     _drop_levels(rewritten.graph)
@@ -49,11 +52,14 @@ def rewrite(model: ModelProto, precision: str) -> tuple[ModelProto, ModelSpec]:
 
 def _check_can_be(precision: str, spec: ModelSpec) -> None:
     if spec.precision == "fp16" != precision:
-        raise NotRewritable(f"what was rounded to fp16 does not become {precision} again")
+        raise NotRewritable(f"A graph rounded to fp16 does not become {precision} again.")
 
 
 def _drop_levels(graph: GraphProto) -> None:
-    """Readers of what levels stand for read the tensor that was quantised."""
+    """Remove quantisation in place: readers of a dequantised tensor read the original one.
+
+    Raises NotRewritable if a node is quantised in another way.
+    """
     levels = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "QuantizeLinear"}
     pairs = [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in levels]
     exact = {node.output[0]: levels[node.input[0]] for node in pairs}
@@ -62,14 +68,16 @@ def _drop_levels(graph: GraphProto) -> None:
     for node in kept:
         node.input[:] = [exact.get(name, name) for name in node.input]
     if left := [n for n in kept if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
-        raise NotRewritable(f"{left[0].name} quantises in a way of its own")
+        raise NotRewritable(f"{left[0].name} quantises in a way that is not known here.")
     del graph.node[:]
     graph.node.extend(kept)
 
 
 def _plain_attention(model: ModelProto, precision: str) -> None:
-    """Fused attention of a graph in ``precision``, in place, as two products and a softmax in
-    float32."""
+    """Replace fused attention in place with two products and a softmax in float32.
+
+    ``precision`` is the graph's. Raises NotRewritable if another operator is not standard.
+    """
     graph = model.graph
     widths = _widths(model) if any(n.op_type == FUSED for n in graph.node) else {}
     rewritten = [
@@ -80,7 +88,8 @@ def _plain_attention(model: ModelProto, precision: str) -> None:
         )
     ]
     if foreign := [n for n in rewritten if n.domain not in {"", "ai.onnx"}]:
-        raise NotRewritable(f"{foreign[0].domain}::{foreign[0].op_type} is no standard operator")
+        name = f"{foreign[0].domain}::{foreign[0].op_type}"
+        raise NotRewritable(f"{name} is not a standard operator.")
     del graph.node[:]
     graph.node.extend(rewritten)
     for opset in [o for o in model.opset_import if o.domain not in {"", "ai.onnx"}]:
@@ -90,14 +99,17 @@ def _plain_attention(model: ModelProto, precision: str) -> None:
 def _spelled_out(
     graph: GraphProto, fused: NodeProto, widths: dict[str, int], precision: str
 ) -> Iterator[NodeProto]:
-    """q (B, N, d), k (B, M, d), v (B, M, s) -> (B, N, s), without scale, by one head."""
+    """Yield the nodes of attention: q (B, N, d), k (B, M, d), v (B, M, s) -> (B, N, s).
+
+    It has one head and no scale. Raises NotRewritable for any other attention.
+    """
     given = {a.name: helper.get_attribute_value(a) for a in fused.attribute}
     if given != {"num_heads": 1, "scale": 1.0} or len(fused.input) != 3:
-        raise NotRewritable(f"{fused.name} is attention of another kind: {given}")
+        raise NotRewritable(f"{fused.name} is attention of another kind ({given}).")
     q, k, v = fused.input
     at = f"{fused.name}.{{}}".format
     if v in widths and widths.get(q, widths[v]) < widths[v]:
-        # As a fresh trace has it: most fused attention of GPUs wants equal widths.
+        # As in a fresh trace: most fused attention kernels of GPUs need equal widths.
         graph.initializer.append(_pads(at("pads"), widths[v] - widths[q]))
         for name in (q, k):
             yield helper.make_node("Pad", [name, at("pads")], [f"{name}.wide"], f"{name}.wide")
@@ -115,12 +127,12 @@ def _spelled_out(
 
 
 def _pads(name: str, more: int) -> TensorProto:
-    """Of the last of three axes, at its end."""
+    """Return the pads that append ``more`` zeros to the last of three axes."""
     return numpy_helper.from_array(np.array([0, 0, 0, 0, 0, more], np.int64), name)
 
 
 def _widths(model: ModelProto) -> dict[str, int]:
-    """The last axis of each tensor, where it is known."""
+    """Return the size of the last axis of each tensor for which it is known."""
     infos = shape_inference.infer_shapes(model, data_prop=True).graph.value_info
     axes = {info.name: info.type.tensor_type.shape.dim for info in infos}
     return {name: dim[-1].dim_value for name, dim in axes.items() if dim and dim[-1].dim_value}

@@ -1,7 +1,7 @@
-"""How far a build is, as TensorRT tells it: phases within phases, each of some steps.
+"""The progress of a build. TensorRT reports nested phases, each of which has a number of steps.
 
-:class:`Phases` does the reckoning; a :class:`Reporter` shows it, as a bar on a terminal and as
-lines elsewhere, which :meth:`models.plan.BuildProgress.parse` reads.
+:class:`Phases` computes the progress; a :class:`Reporter` shows it: as a bar on a terminal,
+otherwise as lines that :meth:`models.plan.BuildProgress.parse` reads.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from models.plan import BuildProgress
 
 NEARLY = 99
-"""The most that is told of a build under way: how many phases will follow is not known."""
+"""The largest percentage reported during a build, since the number of later phases is unknown."""
 
 
 @dataclass
 class Phase:
-    """One phase under way: what it is part of, of how many steps, and how many are done."""
+    """A running phase: the phase it is part of, its number of steps and how many are done."""
 
     parent: str | None
     steps: int
@@ -32,47 +32,49 @@ class Phase:
 
 
 class Phases:
-    """The phases under way, innermost last. TensorRT tells of them from several threads."""
+    """The running phases, innermost last. TensorRT reports them from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._under_way: dict[str, Phase] = {}
+        self._running: dict[str, Phase] = {}
         self._percent = 0
 
     def start(self, name: str, parent: str | None, steps: int) -> BuildProgress:
+        """Record the start of a phase and return the progress of the build."""
         with self._lock:
-            self._under_way[name] = Phase(parent, max(steps, 1))
-            return self._told()
+            self._running[name] = Phase(parent, max(steps, 1))
+            return self._progress()
 
     def step(self, name: str, step: int) -> BuildProgress:
-        """Step ``step``, counted from 0, is done."""
+        """Record that step ``step``, counted from 0, is done; return the progress of the build."""
         with self._lock:
-            if name in self._under_way:
-                self._under_way[name].done = step + 1
-            return self._told()
+            if name in self._running:
+                self._running[name].done = step + 1
+            return self._progress()
 
     def finish(self, name: str) -> BuildProgress:
+        """Record the end of a phase and return the progress of the build."""
         with self._lock:
-            self._under_way.pop(name, None)
-            return self._told()
+            self._running.pop(name, None)
+            return self._progress()
 
-    def _told(self) -> BuildProgress:
-        outermost = next(iter(self._under_way), "")
+    def _progress(self) -> BuildProgress:
+        outermost = next(iter(self._running), "")
         if outermost:
             share = int(100 * self._share(outermost))
             self._percent = min(max(self._percent, share), NEARLY)
-        return BuildProgress(self._percent, next(reversed(self._under_way), ""))
+        return BuildProgress(self._percent, next(reversed(self._running), ""))
 
     def _share(self, name: str) -> float:
-        """How much of a phase is done, 0..1, with what its parts have done of the step at hand."""
-        phase = self._under_way[name]
-        parts = [part for part, held in self._under_way.items() if held.parent == name]
-        at_hand = max(map(self._share, parts), default=0.0)
-        return min((phase.done + at_hand) / phase.steps, 1.0)
+        """Return how much of a phase is done, 0..1, including its parts' share of this step."""
+        phase = self._running[name]
+        parts = [part for part, held in self._running.items() if held.parent == name]
+        of_step = max(map(self._share, parts), default=0.0)
+        return min((phase.done + of_step) / phase.steps, 1.0)
 
 
 class Reporter(ABC):
-    """Where progress is shown. It never raises: nobody need look at it."""
+    """Shows progress. It never raises, since the build must not fail for its display."""
 
     def __enter__(self) -> Self:
         return self
@@ -82,11 +84,11 @@ class Reporter(ABC):
 
     @abstractmethod
     def show(self, progress: BuildProgress) -> None:
-        """Show it unless it is shown already."""
+        """Show the progress unless it is already shown."""
 
 
 class Lines(Reporter):
-    """``progress <percent> <phase>``, a line whenever the percent changes."""
+    """Prints a line ``progress <percent> <phase>`` whenever the percentage changes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -96,12 +98,12 @@ class Lines(Reporter):
         if progress.percent == self._percent:
             return
         self._percent = progress.percent
-        with suppress(OSError, ValueError):  # whoever listened has gone
+        with suppress(OSError, ValueError):  # the reader has gone
             print(progress.line(), file=self._stream, flush=True)
 
 
 class Bar(Reporter):
-    """A bar on a terminal."""
+    """Shows a bar on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         columns = (
@@ -125,6 +127,6 @@ class Bar(Reporter):
 
 
 def reporter(stream: TextIO | None = None) -> Reporter:
-    """A bar where ``stream`` (stderr where None) is a terminal, else lines."""
+    """Return a bar if ``stream`` (stderr if None) is a terminal, otherwise lines."""
     shown = stream or sys.stderr
     return Bar(shown) if shown.isatty() else Lines(shown)

@@ -1,11 +1,11 @@
-"""Convolutions in int8: where quantised tensors lie in a graph, and how it is rewritten.
+"""Rewrite a graph with convolutions in int8: choose the tensors to quantise, then quantise them.
 
-A quantised tensor goes through QuantizeLinear and DequantizeLinear, of which ONNX Runtime makes
-integer convolutions, additions and poolings that hand levels on to one another. Activations are
-uint8, weights symmetric int8 for each output channel.
+A quantised tensor passes through QuantizeLinear and DequantizeLinear. ONNX Runtime fuses these with
+the operators between them into integer convolutions, additions and poolings, which pass integer
+levels to one another. Activations are uint8; weights are symmetric int8 per output channel.
 
-Weights have 7 bits. x86 without VNNI adds pairs of products in 16 bits and saturates, which
-2 * 255 * 63 does not reach: so every CPU computes the same.
+Weights use 7 bits. x86 CPUs without VNNI add pairs of products in saturating 16-bit arithmetic, and
+2 * 255 * 63 stays below its limit, so every CPU computes the same.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from export.storage import quantise
 
 WEIGHT_LIMIT = 63
 BIAS_LIMIT = 2.0**30
-"""Half of what int32 holds: the products are added to it."""
+"""Half of the range of int32, because the products are added to the bias."""
 
 CARRIERS = ("MaxPool", "Resize")
-"""Give levels on as they are: what comes out has the range of what went in."""
+"""Operators that pass levels on: the output has the range of the input."""
 
 JOINS = ("Add", "Concat")
-"""Computed on levels where all that goes in is quantised."""
+"""Operators that compute on levels if all their inputs are quantised."""
 
 SENSITIVE = {
     "ArgMax": (0,),
@@ -38,13 +38,13 @@ SENSITIVE = {
     "MultiHeadAttention": (0, 1),
     "GridSample": (1,),
 }
-"""Operators, and their inputs, that turn a small error into a large one."""
+"""Operators that turn a small error into a large one, with the indices of those inputs."""
 
 
 @dataclass
 class Plan:
-    """What is quantised: ``convolutions`` by node name, ``tensors`` whose ranges are measured, and
-    ``carried`` tensors with the one whose range they take."""
+    """What to quantise: ``convolutions`` by node name, ``tensors`` whose ranges are measured, and
+    ``carried`` tensors, each with the tensor whose range it takes."""
 
     convolutions: list[str] = field(default_factory=list)
     tensors: list[str] = field(default_factory=list)
@@ -59,8 +59,11 @@ class Plan:
 
 
 def first(graph: GraphProto, frame: str = "frame") -> set[str]:
-    """Names of the convolutions that see the frame before any other: three channels are no work
-    for integers, and all that follows sees their error."""
+    """Return the names of the convolutions that read the frame with no other in between.
+
+    They stay exact: with three channels they gain little from integers, and their error would
+    affect everything that follows.
+    """
     reached, found = {frame}, set()
     for node in graph.node:
         if reached.isdisjoint(node.input):
@@ -73,8 +76,10 @@ def first(graph: GraphProto, frame: str = "frame") -> set[str]:
 
 
 def last(graph: GraphProto) -> set[str]:
-    """Names of the convolutions behind which, with no other between, a sensitive input lies:
-    classifiers, attention's queries and keys, flow fields."""
+    """Return the names of the convolutions that feed a sensitive input with no other in between.
+
+    They are classifiers, the queries and keys of attention, and flow fields.
+    """
     makers = {name: node for node in graph.node for name in node.output}
     waiting = [
         node.input[index] for node in graph.node for index in SENSITIVE.get(node.op_type, ())
@@ -95,16 +100,19 @@ def last(graph: GraphProto) -> set[str]:
 
 
 def shared(graph: GraphProto) -> set[str]:
-    """Names of the convolutions that share a weight: a bias has levels of one input alone."""
+    """Return the names of the convolutions that share a weight.
+
+    They stay exact, since the levels of a bias depend on the range of a single input.
+    """
     users = Counter(node.input[1] for node in graph.node if node.op_type == "Conv")
     return {n.name for n in graph.node if n.op_type == "Conv" and users[n.input[1]] > 1}
 
 
 def pool_first(graph: GraphProto, kept: set[str]) -> None:
-    """Swap ReLU and max-pooling behind a kept convolution, in place, which changes nothing.
+    """Swap the ReLU and the max-pooling after a convolution in ``kept``, in place.
 
-    Without a ReLU between, ONNX Runtime would move the quantisation before the pooling, where it
-    has no fast kernel for it.
+    The result is the same. With the ReLU last, ONNX Runtime does not move the quantisation before
+    the pooling, for which it has no fast kernel.
     """
     makers = {name: node for node in graph.node for name in node.output}
     for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
@@ -121,7 +129,7 @@ def pool_first(graph: GraphProto, kept: set[str]) -> None:
 
 
 def plan(graph: GraphProto, kept: set[str]) -> Plan:
-    """Quantise all convolutions but those named in ``kept``, and what lies between them."""
+    """Plan to quantise all convolutions except those in ``kept``, and the tensors between them."""
     readers: dict[str, list[NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -141,7 +149,7 @@ def plan(graph: GraphProto, kept: set[str]) -> Plan:
 
 
 def _result(node: NodeProto, readers: Mapping[str, list[NodeProto]]) -> str:
-    """The node's output, behind its ReLU where only that reads it."""
+    """Return the node's output, or that of a ReLU if only the ReLU reads the node's output."""
     following = readers.get(node.output[0], [])
     if [reader.op_type for reader in following] == ["Relu"]:
         return str(following[0].output[0])
@@ -149,7 +157,7 @@ def _result(node: NodeProto, readers: Mapping[str, list[NodeProto]]) -> str:
 
 
 def rewrite(model: ModelProto, plan: Plan, ranges: Mapping[str, Range]) -> None:
-    """Put the plan into the graph, in place; every weight can still be read by its name."""
+    """Apply the plan to the graph in place; every weight can still be read by its name."""
     graph = model.graph
     of = {name: ranges[name] for name in plan.tensors}
     of |= {name: ranges[source] for name, source in plan.carried.items()}
@@ -167,7 +175,7 @@ def rewrite(model: ModelProto, plan: Plan, ranges: Mapping[str, Range]) -> None:
 
 
 def _own_biases(graph: GraphProto, held: Mapping[str, TensorProto]) -> None:
-    """The exporter lets convolutions share a bias where theirs are equal; each has its own too."""
+    """Give each convolution its own bias, since the exporter lets equal biases be shared."""
     for node in graph.node:
         if node.op_type == "Conv" and len(node.input) > 2:
             own = node.input[1].removesuffix("weight") + "bias"
@@ -177,7 +185,7 @@ def _own_biases(graph: GraphProto, held: Mapping[str, TensorProto]) -> None:
 def _quantised_weights(
     graph: GraphProto, held: Mapping[str, TensorProto], conv: NodeProto, of_input: Range
 ) -> Iterator[NodeProto]:
-    """The nodes that restore weight and bias from levels."""
+    """Replace weight and bias by levels and yield the nodes that restore them."""
     for name in conv.input[1:]:
         graph.initializer.remove(held[name])
     weight, *bias = (numpy_helper.to_array(held[name]) for name in conv.input[1:])
@@ -200,8 +208,10 @@ def _restored(graph: GraphProto, name: str, levels: NDArray[Any], scale: NDArray
 
 
 def _with_levels(graph: GraphProto, of: Mapping[str, Range]) -> Iterator[NodeProto]:
-    """The graph's nodes; behind each quantised tensor its levels and what they stand for, which
-    all its readers take."""
+    """Yield the graph's nodes, with each quantised tensor quantised and dequantised after its node.
+
+    All its readers take the dequantised tensor.
+    """
     for given in graph.input:
         yield from _levels(graph, given.name, of)
     for node in graph.node:
@@ -216,14 +226,14 @@ def _with_levels(graph: GraphProto, of: Mapping[str, Range]) -> Iterator[NodePro
 def _levels(graph: GraphProto, name: str, of: Mapping[str, Range]) -> Iterator[NodeProto]:
     if name not in of:
         return
-    told: dict[str, NDArray[Any]] = {
+    parameters: dict[str, NDArray[Any]] = {
         f"{name}.scale": np.array(of[name].scale, np.float32),
         f"{name}.zero_point": np.array(of[name].zero_point, np.uint8),
     }
-    _hold(graph, told)
+    _hold(graph, parameters)
     levels, restored = f"{name}.levels", f"{name}.restored"
-    yield helper.make_node("QuantizeLinear", [name, *told], [levels], levels)
-    yield helper.make_node("DequantizeLinear", [levels, *told], [restored], restored)
+    yield helper.make_node("QuantizeLinear", [name, *parameters], [levels], levels)
+    yield helper.make_node("DequantizeLinear", [levels, *parameters], [restored], restored)
 
 
 def _hold(graph: GraphProto, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -1,9 +1,9 @@
-"""Convolutions in int8: ``python export/quantise.py MODEL.onnx --calibrate FOOTAGE -o OUT.onnx``.
+"""Quantise convolutions: ``python export/quantise.py MODEL.onnx --calibrate FOOTAGE -o OUT.onnx``.
 
-MODEL is an artefact of ours in float32, its weights stored however; FOOTAGE is a video or a folder
-of pictures like those that will be served. Their frames run through the graph, memory fed back, to
-see which values its tensors take. What is written is an artefact like any other, also a source; it
-is for ONNX Runtime on the CPU.
+MODEL is an exported file that computes in float32; FOOTAGE is a video or a folder of pictures like
+those that will be served. Its frames run through the graph, with memory fed back, to measure which
+values the tensors take. OUT.onnx has convolutions in int8, for ONNX Runtime on the CPU; like every
+exported file it can be exported again.
 """
 
 from __future__ import annotations
@@ -27,27 +27,31 @@ from export.files import write_whole
 from export.ranges import measure
 from export.storage import restore, store
 from export.to_onnx import ExportError
-from export.verify import checks, tell
+from export.verify import checks, report
 from models import described
 from models.spec import ModelSpec
 from server.errors import MastreamError
 
 CLIPS = 12
+"""The default number of clips to measure on."""
+
 HELD_OUT = 2
-"""Clips that are not measured but verified on."""
+"""The number of further clips, on which the result is verified."""
 
 
 def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = None) -> ModelSpec:
-    """Write ``out`` and return what it says of itself.
+    """Quantise the convolutions of ``source``, write ``out`` and return its spec.
 
-    ``kept`` is a pattern of weights' names that stay in float32, beside the first convolutions
-    and those before a sensitive operator. Raises ExportError, SpecError or OSError.
+    ``kept`` is a regular expression: convolutions with such weight names stay in float32, as do
+    the first convolutions, those that share a weight and those before a sensitive operator.
+    Raises ExportError if nothing can be quantised, SpecError if ``source`` was not exported by
+    mastream, OSError if a file cannot be read or written.
     """
     model = described.read(source)
     spec = described.read_spec(model)
     if spec.precision != "fp32":
         raise ExportError(
-            f"{source} computes in {spec.precision}: export it with --precision fp32 first"
+            f"{source} computes in {spec.precision}; export it with --precision fp32 first."
         )
     restore(model)
     rules = (qdq.first, qdq.last, qdq.shared)
@@ -55,9 +59,9 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
     qdq.pool_first(model.graph, left)
     chosen = qdq.plan(model.graph, left)
     if not chosen.convolutions:
-        raise ExportError("no convolution is left to quantise: keep fewer of them")
+        raise ExportError("No convolution is left to quantise; give a narrower --keep.")
     qdq.rewrite(model, chosen, measure(model, spec, chosen.tensors, clips))
-    store(model, "fp16")  # what is left: half the bytes, and folded back when the file is loaded
+    store(model, "fp16")  # the other weights: half the bytes, converted when the file is loaded
     spec = replace(spec, precision="int8", weights="int8")
     described.describe(model, spec)
     onnx.checker.check_model(model)
@@ -66,16 +70,21 @@ def quantise(source: Path, out: Path, clips: Sequence[Clip], kept: str | None = 
 
 
 def matching(graph: GraphProto, pattern: str | None) -> set[str]:
-    """Names of the convolutions whose weight's name the pattern is found in."""
+    """Return the names of the convolutions whose weight's name matches ``pattern`` somewhere.
+
+    Raises ExportError if the pattern is invalid or matches none.
+    """
     if pattern is None:
         return set()
     try:
         looked_for = re.compile(pattern)
     except re.error as error:
-        raise ExportError(f"--keep {pattern} is no regular expression: {error}") from error
+        raise ExportError(
+            f"--keep {pattern} must be a regular expression, which it is not ({error})."
+        ) from error
     found = {n.name for n in graph.node if n.op_type == "Conv" and looked_for.search(n.input[1])}
     if not found:
-        raise ExportError(f"--keep {pattern} fits no convolution's weight")
+        raise ExportError(f"--keep {pattern} matches no convolution's weight; give another one.")
     return found
 
 
@@ -85,11 +94,23 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="an .onnx of ours that computes in float32")
-    parser.add_argument("--calibrate", type=Path, required=True, metavar="FOOTAGE")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=CLIPS, help="of four frames, to measure on")
-    parser.add_argument("--keep", metavar="PATTERN", help="weights that stay in float32 too")
+    parser.add_argument("model", type=Path, help="an exported .onnx that computes in float32")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        required=True,
+        metavar="FOOTAGE",
+        help="a video or a folder of pictures",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument(
+        "--clips", type=int, default=CLIPS, help="clips of four frames to measure on (default 12)"
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="PATTERN",
+        help="regular expression for the names of further weights that stay in float32",
+    )
     given = parser.parse_args(arguments)
     try:
         spec = described.read_spec(described.read(given.model))
@@ -103,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     megabytes = given.out.stat().st_size / 1e6
     print(f"{given.out}: measured on {len(measured)} clips, {megabytes:.1f} MB")
-    return tell(found)
+    return report(found)
 
 
 if __name__ == "__main__":

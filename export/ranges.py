@@ -1,4 +1,4 @@
-"""Which values a graph's tensors take on real frames, and the uint8 levels that tell them best."""
+"""Measure which values a graph's tensors take on real frames, and fit uint8 levels to them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from export.runners import blank
 from models.spec import ModelSpec
 
 LEVELS = 255
+"""The largest level; the smallest is 0."""
+
 SAMPLES = 4096
-"""Values of one tensor that are kept of each frame, drawn at random."""
+"""The number of values per tensor and frame that are kept, drawn at random."""
 
 CLIPPINGS = np.linspace(0.3, 1.0, 29)
-"""Shares of the whole range that are tried: a few large values are better clipped than paid for
-by all others."""
+"""The shares of the whole range that are tried: clipping a few large values can make all other
+values more precise."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """What uint8 levels stand for: ``low`` <= 0 <= ``high``, zero exactly one of the levels."""
+    """The values that uint8 levels represent: ``low`` <= 0 <= ``high``; 0 is exactly one level."""
 
     low: float
     high: float
 
     @property
     def scale(self) -> float:
+        """The difference in value between two adjacent levels."""
         return max(self.high - self.low, 1e-6) / LEVELS
 
     @property
     def zero_point(self) -> int:
+        """The level that represents 0."""
         return int(np.clip(round(-self.low / self.scale), 0, LEVELS))
 
 
@@ -47,7 +51,7 @@ def measure(
     tensors: Iterable[str],
     clips: Iterable[Clip],
 ) -> dict[str, Range]:
-    """The range of each tensor over all frames, memory fed back within each clip."""
+    """Return the range of each tensor over all frames, with memory fed back within each clip."""
     wanted = sorted(set(tensors))
     session = _observed(model, wanted)
     inputs, outputs = names(spec)
@@ -65,7 +69,7 @@ def measure(
 
 
 def _observed(model: ModelProto, tensors: list[str]) -> Any:
-    """A session of the graph that gives these tensors too."""
+    """Return a session of the graph that also outputs these tensors."""
     seen = ModelProto()
     seen.CopyFrom(model)
     for name in tensors:
@@ -83,7 +87,7 @@ def _sampled(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
 
 
 def fit(values: NDArray[np.float32]) -> Range:
-    """The clipping of the values' range with the least squared error."""
+    """Return the range, among CLIPPINGS of the values' own, with the smallest squared error."""
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     tried = [Range(low * share, high * share) for share in CLIPPINGS]
     errors = [float(np.square(rounded(values, of) - values).sum()) for of in tried]
@@ -91,7 +95,7 @@ def fit(values: NDArray[np.float32]) -> Range:
 
 
 def rounded(values: NDArray[np.float32], of: Range) -> NDArray[np.float32]:
-    """What uint8 levels leave of the values."""
+    """Return the values after rounding to uint8 levels."""
     levels = np.rint(values / of.scale + of.zero_point).clip(0, LEVELS)
-    told: NDArray[np.float32] = ((levels - of.zero_point) * of.scale).astype(np.float32)
-    return told
+    restored: NDArray[np.float32] = ((levels - of.zero_point) * of.scale).astype(np.float32)
+    return restored

@@ -1,4 +1,4 @@
-"""What computes the served graph: a file in ONNX Runtime, a network in PyTorch."""
+"""Run the served graph: a file in ONNX Runtime or a network in PyTorch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ Arrays = list[NDArray[Any]]
 
 
 class Steps(Protocol):
-    """Whatever computes the served graph."""
+    """Anything that computes the served graph."""
 
     def step(self, held: Arrays) -> Arrays:
-        """Frame, count, keys and values -> mask, count, keys and values."""
+        """Return mask, count, keys and values of frame, count, keys and values.
+
+        Frames are uint8 (B, H, W, 3), masks uint8 (B, H, W).
+        """
 
 
 class Runner:
-    """A file, or its content, in ONNX Runtime on CPU."""
+    """A file, or its content, run by ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path | bytes, spec: ModelSpec) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # a weight kept for its name alone is no news
+        options.log_severity_level = 3  # warnings would list weights kept only for their names
         if spec.unpacks_weights:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         self.session = onnxruntime.InferenceSession(
@@ -45,7 +48,7 @@ class Runner:
 
 
 def blank(spec: ModelSpec, batch: int, filling: float = 0.0) -> Arrays:
-    """count, keys and values of ``batch`` empty streams, their slots holding ``filling``."""
+    """Return count, keys and values of ``batch`` empty streams, with slots set to ``filling``."""
     kind = np.float16 if spec.precision == "fp16" else np.float32
     shapes = [(m.tokens, m.key_width) for m in spec.memory]
     shapes += [(m.tokens, m.value_width) for m in spec.memory]
@@ -55,7 +58,7 @@ def blank(spec: ModelSpec, batch: int, filling: float = 0.0) -> Arrays:
 
 @dataclass(frozen=True)
 class TorchRunner:
-    """A network in PyTorch, in float32."""
+    """A network run by PyTorch in float32."""
 
     network: Segmenter
 

@@ -1,4 +1,4 @@
-"""When a long command is to stop: told by a signal, or left alone by the process that asked."""
+"""Stop a long command: on a signal, or when the process that started it has gone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from types import FrameType
 
 @contextmanager
 def stopping(pipe: int | None = None) -> Iterator[Event]:
-    """Set by SIGINT or SIGTERM and, where there is a ``pipe`` (a file descriptor), at its end: once
-    whoever held its other end has gone, however that happened. What is written there is not read.
+    """Yield an event that is set on SIGINT, on SIGTERM or at the end of ``pipe``.
 
-    An exception would have to pass through a library's own code. The main thread's alone.
+    ``pipe`` is a file descriptor; it ends when the process at its other end has gone, for whatever
+    reason. Data written to it is ignored. An event is used because an exception would have to pass
+    through a library's own code. Call this only in the main thread.
     """
     stop = Event()
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         stop.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in signals}
     if pipe is not None:
         Thread(target=_wait_for_end, args=(pipe, stop), daemon=True).start()
     try:
@@ -35,7 +37,7 @@ def stopping(pipe: int | None = None) -> Iterator[Event]:
 
 def _wait_for_end(pipe: int, stop: Event) -> None:
     with suppress(OSError):
-        # Not by sys.stdin: at its exit Python would want a lock that a thread in it holds.
+        # sys.stdin would hold a lock in this thread, which Python needs when it exits.
         while os.read(pipe, 1024):
             pass
     stop.set()

@@ -1,7 +1,7 @@
-"""How a file keeps its weights, apart from how it computes: fp32, fp16, or int8 a channel.
+"""Store weights in another type than that of the computation: fp32, fp16, or int8 per channel.
 
-Stored smaller, they are brought back to the graph's precision by one node each, which a runtime
-folds away when it loads the file.
+One node per weight converts it back to the graph's precision; a runtime folds that node when it
+loads the file.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 STORAGES = ("fp32", "fp16", "int8")
 SMALLEST = 1024
-"""Weights with fewer elements stay as they are: they weigh nothing."""
+"""Weights with fewer elements are not converted, since that would save little."""
 
 
 def store(model: ModelProto, storage: str) -> None:
-    """Rewrite the convolutions' weights in place. Raises ValueError for an unknown storage."""
+    """Convert the convolutions' weights in place. Raises ValueError if ``storage`` is unknown."""
     if storage not in STORAGES:
-        raise ValueError(f"weights are stored as {', '.join(STORAGES)}, not {storage!r}")
+        raise ValueError(f"Store weights as one of {', '.join(STORAGES)}, not {storage!r}.")
     if storage == "fp32":
         return
     graph = model.graph
@@ -74,11 +74,11 @@ def _as_fp16(graph: GraphProto, weight: TensorProto) -> NodeProto:
 def quantise(
     weight: NDArray[np.float32], limit: int = 127, least: float | NDArray[np.floating[Any]] = 0.0
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 for each output channel: levels like ``weight``, of at most ``limit``; scale
-    (c_out,) float32, no smaller than ``least``.
+    """Quantise a weight (c_out, ...) to symmetric int8 per output channel.
 
-    The scale is the one of a few clippings with the least squared error: a lone large weight is
-    better clipped than paid for by all others.
+    Returns the levels, shaped as ``weight`` and at most ``limit`` in magnitude, and the scale
+    (c_out,) float32, no smaller than ``least``. The scale is that of a few clippings with the
+    smallest squared error: clipping a single large weight can make all others more precise.
     """
     flat = weight.reshape(len(weight), -1)
     largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)

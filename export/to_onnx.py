@@ -1,7 +1,7 @@
 """Export a network to the served graph: ``python export/to_onnx.py CHECKPOINT -o FILE``.
 
-CHECKPOINT is a ``.pt`` that training.train wrote, or an ``.onnx`` that this script wrote: every
-artefact is a source of other sizes, precisions and storages of its weights.
+CHECKPOINT is a ``.pt`` that training.train wrote or an ``.onnx`` that this script wrote: exported
+files can be exported again in other sizes and precisions and with other types of stored weights.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from export.files import write_whole
 from export.flags import PRECISIONS, parse_size
 from export.graph import ATTENTION, trace
 from export.storage import STORAGES, store
-from export.verify import tell, verify
+from export.verify import report, verify
 from models import checkpoint, source
 from models.build import Recipe
 from models.spec import ModelSpec
 
 VERIFIED_FRAMES = 4
-"""Synthetic frames that a fresh file is run on; export/verify.py takes a real clip."""
+"""The number of synthetic frames on which a new file is verified; export/verify.py takes a clip."""
 
 
 class ExportError(ValueError):
-    """An export that was asked for and cannot be made."""
+    """The requested export is impossible; the message says what to change."""
 
 
 def export(
@@ -46,17 +46,20 @@ def export(
     name: str | None = None,
     licence: str | None = None,
 ) -> ModelSpec:
-    """Write ``out`` and return what it says of itself.
+    """Export a network to ``out`` and return its spec.
 
-    Output stride and memory length may differ from training's: neither has weights of its own.
-    Raises ExportError, SpecError or CheckpointError.
+    ``size`` is (height, width); ``memory`` is T, the length of the FIFO. It and the output stride
+    may differ from training's, since neither has weights. ``precision`` is the type in which the
+    graph computes, ``weights`` the type in which they are stored. Raises ExportError if the options
+    contradict each other or the network, SpecError or CheckpointError if the checkpoint cannot be
+    used, ValueError if float16 cannot hold a weight, OSError if a file cannot be read or written.
     """
     network, recipe, spec = source.load(checkpoint_path)
     wanted = reshape(recipe, output_stride, memory)
     if wanted != recipe:
         network = checkpoint.rebuild(network, wanted)
     if precision == "fp16" and weights != "fp32":
-        raise ExportError("an fp16 graph holds its weights in fp16: leave --weights out")
+        raise ExportError("An fp16 graph stores its weights in fp16; leave --weights out.")
     spec = replace(spec, name=name or spec.name, licence=licence or spec.licence)
     spec = source.describe(network, spec, size, precision)
     spec = replace(spec, weights="fp16" if precision == "fp16" else weights)
@@ -68,12 +71,15 @@ def export(
 
 
 def reshape(recipe: Recipe, output_stride: int | None, memory: int | None) -> Recipe:
-    """The recipe with another output stride or FIFO length."""
+    """Return the recipe with another output stride or FIFO length, unless they are None.
+
+    Raises ExportError if ``memory`` is given for a network without memory.
+    """
     if output_stride is not None:
         recipe = replace(recipe, output_stride=output_stride)
     if memory is not None:
         if recipe.options is None:
-            raise ExportError(f"{recipe.name} has no memory: leave --memory out")
+            raise ExportError(f"{recipe.name} has no memory; leave --memory out.")
         recipe = replace(recipe, memory={**recipe.memory, "frames": memory})
     return recipe
 
@@ -84,23 +90,37 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="a .pt or an .onnx of ours")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--size", type=parse_size, default=(352, 480), metavar="WIDTHxHEIGHT")
-    parser.add_argument("--output-stride", type=int, choices=(8, 16, 32))
-    parser.add_argument("--memory", type=int, metavar="T", help="frames that the FIFO keeps")
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the graph")
-    parser.add_argument("--weights", choices=STORAGES, default="fp32", help="as stored")
+    parser.add_argument("checkpoint", type=Path, help="a .pt checkpoint or an exported .onnx")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        default=(352, 480),
+        metavar="WIDTHxHEIGHT",
+        help="the size of the pictures (default 480x352)",
+    )
+    parser.add_argument(
+        "--output-stride", type=int, choices=(8, 16, 32), help="default: the checkpoint's"
+    )
+    parser.add_argument(
+        "--memory", type=int, metavar="T", help="frames in the FIFO (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="type in which the graph computes"
+    )
+    parser.add_argument(
+        "--weights", choices=STORAGES, default="fp32", help="type in which weights are stored"
+    )
     parser.add_argument(
         "--attention",
         choices=tuple(ATTENTION),
         default="fused",
-        help="fused: ONNX Runtime's own operator; portable: standard operators, for TensorRT",
+        help="fused: ONNX Runtime's own operator; portable: standard operators, for other runtimes",
     )
     parser.add_argument("--name", help="the model's name as clients see it")
-    parser.add_argument("--licence", help="of the weights, where more than the data's holds")
+    parser.add_argument("--licence", help="licence of the weights (default: the model's own)")
     parser.add_argument(
-        "--no-verify", action="store_true", help="leave out the check against PyTorch that follows"
+        "--no-verify", action="store_true", help="skip the comparison with PyTorch after the export"
     )
     given = parser.parse_args(arguments)
     try:
@@ -126,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if given.no_verify:
         return 0
-    return tell(verify(given.out, given.checkpoint, None, VERIFIED_FRAMES))
+    return report(verify(given.out, given.checkpoint, None, VERIFIED_FRAMES))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A model for NVIDIA's Triton: ``python export/to_triton.py MODEL -o REPOSITORY``.
+"""Export a model for NVIDIA's Triton: ``python export/to_triton.py MODEL -o REPOSITORY``.
 
-MODEL is a ``.pt``, an ``.onnx`` of ours, or a ``.plan`` that ``export/to_trt.py --triton`` built.
-REPOSITORY gains a folder with the model, its configuration and a README that says how to call it;
+MODEL is a ``.pt`` checkpoint, an exported ``.onnx``, or a ``.plan`` that
+``export/to_trt.py --triton`` built. The result is a folder in REPOSITORY with the model, its
+configuration and a README that explains how to call it;
 ``tritonserver --model-repository REPOSITORY`` serves it.
 """
 
@@ -27,7 +28,7 @@ from models.spec import ModelSpec
 
 @dataclass(frozen=True)
 class TritonModel:
-    """What Triton is given: files of version 1 by name, and the batch they take at most."""
+    """A model for Triton: the files of version 1 by name, and the largest batch they accept."""
 
     spec: ModelSpec
     platform: Platform
@@ -38,9 +39,10 @@ class TritonModel:
 def from_source(
     path: Path, precision: str | None, size: tuple[int, int] | None, attention: str, max_batch: int
 ) -> TritonModel:
-    """Traced anew, its weights in full: precision and size are the source's own where None.
+    """Trace the network of a file again, with its weights in the graph's precision.
 
-    Raises SpecError, CheckpointError or OSError.
+    ``size`` is (height, width). If ``precision`` or ``size`` is None, it is the file's own. Raises
+    SpecError, CheckpointError or OSError if the file cannot be used.
     """
     network, recipe, spec = source.load(path)
     precision = precision or (spec.precision if spec.precision in PRECISIONS else "fp32")
@@ -51,20 +53,28 @@ def from_source(
 
 
 def from_plan(path: Path, max_batch: int | None) -> TritonModel:
-    """A plan as it is. Raises TritonError, PlanError or OSError."""
-    beside = description_path(path)
-    described = PlanDescription.from_json(beside.read_text())
+    """Take a plan as it is.
+
+    Raises TritonError if Triton cannot use the plan, PlanError or OSError if it cannot be read.
+    """
+    description = description_path(path)
+    described = PlanDescription.from_json(description.read_text())
     most = described.key.batch.max
     if not described.key.columns:
-        raise TritonError(f"{path} was not built for Triton: build it with to_trt.py --triton")
+        raise TritonError(f"{path} was not built for Triton; build it with to_trt.py --triton.")
     if not described.key.batch.min <= (max_batch or most) <= most or described.key.batch.min > 1:
-        raise TritonError(f"{path} takes batches of {described.key.batch}: Triton begins with 1")
-    files = {PLAN.file: path.read_bytes(), f"{PLAN.file}.json": beside.read_bytes()}
+        raise TritonError(
+            f"{path} takes batches of {described.key.batch}; build it for 1 to --max-batch streams."
+        )
+    files = {PLAN.file: path.read_bytes(), f"{PLAN.file}.json": description.read_bytes()}
     return TritonModel(described.spec, PLAN, files, max_batch or most)
 
 
 def write(model: TritonModel, repository: Path, name: str, sequences: int) -> Path:
-    """The model's folder, the model file last: Triton looks for it there."""
+    """Write the model's folder and return its path.
+
+    The model file is written last, because Triton loads the model once it is there.
+    """
     folder = repository / name
     spec, platform = model.spec, model.platform
     labels = "".join(f"{label.name}\n" for label in spec.classes)
@@ -81,12 +91,16 @@ def write(model: TritonModel, repository: Path, name: str, sequences: int) -> Pa
 
 
 def make(given: argparse.Namespace) -> Path:
-    """Write what was asked for. Raises OSError or a ValueError."""
+    """Write the requested model and return its folder.
+
+    Raises ValueError if the request cannot be fulfilled, OSError if a file cannot be read or
+    written.
+    """
     if given.model.suffix != ".plan":
         most = given.max_batch or 4
         model = from_source(given.model, given.precision, given.size, given.attention, most)
     elif given.precision or given.size:
-        raise TritonError("a plan has its precision and size: leave --precision and --size out")
+        raise TritonError("A plan has its precision and size; leave --precision and --size out.")
     else:
         model = from_plan(given.model, given.max_batch)
     named = replace(model.spec, name=given.name or model.spec.name)
@@ -94,9 +108,9 @@ def make(given: argparse.Namespace) -> Path:
 
 
 def positive(text: str) -> int:
-    """Raises argparse.ArgumentTypeError."""
+    """Read a positive number. Raises argparse.ArgumentTypeError if it is not one."""
     if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"a positive number, not {text!r}")
+        raise argparse.ArgumentTypeError(f"Give a positive number, not {text!r}.")
     return int(text)
 
 
@@ -106,19 +120,28 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    asked.add_argument("model", type=Path, help="a .pt, an .onnx of ours or a .plan")
-    asked.add_argument("-o", "--out", type=Path, required=True, metavar="REPOSITORY")
-    asked.add_argument("--name", help="in Triton; the model's own where left out")
-    asked.add_argument("--precision", choices=PRECISIONS, help="the model's own where left out")
-    asked.add_argument("--size", type=parse_size, metavar="WIDTHxHEIGHT")
+    asked.add_argument("model", type=Path, help="a .pt, an exported .onnx or a .plan")
+    asked.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="REPOSITORY", help="Triton's repository"
+    )
+    asked.add_argument("--name", help="name in Triton (default: the model's own)")
+    asked.add_argument("--precision", choices=PRECISIONS, help="default: the model's own")
+    asked.add_argument(
+        "--size", type=parse_size, metavar="WIDTHxHEIGHT", help="default: the model's own"
+    )
     asked.add_argument(
         "--attention", choices=tuple(ATTENTION), default="fused", help="as in export/to_onnx.py"
     )
     asked.add_argument(
-        "--max-batch", type=positive, help="streams in one step (default 4; the plan's largest)"
+        "--max-batch",
+        type=positive,
+        help="largest number of streams in one step (default: 4, or the plan's largest)",
     )
     asked.add_argument(
-        "--sequences", type=positive, default=64, help="streams at once; more wait (default 64)"
+        "--sequences",
+        type=positive,
+        default=64,
+        help="largest number of concurrent streams; others wait (default 64)",
     )
     return asked
 

@@ -1,8 +1,8 @@
-"""A model's ``config.pbtxt`` for NVIDIA's Triton: the memory as a sequence's implicit state.
+"""Write ``config.pbtxt`` for NVIDIA's Triton, with the memory as the implicit state of a sequence.
 
-Triton keeps the state outputs of one request and gives them to the next of the same sequence. It
-pairs them by their places in two lists sorted by name, whatever the configuration says
-(triton-inference-server/server#8586), and makes a state without an axis 0 bytes wide.
+Triton keeps the state outputs of one request and passes them to the next request of the same
+sequence. It pairs inputs and outputs by their positions in two lists sorted by name, whatever the
+configuration says (triton-inference-server/server#8586), and gives a state without an axis 0 bytes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from export.graph import names
 from models.spec import METADATA_KEY, ModelSpec
 
 IDLE_SECONDS = 60
-"""How long a sequence may be silent before Triton forgets it; 1 s where nobody says."""
+"""Seconds without a request after which Triton drops a sequence; its own default is 1 s."""
 
 
 class TritonError(ValueError):
-    """A model that Triton cannot be given; the message says what to give it."""
+    """Triton cannot serve the model; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class State:
-    """One tensor of the memory, its shape for one stream, of Triton's type ``kind``."""
+    """One tensor of the memory: ``dims`` is its shape for one stream, ``kind`` Triton's type."""
 
     input_name: str
     output_name: str
@@ -33,7 +33,7 @@ class State:
 
 @dataclass(frozen=True)
 class Platform:
-    """What runs a model file in Triton."""
+    """The backend that runs a model file in Triton."""
 
     name: str
     file: str
@@ -44,11 +44,16 @@ PLAN = Platform("tensorrt_plan", "model.plan")
 
 
 def states(spec: ModelSpec) -> list[State]:
-    """count, then all keys, then all values. Raises TritonError where Triton would mix them up."""
+    """Return the states: count, then all keys, then all values.
+
+    Raises TritonError if Triton would pair inputs and outputs wrongly.
+    """
     inputs, outputs = (held[1:] for held in names(spec))
     paired = dict(zip(inputs, outputs, strict=True))
     if [paired[name] for name in sorted(inputs)] != sorted(outputs):
-        raise TritonError(f"Triton pairs states by sorted names, and these do not pair: {paired}")
+        raise TritonError(
+            f"Triton pairs states by sorted names, and these do not pair; rename them ({paired})."
+        )
     kind = "TYPE_FP16" if spec.precision == "fp16" else "TYPE_FP32"
     shapes = [(m.tokens, m.key_width) for m in spec.memory]
     shapes += [(m.tokens, m.value_width) for m in spec.memory]
@@ -58,8 +63,11 @@ def states(spec: ModelSpec) -> list[State]:
 
 
 def config(spec: ModelSpec, name: str, platform: Platform, max_batch: int, sequences: int) -> str:
-    """The text of ``config.pbtxt``: batches of up to ``max_batch`` streams, oldest request first,
-    of at most ``sequences`` at once; more wait their turn."""
+    """Return the text of ``config.pbtxt``.
+
+    A batch has up to ``max_batch`` streams, oldest request first. At most ``sequences`` streams are
+    active at once; others wait.
+    """
     size = f"{spec.height}, {spec.width}"
     held = ",\n".join(map(_state, states(spec)))
     return f"""\
@@ -80,8 +88,11 @@ parameters {{ key: "{METADATA_KEY}" value {{ string_value: {json.dumps(spec.to_j
 
 
 def _state(state: State) -> str:
-    """A state that begins as zeros. Input and output have a buffer each: a memory's new entry goes
-    in front of the old ones, which must still be there when it is written."""
+    """Return the text of a state that starts as zeros.
+
+    Input and output have separate buffers: the new entry of a memory is written in front of the old
+    ones, which must not be overwritten before they are read.
+    """
     dims = ", ".join(map(str, state.dims))
     return f"""\
     {{
@@ -94,7 +105,7 @@ def _state(state: State) -> str:
 
 
 def page(spec: ModelSpec, name: str, platform: Platform, max_batch: int) -> str:
-    """The README beside it: how to call the model."""
+    """Return the text of the README for the model's folder: how to call the model."""
     return f"""\
 # {name}
 
@@ -102,9 +113,9 @@ def page(spec: ModelSpec, name: str, platform: Platform, max_batch: int) -> str:
 (`labels.txt`), trained on {spec.dataset}. Licence of the weights: {spec.licence}.
 
 Each video stream is a sequence: Triton keeps its memory between frames. `frame` is uint8 RGB
-(1, {spec.height}, {spec.width}, 3), `mask` uint8 (1, {spec.height}, {spec.width}), one label a \
-pixel. The model's whole description
-is the parameter `{METADATA_KEY}` of its configuration. Up to {max_batch} streams share a step.
+(1, {spec.height}, {spec.width}, 3); `mask` is uint8 (1, {spec.height}, {spec.width}), one label \
+per pixel. The parameter `{METADATA_KEY}` of the configuration
+is the model's complete description. Up to {max_batch} streams share a step.
 
 ```python
 import numpy as np
@@ -118,18 +129,18 @@ for index, frame in enumerate(frames):
     answer = client.infer(
         "{name}",
         [given],
-        sequence_id=1,  # another number, or string, for each stream; not 0
-        sequence_start=index == 0,  # begins with an empty memory
+        sequence_id=1,  # a different number or string for each stream; not 0
+        sequence_start=index == 0,  # starts with an empty memory
         sequence_end=index == len(frames) - 1,
     )
     print(answer.as_numpy("mask").shape)
 ```
 
-Send the frames of one stream in order. A sequence that is silent for {IDLE_SECONDS} s is forgotten.
+Send the frames of a stream in order. Triton ends a sequence after {IDLE_SECONDS} s without one.
 {PLAN_NOTE if platform is PLAN else ""}"""
 
 
 PLAN_NOTE = """
-`1/model.plan` runs on the GPU and the TensorRT that built it (`1/model.plan.json`); one that was
-built version compatible needs `tritonserver --backend-config=tensorrt,version-compatible=true`.
+`1/model.plan` runs only on the GPU and the TensorRT version that built it (`1/model.plan.json`). A
+version compatible plan needs `tritonserver --backend-config=tensorrt,version-compatible=true`.
 """

@@ -1,11 +1,11 @@
 """Build a TensorRT plan: ``python export/to_trt.py MODEL -o FOLDER`` on a machine with the GPU.
 
-MODEL is a ``.pt`` that training.train wrote or an ``.onnx`` of ours. A Q/DQ graph in int8 or fp8
-becomes such a plan; the uint8 levels of one for ONNX Runtime, such as the shipped one, are dropped.
-A plan is good for the GPU and the TensorRT that built it: both are in its name and, with what the
-model is, in PLAN.json beside it. The plan's path goes to stdout, progress to stderr. An ``.onnx``
-at its own size needs no torch.
-Exit status: 0 built, 1 failed, 2 something is missing here, 130 interrupted.
+MODEL is a ``.pt`` that training.train wrote or an exported ``.onnx``. A Q/DQ graph in int8 or fp8
+becomes an int8 or fp8 plan; the uint8 quantisation of a file for ONNX Runtime, such as the shipped
+one, is removed. A plan runs only on the GPU and the TensorRT version that built it: both are part
+of its name and, with the model's description, of PLAN.json next to it. The plan's path goes to
+stdout, progress to stderr. An ``.onnx`` at its own size needs no torch.
+Exit status: 0 built, 1 failed, 2 something is not installed or no GPU found, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -38,45 +38,48 @@ from server.engines.cuda import use_device
 from server.errors import MastreamError, NotFound
 
 NEEDED = 11
-"""The major version of TensorRT whose API this is."""
+"""The major version of TensorRT whose API is used."""
 
 TIMINGS = "timings.cache"
+"""The default name of the file that keeps timings for later builds."""
 
 STDIN = 0
 
 
 class Missing(RuntimeError):
-    """What this machine lacks; the message says what to install."""
+    """This machine lacks TensorRT or a GPU; the message says what to do."""
 
 
 def load_tensorrt() -> Any:
-    """The module. Raises Missing."""
+    """Return the module ``tensorrt``. Raises Missing if it is not installed or too old."""
     try:
         tensorrt = tensor_rt.load_tensorrt()
     except NotFound as error:
         raise Missing(
-            "TensorRT is not installed: pip install 'mastream[gpu]' on a machine with an "
-            f"NVIDIA GPU ({error.__cause__})"
+            "TensorRT is not installed; run pip install 'mastream[gpu]' on a machine with an "
+            f"NVIDIA GPU ({error.__cause__})."
         ) from error
     if int(tensorrt.__version__.split(".")[0]) < NEEDED:
         raise Missing(
-            f"TensorRT {tensorrt.__version__} is too old: pip install 'tensorrt>={NEEDED}'"
+            f"TensorRT {tensorrt.__version__} is too old; run pip install 'tensorrt>={NEEDED}'."
         )
     return tensorrt
 
 
 def this_machine(trt: Any, device: int) -> Machine:
-    """The GPU that CUDA numbers ``device``, which TensorRT builds on from now on, and TensorRT's
-    version. Raises Missing."""
+    """Select the GPU with CUDA's number ``device`` for builds; return it and TensorRT's version.
+
+    Raises Missing if there is no such GPU.
+    """
     try:
         use_device(device)
         return tensor_rt.this_machine(device, trt)
     except MastreamError as error:
-        raise Missing(f"a plan is built on the GPU it is for: {error}") from error
+        raise Missing(f"Build a plan on the GPU it is for: {error}") from error
 
 
 def parse_batch(text: str) -> BatchRange:
-    """``1:2:4``. Raises argparse.ArgumentTypeError."""
+    """Read ``MIN:OPT:MAX``. Raises argparse.ArgumentTypeError if it is not a batch range."""
     try:
         return BatchRange.parse(text)
     except PlanError as error:
@@ -86,7 +89,7 @@ def parse_batch(text: str) -> BatchRange:
 def describe(
     path: Path, graph: TrtGraph, here: Machine, options: BuildOptions, triton: bool
 ) -> PlanDescription:
-    """What will lie beside the plan."""
+    """Return the description that is written next to the plan."""
     key = PlanKey(
         machine=here,
         source=digest(path.read_bytes()),
@@ -100,7 +103,7 @@ def describe(
 
 
 def plan_path(out: Path, described: PlanDescription) -> Path:
-    """``out`` itself where it names a plan; else a file in it whose name tells the key."""
+    """Return ``out`` itself if it names a plan, otherwise a path in it named after the key."""
     if out.suffix == ".plan":
         return out
     return out / described.key.file_name(described.spec.name)
@@ -109,8 +112,10 @@ def plan_path(out: Path, described: PlanDescription) -> Path:
 def build_quietly(
     trt: Any, graph: TrtGraph, options: BuildOptions, cache: Path, pipe: int | None
 ) -> Built:
-    """:func:`build` with its progress shown, its timings kept in ``cache``; stopped by Ctrl-C and
-    at the end of ``pipe``."""
+    """Call :func:`build` with its progress shown and its timings kept in ``cache``.
+
+    Ctrl-C and the end of ``pipe`` stop it. Raises as :func:`build`, or OSError for ``cache``.
+    """
     timings = cache.read_bytes() if cache.is_file() else b""
     with stopping(pipe) as stop, reporter() as shown:
         built = build(trt, graph.content, graph.inputs(), options, timings, shown.show, stop)
@@ -119,9 +124,11 @@ def build_quietly(
 
 
 def make(trt: Any, here: Machine, given: argparse.Namespace) -> int:
-    """Build the plan that was asked for, say where it lies, and verify it where asked.
+    """Build the requested plan, print its path, and verify it if requested.
 
-    Raises BuildFailed, PlanFailed, OSError or a ValueError.
+    Returns the exit status. Raises BuildFailed if TensorRT cannot build the plan, PlanFailed if it
+    cannot run it, ValueError if the model cannot be used, OSError if a file cannot be read or
+    written.
     """
     graph = prepare(given.model, given.precision, given.size)
     if given.triton:
@@ -147,11 +154,11 @@ def make(trt: Any, here: Machine, given: argparse.Namespace) -> int:
 
 
 def verified(trt: Any, built: Built, graph: TrtGraph, given: argparse.Namespace) -> int:
-    """The exit status of a plan that ran over a clip."""
-    from export.to_trt_verify import verify_on  # noqa: PLC0415  with torch, as little else here
-    from export.verify import tell  # noqa: PLC0415
+    """Run the plan over a clip, print the comparison and return the exit status."""
+    from export.to_trt_verify import verify_on  # noqa: PLC0415  imports torch
+    from export.verify import report  # noqa: PLC0415
 
-    return tell([verify_on(trt, built.plan, graph, given.verify, given.frames)])
+    return report([verify_on(trt, built.plan, graph, given.verify, given.frames)])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,15 +167,18 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    asked.add_argument("model", type=Path, help="a .pt or an .onnx of ours")
+    asked.add_argument("model", type=Path, help="a .pt checkpoint or an exported .onnx")
     asked.add_argument(
         "-o", "--out", type=Path, required=True, help="a folder, or a file that ends in .plan"
     )
     asked.add_argument(
-        "--precision", choices=PRECISIONS, default="fp16", help="a graph in int8 or fp8 keeps it"
+        "--precision",
+        choices=PRECISIONS,
+        default="fp16",
+        help="default fp16; a Q/DQ graph in int8 or fp8 keeps its own",
     )
     asked.add_argument(
-        "--size", type=parse_size, metavar="WIDTHxHEIGHT", help="the model's own where left out"
+        "--size", type=parse_size, metavar="WIDTHxHEIGHT", help="default: the model's own"
     )
     asked.add_argument(
         "--batch",
@@ -177,32 +187,40 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIN:OPT:MAX",
         help="streams in one step; tuned for OPT (default 1:2:4)",
     )
-    asked.add_argument("--workspace", type=int, metavar="MIB", help="scratch memory of a build")
     asked.add_argument(
-        "--timing-cache", type=Path, metavar="FILE", help=f"default: {TIMINGS} beside the plan"
+        "--workspace", type=int, metavar="MIB", help="limit of the build's scratch memory in MiB"
+    )
+    asked.add_argument(
+        "--timing-cache", type=Path, metavar="FILE", help=f"default: {TIMINGS} next to the plan"
     )
     asked.add_argument(
         "--optimisation-level", "--optimization-level", dest="level", type=int, default=3,
-        choices=range(6), help="0 builds at once, 5 searches longest (default 3)",
+        choices=range(6), help="0 builds fastest, 5 searches longest (default 3)",
     )  # fmt: skip
     asked.add_argument(
-        "--version-compatible", action="store_true", help="later TensorRTs of this major run it"
+        "--version-compatible",
+        action="store_true",
+        help="let later TensorRT versions with the same major number run the plan",
     )
-    asked.add_argument("--tf32", action="store_true", help="round float32 products: faster")
+    asked.add_argument(
+        "--tf32", action="store_true", help="round the factors of float32 products, for speed"
+    )
     asked.add_argument(
         "--device", type=int, default=0, metavar="N", help="CUDA's number of the GPU (default 0)"
     )
     asked.add_argument(
-        "--until-stdin-ends", action="store_true", help="stop once whoever holds its pipe has gone"
+        "--until-stdin-ends", action="store_true", help="stop when stdin, a pipe, is closed"
     )
     kind = asked.add_mutually_exclusive_group()
     kind.add_argument(
-        "--triton", action="store_true", help="count as Triton keeps it, for export/to_triton.py"
+        "--triton", action="store_true", help="shape count as Triton needs it, for to_triton.py"
     )
     kind.add_argument(
-        "--verify", type=Path, metavar="CLIP", help="run it against ONNX Runtime over a clip"
+        "--verify", type=Path, metavar="CLIP", help="compare the plan with ONNX Runtime on a clip"
     )
-    asked.add_argument("--frames", type=int, default=24, help="of the clip (default 24)")
+    asked.add_argument(
+        "--frames", type=int, default=24, help="number of the clip's frames (default 24)"
+    )
     return asked
 
 
@@ -215,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"to_trt: {error}", file=sys.stderr)
         return 2
     except (BuildStopped, KeyboardInterrupt) as error:
-        print(f"to_trt: {error or 'interrupted'}", file=sys.stderr)
+        print(f"to_trt: {str(error) or 'Interrupted.'}", file=sys.stderr)
         return 130
     except (BuildFailed, PlanFailed, ValueError, OSError) as error:
         print(f"to_trt: {error}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""The calls to TensorRT 11 that make a plan of a graph. No other file of export makes any but
-``to_trt_verify``, which runs a plan.
+"""The calls to TensorRT 11 that build a plan from a graph.
 
-``trt`` is the module ``tensorrt`` everywhere; a test hands in a stand-in that holds every call to
-the real signatures (tests/tensorrt_contract.py).
+In export only ``to_trt_verify``, which runs a plan, makes other calls to TensorRT. ``trt`` is the
+module ``tensorrt`` everywhere; tests pass a substitute that checks every call against the real
+signatures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DONE = BuildProgress(100, "done")
 
 
 class BuildFailed(RuntimeError):
-    """TensorRT made no plan; the message holds what it logged."""
+    """TensorRT could not build a plan; the message contains its errors."""
 
 
 class BuildStopped(BuildFailed):
@@ -29,13 +29,16 @@ class BuildStopped(BuildFailed):
 
 
 class PlanFailed(RuntimeError):
-    """TensorRT does not run the plan."""
+    """TensorRT cannot run the plan."""
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How a plan is built. ``workspace`` is in bytes, TensorRT's own limit where None; ``level``
-    is 0 (built at once) to 5 (searches longest). ``tf32`` lets float32 products be rounded."""
+    """How to build a plan.
+
+    ``workspace`` is in bytes; None means TensorRT's own limit. ``level`` is 0 (builds fastest) to 5
+    (searches longest). ``tf32`` allows rounding the factors of float32 products.
+    """
 
     batch: BatchRange
     workspace: int | None = None
@@ -46,7 +49,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Built:
-    """A plan, and the timings that make the next build shorter."""
+    """A plan, and the timings that shorten the next build."""
 
     plan: bytes
     timings: bytes
@@ -61,10 +64,11 @@ def build(
     show: Show = lambda _: None,
     stop: Event | None = None,
 ) -> Built:
-    """A plan of an ONNX graph whose ``inputs`` have these shapes for one stream, for any batch of
-    the range. ``timings`` are of an earlier build on this GPU. Takes minutes.
+    """Build a plan from an ONNX graph, for any batch of the range in ``options``. Takes minutes.
 
-    Raises BuildFailed with TensorRT's own words, BuildStopped once ``stop`` is set.
+    ``inputs`` are the shapes of the graph's inputs for one stream; ``timings`` are those of an
+    earlier build on this GPU. Raises BuildFailed with TensorRT's errors if it fails, BuildStopped
+    if ``stop`` is set.
     """
     stop = stop or Event()
     log = make_log(trt)
@@ -73,30 +77,36 @@ def build(
     config = configure(trt, builder, options)
     config.add_optimization_profile(make_profile(builder, inputs, options.batch))
     cache = attach_timings(config, timings)
-    # TensorRT keeps no reference of its own to monitor or cache: both must outlive the build.
+    # TensorRT keeps no reference to monitor or cache, so both must outlive the build.
     monitor = config.progress_monitor = make_monitor(trt, show, stop)
     plan = builder.build_serialized_network(network, config)
     del monitor
     if stop.is_set():
-        raise BuildStopped("the build was stopped; nothing was written")
+        raise BuildStopped("The build was stopped; nothing was written.")
     if plan is None:
-        raise BuildFailed(f"TensorRT could not build the plan: {log.told()}")
+        raise BuildFailed(f"TensorRT could not build the plan: {log.summary()}.")
     show(DONE)
     return Built(bytes(plan), bytes(cache.serialize()))
 
 
 def parse(trt: Any, builder: Any, graph: bytes, log: Any) -> Any:
-    """The graph as a network; always strongly typed. Raises BuildFailed with what is unknown."""
+    """Return the graph as a network, which is always strongly typed.
+
+    Raises BuildFailed, naming the nodes, if TensorRT cannot read one.
+    """
     network = builder.create_network()
     parser = trt.OnnxParser(network, log)
     if parser.parse(graph):
         return network
     errors = (parser.get_error(index) for index in range(parser.num_errors))
-    told = "; ".join(f"{e.node_operator() or 'graph'} {e.node_name()}: {e.desc()}" for e in errors)
-    raise BuildFailed(f"TensorRT's parser cannot read the graph: {told or log.told()}")
+    causes = "; ".join(
+        f"{e.node_operator() or 'graph'} {e.node_name()}: {e.desc()}" for e in errors
+    )
+    raise BuildFailed(f"TensorRT's parser cannot read the graph: {causes or log.summary()}.")
 
 
 def configure(trt: Any, builder: Any, options: BuildOptions) -> Any:
+    """Return the configuration of a build with these options."""
     config = builder.create_builder_config()
     config.builder_optimization_level = options.level
     if options.workspace is not None:
@@ -104,12 +114,12 @@ def configure(trt: Any, builder: Any, options: BuildOptions) -> Any:
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if not options.tf32:
-        config.clear_flag(trt.BuilderFlag.TF32)  # on unless told otherwise
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default
     return config
 
 
 def make_profile(builder: Any, inputs: Mapping[str, tuple[int, ...]], batch: BatchRange) -> Any:
-    """One profile: only the batch varies."""
+    """Return the only profile, in which only the batch varies."""
     profile = builder.create_optimization_profile()
     for name, shape in inputs.items():
         profile.set_shape(name, (batch.min, *shape), (batch.opt, *shape), (batch.max, *shape))
@@ -117,7 +127,7 @@ def make_profile(builder: Any, inputs: Mapping[str, tuple[int, ...]], batch: Bat
 
 
 def attach_timings(config: Any, timings: bytes) -> Any:
-    """Give the build what earlier ones measured; timings of another GPU or version are left out."""
+    """Give the build the timings of earlier ones; those of another GPU or version are ignored."""
     cache = config.create_timing_cache(timings)
     if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
@@ -126,7 +136,7 @@ def attach_timings(config: Any, timings: bytes) -> Any:
 
 
 def make_log(trt: Any) -> Any:
-    """A logger that keeps errors for the sentence that a failure ends in; the last few count."""
+    """Return a logger that keeps the last three errors for the message of a failure."""
 
     class Log(trt.ILogger):  # type: ignore[misc]  # known only where TensorRT is installed
         def __init__(self) -> None:
@@ -137,16 +147,16 @@ def make_log(trt: Any) -> Any:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.errors = [*self.errors[-2:], " ".join(msg.split())]
 
-        def told(self) -> str:
+        def summary(self) -> str:
             return "; ".join(self.errors) or "it logged no error"
 
     return Log()
 
 
 def make_monitor(trt: Any, show: Show, stop: Event) -> Any:
-    """Tells ``show`` of every phase and step, and TensorRT to stop once ``stop`` is set.
+    """Return a monitor that calls ``show`` at every phase and step, and ends the build on ``stop``.
 
-    Nothing may be raised in it: TensorRT calls it from C++, on threads of its own.
+    It must not raise, since TensorRT calls it from C++ and on its own threads.
     """
     phases = Phases()
 

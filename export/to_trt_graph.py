@@ -1,7 +1,7 @@
-"""The served graph as TensorRT's parser takes it, and as Triton keeps its state.
+"""Prepare the served graph for TensorRT's parser, and its count for Triton's state.
 
 TensorRT 11 builds strongly typed networks: the precision of a plan is that of its graph. Its
-parser knows standard operators only, uint8 only at inputs and outputs, and no Clip of integers.
+parser supports only standard operators, uint8 only at inputs and outputs, and no Clip of integers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ QUANTISED = {
     TensorProto.INT8: "int8",
     TensorProto.FLOAT8E4M3FN: "fp8",
 }
-"""Types of a QuantizeLinear's zero point that TensorRT builds, and what we call the precision."""
+"""The types of a QuantizeLinear's zero point that TensorRT supports, with the graph's precision."""
 
 COUNTS = ("count", "count_out")
 
 
 class GraphError(ValueError):
-    """A graph that TensorRT cannot be given; the message says what to give it."""
+    """TensorRT cannot build the graph; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class TrtGraph:
-    """What TensorRT is given. ``precision`` is the graph's: fp32, fp16, int8 or fp8."""
+    """A graph for TensorRT. ``precision`` is the graph's: fp32, fp16, int8 or fp8."""
 
     model: ModelProto
     spec: ModelSpec
@@ -41,10 +41,11 @@ class TrtGraph:
 
     @property
     def content(self) -> bytes:
+        """The graph as an ONNX file; equal graphs give equal bytes."""
         return bytes(self.model.SerializeToString(deterministic=True))
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
-        """Shape for one stream of each input."""
+        """Return the shape of each input for one stream, without the batch axis."""
         return {
             given.name: tuple(d.dim_value for d in given.type.tensor_type.shape.dim[1:])
             for given in self.model.graph.input
@@ -52,12 +53,13 @@ class TrtGraph:
 
 
 def prepare(path: Path, precision: str, size: tuple[int, int] | None) -> TrtGraph:
-    """The graph of a .pt or .onnx, for TensorRT; ``size`` is (height, width), its own where None.
+    """Return the graph of a .pt or .onnx for TensorRT.
 
-    An ONNX file that TensorRT can take is taken as it is, a quantised one (Q/DQ) always; any other,
-    such as one made for ONNX Runtime's own operators, is rewritten. Only a checkpoint, another size
-    and what the rewriting does not know are traced anew, which needs torch. Raises GraphError,
-    SpecError, CheckpointError or OSError.
+    ``size`` is (height, width); None means the model's own. An ONNX file that TensorRT can read is
+    taken as it is, if quantised (Q/DQ) whatever ``precision`` is; any other, such as one with ONNX
+    Runtime's own operators, is rewritten. Only a checkpoint, another size or a graph that cannot be
+    rewritten is traced again, which needs torch. Raises GraphError if the graph cannot be prepared,
+    SpecError, CheckpointError or OSError if the file cannot be used.
     """
     if path.suffix != ".onnx":
         return _traced(path, precision, size)
@@ -74,8 +76,10 @@ def prepare(path: Path, precision: str, size: tuple[int, int] | None) -> TrtGrap
 
 
 def quantised_as(model: ModelProto) -> str | None:
-    """The precision of a Q/DQ graph; None where nothing is quantised as it runs, or not in a type
-    that TensorRT builds."""
+    """Return the precision of a Q/DQ graph.
+
+    It is None if no activation is quantised, or if one is in a type that TensorRT does not support.
+    """
     kinds = {_zero_point_type(model.graph, n) for n in nodes(model.graph, "QuantizeLinear")}
     if not kinds or kinds - QUANTISED.keys():
         return None
@@ -96,7 +100,7 @@ def _is_standard(model: ModelProto) -> bool:
 
 def _is_ready(model: ModelProto, precision: str, size: tuple[int, int] | None) -> bool:
     spec = described.read_spec(model)
-    # Weights stored smaller are brought back by nodes that TensorRT may keep in the plan.
+    # TensorRT may keep the nodes that convert weights of a smaller type in the plan.
     whole = spec.weights == precision
     return (
         _is_standard(model)
@@ -115,7 +119,7 @@ def _taken(model: ModelProto, precision: str, size: tuple[int, int] | None) -> T
     spec = described.read_spec(model)
     if size not in (None, _size(spec)):
         raise GraphError(
-            f"a quantised graph has one size, {spec.width}x{spec.height}: leave --size out"
+            f"A quantised graph has only one size, {spec.width}x{spec.height}; leave --size out."
         )
     return TrtGraph(adapt(model), spec, precision)
 
@@ -123,7 +127,7 @@ def _taken(model: ModelProto, precision: str, size: tuple[int, int] | None) -> T
 def _rewritten(model: ModelProto, precision: str, size: tuple[int, int] | None) -> TrtGraph:
     own = _size(described.read_spec(model))
     if size not in (None, own):
-        raise NotRewritable(f"a graph of {own[1]}x{own[0]} does not become one of another size")
+        raise NotRewritable(f"A graph of {own[1]}x{own[0]} cannot be rewritten in another size.")
     rewritten, spec = rewrite(model, precision)
     return TrtGraph(adapt(rewritten), spec, precision)
 
@@ -131,14 +135,14 @@ def _rewritten(model: ModelProto, precision: str, size: tuple[int, int] | None) 
 def _traced(
     path: Path, precision: str, size: tuple[int, int] | None, reason: Exception | None = None
 ) -> TrtGraph:
-    """``reason`` is why nothing less will do."""
+    """Trace the network of the file; ``reason`` is why its graph could not be used."""
     try:
-        from export.graph import trace  # noqa: PLC0415  where a plan is built there is no torch
+        from export.graph import trace  # noqa: PLC0415  a machine that builds plans needs no torch
         from models import source  # noqa: PLC0415
     except ImportError as error:
-        why = f": {reason}" if reason else ""
+        why = f" {reason}" if reason else ""
         raise GraphError(
-            f"{path} must be traced, which needs pip install 'mastream[export]' ({error}){why}"
+            f"{path} must be traced; run pip install 'mastream[export]' ({error}).{why}"
         ) from error
     network, recipe, spec = source.load(path)
     spec = source.describe(network, spec, size or _size(spec), precision)
@@ -147,17 +151,17 @@ def _traced(
 
 
 def adapt(model: ModelProto) -> ModelProto:
-    """A copy that computes the same by what TensorRT's parser knows."""
+    """Return an equivalent copy that TensorRT's parser can read."""
     adapted = ModelProto()
     adapted.CopyFrom(model)
-    del adapted.graph.value_info[:]  # types of what lies between, which change
+    del adapted.graph.value_info[:]  # the types of intermediate tensors change
     _cast_before_transpose(adapted.graph)
     _min_for_clip(adapted.graph)
     return adapted
 
 
 def _cast_before_transpose(graph: GraphProto) -> None:
-    """uint8 may only be an input: the frame is cast first and then transposed."""
+    """Cast the frame before it is transposed, since only an input may be uint8."""
     for transpose in nodes(graph, "Transpose"):
         readers = [node for node in graph.node if transpose.output[0] in node.input]
         if transpose.input[0] != "frame" or [r.op_type for r in readers] != ["Cast"]:
@@ -169,7 +173,7 @@ def _cast_before_transpose(graph: GraphProto) -> None:
 
 
 def _min_for_clip(graph: GraphProto) -> None:
-    """count's upper bound: Clip is for floating point there, Min is not."""
+    """Bound count by Min, since TensorRT's Clip is for floating point only."""
     integers = {i.name for i in graph.initializer if i.data_type == TensorProto.INT64}
     for clip in nodes(graph, "Clip"):
         value, least, most = [*clip.input, "", ""][:3]
@@ -178,8 +182,10 @@ def _min_for_clip(graph: GraphProto) -> None:
 
 
 def columns(model: ModelProto) -> ModelProto:
-    """A copy whose count and count_out are (B, 1): Triton keeps no state without an axis, and
-    would begin it with memory that nobody cleared."""
+    """Return a copy whose count and count_out are (B, 1).
+
+    Triton cannot keep a state without an axis: it would start with uninitialised memory.
+    """
     changed = ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
@@ -198,4 +204,5 @@ def columns(model: ModelProto) -> ModelProto:
 
 
 def nodes(graph: GraphProto, kind: str) -> Iterator[NodeProto]:
+    """Iterate over the nodes of one operator; the graph may be changed meanwhile."""
     return iter([node for node in graph.node if node.op_type == kind])

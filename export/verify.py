@@ -1,9 +1,9 @@
-"""Does an exported file compute what its network computes?
+"""Check that an exported file computes what its network computes.
 
-``python export/verify.py FILE --checkpoint CHECKPOINT --video CLIP`` runs one clip through PyTorch
-and through the file, frame by frame with memory fed back; then streams at different fill levels in
-one batch against each alone; then memories whose empty slots hold NaN. Exit status 1 above
-tolerance.
+``python export/verify.py FILE --checkpoint CHECKPOINT --video CLIP`` runs a clip through PyTorch
+and through the file, frame by frame with memory fed back. It then compares streams at different
+fill levels in one batch with each stream alone, and memories whose empty slots hold NaN with clean
+ones. The exit status is 1 if a difference exceeds the tolerance and 2 if a file cannot be used.
 """
 
 from __future__ import annotations
@@ -30,13 +30,20 @@ from server.sources.synthetic import SyntheticSource
 
 
 def verify(path: Path, original: Path | None, video: Path | None, count: int) -> list[Check]:
-    """All checks of one file. Raises SpecError, CheckpointError or the source's errors."""
+    """Run all checks of one file on ``count`` frames of ``video``, or synthetic ones if None.
+
+    ``original`` is the file that it was exported from. Raises SpecError, CheckpointError or OSError
+    if a file cannot be used, or the source's error for the video.
+    """
     spec = described.read_spec(described.read(path))
     return checks(path, original, asyncio.run(read_frames(spec, video, count)))
 
 
 def checks(path: Path, original: Path | None, frames: Sequence[NDArray[np.uint8]]) -> list[Check]:
-    """All checks of one file on these frames."""
+    """Run all checks of one file on these frames, uint8 (H, W, 3).
+
+    Raises as :func:`verify`.
+    """
     network, recipe, spec = artefact.load(path)
     runner, own = Runner(path, spec), tolerance(spec.precision, spec.precision)
     found = [
@@ -53,7 +60,10 @@ def checks(path: Path, original: Path | None, frames: Sequence[NDArray[np.uint8]
 
 
 async def read_frames(spec: ModelSpec, video: Path | None, count: int) -> list[NDArray[np.uint8]]:
-    """The first ``count`` frames of the clip, or a synthetic one, at the model's size."""
+    """Return the first ``count`` frames of the clip, or synthetic ones, at the model's size.
+
+    They are uint8 RGB (H, W, 3).
+    """
     footage = (
         ContainerSource(video, spec.height, spec.width)
         if video
@@ -74,21 +84,21 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--checkpoint", type=Path, help="what it was exported from")
-    parser.add_argument("--video", type=Path, help="a clip; synthetic frames where absent")
-    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("file", type=Path, help="the exported .onnx")
+    parser.add_argument("--checkpoint", type=Path, help="the file that it was exported from")
+    parser.add_argument("--video", type=Path, help="a clip (default: synthetic frames)")
+    parser.add_argument("--frames", type=int, default=24, help="number of frames (default 24)")
     given = parser.parse_args(arguments)
     try:
         checks = verify(given.file, given.checkpoint, given.video, given.frames)
-    except Exception as error:  # whatever is wrong with the files, in one sentence
+    except Exception as error:  # libraries raise many kinds of error for a broken file
         print(f"verify: {error}", file=sys.stderr)
         return 2
-    return tell(checks)
+    return report(checks)
 
 
-def tell(checks: Sequence[Check]) -> int:
-    """Print every check; the exit status: 0 where all held, else 1."""
+def report(checks: Sequence[Check]) -> int:
+    """Print every check and return the exit status: 0 if all passed, otherwise 1."""
     for check in checks:
         print(f"{'ok  ' if check.held else 'FAIL'} {check.name}: {check.detail}")
     return 0 if all(check.held for check in checks) else 1

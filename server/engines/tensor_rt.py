@@ -163,8 +163,10 @@ def read_description(plan: Path) -> PlanDescription:
             raise NotFound(f"There is no {path}; {REBUILD}")
     try:
         return PlanDescription.from_json(description.read_text())
-    except (PlanError, UnicodeDecodeError) as error:
-        raise BadInput(f"The description {description} is not valid: {error}; {REBUILD}") from error
+    except PlanError as error:
+        raise BadInput(f"{description}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{description} is not text; {REBUILD}") from error
 
 
 def _deserialise(trt: Any, plan: Path, *, foreign: bool) -> Any:

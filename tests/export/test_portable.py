@@ -126,7 +126,7 @@ def test_a_weight_beyond_float16_is_named(trained: Path, tmp_path: Path) -> None
     model = tmp_path / "large.onnx"
     export(trained, model, SIZE, weights="fp32")
     name = with_weight(model, 1e5)
-    with pytest.raises(BeyondHalf, match=f"{name} goes up to 100000, beyond float16: take fp32"):
+    with pytest.raises(BeyondHalf, match=f"{name} goes up to 100000, beyond float16; use fp32."):
         prepare(model, "fp16", None)
     network = source.load(model)[0]
     with pytest.raises(ValueError, match=f"{name} is beyond float16"):
