@@ -1,14 +1,14 @@
-"""A classifier that says rare classes less often.
+"""Adjust a classifier's bias so that it predicts rare classes less often.
 
 ``python -m training.adjust MODEL --data DIR --out OUT``
 
-Class weights and the Lovász loss teach a network to find what is rare, and to see it where it is
-not. The classifier's bias takes part of that back, after training and at no cost: it loses
-``by * log(median share / share)`` of each class's pixels in train (logit adjustment, Menon et al.
-2021, eq. 9, the other way round). ``--by`` says how much; without it the strength is the one of
-STRENGTHS whose mIoU with memory is best on ``--split``.
+Class weights and the Lovász loss teach a network to find rare classes, but also to predict them in
+wrong places. This command undoes part of that after training and at no cost: it subtracts
+``by * log(median share / share)`` from the bias of each class, with the shares of the classes'
+pixels in train (logit adjustment, Menon et al. 2021, eq. 9, with the opposite sign). ``--by`` sets
+the strength; the default is the one of STRENGTHS with the best mIoU with memory on ``--split``.
 
-MODEL is a checkpoint (.pt) or an exported file (.onnx), and OUT is of the same kind.
+MODEL is a checkpoint (.pt) or an exported file (.onnx); OUT is of the same kind.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BIAS = "head.classify.bias"
 
 
 def rarity(clips: Sequence[Clip], recipe: Recipe) -> Tensor:
-    """log(median share / share) of each class, (classes,): above 0 for what is rare."""
+    """Return log(median share / share) of each class, (classes,): above 0 for rare classes."""
     return balance(clips, recipe, TrainSettings(class_balance=1.0)).log()
 
 
@@ -51,7 +51,10 @@ def rarity(clips: Sequence[Clip], recipe: Recipe) -> Tensor:
 def sweep(
     network: Segmenter, clips: Sequence[Clip], size: tuple[int, int], rare: Tensor
 ) -> dict[float, float]:
-    """Mean IoU, a share, with memory at ``size`` (height, width) for each of STRENGTHS."""
+    """Return the mean IoU, 0..1, with memory at ``size`` (height, width) for each of STRENGTHS.
+
+    ``rare`` (classes,) is the result of :func:`rarity`.
+    """
     classes = len(rare)
     matrices = {by: np.zeros((classes, classes), np.int64) for by in STRENGTHS}
     for clip in clips:
@@ -67,15 +70,15 @@ def sweep(
 
 
 def best(found: Mapping[float, float]) -> float:
-    """The strength of the highest mean IoU; of equal ones the least."""
+    """Return the strength with the highest mean IoU; among equal ones the smallest."""
     return max(sorted(found), key=found.__getitem__)
 
 
 def write_adjusted(path: Path, out: Path, network: Segmenter, less: Tensor) -> None:
-    """Write the model of ``path`` with ``less`` (classes,) taken from its classifier's bias.
+    """Write the model of ``path`` with ``less`` (classes,) subtracted from its classifier's bias.
 
-    ``network`` is what ``path`` holds; it is adjusted in place. Raises DataError where the file
-    does not store that bias in float32.
+    ``network`` is the network of ``path``; it is adjusted in place. Raises DataError if the file
+    does not store that bias in float32, OSError if a file cannot be read or written.
     """
     with torch.no_grad():
         network.get_parameter(BIAS).sub_(less)
@@ -83,9 +86,9 @@ def write_adjusted(path: Path, out: Path, network: Segmenter, less: Tensor) -> N
         _write_artefact(path, out, network, less)
         return
     kept = checkpoint.read(path)
-    told = {n: v for n, v in kept.items() if n not in {"format", "recipe", "weights", "training"}}
+    rest = {n: v for n, v in kept.items() if n not in {"format", "recipe", "weights", "training"}}
     recipe = Recipe.from_dict(kept["recipe"])
-    checkpoint.save(out, recipe, network.state_dict(), **told | {"adjusted": less.tolist()})
+    checkpoint.save(out, recipe, network.state_dict(), **rest | {"adjusted": less.tolist()})
 
 
 def _write_artefact(path: Path, out: Path, network: Segmenter, less: Tensor) -> None:
@@ -93,7 +96,8 @@ def _write_artefact(path: Path, out: Path, network: Segmenter, less: Tensor) -> 
     held = {tensor.name: tensor for tensor in model.graph.initializer}
     if BIAS not in held or held[BIAS].data_type != onnx.TensorProto.FLOAT:
         raise DataError(
-            f"{path} stores its classifier's bias in fewer bits: adjust what it was exported from"
+            f"{path} stores its classifier's bias in fewer bits; adjust the file that it was "
+            "exported from."
         )
     bias = numpy_helper.to_array(held[BIAS]) - less.numpy()
     held[BIAS].CopyFrom(numpy_helper.from_array(bias, BIAS))
@@ -105,9 +109,12 @@ def _write_artefact(path: Path, out: Path, network: Segmenter, less: Tensor) -> 
 
 
 def carry_out(given: argparse.Namespace) -> None:
-    """Raises ValueError or OSError in one sentence."""
+    """Adjust the requested model and write it.
+
+    Raises ValueError or OSError, with one sentence, if that is impossible.
+    """
     if given.out.suffix != given.model.suffix:
-        raise DataError(f"--out is to end in {given.model.suffix}, as the model does")
+        raise DataError(f"Give --out a name that ends in {given.model.suffix}, as the model's.")
     network, recipe, spec = source.load(given.model)
     dataset = open_dataset(given.dataset, given.data)
     check_classes(spec.classes, dataset)
@@ -127,11 +134,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="a .pt or an .onnx of ours")
+    parser.add_argument("model", type=Path, help="a .pt checkpoint or an exported .onnx")
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--dataset", default="camvid", choices=tuple(FINDERS))
-    parser.add_argument("--split", default="val", choices=SPLITS, help="what chooses the strength")
-    parser.add_argument("--by", type=float, help="the strength, where it is known")
+    parser.add_argument(
+        "--split", default="val", choices=SPLITS, help="the split on which the strength is chosen"
+    )
+    parser.add_argument("--by", type=float, help="the strength (default: the best on --split)")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--threads", type=int, help="CPU threads")
     return parser.parse_args(arguments)

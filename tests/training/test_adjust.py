@@ -120,7 +120,7 @@ def test_wrong_input_ends_in_one_sentence(
     shutil.copy(model, tmp_path / "other.onnx")
     capsys.readouterr()
     for path, out, told in (
-        (model, "out.onnx", "to end in .pt"),
+        (model, "out.onnx", "ends in .pt"),
         (tmp_path / "absent.pt", "out.pt", "does not exist"),
         (tmp_path / "other.onnx", "out.onnx", "not an ONNX file"),
         (few, "out.onnx", "in fewer bits"),

@@ -1,1 +1,1 @@
-"""Datasets and what is drawn from them: clips, augmentation, batches."""
+"""Datasets, and the clips, augmentation and batches that training draws from them."""

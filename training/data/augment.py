@@ -1,4 +1,4 @@
-"""One augmentation a clip: what is drawn for its first frame holds for all of them."""
+"""Augment clips. Each clip has one augmentation, which applies to all its frames."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class AugmentOptions:
-    """``crop`` is (height, width) of what comes out; ``scale`` bounds the jitter.
+    """Options of the augmentation.
 
-    ``colour`` bounds gain, offset and saturation. ``tone`` is the strength of another light:
-    gamma, a cast of the three colours and, in half of the clips, blur.
+    ``crop`` is the (height, width) of the result in pixels; ``scale`` bounds the scale jitter.
+    ``colour`` bounds gain, offset and saturation. ``tone`` is the strength of changes in lighting:
+    gamma, a colour cast and, in half of the clips, blur.
 
-    ``still`` is the share of clips that are made of one picture, seen through a window that
-    drifts by up to ``drift`` of its size a frame: the dense video that a data set labelled at
-    1 Hz does not have.
+    ``still`` is the share of clips that are made from a single picture, seen through a window that
+    drifts by up to ``drift`` of its size per frame. They replace the dense video that a dataset
+    labelled at 1 Hz lacks.
 
-    ``mix`` is the share of clips that show a rectangle of another clip, where that had it (CutMix,
+    ``mix`` is the share of clips in which a rectangle shows the same place of another clip (CutMix,
     Yun et al. 2019).
     """
 
@@ -41,8 +42,11 @@ class AugmentOptions:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One clip's augmentation: scale, place of the crop (shares of the room), flip, colour,
-    light."""
+    """The augmentation of one clip: scale, position of the crop, flip, colour and light.
+
+    ``top`` and ``left`` are shares, 0..1, of the margin around the crop; ``offset`` is in grey
+    levels.
+    """
 
     scale: float
     top: float
@@ -56,7 +60,7 @@ class Draw:
 
 
 def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
-    """Draw once for a clip. The same generator state gives the same clip."""
+    """Draw the augmentation of a clip; it depends only on the options and the generator's state."""
     low, high = np.log(options.scale[0]), np.log(options.scale[1])
     c = options.colour
     return Draw(
@@ -73,7 +77,7 @@ def draw(options: AugmentOptions, rng: np.random.Generator) -> Draw:
 
 
 def drifted(drawn: Draw, options: AugmentOptions, rng: np.random.Generator) -> Draw:
-    """The next frame's draw of a still clip: a little nearer or farther, up, down or aside."""
+    """Return the draw of a still clip's next frame, slightly scaled and moved."""
     zoom, down, right = rng.uniform(-options.drift, options.drift, 3)
     return replace(
         drawn,
@@ -84,7 +88,10 @@ def drifted(drawn: Draw, options: AugmentOptions, rng: np.random.Generator) -> D
 
 
 def apply(image: Image, label: Image, drawn: Draw, crop: tuple[int, int]) -> tuple[Image, Image]:
-    """Image (h, w, 3) and label (h, w) -> both at the crop's size; what is outside is void."""
+    """Augment an image (h, w, 3) and its label (h, w); return both at the size of the crop.
+
+    Pixels outside the image are black and labelled void.
+    """
     height, width = (round(n * drawn.scale) for n in label.shape)
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)  # type: ignore[assignment]
@@ -100,7 +107,7 @@ def apply(image: Image, label: Image, drawn: Draw, crop: tuple[int, int]) -> tup
 
 
 def recolour(image: Image, drawn: Draw) -> Image:
-    """Gain, offset and saturation, clipped to uint8."""
+    """Apply gain, offset and saturation to an image (h, w, 3); clip to uint8."""
     pixels = image.astype(np.float32)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = (grey + (pixels - grey) * drawn.saturation) * drawn.gain + drawn.offset
@@ -112,5 +119,5 @@ def _pad(image: Image, label: Image, crop: tuple[int, int]) -> tuple[Image, Imag
     bottom, right = crop[0] - label.shape[0], crop[1] - label.shape[1]
     if bottom == right == 0:
         return image, label
-    room = ((0, bottom), (0, right))
-    return np.pad(image, (*room, (0, 0))), np.pad(label, room, constant_values=VOID)
+    margin = ((0, bottom), (0, right))
+    return np.pad(image, (*margin, (0, 0))), np.pad(label, margin, constant_values=VOID)

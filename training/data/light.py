@@ -1,4 +1,4 @@
-"""The same street under another light, through another lens."""
+"""Change the lighting of a picture: gamma, colour cast and blur."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Another light: v -> v ** gamma times a gain each for R, G, B; blur's sigma in pixels."""
+    """A change of lighting: v -> v ** gamma, with v in 0..1, times a gain for each of R, G and B.
+
+    ``blur`` is the Gaussian's sigma in pixels, 0 for none.
+    """
 
     gamma: float
     cast: tuple[float, float, float]
@@ -19,7 +22,10 @@ class Light:
 
 
 def draw_light(strength: float, rng: np.random.Generator) -> Light:
-    """Gamma up to e to the ``strength`` either way, the cast to half of that, sigma to twice."""
+    """Draw a change of lighting.
+
+    |log gamma| is at most ``strength``, |log gain| at most half of it, sigma at most twice it.
+    """
     red, green, blue = np.exp(rng.uniform(-strength / 2, strength / 2, 3))
     return Light(
         gamma=float(np.exp(rng.uniform(-strength, strength))),
@@ -29,7 +35,7 @@ def draw_light(strength: float, rng: np.random.Generator) -> Light:
 
 
 def relight(image: NDArray[np.uint8], light: Light) -> NDArray[np.uint8]:
-    """(h, w, 3) under another light."""
+    """Apply a change of lighting to uint8 RGB (h, w, 3)."""
     levels = 255 * (np.arange(256) / 255) ** light.gamma
     tables = (levels[:, None] * np.array(light.cast)).clip(0, 255).round().astype(np.uint8)
     lit = cv2.LUT(np.ascontiguousarray(image), tables[:, None])

@@ -1,4 +1,4 @@
-"""Batches made ready ahead of their use, in their order: which thread was first never matters."""
+"""Prepare batches ahead of their use. Their order does not depend on the threads' timing."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from training.data.augment import AugmentOptions
 from training.data.batches import Step, Window, steps
 
 Batch = list[Step]
-"""The instants of B parallel clips, in order."""
+"""The time steps of B parallel clips, in order."""
 
 
 def load(
     plan: Iterable[Sequence[Window]], options: AugmentOptions, workers: int, pinned: bool
 ) -> Generator[Batch]:
-    """The batches of ``plan`` in its order: ``workers`` threads, or none, each making a whole one.
+    """Yield the batches of ``plan`` in order; ``workers`` threads prepare one batch each.
 
-    At most ``workers`` batches are ready or under way beside the one in use. An error of a batch
-    is raised where that batch would have come. Closing the iterator ends the threads.
+    With 0 workers the caller's thread prepares them. At most ``workers`` batches are ready or in
+    preparation in addition to the one in use. An error in a batch is raised when its turn comes.
+    Closing the iterator ends the threads.
     """
     make = partial(make_batch, options=options, pinned=pinned)
     yield from _ahead(plan, make, workers) if workers else map(make, plan)
 
 
 def make_batch(windows: Sequence[Window], options: AugmentOptions, pinned: bool) -> Batch:
-    """Read, augment and stack: a pure function of the windows."""
+    """Read, augment and stack a batch; the result depends only on the arguments."""
     made = steps(windows, options)
     return [step.pinned() for step in made] if pinned else list(made)
 
 
 def _ahead(plan: Iterable[Sequence[Window]], make: partial[Batch], workers: int) -> Iterator[Batch]:
     waiting: deque[Future[Batch]] = deque()
-    # Threads suffice: decoding, scaling and large array arithmetic leave Python's lock alone.
+    # Threads suffice: decoding, scaling and large array operations release Python's lock.
     with ThreadPoolExecutor(workers, "batches") as pool:
         try:
             for windows in plan:

@@ -1,4 +1,4 @@
-"""A rectangle of one clip over another (CutMix, Yun et al. 2019): streets that nobody saw."""
+"""Paste a rectangle of one clip onto another (CutMix, Yun et al. 2019)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """A picture (h, w, 3) and its label (h, w)."""
 
 Patch = tuple[slice, slice]
-"""Rows and columns."""
+"""The rows and columns of a rectangle."""
 
 
 def draw_patch(crop: tuple[int, int], share: float, rng: np.random.Generator) -> Patch | None:
-    """Where another clip shows: an eighth to a half of the crop; None in a clip without."""
+    """Draw a rectangle of an eighth to a half of ``crop`` (height, width).
+
+    With probability 1 - ``share`` return None.
+    """
     if rng.uniform() >= share:
         return None
     area, lean = rng.uniform(0.125, 0.5), np.exp(rng.uniform(-0.5, 0.5))
@@ -25,7 +28,7 @@ def draw_patch(crop: tuple[int, int], share: float, rng: np.random.Generator) ->
 
 
 def paste(onto: Pair, other: Pair, patch: Patch | None) -> Pair:
-    """Picture and label with the patch of ``other``'s; as they were where there is none."""
+    """Return picture and label with the patch replaced by that of ``other``; unchanged if None."""
     if patch is None:
         return onto
     image, label = onto[0].copy(), onto[1].copy()
