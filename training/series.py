@@ -1,14 +1,14 @@
-"""The experiments behind the README's tables, one after another: what does memory change?
+"""Run the experiments behind the README's tables, which measure what memory changes.
 
 ``python -m training.series --data CAMVID --start CHECKPOINT --out RUNS`` trains every row of
-training/experiments/rows.py for every seed and writes one JSON file a run into RUNS, which
-``training.tables`` reads. A run whose file is there is left out: a killed series goes on where it
-was, and two processes with different ``--only`` share the work.
+training/experiments/rows.py with every seed and writes one JSON file per run into RUNS, which
+``training.tables`` reads. A run whose file exists is skipped, so a killed series continues where it
+stopped, and two processes with different ``--only`` can share the work.
 
-On a CPU a series shares one frozen trunk, that of CHECKPOINT (a ``.pt``, or an exported ``.onnx``):
-its maps of every augmented picture are computed once (experiments/memo.py), head and memory learn
-on them.
-``--whole`` trains the trunk too, from ImageNet weights (CHECKPOINT a ``.safetensors``): for a GPU.
+By default, which suits a CPU, all runs share one frozen trunk, that of CHECKPOINT (a ``.pt`` or an
+exported ``.onnx``). Its maps of every augmented picture are computed once (experiments/memo.py);
+head and memory learn on them. ``--whole`` also trains the trunk, from ImageNet weights (CHECKPOINT
+is a ``.safetensors``); use it on a GPU.
 """
 
 from __future__ import annotations
@@ -45,12 +45,17 @@ SETTING = {
     False: "trunk trained as a per-frame network, then frozen; head and memory go on from there",
     True: "trunk, head and memory trained together from ImageNet weights",
 }
+"""By ``whole``: a text in the results' files. It must not change, since a series compares it with
+existing files."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """What all runs share. ``size`` (height, width) is what is evaluated; ``out`` gets the results,
-    ``work`` checkpoints and maps."""
+    """What all runs share.
+
+    ``size`` is the (height, width) for evaluation; ``out`` is the folder of results, ``work`` that
+    of checkpoints and maps.
+    """
 
     dataset: Dataset
     start: Path
@@ -64,24 +69,28 @@ class Series:
 
     @property
     def name(self) -> str:
-        """Runs of one name may be compared. A frozen trunk is part of it."""
+        """The name of the series, which includes the frozen trunk; its runs may be compared."""
         trunk = "whole" if self.whole else self.start.stem
         return f"{self.dataset.name}-{trunk}-os{self.output_stride}"
 
     def recipe(self, experiment: Experiment) -> Recipe:
+        """Return the recipe of one row."""
         return experiment.recipe(len(self.dataset.classes), self.output_stride)
 
-    def told(self, experiment: Experiment, seed: int) -> TrainSettings:
-        """The settings of one run."""
+    def run_settings(self, experiment: Experiment, seed: int) -> TrainSettings:
+        """Return the settings of one run."""
         return replace(self.settings, **experiment.changes, seed=seed)
 
     def path(self, experiment: Experiment, seed: int) -> Path:
+        """Return the path of one run's results."""
         return self.out / f"{self.name}-{experiment.slug}-{seed}.json"
 
 
 def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence[int]) -> None:
-    """All rows with one seed before the next seed; what is there already stays. Raises DataError
-    where that is another run's."""
+    """Run all rows with one seed, then with the next; skip runs whose results exist.
+
+    Raises DataError if such results are another run's.
+    """
     for seed in seeds:
         for experiment in experiments:
             path = series.path(experiment, seed)
@@ -96,14 +105,14 @@ def carry_out(series: Series, experiments: Sequence[Experiment], seeds: Sequence
 def attempt(series: Series, experiment: Experiment, seed: int) -> Run:
     """Train and evaluate one row with one seed."""
     train = _train_whole if series.whole else _train_frozen
-    network = train(series, experiment, series.told(experiment, seed))
+    network = train(series, experiment, series.run_settings(experiment, seed))
     results = {split: _scores(series, network, split) for split in SPLITS}
     return asked(series, experiment, seed).model_copy(update={"results": results})
 
 
 def asked(series: Series, experiment: Experiment, seed: int) -> Run:
-    """What a run's file says beside its results."""
-    recipe, settings = series.recipe(experiment), series.told(experiment, seed)
+    """Return a run without its results."""
+    recipe, settings = series.recipe(experiment), series.run_settings(experiment, seed)
     return Run(
         model=recipe.name,
         dataset=series.dataset.name,
@@ -120,12 +129,12 @@ def asked(series: Series, experiment: Experiment, seed: int) -> Run:
 
 
 def check_same(path: Path, wanted: Run) -> None:
-    """Raises DataError where the file holds another run than the one that is wanted."""
+    """Raise DataError if the file holds the results of another run than ``wanted``."""
     found = read_run(path).model_dump(mode="json", exclude={"results"})
     ours = wanted.model_dump(mode="json", exclude={"results"})
     if differing := [name for name in ours if found[name] != ours[name]]:
         raise DataError(
-            f"{path} is of a run with other {', '.join(differing)}: move it, or give another --out"
+            f"{path} is of a run with other {', '.join(differing)}; move it, or give another --out."
         )
 
 
@@ -162,7 +171,7 @@ def _train_whole(series: Series, experiment: Experiment, settings: TrainSettings
 
 
 def _scores(series: Series, network: Segmenter, split: str) -> dict[Memory, Score]:
-    """With memory and with memory off; off alone for a network without."""
+    """Return the scores with memory and with memory off; only off for a network without memory."""
     modes = [Mode.WITH, Mode.OFF] if network.encoder.options else [Mode.OFF]
     stepper = NetworkStepper(split, network, series.size)
     classes = series.dataset.classes
@@ -172,22 +181,24 @@ def _scores(series: Series, network: Segmenter, split: str) -> dict[Memory, Scor
     found: dict[Memory, Score] = {}
     for mode, tally in tallies.items():
         word: Memory = "with" if mode is Mode.WITH else "off"
-        found[word] = _told(score(tally, names))
+        found[word] = _as_result(score(tally, names))
         print(f"  {split} {word}: {found[word]}", flush=True)
     return found
 
 
-def _told(scored: Scored) -> Score:
+def _as_result(scored: Scored) -> Score:
     assert scored.miou is not None, "a split with labels has an mIoU"
     return Score(miou=scored.miou, accuracy=scored.accuracy, vc8=scored.vc8)
 
 
 def choose(only: Sequence[str] | None) -> list[Experiment]:
-    """Rows by slug, such as ``deeplabv3plus-baseline``; all where none is named. Raises ValueError
-    with the choices."""
+    """Return the rows named by slug, such as ``deeplabv3plus-baseline``; all rows if None.
+
+    Raises ValueError, listing the choices, if a name is unknown.
+    """
     known = {experiment.slug: experiment for experiment in EXPERIMENTS}
     if unknown := [word for word in only or [] if word not in known]:
-        raise ValueError(f"no experiment {unknown[0]!r}; there are {', '.join(known)}")
+        raise ValueError(f"There is no experiment {unknown[0]!r}; choose from {', '.join(known)}.")
     return [known[word] for word in only or known]
 
 
@@ -199,23 +210,42 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--dataset", default="camvid")
-    parser.add_argument("--start", type=Path, required=True, help="where runs begin")
-    parser.add_argument("--out", type=Path, default=Path("training/results"), help="results")
-    parser.add_argument("--work", type=Path, default=Path("runs"), help="checkpoints and maps")
-    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, such as pspnet-baseline")
+    parser.add_argument(
+        "--start", type=Path, required=True, help="the file whose weights all runs start from"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("training/results"), help="folder of the results"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs"), help="folder of checkpoints and maps"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="ROW", help="rows to run, such as pspnet-baseline"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--iterations", type=int, default=480)
-    parser.add_argument("--still", type=float, default=0.0, help="share of drifting pictures")
-    parser.add_argument("--whole", action="store_true", help="train the trunk too")
+    parser.add_argument(
+        "--still", type=float, default=0.0, help="share of clips made of one drifting picture"
+    )
+    parser.add_argument("--whole", action="store_true", help="also train the trunk")
     parser.add_argument("--output-stride", type=int, default=16, choices=(8, 16, 32))
-    parser.add_argument("--size", type=int, nargs=2, default=(352, 480), metavar=("H", "W"))
-    parser.add_argument("--device", default="auto", help="of --whole: auto, cpu, cuda, cuda:N")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(352, 480),
+        metavar=("H", "W"),
+        help="size in pixels for evaluation (default 352 480)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="device for --whole: auto, cpu, cuda or cuda:N"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads")
     return parser.parse_args(arguments)
 
 
 def series_of(given: argparse.Namespace) -> Series:
-    """Raises DataError or ValueError for what is not there."""
+    """Return the requested series. Raises ValueError if the dataset or device is unknown."""
     return Series(
         dataset=open_dataset(given.dataset, given.data),
         start=given.start,

@@ -1,4 +1,4 @@
-"""What one training run was told; kept in its checkpoints."""
+"""The settings of a training run, which its checkpoints store."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 OPTIMISERS = ("adamw", "sgd")
 
 LEAST = {"iterations": 1, "batch": 1, "clip_length": 1, "memory_stride": 1}
+"""The smallest allowed value of each field."""
 
 BEFORE = {"lovasz": 0.0, "memory_rate": 1.0, "dropout": 0.0}
-"""What fields that were added later amount to in settings without them."""
+"""The values of later fields that reproduce settings stored without them."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything beside the architecture that decides a run's result.
+    """Everything except the architecture that determines the result of a run.
 
-    Learning rates are the head's; the trunk's is ``trunk_rate`` times as large, the memory's
-    ``memory_rate`` times. ``still`` is the share of clips that are made of one drifting picture.
-    ``tone`` is the strength of the drawn light (:class:`training.data.augment.AugmentOptions`),
-    ``mix`` the share of clips that show a rectangle of another (CutMix).
-    ``drop_path`` is how often the trunk's last block is left out, the first never; ``dropout`` how
-    often a value of DeepLabV3+'s context is. Other heads leave out whole channels as published.
-    ``lovasz`` weighs the Lovász-Softmax loss beside cross-entropy.
-    ``frozen_stages`` counts trunk stages (with the stem) that keep their weights. ``precision`` is
-    autocast's; weights, memory and loss are float32 in all of them.
+    Learning rates are those of the head; the trunk's is ``trunk_rate`` times as large, the memory's
+    ``memory_rate`` times. ``crop`` is (height, width) in pixels. ``still`` is the share of clips
+    that are made of one drifting picture, ``tone`` the strength of random changes in lighting
+    (:class:`training.data.augment.AugmentOptions`), ``mix`` the share of clips with a rectangle of
+    another clip (CutMix). ``drop_path`` is the probability of skipping the trunk's last block; it
+    falls to 0 for the first. ``dropout`` is the probability of dropping a value of DeepLabV3+'s
+    context; other heads drop whole channels, as published. ``lovasz`` is the weight of the
+    Lovász-Softmax loss relative to cross-entropy. ``frozen_stages`` is the number of trunk stages
+    that, with the stem, keep their weights. ``precision`` is that of autocast; weights, memory and
+    loss are always float32.
+
+    Raises ValueError if a value is out of range.
     """
 
     iterations: int = 1200
@@ -58,35 +62,44 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name} is at least {least}, not {getattr(self, name)}")
+                raise ValueError(f"Set {name} to at least {least}, not {getattr(self, name)}.")
         for name, allowed in (("precision", PRECISIONS), ("optimiser", OPTIMISERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)}"
+                    f"Set {name} to one of {', '.join(allowed)}, not {getattr(self, name)}."
                 )
         if not 0 <= self.frozen_stages <= 4:
-            raise ValueError(f"frozen_stages is 0 to 4, not {self.frozen_stages}")
+            raise ValueError(
+                f"Set frozen_stages to a number from 0 to 4, not {self.frozen_stages}."
+            )
         for name in ("still", "tone", "mix"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is 0 to 1, not {getattr(self, name)}")
+                raise ValueError(f"Set {name} to a value from 0 to 1, not {getattr(self, name)}.")
         for name in ("average", "drop_path", "dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
+                raise ValueError(
+                    f"Set {name} to at least 0 and below 1, not {getattr(self, name)}."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> TrainSettings:
-        """What :meth:`to_dict` made, by an older version too: fields that it lacks had no effect
-        then."""
+        """Read the result of :meth:`to_dict`, also of an older version.
+
+        Fields that it lacks get the values that have no effect. Raises ValueError if a field is
+        unknown or a value out of range.
+        """
         pairs: dict[str, Any] = {
             key: tuple(given[key]) for key in ("crop", "scale") if key in given
         }
         try:
             return cls(**{**BEFORE, **given, **pairs})
         except TypeError as error:
-            raise ValueError(f"settings of another version of mastream: {error}") from error
+            raise ValueError(
+                f"The settings were written by another version of mastream; use that one ({error})."
+            ) from error
 
 
 RECIPES = {
@@ -111,18 +124,21 @@ RECIPES = {
 }
 
 FREEZES = {"trunk": {"frozen_stages": 4, "frozen_norm": True}}
-"""By name: what keeps its weights and statistics, as changes of a recipe."""
+"""By name: the changes of a recipe that freeze a part's weights and statistics."""
 
 
 def recipe_settings(name: str, **changes: Any) -> TrainSettings:
-    """A named recipe with the fields that are not None changed."""
+    """Return a named recipe with the given fields changed, unless they are None.
+
+    Raises ValueError if the name is unknown or a value out of range.
+    """
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise ValueError(f"There is no recipe {name!r}; choose from {', '.join(RECIPES)}.")
     return replace(RECIPES[name], **{k: v for k, v in changes.items() if v is not None})
 
 
 def learning_rate(settings: TrainSettings, iteration: int) -> float:
-    """Linear warm-up, then poly with power 0.9 from ``rate`` to ``final_rate``."""
+    """Return the head's rate: linear warm-up, then poly 0.9 from ``rate`` to ``final_rate``."""
     if iteration < settings.warm_up:
         return settings.rate * (iteration + 1) / settings.warm_up
     done = (iteration - settings.warm_up) / max(1, settings.iterations - settings.warm_up)
@@ -131,5 +147,5 @@ def learning_rate(settings: TrainSettings, iteration: int) -> float:
 
 
 def rate_shares(settings: TrainSettings) -> dict[str, float]:
-    """What part of the network learns at how much of :func:`learning_rate`."""
+    """Return each part's learning rate as a multiple of :func:`learning_rate`."""
     return {"head": 1.0, "trunk": settings.trunk_rate, "memory": settings.memory_rate}

@@ -1,9 +1,9 @@
-"""One network of several that began alike: ``python -m training.soup A.pt B.pt --out SOUP.pt``.
+"""Average the weights of several runs: ``python -m training.soup A.pt B.pt --out SOUP.pt``.
 
-Runs from one start with other seeds, batches and augmentation end in one valley of the loss; the
-mean of their weights lies deeper in it than each of them (Wortsman et al. 2022) and costs no more
-to serve. Batch norms that learned are measured again on the training pictures of ``--data``: the
-mean of networks has other statistics than the mean of theirs.
+Runs from the same start with different seeds, batches and augmentation end in the same basin of the
+loss. The mean of their weights often has a lower loss than each of them (Wortsman et al. 2022) and
+costs no more to serve. The statistics of trained batch norms are measured again on the training
+pictures of ``--data``, because those of the averaged network are not the mean of the runs'.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from training.data.loading import make_batch
 from training.learning.reach import silence_unreached
 from training.settings import TrainSettings
 
+DIFFERENT = "These checkpoints are of different networks; choose those of one network."
+
 BATCHES = 40
-"""How many batches of clips the norms are measured on."""
+"""The number of batches of clips on which the norms are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """What a checkpoint says of itself."""
+    """The recipe, settings and dataset of a checkpoint."""
 
     recipe: Recipe
     settings: TrainSettings
@@ -43,11 +45,14 @@ class Ingredient:
 
 
 def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each; counters as in the first. Raises CheckpointError where shapes differ."""
+    """Return the mean of each weight; counters are those of the first checkpoint.
+
+    Raises CheckpointError if names or shapes differ.
+    """
     first = weights[0]
     shapes = [{name: held.shape for name, held in one.items()} for one in weights]
     if any(shape != shapes[0] for shape in shapes):
-        raise CheckpointError("these checkpoints are of different networks")
+        raise CheckpointError(DIFFERENT)
     return {
         name: torch.stack([one[name] for one in weights]).mean(0)
         if held.is_floating_point()
@@ -58,9 +63,9 @@ def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def measure_norms(network: Segmenter, clips: Sequence[Clip], settings: TrainSettings) -> None:
-    """Give every norm that learned the mean of its statistics over BATCHES batches of clips.
+    """Set the statistics of every trained norm to their mean over BATCHES batches of clips.
 
-    Memory is handed on as in training; a trunk with ``frozen_norm`` keeps its own.
+    Memory is passed on as in training; with ``frozen_norm`` the trunk's norms are not changed.
     """
     kept = set(network.encoder.trunk.modules()) if settings.frozen_norm else set()
     for norm in network.modules():
@@ -78,31 +83,40 @@ def measure_norms(network: Segmenter, clips: Sequence[Clip], settings: TrainSett
 
 
 def mix(paths: Sequence[Path]) -> tuple[Segmenter, list[Ingredient]]:
-    """The mean network of checkpoints that training.train wrote, in eval mode, and what they are.
-    Raises CheckpointError."""
+    """Return the averaged network of training.train's checkpoints, in eval mode, and what they are.
+
+    Raises CheckpointError if one cannot be used, or if networks or datasets differ.
+    """
     kept = [checkpoint.read(path) for path in paths]
-    told = [ingredient(path, one) for path, one in zip(paths, kept, strict=True)]
-    if any(one.recipe.to_dict() != told[0].recipe.to_dict() for one in told):
-        raise CheckpointError("these checkpoints are of different networks")
-    if len(datasets := {one.dataset for one in told}) > 1:
-        raise CheckpointError(f"these checkpoints learned from {', '.join(sorted(datasets))}")
+    ingredients = [ingredient(path, one) for path, one in zip(paths, kept, strict=True)]
+    if any(one.recipe.to_dict() != ingredients[0].recipe.to_dict() for one in ingredients):
+        raise CheckpointError(DIFFERENT)
+    if len(datasets := {one.dataset for one in ingredients}) > 1:
+        raise CheckpointError(
+            f"These checkpoints learned from {', '.join(sorted(datasets))}; choose one dataset."
+        )
     network, *_ = checkpoint.load(paths[0])
     network.load_state_dict(average([one["weights"] for one in kept]))
-    return network, told
+    return network, ingredients
 
 
 def ingredient(path: Path, kept: Mapping[str, Any]) -> Ingredient:
-    """Raises CheckpointError where the file does not say how it was trained."""
+    """Return what ``kept``, the content of ``path``, says about its training.
+
+    Raises CheckpointError if it does not say how it was trained.
+    """
     try:
         settings = TrainSettings.from_dict(kept["settings"])
         return Ingredient(Recipe.from_dict(kept["recipe"]), settings, str(kept["dataset"]))
     except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say how it was trained: {error}") from error
+        raise CheckpointError(
+            f"{path} does not say how it was trained; leave it out ({error})."
+        ) from error
 
 
-def largest_crop(told: Sequence[Ingredient]) -> tuple[int, int]:
-    """(height, width) that holds every crop: what none of the runs reached lies beyond."""
-    rows, columns = zip(*(one.settings.crop for one in told), strict=True)
+def largest_crop(ingredients: Sequence[Ingredient]) -> tuple[int, int]:
+    """Return the (height, width) that contains every crop; no run reached anything beyond it."""
+    rows, columns = zip(*(one.settings.crop for one in ingredients), strict=True)
     return max(rows), max(columns)
 
 
@@ -112,11 +126,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="of training.train")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="files that training.train wrote")
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
     parser.add_argument(
-        "--silence", action="store_true", help="set taps to 0 that no crop ever reached"
+        "--silence", action="store_true", help="set the taps to 0 that no crop reached"
     )
     return parser.parse_args(arguments)
 
@@ -124,10 +138,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     try:
-        network, told = mix(given.checkpoints)
-        first = told[0]
+        network, ingredients = mix(given.checkpoints)
+        first = ingredients[0]
         if given.silence:
-            silenced = silence_unreached(network, largest_crop(told))
+            silenced = silence_unreached(network, largest_crop(ingredients))
             print(f"{silenced} weights that no crop reached are 0")
         measure_norms(
             network, open_dataset(first.dataset, given.data).clips("train"), first.settings

@@ -1,8 +1,8 @@
-"""The paper's tables next to our own modules and runs: ``python -m training.tables``.
+"""Print the paper's tables next to our own costs and scores: ``python -m training.tables``.
 
 The column ``paper`` holds the cells as the paper prints them (experiments/paper.py). Our costs in
-Table 4 are counted from the modules themselves; our scores in Tables 1, 2 (over T), 3 (over r) and
-5 (methods) are the results of our runs, one JSON file each (experiments/runs.py).
+Table 4 are counted from our modules; our scores in Tables 1, 2 (over T), 3 (over r) and 5 (methods)
+are the results of our runs, one JSON file per run (experiments/runs.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.data.datasets import DataError
 from training.experiments import paper
 from training.experiments.cost_sheets import head_table, table_4
 from training.experiments.runs import Average, Trial, read_runs, trials
-from training.experiments.sheet import ROOM, UNKNOWN, Sheet, in_markdown, on_screen
+from training.experiments.sheet import CONSOLE_WIDTH, UNKNOWN, Sheet, in_markdown, on_screen
 
 RESULTS = Path(__file__).parent / "results"
 USUAL = MemoryOptions()
@@ -32,11 +32,11 @@ OURS = (
 SCORES = ("test", "test off", "val", "val off", "VC8")
 OURS_COLUMNS = (*SCORES, "seeds", "run", "series")
 EMPTY = (UNKNOWN,) * len(OURS_COLUMNS)
-"""No result of ours."""
+"""The cells of a row without a result of ours."""
 
 
 def table_1(found: Sequence[Trial]) -> Sheet:
-    """Every head on plain and on MA-ResNet50: the paper's cells, then each series of ours."""
+    """Return Table 1, every head on ResNet-50 and MA-ResNet50: the paper's cells and our series."""
     rows, held = [], []
     for line in paper.TABLE_1:
         for encoder, cell, gain in (
@@ -48,8 +48,8 @@ def table_1(found: Sequence[Trial]) -> Sheet:
             rows += _lines((line.dataset, line.head, encoder, *printed), ours)
             held += ours
     columns = ("dataset", "head", "encoder", "paper", "its gain", "its fps", *OURS_COLUMNS)
-    told = ("its fps: on one V100; the paper does not say how it was timed.", *notes(held))
-    return Sheet("Table 1: mIoU by head and encoder", columns, tuple(rows), told)
+    remarks = ("its fps: on one V100; the paper does not say how it was timed.", *notes(held))
+    return Sheet("Table 1: mIoU by head and encoder", columns, tuple(rows), remarks)
 
 
 def _of_table_1(trial: Trial, line: paper.Comparison, remembers: bool) -> bool:
@@ -59,13 +59,13 @@ def _of_table_1(trial: Trial, line: paper.Comparison, remembers: bool) -> bool:
 
 
 def table_2(found: Sequence[Trial]) -> Sheet:
-    """Over the memory's length; T=0 is the plain encoder."""
+    """Return Table 2, mIoU over the memory's length; T=0 is the encoder without memory."""
     title = f"Table 2: mIoU over T, r={USUAL.ratio:g}"
     return _sweep(found, title, "T", "frames", paper.TABLE_2)
 
 
 def table_3(found: Sequence[Trial]) -> Sheet:
-    """Over the share of channels; r=0 is the plain encoder."""
+    """Return Table 3, mIoU over the share of channels; r=0 is the encoder without memory."""
     title = f"Table 3: mIoU over r, T={USUAL.frames}"
     return _sweep(found, title, "r", "ratio", paper.TABLE_3)
 
@@ -73,8 +73,10 @@ def table_3(found: Sequence[Trial]) -> Sheet:
 def _sweep(
     found: Sequence[Trial], title: str, symbol: str, option: str, printed: Sequence[paper.Sweep]
 ) -> Sheet:
-    """The paper's cells, a row for each value, next to every series of ours that varied
-    ``option``; then those of ours for which the paper prints nothing."""
+    """Return a table with a row per value: the paper's cells next to our series.
+
+    The series are those that vary ``option``. Those for which the paper prints nothing come last.
+    """
     varied = {_compared(t) for t in found if t.first.changed == {option}}
     held = [t for t in found if _compared(t) in varied and t.first.changed <= {option}]
     cells = {(line.dataset, line.head): line.miou for line in printed}
@@ -104,7 +106,7 @@ def _value(trial: Trial, option: str) -> float:
 
 
 def table_5(found: Sequence[Trial]) -> Sheet:
-    """Methods on CamVid, as the paper prints them, then each series of our MA-ResNet50."""
+    """Return Table 5: methods on CamVid as the paper prints them, then our MA-ResNet50 series."""
     rows = [(line.name, f"{line.miou}", *EMPTY) for line in paper.TABLE_5]
     ours = [t for t in found if t.first.dataset == "camvid" and t.first.remembers]
     held = [t for t in ours if not t.first.changed]
@@ -115,27 +117,27 @@ def table_5(found: Sequence[Trial]) -> Sheet:
 
 
 def _lines(start: tuple[str, ...], ours: Sequence[Trial]) -> list[tuple[str, ...]]:
-    """A row for each trial behind ``start``, or one that says that there is none."""
+    """Return a row per trial, each starting with ``start``, or one row without results."""
     if not ours:
         return [(*start, *EMPTY)]
     return [(*start, *scores(trial), trial.first.name, trial.first.series) for trial in ours]
 
 
 def trained_alike(found: Sequence[Trial]) -> list[Trial]:
-    """Without those that were trained otherwise than their series' plain network."""
+    """Return the trials with the same training settings as their series' network without memory."""
     usual = {_compared(t): t.first.training for t in found if not t.first.remembers}
     return [t for t in found if t.first.training == usual.get(_compared(t), t.first.training)]
 
 
 def all_runs(found: Sequence[Trial]) -> Sheet:
-    """Every trial of ours, those that no table of the paper has too."""
+    """Return a table of all our trials, including those in no table of the paper."""
     rows = [(t.first.series, t.first.head, t.first.name, *scores(t)) for t in found]
     columns = ("series", "head", "run", *SCORES, "seeds")
     return Sheet("All our runs", columns, tuple(rows), notes(found))
 
 
 def scores(trial: Trial) -> tuple[str, ...]:
-    """The cells under SCORES, and how many seeds they are of."""
+    """Return the cells for SCORES and the number of seeds."""
     remembers = trial.first.remembers
     averages = (
         trial.average("test", "with"),
@@ -145,18 +147,18 @@ def scores(trial: Trial) -> tuple[str, ...]:
         trial.average("val", "with", "vc8"),
     )
     seeds = len(trial.runs)
-    return (*(_told(average, seeds) for average in averages), f"{seeds}")
+    return (*(_shown(average, seeds) for average in averages), f"{seeds}")
 
 
-def _told(average: Average | None, seeds: int) -> str:
-    """With how many seeds it is of, where not all have that number."""
+def _shown(average: Average | None, seeds: int) -> str:
+    """Return the average as text, with the number of seeds if some lack this score."""
     if average is None:
         return UNKNOWN
     return f"{average}" if average.n == seeds else f"{average} (n={average.n})"
 
 
 def notes(found: Sequence[Trial]) -> tuple[str, ...]:
-    """What differs from the paper, and what was trained how in each series."""
+    """Return notes on the paper's setting and on how each series was trained."""
     if not found:
         return (paper.SETTING, "No run of ours fits here yet: our columns are empty.")
     settings = dict.fromkeys(
@@ -168,7 +170,7 @@ def notes(found: Sequence[Trial]) -> tuple[str, ...]:
 
 
 def sheets(folder: Path) -> list[Sheet]:
-    """All tables in order. Raises DataError for a file in ``folder`` that is no run."""
+    """Return all tables in order. Raises DataError if a file in ``folder`` is not a run."""
     found = trials(read_runs(folder))
     alike = trained_alike(found)
     papers = [table_1(alike), table_2(alike), table_3(alike), table_4(), table_5(alike)]
@@ -181,8 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of runs' JSON files")
-    parser.add_argument("--markdown", action="store_true", help="for a README")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of the runs' JSON files"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
     given = parser.parse_args(arguments)
     try:
         made = sheets(given.results)
@@ -190,11 +194,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"training.tables: {error}", file=sys.stderr)
         return 1
     if not given.results.is_dir():
-        print(f"training.tables: no results yet, {given.results} is absent", file=sys.stderr)
+        print(
+            f"training.tables: There are no results yet, since {given.results} does not exist.",
+            file=sys.stderr,
+        )
     if given.markdown:
         print("\n".join(map(in_markdown, made)))
         return 0
-    console = Console(width=ROOM)
+    console = Console(width=CONSOLE_WIDTH)
     for sheet in made:
         console.print(on_screen(sheet))
     return 0

@@ -84,7 +84,7 @@ def test_the_modes_asked_for_must_be_possible(guesser: FakeStepper) -> None:
     assert evaluate.choose_modes([Mode.ITSELF], guesser, compared=False) == [Mode.ITSELF]
     with pytest.raises(DataError, match="has no memory"):
         evaluate.choose_modes([Mode.WITH], plain, compared=False)
-    with pytest.raises(DataError, match="ask for both"):
+    with pytest.raises(DataError, match="give --memory with,off"):
         evaluate.choose_modes(None, plain, compared=True)
 
 

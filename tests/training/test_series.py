@@ -66,7 +66,7 @@ def test_rows_become_runs_that_tables_read(small: Series, monkeypatch: pytest.Mo
     monkeypatch.setattr(series, "attempt", lambda *_: pytest.fail("trained a second time"))
     series.carry_out(small, ROWS, [0])
     longer = replace(small, settings=replace(LIGHT, iterations=6))
-    with pytest.raises(DataError, match="other iterations, settings: move it"):
+    with pytest.raises(DataError, match="other iterations, settings; move it"):
         series.carry_out(longer, ROWS, [0])
 
 

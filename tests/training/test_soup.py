@@ -107,7 +107,7 @@ def test_only_taps_beyond_every_crop_are_silenced() -> None:
     [
         ({"recipe": replace(RECIPE, classes=12)}, "different networks"),
         ({"dataset": "vspw"}, "learned from camvid, vspw"),
-        ({"settings": None}, "b.pt does not say how it was trained: 'settings'"),
+        ({"settings": None}, "b.pt does not say how it was trained; leave it out ('settings')"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused(

@@ -228,7 +228,7 @@ def test_other_trials_are_told_too(folder: Path) -> None:
 def test_an_absent_folder_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tables.main(["--results", str(tmp_path / "none"), "--markdown"]) == 0
     told = capsys.readouterr()
-    assert "no results yet" in told.err
+    assert "There are no results yet" in told.err
     assert told.out.count("\n### ") == 5 and told.out.startswith("### Table 1")
     cells = [" ".join(line.split()) for line in told.out.splitlines()]
     assert "| 2 | 0.25 | 16.47 | 110.38 % | 16.48 | 13.64 | 11.52 | 15.13 | 9.6 % |" in cells

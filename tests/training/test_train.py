@@ -52,12 +52,12 @@ def test_how_it_is_carried_out() -> None:
         ("--memory-frames 0", "at least one frame"),
         ("--device tpu", "no device 'tpu'"),
         ("--device meta", "cpu or cuda"),
-        ("--device cuda:99", "not here"),
-        ("--batch 0", "batch is at least 1"),
+        ("--device cuda:99", "cuda:99 is not available"),
+        ("--batch 0", "Set batch to at least 1"),
         ("--average 1", "below 1"),
-        ("--drop-path 1", "drop_path is at least 0 and below 1"),
-        ("--dropout -1", "dropout is at least 0"),
-        ("--mix 2", "mix is 0 to 1"),
+        ("--drop-path 1", "Set drop_path to at least 0 and below 1"),
+        ("--dropout -1", "Set dropout to at least 0"),
+        ("--mix 2", "Set mix to a value from 0 to 1"),
         ("--frozen-stages 5", "0 to 4"),
     ],
 )
@@ -78,4 +78,4 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     monkeypatch.setattr(train, "run", interrupted)
     assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command to continue" in capsys.readouterr().err

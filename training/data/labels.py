@@ -18,7 +18,7 @@ VOID = 255
 """The label of a pixel that is ignored, in every dataset."""
 
 STRAY_SHARE = 1e-3
-"""The share of a hand-painted label's pixels that may have the colour of no class; they are void."""
+"""The share of a painted label's pixels that may have the colour of no class; they are void."""
 
 
 class DataError(ValueError):

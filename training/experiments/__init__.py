@@ -1,1 +1,1 @@
-"""Series of runs, and the paper's tables filled from them."""
+"""Series of training runs, and the paper's tables filled with their results."""

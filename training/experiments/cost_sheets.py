@@ -1,4 +1,4 @@
-"""What memory and heads cost, as tables: the paper's Table 4, and one of our own."""
+"""Tables of what memory and heads cost: the paper's Table 4, and one of all heads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from training.experiments.sheet import Sheet
 
 
 def table_4() -> Sheet:
-    """What memory adds to a frame: as the paper prints it, as it counts, and in truth."""
+    """Return Table 4, the cost of memory: as printed, counted as in the paper, and true."""
     trunk, _ = costs.trunk_maps()
     rows = []
     for (frames, ratio), printed in paper.TABLE_4.items():
@@ -24,18 +24,18 @@ def table_4() -> Sheet:
         (
             "paper: as printed there; its share: the cost with memory relative to ResNet50's. The "
             "closed form 2 * 45.2985 r² + 21.62688 r T fits the nine cells within 0.015.",
-            "alike: our modules, by the paper's rule: the key convolution at full "
-            "resolution and twice, attention at half resolution.",
-            "full: true MACs, that convolution once, as the release computes it. strided: by "
-            "stride 2 instead. ours: a whole step, keys padded to the values' width besides.",
-            "of trunk: what ours adds, relative to the trunk without memory: ResNet50-vd, "
+            "alike: our modules, counted as in the paper: the key convolution twice and at full "
+            "resolution, attention at half resolution.",
+            "full: true MACs, with that convolution once, as the release computes it. strided: "
+            "with stride 2 instead. ours: a whole step, which also pads keys to the values' width.",
+            "of trunk: the cost that ours adds, relative to the trunk without memory: ResNet50-vd, "
             f"{trunk:.2f} G, {costs.trunk_parameters():,} parameters.",
         ),
     )
 
 
 def head_table() -> Sheet:
-    """Every head's parameters and cost."""
+    """Return the parameters and the cost of every head."""
     rows = tuple(
         (cost.head, f"{cost.parameters / 1e6:.2f} M", f"{cost.cost:.1f}")
         for cost in costs.head_costs()

@@ -1,8 +1,8 @@
-"""What the network costs, counted from its own modules on meta tensors: nothing is computed.
+"""Count the cost of the network from its own modules, on meta tensors, so nothing is computed.
 
-The unit is G of multiply-accumulates (MACs). Table 4 of the paper counts differently: the key
-convolution at full resolution and twice (for query and memory alike), and only the attention's two
-products at the half resolution.
+The unit is G, 1e9 multiply-accumulates (MACs). Table 4 of the paper counts differently: the key
+convolution at full resolution and twice (for query and for memory), and only the two products of
+the attention at half resolution.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ SIZE = 640
 OUTPUT_STRIDE = 8
 CLASSES = 11
 KEY_CONV_G = 45.2985
-"""Of the key convolution at full resolution, over r squared."""
+"""The cost in G of the key convolution at full resolution, divided by r squared."""
 ATTENTION_G = 21.62688
-"""Of the attention, over r T."""
+"""The cost in G of the attention, divided by r T."""
 
 
 @dataclass(frozen=True)
 class MemoryCost:
-    """What the memory of stages 1-3 adds to one frame at 640x640, output stride 8, in G.
+    """The cost in G of the memory of stages 1-3 per frame, at 640x640 and output stride 8.
 
-    ``counted`` as the paper counts; the others are true MACs: ``full`` convolves at full
-    resolution as the release does, ``strided`` with our strided convolution, ``ours`` is a whole
-    step of ours, its keys padded to the values' width.
+    ``counted`` is counted as in the paper; the others are true MACs: ``full`` convolves at full
+    resolution, as the release does, ``strided`` uses our strided convolution, and ``ours`` is a
+    whole step of ours, with keys padded to the values' width.
     """
 
     frames: int
@@ -47,15 +47,16 @@ class MemoryCost:
 
     @property
     def closed_form(self) -> float:
-        """What the paper counts, in a formula that fits the nine cells of its Table 4 within
-        0.015."""
+        """The cost as counted in the paper, by a formula that fits its Table 4 within 0.015."""
         return 2 * KEY_CONV_G * self.ratio**2 + ATTENTION_G * self.ratio * self.frames
 
 
 @dataclass(frozen=True)
 class HeadCost:
-    """Parameters and G of one head at 640x640, output stride 8, 11 classes, as it is served: what
-    serves only an auxiliary loss is left out."""
+    """Parameters and cost in G of one head as served, at 640x640, output stride 8, 11 classes.
+
+    Parts that only an auxiliary loss needs are not counted.
+    """
 
     head: str
     parameters: int
@@ -63,7 +64,7 @@ class HeadCost:
 
 
 def macs(compute: Callable[[], object]) -> float:
-    """G of multiply-accumulates of every product and convolution that ``compute`` would do."""
+    """Return the MACs, in G, of all products and convolutions in ``compute``."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         compute()
     return float(counter.get_total_flops()) / 2 / 1e9
@@ -72,7 +73,7 @@ def macs(compute: Callable[[], object]) -> float:
 @cache
 @torch.no_grad()
 def trunk_maps() -> tuple[float, tuple[Tensor, ...]]:
-    """G of ResNet50-vd's convolutions, and its maps C1..C4 as meta tensors."""
+    """Return the cost in G of ResNet50-vd's convolutions, and its maps C1..C4 as meta tensors."""
     with torch.device("meta"):
         trunk = ResNet50(OUTPUT_STRIDE, vd=True).eval()
         image = torch.empty(1, 3, SIZE, SIZE)
@@ -80,7 +81,7 @@ def trunk_maps() -> tuple[float, tuple[Tensor, ...]]:
 
 
 def memory_cost(frames: int, ratio: float) -> MemoryCost:
-    """The cost of a full memory of ``frames`` frames over ``ratio`` of the channels."""
+    """Return the cost of a full memory of ``frames`` frames with ``ratio`` of the channels."""
     options = memory_options("release", frames=frames, ratio=ratio)
     assert options.stages, "the release names its stages"
     features = {stage: trunk_maps()[1][stage - 1] for stage in options.stages}
@@ -106,7 +107,7 @@ def _strided_key(feature: Tensor, options: MemoryOptions) -> float:
 
 
 def _attention(feature: Tensor, options: MemoryOptions) -> float:
-    """Both products, keys as narrow as they are."""
+    """Return the cost of both products, with keys at their own width."""
     module = PCMA(feature.shape[1], options)
     fifo = _fifo(module, feature)
     keys, values = (entries.flatten(1, 2) for entries in fifo)
@@ -125,11 +126,12 @@ def _fifo(module: PCMA, feature: Tensor) -> StageFifo:
 
 
 def head_costs() -> Iterator[HeadCost]:
-    """Every head of models.build, in its order."""
+    """Return the cost of every head of models.build, in that order."""
     return map(head_cost, HEADS)
 
 
 def head_cost(name: str) -> HeadCost:
+    """Return the cost of one head by its name."""
     maps = trunk_maps()[1]
     head = build(Recipe(name, "resnet50", CLASSES, OUTPUT_STRIDE)).head.to("meta").eval()
     called: set[nn.Module] = set()
@@ -141,6 +143,6 @@ def head_cost(name: str) -> HeadCost:
 
 
 def trunk_parameters() -> int:
-    """Of ResNet50-vd, its classifier left out."""
+    """Return the number of parameters of ResNet50-vd without its classifier."""
     with torch.device("meta"):
         return sum(p.numel() for p in ResNet50(OUTPUT_STRIDE, vd=True).parameters())

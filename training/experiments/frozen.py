@@ -1,4 +1,4 @@
-"""Runs that share one frozen trunk: only head and memory learn, on maps computed once."""
+"""Train runs that share one frozen trunk: only head and memory learn, on maps computed once."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from training.learning.running import teach
 from training.settings import TrainSettings
 
 DRAWS = 6
-"""Augmentations of every piece of a clip: so many that maps of all of them fit a disk."""
+"""The number of augmentations per piece of a clip: so many that all their maps fit on a disk."""
 
 
 def plan(clips: Sequence[Clip], settings: TrainSettings) -> list[Window]:
-    """Every window of DRAWS epochs: the same ones, with the same augmentation, for all runs."""
+    """Return all windows of DRAWS epochs; they and their augmentation are the same for all runs."""
     length, stride = settings.clip_length, settings.memory_stride
     epochs = (plan_epoch(clips, length, stride, 1, 0, epoch) for epoch in range(DRAWS))
     return [window for batch in chain.from_iterable(epochs) for window in batch]
 
 
 def deal(windows: Sequence[Window], settings: TrainSettings) -> Iterator[list[Window]]:
-    """Full batches without end, in the seed's own order."""
+    """Yield full batches without end, in an order that depends on the seed."""
     batch = settings.batch
     for lap in count():
         order = np.random.default_rng((settings.seed, lap)).permutation(len(windows))
@@ -42,14 +42,17 @@ def deal(windows: Sequence[Window], settings: TrainSettings) -> Iterator[list[Wi
 
 
 def begin(recipe: Recipe, start: Path, clips: Sequence[Clip], settings: TrainSettings) -> Segmenter:
-    """``start``'s trunk and, where it has the same one, its head; all else fresh, by the seed.
+    """Return a network with the trunk of ``start`` and, if the recipe has the same one, its head.
 
-    Of a fresh head the taps that no crop reaches are 0. Raises ValueError for settings that draw
-    the trunk's work anew every time, and what :func:`open_start` raises.
+    Everything else is initialised with the seed; in a fresh head the taps that no crop reaches
+    are 0. Raises ValueError if a setting changes what the trunk computes, and as
+    :func:`open_start`.
     """
     for name in ("mix", "drop_path"):
         if getattr(settings, name):
-            raise ValueError(f"{name} changes what the trunk computes: it cannot be frozen")
+            raise ValueError(
+                f"Set {name} to 0: it changes what the trunk computes, which is frozen here."
+            )
     torch.manual_seed(settings.seed)
     network = build(recipe)
     silence_unreached(network, settings.crop)
@@ -61,7 +64,7 @@ def begin(recipe: Recipe, start: Path, clips: Sequence[Clip], settings: TrainSet
 
 
 def train(learner: Learner, clips: Sequence[Clip]) -> Iterator[Lesson]:
-    """Teach head and memory of a learner whose network's trunk is a memo."""
+    """Train head and memory of a learner whose network has a MemoTrunk."""
     settings = learner.settings
     augment = augmentation(settings)
     dealt = deal(plan(clips, settings), settings)

@@ -1,7 +1,7 @@
-"""A frozen trunk's maps, computed once for each picture and read back ever after.
+"""Compute the maps of a frozen trunk once per picture, and read them from a folder afterwards.
 
-Runs that differ in memory and head alone see the same pictures through the same trunk, whose maps
-are then most of the work. They lie in a folder in float16, one safetensors file a picture.
+Runs that differ only in memory and head use the same pictures and the same trunk, whose maps would
+be most of the work. The folder has one safetensors file per picture, in float16.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from models.segmenter import Segmenter
 
 
 class MemoTrunk(nn.Module):
-    """Stands where a :class:`models.backbone.ResNet50` stood. Its weights cannot be trained.
+    """Replaces a :class:`models.backbone.ResNet50` whose weights are not trained.
 
-    ``stages`` are those whose maps anybody reads; the others come out empty. A picture's maps are
-    rounded to float16 (a relative error of 5e-4).
+    ``stages`` are those whose maps are read; the maps of other stages are empty. Maps are rounded
+    to float16 (a relative error of 5e-4).
     """
 
     def __init__(self, trunk: ResNet50, stages: Collection[int], folder: Path) -> None:
@@ -32,14 +32,17 @@ class MemoTrunk(nn.Module):
         self.output_stride = trunk.output_stride
         self._kept = tuple(sorted(stages))
         self._trunk = [trunk.eval().requires_grad_(False)]
-        """In a list: its weights are none of this module's."""
-        stages_word = "".join(map(str, self._kept))
-        print_of = checkpoint.fingerprint(trunk.state_dict())
-        self._folder = folder / f"{print_of}-os{trunk.output_stride}-c{stages_word}"
+        """In a list, so that its weights are not parameters of this module."""
+        digits = "".join(map(str, self._kept))
+        fingerprint = checkpoint.fingerprint(trunk.state_dict())
+        self._folder = folder / f"{fingerprint}-os{trunk.output_stride}-c{digits}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def stages(self, image: Tensor) -> Iterator[Tensor]:
-        """Normalised image (B, 3, H, W) -> C1, C2, C3, C4 in turn, float32, channels last."""
+        """Yield C1, C2, C3, C4 of a normalised image (B, 3, H, W), each (B, c, h, w).
+
+        They have the image's type and are in channels-last memory format.
+        """
         pictures = [self._maps(picture) for picture in image]
         for stage, channels in enumerate(STAGE_CHANNELS, start=1):
             if stage not in self._kept:
@@ -49,7 +52,7 @@ class MemoTrunk(nn.Module):
             yield maps.to(image.dtype).permute(0, 3, 1, 2)
 
     def _maps(self, picture: Tensor) -> dict[str, Tensor]:
-        """Each kept stage's map (h, w, c) float16 of one picture (3, H, W)."""
+        """Return the float16 map (h, w, c) of each kept stage for one picture (3, H, W)."""
         digest = hashlib.blake2b(picture.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
         path = self._folder / f"{digest}.safetensors"
         if not path.exists():
@@ -70,7 +73,7 @@ class MemoTrunk(nn.Module):
 
 
 def memoise(network: Segmenter, folder: Path) -> ResNet50:
-    """Put a memo of what head and memory read in the trunk's place, and return the trunk."""
+    """Replace the trunk with a memo of the maps that head and memory read; return the trunk."""
     trunk = network.encoder.trunk
     stages = {*network.head.stages, *network.encoder.memory_stages}
     network.encoder.trunk = MemoTrunk(trunk, stages, folder)  # type: ignore[assignment]

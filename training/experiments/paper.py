@@ -1,6 +1,6 @@
-"""What the paper prints in its Tables 1 to 5, digit by digit: data to stand next to our results.
+"""The paper's Tables 1 to 5, exactly as printed, to show next to our results.
 
-mIoU in %, on CamVid at 960x720 and on VSPW-person at 640x640; frames per second on one V100.
+mIoU is in %, on CamVid at 960x720 and on VSPW-person at 640x640; frames per second are on one V100.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 SETTING = (
-    "paper: as printed there. Its CamVid figures are of 960x720 and of the release's own split, "
-    "which is not the standard one, so ours cannot be held against them; its VSPW-person figures "
-    "are of 640x640."
+    "paper: as printed there. Its CamVid figures are for 960x720 and the release's own split, "
+    "which is not the standard one, so ours cannot be compared with them; its VSPW-person figures "
+    "are for 640x640."
 )
 
 FRAMES = (1, 2, 3)
@@ -51,7 +51,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Extra:
-    """One cell of Table 4: what memory adds in G, and the sum in % of ResNet-50's own cost."""
+    """One cell of Table 4: the cost of memory in G, and the total in % of ResNet-50's own cost."""
 
     added: Decimal
     share: Decimal
@@ -66,18 +66,18 @@ class Method:
 
 
 def _line(dataset: str, head: str, printed: str) -> Comparison:
-    """From mIoU and fps of ResNet-50, the same of MA-ResNet50, and the gain."""
+    """Read mIoU and fps of ResNet-50, the same of MA-ResNet50, and the gain."""
     plain, plain_fps, miou, fps, gain = map(Decimal, printed.split())
     return Comparison(dataset, head, Printed(plain, plain_fps), Printed(miou, fps), gain)
 
 
 def _sweep(dataset: str, head: str, values: Sequence[float], printed: str) -> Sweep:
-    """From mIoU for each of ``values``."""
+    """Read one mIoU for each of ``values``."""
     return Sweep(dataset, head, dict(zip(values, map(Decimal, printed.split()), strict=True)))
 
 
 def _extra(printed: str) -> Extra:
-    """From G and %."""
+    """Read G and %."""
     return Extra(*map(Decimal, printed.split()))
 
 
@@ -115,7 +115,7 @@ TABLE_4 = {
     (3, 0.25): _extra("21.88 113.8"),
     (3, 0.5): _extra("55.1 134.8"),
 }
-"""What memory costs, by T and r."""
+"""The cost of memory by T and r."""
 
 TABLE_5 = (
     Method("GRFP", Decimal("66.10")),
@@ -124,4 +124,4 @@ TABLE_5 = (
     Method("TMANet", Decimal("76.50")),
     Method("the paper: MA-ResNet50, sfnet", Decimal("77.05")),
 )
-"""The paper's best network on CamVid and others' methods."""
+"""Other methods and the paper's best network on CamVid."""

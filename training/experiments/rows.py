@@ -1,4 +1,4 @@
-"""The rows of a series: what differs from one run to the next."""
+"""The rows of a series: the differences between its runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from models.options import UNSPELLED
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row. ``memory`` holds the options that differ from the default's; None: no memory.
+    """One row.
 
-    ``changes`` are fields of the training settings that differ from the series'.
+    ``memory`` holds the options that differ from the default's; None means no memory. ``changes``
+    are the fields of the training settings that differ from the series'.
     """
 
     name: str
@@ -22,12 +23,13 @@ class Experiment:
     changes: dict[str, Any] = field(default_factory=dict)
 
     def recipe(self, classes: int, output_stride: int) -> Recipe:
+        """Return the recipe of the row's network."""
         encoder = "resnet50" if self.memory is None else "ma-resnet50"
         return Recipe(self.head, encoder, classes, output_stride, memory=self.memory or {})
 
     @property
     def slug(self) -> str:
-        """The name as part of a file's."""
+        """Head and name, as part of a file's name."""
         words = f"{self.head}-{self.name}".lower().replace("/", "_")
         return "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
 

@@ -1,4 +1,4 @@
-"""Results of our own training runs: one JSON file a run, read, checked and averaged over seeds."""
+"""Read the results of training runs, one JSON file per run, and average them over seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Memory = Literal["with", "off"]
 
 
 class Score(BaseModel, frozen=True, allow_inf_nan=False):
-    """Percentages of one split; ``vc8`` is None where its labels are not dense."""
+    """Percentages on one split; ``vc8`` is None if its labels are not dense."""
 
     miou: float = Field(ge=0, le=100)
     accuracy: float | None = Field(None, ge=0, le=100)
@@ -27,8 +27,11 @@ class Score(BaseModel, frozen=True, allow_inf_nan=False):
 
 
 class Run(BaseModel, frozen=True, extra="forbid"):
-    """One training run. ``options`` are those of its memory, ``settings`` those of its training;
-    ``series`` names runs that may be compared; ``results`` are by split, memory on and off."""
+    """One training run.
+
+    ``options`` are those of its memory, ``settings`` those of its training. Runs of the same
+    ``series`` may be compared. ``results`` are by split, then with memory ``with`` or ``off``.
+    """
 
     model: str
     dataset: str
@@ -56,19 +59,19 @@ class Run(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def training(self) -> dict[str, Any]:
-        """Its settings, whatever the seed."""
-        return {name: told for name, told in self.settings.items() if name != "seed"}
+        """The training settings without the seed."""
+        return {name: value for name, value in self.settings.items() if name != "seed"}
 
     @property
     def changed(self) -> set[str]:
-        """Which options of its memory are not the default's; none of a plain network."""
+        """The names of the memory options that are not the default's; none without memory."""
         usual, ours = asdict(MemoryOptions()), asdict(self.memory)
         return {name for name in usual if self.remembers and ours[name] != usual[name]}
 
 
 @dataclass(frozen=True)
 class Average:
-    """Mean and sample standard deviation over ``n`` seeds; no deviation of a single one."""
+    """Mean and sample standard deviation over ``n`` seeds; a single one has no deviation."""
 
     mean: float
     deviation: float | None
@@ -81,7 +84,7 @@ class Average:
 
 @dataclass(frozen=True)
 class Trial:
-    """Runs that differ in their seed only."""
+    """Runs that differ only in their seed."""
 
     runs: tuple[Run, ...]
 
@@ -90,8 +93,10 @@ class Trial:
         return self.runs[0]
 
     def average(self, split: str, memory: Memory, measure: str = "miou") -> Average | None:
-        """Over the seeds that have this number; None where none has. A plain network's number
-        counts for both, however it was filed."""
+        """Return the average over the seeds that have this number, or None if none has.
+
+        A number of a network without memory counts for both values of ``memory``.
+        """
         other: Memory = "off" if memory == "with" else "with"
         values = []
         for run in self.runs:
@@ -105,28 +110,33 @@ class Trial:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Every ``*.json`` of the folder, by name; none where there is no folder.
+    """Read every ``*.json`` of the folder, by name; return none if the folder does not exist.
 
-    Raises DataError naming the file that is no run.
+    Raises DataError, naming the file, if one is not the result of a run.
     """
     return [read_run(path) for path in sorted(folder.glob("*.json"))]
 
 
 def read_run(path: Path) -> Run:
-    """One run, its settings in full: an older file lacks fields that were added later."""
+    """Read one run and complete its settings, since older files lack fields added later.
+
+    Raises DataError if the file is not the result of a run.
+    """
     try:
         run = Run.model_validate_json(path.read_bytes())
         _ = run.memory
         settings = TrainSettings.from_dict(run.settings).to_dict() if run.settings else {}
     except (ValidationError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not the result of a run: {error}") from error
+        raise DataError(
+            f"{path} is not the result of a run; remove it from the results ({error})."
+        ) from error
     return run.model_copy(update={"settings": settings})
 
 
 def trials(runs: Iterable[Run]) -> list[Trial]:
-    """Runs put together that differ in their seed only, by series and in the order given.
+    """Group runs that differ only in their seed, by series and in the order given.
 
-    Raises DataError where two of them have the same seed: a result is counted once.
+    Raises DataError if two of them have the same seed, since a result must count only once.
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
@@ -138,6 +148,8 @@ def trials(runs: Iterable[Run]) -> list[Trial]:
     for same in found.values():
         seeds = [run.seed for run in same]
         if len(set(seeds)) < len(seeds):
-            raise DataError(f"two results of {same[0].series}, {same[0].name} have the same seed")
+            raise DataError(
+                f"Two results of {same[0].series}, {same[0].name} have the same seed; remove one."
+            )
     together = [Trial(tuple(same)) for same in found.values()]
     return sorted(together, key=lambda trial: trial.first.series)

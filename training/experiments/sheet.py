@@ -11,15 +11,15 @@ from rich.table import Table
 from tabulate import tabulate
 
 UNKNOWN = "-"
-"""What stands where there is no number."""
+"""The text of a cell without a number."""
 
-ROOM = 1000
-"""A console's width that no table needs: a narrow one would cut its columns to a few letters."""
+CONSOLE_WIDTH = 1000
+"""Wider than any table, since a narrow console would cut columns to a few letters."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows are as long as ``columns``; ``notes`` are sentences that stand below."""
+    """A table: each row has as many cells as ``columns``; ``notes`` are sentences below it."""
 
     title: str
     columns: tuple[str, ...]
@@ -32,6 +32,7 @@ class Sheet:
 
 
 def on_screen(sheet: Sheet) -> RenderableType:
+    """Return the sheet as rich prints it."""
     table = Table(title=escape(sheet.title), title_justify="left", box=SIMPLE_HEAD)
     for column in sheet.columns:
         table.add_column(escape(column), overflow="fold")
@@ -41,7 +42,7 @@ def on_screen(sheet: Sheet) -> RenderableType:
 
 
 def in_markdown(sheet: Sheet) -> str:
-    """A heading, a table and a list of notes, as GitHub reads them."""
+    """Return a heading, a table and a list of notes in GitHub's Markdown."""
     rows = [list(map(_cell, row)) for row in sheet.rows]
     columns = list(map(_cell, sheet.columns))
     parts = [

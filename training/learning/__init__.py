@@ -1,1 +1,1 @@
-"""A training run: what learns, what is kept, what is shown."""
+"""A training run: the learner, its checkpoints, its validation and its progress."""

@@ -1,4 +1,4 @@
-"""What a run begins with: its device, its clips, its network, the weights of its classes."""
+"""Set up a run: its device, its network and the weights of its classes."""
 
 from __future__ import annotations
 
@@ -22,41 +22,49 @@ from training.learning.unfolding import unfold
 from training.settings import TrainSettings
 
 PICTURES = 48
-"""About how many of a data set an artefact's norms are measured on."""
+"""About how many pictures of a dataset an artefact's norms are measured on."""
 
 
 def open_device(name: str) -> torch.device:
-    """``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Return the device ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    On a GPU cuDNN is told to time its kernels once. Raises ValueError where that is not here.
+    On a GPU, make cuDNN choose its kernels by timing them once. Raises ValueError if the device
+    is unknown or missing.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"no device {name!r}; there are auto, cpu, cuda and cuda:N") from error
+        raise ValueError(
+            f"There is no device {name!r}; choose from auto, cpu, cuda and cuda:N."
+        ) from error
     if device.type not in {"cpu", "cuda"}:
-        raise ValueError(f"training runs on cpu or cuda, not on {name}")
+        raise ValueError(f"Train on cpu or cuda, not on {name}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"{name} is not here: torch sees {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(
+            f"Device {name} is not available, since torch finds {torch.cuda.device_count()} CUDA "
+            "devices; choose another one."
+        )
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all sizes of a run are fixed
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """What a checkpoint says of where it was trained."""
+    """Return the name of the device that checkpoints store."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def begin(
     recipe: Recipe, start: Path | None, clips: Sequence[Clip], crop: tuple[int, int]
 ) -> Segmenter:
-    """The network with fresh weights, ImageNet's in its trunk, a checkpoint's or an artefact's.
+    """Return the recipe's network with the weights of ``start``.
 
-    Memory that the other network lacks starts afresh, memory that this one lacks is left out. Of
-    a fresh head the taps that no crop (height, width) reaches are 0.
-    Raises DataError, CheckpointError, SpecError.
+    ``start`` None means fresh weights, a ``.safetensors`` ImageNet weights for the trunk, a ``.pt``
+    or ``.onnx`` the weights of that network. A memory that the other network lacks is fresh; one
+    that only the other has is ignored. In a fresh head the taps that no crop (height, width)
+    reaches are 0. Raises DataError, CheckpointError, SpecError or ValueError if ``start`` cannot
+    be read or does not fit, OSError if it does not exist.
     """
     network = build(recipe)
     if start is not None and start.suffix in {".pt", ".onnx"}:
@@ -68,15 +76,16 @@ def begin(
         load_imagenet(network.encoder.trunk, load_file(start))
     except SafetensorError as error:
         raise DataError(
-            f"{start} is neither a .safetensors file nor a .pt or .onnx: {error}"
+            f"{start} is neither a .safetensors file nor a .pt or .onnx; start from one ({error})."
         ) from error
     return network
 
 
 def open_start(start: Path, clips: Sequence[Clip]) -> tuple[Segmenter, Recipe]:
-    """The network of a checkpoint, or of an artefact with its norms put back, and its recipe.
+    """Return the network of a checkpoint, or of an artefact with norms restored, and its recipe.
 
-    Raises CheckpointError, SpecError, DataError.
+    ``clips`` are those on which the norms of an artefact are measured. Raises CheckpointError or
+    SpecError if ``start`` cannot be used, DataError if a picture cannot be read.
     """
     if start.suffix != ".onnx":
         network, recipe, _ = checkpoint.load(start)
@@ -97,17 +106,19 @@ def _take_over(network: Segmenter, start: Path, clips: Sequence[Clip]) -> Segmen
             fresh | {n: v for n, v in given.items() if fresh or not is_memory(n)}
         )
     except RuntimeError as error:
-        raise checkpoint.CheckpointError(f"{start} does not fit this network: {error}") from error
+        raise checkpoint.CheckpointError(
+            f"{start} does not fit this network; start from another file ({error})."
+        ) from error
     return network
 
 
 def is_memory(name: str) -> bool:
-    """Is a weight of this name memory's?"""
+    """Return whether the weight with this name belongs to memory."""
     return name.startswith("encoder.pcma.")
 
 
 def balance(clips: Sequence[Clip], recipe: Recipe, settings: TrainSettings) -> Tensor:
-    """(median share / share) ** class_balance of each class; 1 where the exponent is 0."""
+    """Return (median share / share) ** class_balance of each class, float32 (classes,)."""
     shares = class_shares(clips, recipe.classes).clip(min=1e-6)
     weights = (np.median(shares) / shares) ** settings.class_balance
     return torch.tensor(weights, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""A run's folder: ``last.pt`` to go on from, ``best.pt`` to use."""
+"""A run's checkpoints: ``last.pt`` to resume from and ``best.pt`` to use."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from training.learning.learner import Learner
 from training.settings import TrainSettings
 
 ORIGIN = {"dataset": "dataset", "start_sha256": "start"}
-"""What decides a run beside recipe and settings, and the word for it; older files lack some."""
+"""What determines a run in addition to recipe and settings, with the word for it in messages.
+
+Older files lack some of these fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best validation so far: mean IoU, a share, and the iteration it was seen at."""
+    """The best validation so far: its mean IoU, 0..1, and its iteration."""
 
     miou: float = 0.0
     iteration: int = 0
 
 
 class Keeper:
-    """Writes and takes up a run's checkpoints. ``more`` is kept in each beside the settings.
+    """Writes a run's checkpoints and resumes from them. Each also stores ``more``.
 
-    What is best is known by ``last.pt`` alone: killed after ``best.pt`` and before ``last.pt``, a
-    run comes to that validation again, with the same result on CPU, and writes the same again.
+    Only ``last.pt`` records the best validation. A run that is killed after it wrote ``best.pt``
+    and before ``last.pt`` repeats that validation, on a CPU with the same result, and writes the
+    same file again.
     """
 
     def __init__(
@@ -47,38 +50,43 @@ class Keeper:
         self.more = dict(more)
 
     def resume(self, learner: Learner) -> Best:
-        """Bring the learner to where ``last.pt`` was written; it stays fresh where that is not.
+        """Restore the learner from ``last.pt``, if it exists, and return the best validation.
 
-        Raises DataError where that file was made with another recipe or other settings.
+        Raises DataError if that file was made with another recipe, other settings or another
+        origin, CheckpointError if it cannot be read.
         """
         if not self.last.exists():
             return Best()
         kept = checkpoint.read(self.last)
         if other := ", ".join(self._differing(kept)):
             raise DataError(
-                f"{self.last} was made with another {other}: give the same again, or another --out"
+                f"{self.last} was made with another {other}; give the same, or another --out."
             )
         learner.restore(kept["weights"], kept["training"])
         return Best(**kept.get("best", {}))
 
     def _differing(self, kept: Mapping[str, Any]) -> list[str]:
-        """What of a run that is not this one differs: settings by name, recipe, ORIGIN."""
-        told = TrainSettings.from_dict(kept["settings"]).to_dict()
-        differing = [name for name, value in self.settings.to_dict().items() if told[name] != value]
+        """Return what differs from the run that wrote ``kept``: settings by name, model, origin."""
+        theirs = TrainSettings.from_dict(kept["settings"]).to_dict()
+        ours = self.settings.to_dict()
+        differing = [name for name, value in ours.items() if theirs[name] != value]
         if Recipe.from_dict(kept["recipe"]).to_dict() != self.recipe.to_dict():
             differing.append("model")
-        ours = {name: self.more[name] for name in ORIGIN if name in self.more}
+        origin = {name: self.more[name] for name in ORIGIN if name in self.more}
         return differing + [
-            ORIGIN[name] for name in ours if kept.get(name, ours[name]) != ours[name]
+            ORIGIN[name] for name, value in origin.items() if kept.get(name, value) != value
         ]
 
     def keep_last(self, learner: Learner, best: Best) -> None:
+        """Write ``last.pt``. Raises OSError."""
         self._write(self.last, learner, best, training=learner.state())
 
     def keep_better(self, learner: Learner, found: Best, best: Best) -> Best:
-        """Write ``best.pt`` (the averaged weights, nothing to go on from) where ``found`` is
-        better than ``best``; returns the better one."""
-        if found.miou > best.miou:  # NaN, where nothing is labelled, is not
+        """Write ``best.pt`` if ``found`` is better than ``best``; return the better one.
+
+        The file holds the averaged weights; a run cannot resume from it.
+        """
+        if found.miou > best.miou:  # false for NaN, the mIoU if nothing is labelled
             self._write(self.best, learner, found, training={"iteration": found.iteration})
             return found
         return best
@@ -96,7 +104,7 @@ class Keeper:
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on beside the settings."""
+    """Return the versions of the software on which a result depends."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -1,4 +1,4 @@
-"""One network being trained: its step, its average, its state."""
+"""Train a network: one iteration, the running average of its weights, its state."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The type of each precision below float32."""
 
 LOVASZ_STRIDE = 2
-"""It sorts all pixels once a class: a quarter of them tells the same."""
+"""The stride of pixels in the Lovász loss, which sorts them once per class: a quarter suffices."""
 
 CPU = torch.device("cpu")
 
 
 class Learner:
-    """Network, optimiser and running average. :meth:`learn` is one iteration on one instant.
+    """Network, optimiser and running average; :meth:`learn` is one iteration on one time step.
 
-    Raises ValueError where the head cannot learn from so small a batch.
+    Raises ValueError if the batch is too small for the head.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Learner:
     ) -> None:
         if settings.batch < network.head.least_batch:
             raise ValueError(
-                f"batch is at least {network.head.least_batch} with this head, "
-                f"not {settings.batch}: one picture's mean cannot be normed over a batch of one"
+                f"Set batch to at least {network.head.least_batch} with this head, not "
+                f"{settings.batch}: batch norm cannot normalise the mean of a single picture."
             )
         self.network: Segmenter = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.settings = settings
@@ -57,9 +57,10 @@ class Learner:
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
     def learn(self, step: Step, memory: Memory) -> tuple[Learned, Memory]:
-        """Forward, backward, update. Step and memory lie on the learner's device.
+        """Run the forward and backward pass and update the weights.
 
-        Returns what it told and the detached memory to go on with.
+        ``step`` and ``memory`` must be on the learner's device. Returns the results and the
+        detached memory for the next time step.
         """
         train_mode(self.network, self.settings)
         self._set_rates()
@@ -73,18 +74,18 @@ class Learner:
         return Learned(loss.detach(), judge, recalled.count), features.memory.detach()
 
     def blank(self) -> Memory:
-        """The empty memory of a batch, in float32."""
+        """Return the empty memory of a batch, in float32."""
         settings = self.settings
         return self.network.encoder.blank(settings.batch, *settings.crop, self.class_weights)
 
     def averaged(self) -> Segmenter:
-        """A network of its own with the averaged weights, in eval mode."""
+        """Return a separate network with the averaged weights, in eval mode."""
         network = deepcopy(self.network)
         network.load_state_dict(self.average)
         return network.eval()
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`restore` needs to go on as if never interrupted."""
+        """Return the state from which :meth:`restore` continues as if never interrupted."""
         return {
             "raw": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -93,7 +94,7 @@ class Learner:
         }
 
     def restore(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Take up what :meth:`state` gave, on whatever device; ``weights`` are the average."""
+        """Restore the result of :meth:`state`, from any device; ``weights`` are the average."""
         self.network.load_state_dict(state["raw"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state.get("scaler", {}))
@@ -110,7 +111,7 @@ class Learner:
         return self._loss(logits, features, step.labels), features
 
     def _update(self, loss: Tensor) -> None:
-        """One step of the optimiser; in fp16 none where the scaled gradients overflow."""
+        """Make one step of the optimiser; skip it if scaled fp16 gradients overflow."""
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.scaler.unscale_(self.optimiser)
@@ -131,7 +132,7 @@ class Learner:
         return loss
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """In float32; 0, not NaN, where no pixel is labelled."""
+        """Return the loss in float32; 0, not NaN, if no pixel is labelled."""
         loss = F.cross_entropy(logits.float(), labels.long(), self.class_weights, ignore_index=VOID)
         return torch.where((labels != VOID).any(), loss, 0.0)
 
@@ -153,7 +154,7 @@ class Learner:
 
 
 def freeze(network: Segmenter, settings: TrainSettings) -> None:
-    """Take the stem and the first stages of the trunk out of training."""
+    """Freeze the stem and the first stages of the trunk."""
     if not settings.frozen_stages:
         return
     trunk = network.encoder.trunk
@@ -163,7 +164,7 @@ def freeze(network: Segmenter, settings: TrainSettings) -> None:
 
 
 def regularise(network: Segmenter, settings: TrainSettings) -> None:
-    """Tell trunk and head what to leave out while training."""
+    """Set the probabilities of stochastic depth in the trunk and of dropout in the head."""
     if settings.drop_path:
         network.encoder.trunk.skip_blocks(settings.drop_path)
     for module in network.head.modules():
@@ -172,7 +173,7 @@ def regularise(network: Segmenter, settings: TrainSettings) -> None:
 
 
 def train_mode(network: Segmenter, settings: TrainSettings) -> None:
-    """Train mode, with the trunk's batch norms on their running statistics where frozen."""
+    """Set train mode; with ``frozen_norm`` the trunk's norms use their running statistics."""
     network.train()
     if settings.frozen_norm:
         for module in network.encoder.trunk.modules():
@@ -181,13 +182,16 @@ def train_mode(network: Segmenter, settings: TrainSettings) -> None:
 
 
 def part_of(name: str) -> str:
-    """A parameter's part: ``trunk``, ``memory`` or ``head``, as in :func:`rate_shares`."""
+    """Return a parameter's part: ``trunk``, ``memory`` or ``head``, as in :func:`rate_shares`."""
     parts = {"encoder.trunk.": "trunk", "encoder.pcma.": "memory"}
     return next((part for start, part in parts.items() if name.startswith(start)), "head")
 
 
 def make_optimiser(network: Segmenter, settings: TrainSettings) -> torch.optim.Optimizer:
-    """A rate each for trunk, memory and head, no weight decay on norms and biases."""
+    """Return the optimiser, with separate rates for trunk, memory and head.
+
+    Norms and biases have no weight decay.
+    """
     shares = rate_shares(settings)
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():

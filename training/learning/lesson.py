@@ -1,4 +1,4 @@
-"""What learning told: of one instant as tensors, of one batch of clips as numbers."""
+"""The results of training: of one time step as tensors, of one batch of clips as numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class Learned(NamedTuple):
-    """Of one instant, on its device: nothing here waits for it.
+    """The result of one time step, left on its device so that nothing waits for the computation.
 
-    ``loss`` (); the judge's ``a`` (B,) by stage; ``held`` (B,) int64, the frames remembered when
-    the instant came.
+    ``loss`` is (), ``judge`` the judge's ``a`` (eq. 4), (B,), by stage, ``held`` (B,) int64 the
+    number of frames in memory before the step.
     """
 
     loss: Tensor
@@ -24,8 +24,11 @@ class Learned(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Of the iterations from ``start`` to ``iteration``, means: the loss, the judge's ``a`` by
-    stage over what had a memory to judge, frames held."""
+    """Means over the iterations from ``start`` to ``iteration``.
+
+    ``loss``; ``judge``, the judge's ``a`` by stage over samples with a memory; ``held``, the number
+    of frames in memory.
+    """
 
     start: int
     iteration: int
@@ -34,15 +37,16 @@ class Lesson:
     held: float
 
     def passes(self, every: int) -> bool:
-        """Did it reach a multiple of ``every``? Never where that is 0.
+        """Return whether the iterations reach a multiple of ``every``; never if it is 0.
 
-        A function of the iterations alone, so that a resumed run does all where an unbroken does.
+        This depends only on the iterations, so a resumed run acts at the same ones as an unbroken
+        run.
         """
         return every > 0 and self.iteration // every > self.start // every
 
 
 def lesson(start: int, instants: Sequence[Learned]) -> Lesson:
-    """Sum up one batch of clips that began at iteration ``start``."""
+    """Summarise one batch of clips that began at iteration ``start``."""
     held = torch.stack([instant.held for instant in instants])
     return Lesson(
         start,

@@ -1,7 +1,7 @@
-"""The Lovász-Softmax loss (Berman et al. 2018): cross-entropy counts pixels, mIoU counts classes.
+"""The Lovász-Softmax loss (Berman et al. 2018), which weighs classes as mIoU does.
 
-It extends each class's Jaccard loss, 1 - IoU, from hard masks to probabilities: piecewise linear,
-and equal to it wherever every probability is 0 or 1.
+It extends each class's Jaccard loss, 1 - IoU, from hard masks to probabilities: it is piecewise
+linear, and equal to the Jaccard loss if every probability is 0 or 1.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from training.data.datasets import VOID
 
 
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits (B, C, H, W) and labels (B, H, W) -> the mean over the classes that occur, in float32.
+    """Return the loss of logits (B, C, H, W) for labels (B, H, W), in float32.
 
-    All pixels of the batch are one picture. 0 where none is labelled.
+    It is the mean over the classes that occur, with all pixels of the batch as one picture; 0 if no
+    pixel is labelled.
     """
     with exactly(logits):
         return _lovasz_softmax(logits.float(), labels)
@@ -33,13 +34,16 @@ def _lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _of_class(share: Tensor, is_class: Tensor) -> Tensor:
-    """Errors, largest first, each weighed by how much its pixel adds to the Jaccard loss."""
+    """Return the sum of all errors, each weighted by what its pixel adds to the Jaccard loss."""
     error, order = (is_class.float() - share).abs().sort(descending=True)
     return error @ jaccard_steps(is_class[order].float())
 
 
 def jaccard_steps(is_class: Tensor) -> Tensor:
-    """(N,) 0 or 1 in the order in which pixels turn wrong -> what each adds to 1 - IoU."""
+    """Return what each pixel adds to 1 - IoU, (N,).
+
+    ``is_class`` (N,) is 0 or 1, in the order in which pixels become wrong.
+    """
     intersection = is_class.sum() - is_class.cumsum(0)
     union = is_class.sum() + (1 - is_class).cumsum(0)
     return torch.diff(1 - intersection / union, prepend=is_class.new_zeros(1))

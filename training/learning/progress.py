@@ -1,4 +1,4 @@
-"""How a run is seen: a bar on a terminal, lines elsewhere, curves in TensorBoard."""
+"""Show a run's progress: a bar on a terminal, otherwise lines, and curves in TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from training.learning.lesson import Lesson
 from training.settings import TrainSettings, learning_rate, rate_shares
 
 LINE_EVERY = 20
-"""Iterations between two lines where there is no terminal."""
+"""Iterations between two lines if there is no terminal."""
 
 
 class Bar:
-    """A bar on a terminal, a line now and then elsewhere."""
+    """Shows a bar on a terminal, otherwise prints a line every LINE_EVERY iterations."""
 
     def __init__(self, total: int, start: int) -> None:
         columns = (
@@ -38,6 +38,7 @@ class Bar:
         self.bar.stop()
 
     def show(self, lesson: Lesson) -> None:
+        """Show a lesson's iteration and the smoothed loss."""
         loss = lesson.loss
         self.smooth = loss if self.smooth is None else 0.95 * self.smooth + 0.05 * loss
         self.bar.update(
@@ -46,14 +47,17 @@ class Bar:
         if self.bar.disable and lesson.passes(LINE_EVERY):
             print(f"iteration {lesson.iteration} loss {self.smooth:.4f}", flush=True)
 
-    def tell(self, sentence: str) -> None:
-        """A line of its own, above the bar where there is one."""
+    def print(self, sentence: str) -> None:
+        """Print a line, above the bar if there is one."""
         self.bar.console.print(sentence, highlight=False)
 
 
 class Board:
-    """Curves for TensorBoard in ``folder``, from ``start`` on: later ones of before a kill are
-    taken back, and what lies before a checkpoint is on the disk when the checkpoint is."""
+    """Writes curves for TensorBoard to ``folder``, from iteration ``start`` on.
+
+    Points that an earlier process wrote after its last checkpoint are discarded. Call
+    :meth:`flush` before a checkpoint is written, so that the points before it are on the disk.
+    """
 
     def __init__(self, folder: Path, start: int) -> None:
         self.writer = SummaryWriter(str(folder), purge_step=start + 1)
@@ -65,9 +69,11 @@ class Board:
         self.writer.close()
 
     def show(self, lesson: Lesson, settings: TrainSettings) -> None:
+        """Write the curves of a lesson."""
         self.write(lesson.iteration, curves(lesson, settings))
 
     def write(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Write values by their names in TensorBoard."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, iteration)
 
@@ -76,8 +82,8 @@ class Board:
 
 
 def curves(lesson: Lesson, settings: TrainSettings) -> dict[str, float]:
-    """Loss, rates, the judge's statistic and the memory's mean fill, by TensorBoard's names."""
+    """Return loss, rates, judge's statistic and mean frames in memory, by TensorBoard's names."""
     rate = learning_rate(settings, lesson.iteration - 1)
-    told = {"train/loss": lesson.loss, "memory/held": lesson.held}
-    told |= {f"rate/{part}": rate * share for part, share in rate_shares(settings).items()}
-    return told | {f"judge/stage{stage}": a for stage, a in lesson.judge.items()}
+    values = {"train/loss": lesson.loss, "memory/held": lesson.held}
+    values |= {f"rate/{part}": rate * share for part, share in rate_shares(settings).items()}
+    return values | {f"judge/stage{stage}": a for stage, a in lesson.judge.items()}

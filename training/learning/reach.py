@@ -1,7 +1,8 @@
-"""Taps of dilated convolutions that no map of a crop reaches, and that learn nothing from it.
+"""Silence the taps of dilated convolutions that learn nothing because crops are too small.
 
-At output stride 16 a crop of 256 rows gives maps of 16, and a tap 18 rows away meets padding alone:
-no gradient comes, the random start stays. Larger pictures run it all the same.
+At output stride 16 a crop of 256 rows gives maps of 16 rows, so a tap 18 rows away reads only
+padding: it gets no gradient and keeps its random initial value. Larger pictures nevertheless use
+it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from models.segmenter import Segmenter, stage_size
 
 @torch.no_grad()
 def silence_unreached(network: Segmenter, crop: tuple[int, int]) -> int:
-    """Set the head's taps to 0 that meet padding alone on C4 of crops (height, width).
+    """Set to 0 the head's taps that read only padding on C4 of crops (height, width).
 
-    Returns how many of all channels' weights there were.
+    Returns the number of weights that were set, over all channels.
     """
     trunk, silenced = network.encoder.trunk, 0
     rows, columns = (stage_size(pixels, 4, trunk) for pixels in crop)
@@ -36,5 +37,5 @@ def silence_unreached(network: Segmenter, crop: tuple[int, int]) -> int:
 
 
 def distances(kernel: int, dilation: int) -> torch.Tensor:
-    """How far each tap of an odd kernel is from the middle one, in positions."""
+    """Return the distance of each tap of an odd kernel from the middle one, in positions."""
     return (torch.arange(kernel) - kernel // 2).abs() * dilation

@@ -1,7 +1,7 @@
-"""A run from its settings to its last checkpoint: :func:`run`.
+"""Train a network from its settings to its last checkpoint: :func:`run`.
 
-On CPU it is a pure function of recipe, settings, data and start: killed at any moment and called
-again with the same, it goes on from its last checkpoint to the same result, bit for bit.
+On a CPU the result is a pure function of recipe, settings, data and start: if the process is killed
+at any moment, the same call continues from the last checkpoint to the same result, bit for bit.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from training.learning.validation import ValidationOptions, Validator, validator
 from training.settings import TrainSettings
 
 WORKERS = {"cpu": 0, "cuda": 4}
-"""Threads that make batches ready, by type of device: a CPU has better things to do."""
+"""Threads that prepare batches, by type of device; on a CPU they would take time from training."""
 
 
 class TrainingError(ValueError):
-    """A run that cannot go on; the message says what to change."""
+    """The run cannot continue; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a run is carried out; the weights it ends with on CPU do not depend on it.
+    """How to carry out a run; on a CPU the resulting weights do not depend on it.
 
-    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``every`` are iterations between two
-    checkpoints; ``workers`` are threads that make batches ready, None: as the device wants.
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``every`` is the number of iterations
+    between checkpoints; ``workers`` is the number of threads that prepare batches, None for the
+    device's default.
     """
 
     device: str = "auto"
@@ -60,10 +61,12 @@ def run(
     out: Path,
     options: RunOptions | None = None,
 ) -> Path:
-    """Train to the end, from ``out/last.pt`` where it is; returns that file's path.
+    """Train to the end, resuming from ``out/last.pt`` if it exists; return that file's path.
 
-    ``out`` gets ``last.pt``, ``best.pt`` where it validates, and TensorBoard's ``events``. Raises
-    DataError, CheckpointError, TrainingError, ValueError for a device that is not here.
+    ``out`` gets ``last.pt``, TensorBoard's ``events`` and, with validation, ``best.pt``. Raises
+    DataError if the data cannot be read or ``out`` is another run's, CheckpointError or SpecError
+    if ``start`` cannot be used, TrainingError if the loss is not finite, ValueError if the device
+    is missing or the batch too small.
     """
     options = options or RunOptions()
     device = open_device(options.device)
@@ -87,7 +90,7 @@ def _keep_all(
     look: Validator | None,
     options: RunOptions,
 ) -> None:
-    """Show every lesson, validate and write checkpoints where they are due."""
+    """Show every lesson; validate and write checkpoints when they are due."""
     settings, start = learner.settings, learner.iteration
     with Bar(settings.iterations, start) as bar, Board(keeper.folder / "events", start) as board:
         for taught in lessons:
@@ -96,7 +99,7 @@ def _keep_all(
             ends = taught.iteration >= settings.iterations
             if look and (ends or taught.passes(options.validation.every)):
                 found = Best(look(learner.averaged()), taught.iteration)
-                bar.tell(f"iteration {found.iteration} mIoU {100 * found.miou:.2f} %")
+                bar.print(f"iteration {found.iteration} mIoU {100 * found.miou:.2f} %")
                 board.write(found.iteration, {"validation/miou": found.miou})
                 best = keeper.keep_better(learner, found, best)
             if ends or taught.passes(options.every):
@@ -107,7 +110,7 @@ def _keep_all(
 def origin(
     dataset: Dataset, start: Path | None, options: RunOptions, device: torch.device
 ) -> dict[str, Any]:
-    """What a checkpoint keeps of where it comes from, beside recipe and settings."""
+    """Return what checkpoints store about the origin of a run, besides recipe and settings."""
     return {
         "dataset": dataset.name,
         "start": start.name if start else "",
@@ -119,15 +122,15 @@ def origin(
 
 
 def content(path: Path) -> str:
-    """What a file is known by, whatever its name. Raises OSError."""
+    """Return the SHA-256 of a file, which identifies it whatever its name. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def train(learner: Learner, clips: Sequence[Clip], workers: int | None = None) -> Generator[Lesson]:
-    """Go on from the learner's iteration to the last, one batch of clips after the other.
+    """Train from the learner's iteration to the last one and yield a lesson per batch of clips.
 
-    Only between batches of clips is a state complete: memory lives within one.
+    The learner's state is complete only between batches, since it does not include the memory.
     """
     settings, on = learner.settings, learner.device.type
     length = settings.clip_length
@@ -142,10 +145,10 @@ def train(learner: Learner, clips: Sequence[Clip], workers: int | None = None) -
 
 
 def teach(learner: Learner, batch: Batch) -> Lesson:
-    """One batch of clips, memory handed on from instant to instant.
+    """Train on one batch of clips, with memory passed from one time step to the next.
 
-    What a layer draws is a function of seed and iteration too. Raises TrainingError where the
-    loss is no number.
+    The random draws of layers also depend only on seed and iteration. Raises TrainingError if the
+    loss is not finite.
     """
     start, memory, instants = learner.iteration, learner.blank(), []
     drawn = np.random.SeedSequence((learner.settings.seed, start)).generate_state(1)
@@ -156,7 +159,7 @@ def teach(learner: Learner, batch: Batch) -> Lesson:
     taught = lesson(start, instants)
     if not math.isfinite(taught.loss):
         raise TrainingError(
-            f"the loss is {taught.loss} at iteration {taught.iteration}: "
-            "a lower --rate, a longer --warm-up or --precision fp32 may help"
+            f"The loss is {taught.loss} at iteration {taught.iteration}; "
+            "try a lower --rate, a longer --warm-up or --precision fp32."
         )
     return taught

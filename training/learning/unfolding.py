@@ -1,9 +1,10 @@
-"""An artefact's network made fit to learn on: batch norms put back where export folded them away.
+"""Restore the batch norms that export folded, so that an artefact's network can be trained.
 
-Folded, a convolution's output has the scale that its norm gave it, and a fresh norm behind it would
-undo what was learned. Each norm is given the statistics that its convolution's output has over
-pictures of the data set, and the scale and shift that take them back. So the network computes what
-it did, and its weights get the size of freshly drawn ones, which learning rates are meant for.
+With its norm folded, the output of a convolution has the norm's scale, and a fresh norm after it
+would undo what was learned. Each restored norm gets the statistics of its convolution's output over
+pictures of the dataset, and the scale and shift that cancel them. The network thus computes the
+same as before, and its weights have the size of freshly initialised ones, for which learning rates
+are chosen.
 """
 
 from __future__ import annotations
@@ -23,29 +24,32 @@ BATCH = 4
 
 @dataclass
 class Moments:
-    """Of a convolution's output, by channel: how many values, their sum, the sum of squares."""
+    """Count, sum and sum of squares of a convolution's output per channel."""
 
     count: int = 0
     total: Tensor | float = 0.0
     squares: Tensor | float = 0.0
 
     def take(self, _module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
-        """As a forward hook. In float64: variances are differences."""
+        """Add an output (B, c, h, w); this is a forward hook.
+
+        Sums are in float64, because the variance is a difference of them.
+        """
         values = output.detach().double().transpose(0, 1).flatten(1)
         self.count += values.shape[1]
         self.total = self.total + values.sum(dim=1)
         self.squares = self.squares + values.square().sum(dim=1)
 
-    def told(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (channels,)."""
+    def mean_and_variance(self) -> tuple[Tensor, Tensor]:
+        """Return mean and variance, each (channels,)."""
         mean = torch.as_tensor(self.total / self.count)
         return mean, torch.as_tensor(self.squares / self.count) - mean.square()
 
 
 def unfold(folded: Segmenter, recipe: Recipe, pictures: Sequence[Tensor]) -> Segmenter:
-    """The network of ``recipe`` in eval mode, which computes what ``folded`` does.
+    """Return the network of ``recipe`` in eval mode, which computes what ``folded`` computes.
 
-    ``pictures`` are uint8 (H, W, 3) of one size; two dozen of a data set tell enough.
+    ``pictures`` are uint8 RGB (H, W, 3) of one size; two dozen from a dataset suffice.
     """
     network = build(recipe).eval()
     ours, theirs = dict(network.named_modules()), dict(folded.named_modules())
@@ -57,9 +61,9 @@ def unfold(folded: Segmenter, recipe: Recipe, pictures: Sequence[Tensor]) -> Seg
     network.load_state_dict(weights)
     for name, convolution in convolutions.items():
         norm = norm_after(name, ours)
-        if norm is not None and seen[name].count:  # what only training runs is fresh
+        if norm is not None and seen[name].count:  # modules that only training runs stay fresh
             bias = folded.get_parameter(f"{name}.bias").detach().double()
-            _split(convolution, norm, bias, *seen[name].told())
+            _split(convolution, norm, bias, *seen[name].mean_and_variance())
     return network
 
 
@@ -67,7 +71,7 @@ def unfold(folded: Segmenter, recipe: Recipe, pictures: Sequence[Tensor]) -> Seg
 def measure(
     modules: dict[str, nn.Module], network: Segmenter, pictures: Sequence[Tensor]
 ) -> dict[str, Moments]:
-    """What comes out of each module while ``network`` looks at the pictures, memory empty."""
+    """Return the moments of each module's output while ``network`` runs with an empty memory."""
     seen = {name: Moments() for name in modules}
     hooks = [module.register_forward_hook(seen[name].take) for name, module in modules.items()]
     height, width = pictures[0].shape[:2]
@@ -83,9 +87,9 @@ def measure(
 def _split(
     convolution: nn.Conv2d, norm: nn.BatchNorm2d, bias: Tensor, mean: Tensor, variance: Tensor
 ) -> None:
-    """W x + b as a convolution of W/s and a norm that multiplies by s and adds b."""
+    """Split W x + b into a convolution with W/s and a norm that multiplies by s and adds b."""
     weight = convolution.weight.double()
-    usual = (3 * weight[0].numel()) ** -0.5  # what nn.Conv2d draws
+    usual = (3 * weight[0].numel()) ** -0.5  # the standard deviation of nn.Conv2d's fresh weights
     size = (weight.flatten(1).square().mean(dim=1).sqrt() / usual).clamp(min=1e-6)
     mean, variance = (mean - bias) / size, variance.clamp(min=0) / size.square()
     convolution.weight.copy_(weight / size.view(-1, 1, 1, 1))

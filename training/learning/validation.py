@@ -1,4 +1,4 @@
-"""Validation while training: which frames, at which size, and the one figure that comes of it."""
+"""Validation during training: its frames, their size and the resulting mean IoU."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from training.scoring.passes import validate
 Size = tuple[int, int]
 
 GRANULE = 32
-"""Networks here want heights and widths that are multiples of this."""
+"""Heights and widths for the networks should be multiples of this."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationOptions:
-    """``every`` iterations (0: never) on ``frames`` frames (0: all) of ``split``, the network at
-    ``size`` (height, width), by default the first frame's own, cut to a multiple of 32."""
+    """When and on what to validate.
+
+    ``every`` is the number of iterations between validations (0: never), ``frames`` about the
+    number of frames of ``split`` (0: all). ``size`` is the network's (height, width), by default
+    that of the first frame, rounded down to multiples of 32.
+    """
 
     every: int = 0
     split: str = "val"
@@ -28,11 +32,14 @@ class ValidationOptions:
 
 
 Validator = Callable[[Segmenter], float]
-"""A network in eval mode -> its mean IoU, a share."""
+"""A function from a network in eval mode to its mean IoU, 0..1."""
 
 
 def validator(options: ValidationOptions, dataset: Dataset) -> Validator | None:
-    """What to ask every now and then; None where it is never. Raises DataError at once."""
+    """Return the validator, or None if there is no validation.
+
+    Raises DataError immediately if the split cannot be read.
+    """
     if not options.every:
         return None
     clips = dataset.clips(options.split)
@@ -42,15 +49,15 @@ def validator(options: ValidationOptions, dataset: Dataset) -> Validator | None:
 
 
 def shorten(clips: Sequence[Clip], frames: int) -> list[Clip]:
-    """The first frames of every clip, in the clips' proportions, about ``frames`` in all.
+    """Keep the first frames of every clip, about ``frames`` in total, in proportion to its length.
 
-    At least one frame of each clip stays; 0 keeps them all.
+    At least one frame of each clip remains; 0 keeps all frames.
     """
     share = frames / sum(map(len, clips)) if frames and clips else 1.0
     return [Clip(clip.samples[: max(1, round(len(clip) * share))]) for clip in clips]
 
 
 def own_size(clips: Sequence[Clip]) -> Size:
-    """Height and width of the first label, cut to multiples of 32."""
+    """Return height and width of the first label, rounded down to multiples of 32, at least 32."""
     height, width = read_label(clips[0].samples[0]).shape
     return max(GRANULE, height // GRANULE * GRANULE), max(GRANULE, width // GRANULE * GRANULE)

@@ -1,1 +1,1 @@
-"""What a mask is worth: passes with and without memory, tallies, reports, pictures."""
+"""Score masks: passes with and without memory, tallies, reports, pictures."""

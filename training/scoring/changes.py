@@ -1,4 +1,4 @@
-"""Where memory changed the answer, and the frames in which that helped or hurt most."""
+"""Find the pixels whose label memory changed, and the frames in which that helped or hurt most."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ Where = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What memory changed in one frame, (h, w) each: what became right, what became wrong, and what
-    went from one wrong class to another. Void pixels are in none."""
+    """The pixels that memory changed in one frame, each mask bool (h, w).
+
+    Pixels became right, became wrong, or changed from one wrong class to another. Void pixels are
+    in none of the masks.
+    """
 
     shot: Shot
     became_right: Where
@@ -36,6 +39,7 @@ class Change:
 
     @property
     def balance(self) -> float:
+        """The share that became right minus the share that became wrong."""
         return self.right - self.wrong
 
     @property
@@ -45,20 +49,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """The changes that helped most and those that hurt most, the most so first."""
+    """The changes that helped most and those that hurt most, largest effect first."""
 
     helped: tuple[Change, ...] = ()
     hurt: tuple[Change, ...] = ()
 
     def with_one_more(self, change: Change, most: int) -> Extremes:
-        """At most ``most`` of each kind stay; a change of balance 0 is of neither."""
+        """Add a change and keep at most ``most`` of each kind; a balance of 0 is neither."""
         helped = [*self.helped, change] if change.balance > 0 else self.helped
         hurt = [*self.hurt, change] if change.balance < 0 else self.hurt
         return Extremes(_first(helped, most, -1), _first(hurt, most, 1))
 
 
 def compare(shot: Shot) -> Change:
-    """A frame that was seen with memory and with memory off."""
+    """Compare a frame's masks with memory and with memory off."""
     remembering, without = (shot.answers[mode].mask for mode in (Mode.WITH, Mode.OFF))
     right, was_right = remembering == shot.truth, without == shot.truth
     changed = (remembering != without) & (shot.truth != VOID)

@@ -1,15 +1,15 @@
-"""Video consistency (VC) of VSPW (Miao et al. 2021): are masks as steady as the truth is?
+"""Video consistency (VC) of VSPW (Miao et al. 2021): are masks as steady as the truth?
 
-Of a window of n consecutive frames, VC_n looks at the pixels whose truth is one class in all n,
-and gives the share whose mask is that class in all n. Averaged over all windows of all dense clips;
-a window with no such pixel is left out. Void is no class: a pixel that is void in any of the n
-frames does not count.
+In a window of n consecutive frames, VC_n considers the pixels whose truth is one class in all n
+frames; it is the share of them whose mask is that class in all n frames. It is averaged over all
+windows of all dense clips; a window without such a pixel is left out. Void is not a class: a pixel
+that is void in any of the n frames does not count.
 
-VSPW's own script (VC_perclip.py) differs, and so do published numbers, which are made with it: it
-asks of the mask only that it stay the same, right or wrong, counts pixels that stay void, and skips
-each clip's last window. ``unchanged`` is that share, of all windows.
+VSPW's own script (VC_perclip.py), with which published numbers are made, differs: it requires only
+that the mask stays the same, right or wrong, counts pixels that stay void, and skips the last
+window of each clip. ``unchanged`` is that share, over all windows.
 
-One pass suffices for every n: each pixel remembers for how many frames it has been so.
+One pass suffices for every n, because each pixel counts the frames since its last change.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from training.data.labels import VOID, Labels
 WINDOWS = (8, 16)
 
 Streak = NDArray[np.int32]
-"""(h, w): for how many frames, up to this one, something has held at a pixel."""
+"""(h, w): the number of consecutive frames, up to this one, in which a condition holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streaks:
-    """A clip up to a frame: its truth and mask, and for how long they have been so.
+    """The truth and mask of a clip's latest frame, and how long conditions have held.
 
-    ``right``: truth and mask are the same class; ``truth_kept``, ``mask_kept``: as in the frame
-    before.
+    ``right``: truth and mask are the same class; ``truth_kept``, ``mask_kept``: truth or mask are
+    the same as in the previous frame.
     """
 
     truth: Labels
@@ -44,7 +44,7 @@ class Streaks:
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """Sums over ``windows`` windows of ``right`` shares, over ``kept`` ones of ``unchanged``."""
+    """Sums of shares: ``right`` over ``windows`` windows, ``unchanged`` over ``kept`` windows."""
 
     right: float = 0.0
     windows: int = 0
@@ -53,17 +53,17 @@ class Consistency:
 
     @property
     def score(self) -> float | None:
-        """VC_n, a share; None where there was no window."""
+        """VC_n, 0..1; None if there was no window."""
         return self.right / self.windows if self.windows else None
 
     @property
     def unchanged_score(self) -> float | None:
-        """What VSPW's script would say, a share."""
+        """The share that VSPW's script counts, 0..1; None if there was no window."""
         return self.unchanged / self.kept if self.kept else None
 
 
 def follow(before: Streaks | None, truth: Labels, mask: Labels) -> Streaks:
-    """The clip one frame on; ``before`` is None where it begins."""
+    """Return the streaks after one more frame; ``before`` is None for a clip's first frame."""
     right = (truth == mask) & (truth != VOID)
     if before is None:
         one = np.ones(truth.shape, np.int32)
@@ -78,7 +78,7 @@ def follow(before: Streaks | None, truth: Labels, mask: Labels) -> Streaks:
 
 
 def add_window(sums: Consistency, streaks: Streaks, frames: int) -> Consistency:
-    """With the window of ``frames`` frames that ends here, if the clip has come so far."""
+    """Add the window of ``frames`` frames that ends here, if the clip is long enough."""
     kept = streaks.truth_kept >= frames
     steady = kept & (streaks.truth != VOID)
     right = _share(streaks.right >= frames, steady)

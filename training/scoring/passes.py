@@ -1,4 +1,4 @@
-"""Clips through a model, its memory in one or several modes side by side."""
+"""Run clips through a model, with its memory in one or several modes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from training.scoring.steppers import NetworkStepper, Pixels, Stepper
 
 
 class Mode(StrEnum):
-    """What a frame remembers.
+    """The content of memory for each frame.
 
-    ``with``: the frames of its clip before it. ``off``: nothing, ever; PCMA is bypassed.
-    ``reset``: nothing, its clip's memory being emptied before each frame; the same as ``off`` by
-    design, since slots beyond the count never matter. ``itself``: a memory full of this very frame,
-    so that what attention to one's own frame gives stands apart from what time gives.
+    ``with``: the previous frames of the clip. ``off``: always empty, so PCMA is bypassed.
+    ``reset``: emptied before each frame, which by design is the same as ``off``, since the contents
+    of empty slots never matter. ``itself``: full of this same frame, which separates the effect of
+    attention to the frame itself from that of earlier frames.
     """
 
     WITH = "with"
@@ -35,7 +35,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one mode said of a frame: labels (h, w) at the truth's size, the judge by stage."""
+    """The result of one mode for a frame.
+
+    ``mask`` is labels (h, w) at the truth's size, ``judge`` the judge's statistic (eq. 4) by stage.
+    """
 
     mask: Labels
     judge: Mapping[int, float]
@@ -43,9 +46,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A labelled frame and each mode's answer. ``index`` is its place in its clip.
+    """A labelled frame and the answer of each mode.
 
-    ``image`` (h, w, 3) is as stored, ``truth`` (h, w) class indices or VOID.
+    ``index`` is its position in the clip. ``image`` is uint8 RGB (h, w, 3) as stored, ``truth``
+    (h, w) class indices or VOID.
     """
 
     sample: Sample
@@ -57,7 +61,10 @@ class Shot:
 
 
 def run(stepper: Stepper, clips: Sequence[Clip], modes: Sequence[Mode]) -> Iterator[Shot]:
-    """Every frame of every clip in order; all memories are empty where a clip begins."""
+    """Yield every frame of every clip in order; all memories are empty at the start of a clip.
+
+    Raises DataError if a picture or label cannot be read.
+    """
     for clip in clips:
         memories = {mode: stepper.blank() for mode in modes}
         for index, sample in enumerate(clip.samples):
@@ -75,7 +82,10 @@ def run(stepper: Stepper, clips: Sequence[Clip], modes: Sequence[Mode]) -> Itera
 def validate(
     network: Segmenter, clips: Sequence[Clip], classes: int, size: tuple[int, int]
 ) -> float:
-    """Dataset-level mean IoU (eq. 6), a share, of a network in eval mode, with memory."""
+    """Return the dataset-level mean IoU (eq. 6), 0..1, of a network in eval mode, with memory.
+
+    ``size`` is the (height, width) at which the network runs.
+    """
     matrix = np.zeros((classes, classes), np.int64)
     for shot in run(NetworkStepper("validation", network, size), clips, [Mode.WITH]):
         matrix += confusion(shot.truth, shot.answers[Mode.WITH].mask, classes)
@@ -83,7 +93,7 @@ def validate(
 
 
 def filled_with(stepper: Stepper, frame: Pixels) -> Any:
-    """A full memory in which every entry is this frame's."""
+    """Return a full memory in which every entry is this frame's."""
     memory = stepper.blank()
     for _ in range(stepper.frames):
         memory = stepper.step(frame, memory).memory
@@ -96,11 +106,14 @@ REMEMBERED: dict[Mode, Callable[[Stepper, Pixels, Any], Any]] = {
     Mode.RESET: lambda stepper, _frame, held: stepper.forget(held),
     Mode.ITSELF: lambda stepper, frame, _held: filled_with(stepper, frame),
 }
-"""(stepper, frame, what the mode's step before left) -> the memory this frame is given."""
+"""From stepper, frame and the memory after the mode's last step to the memory for this frame."""
 
 
 def at_truth(mask: Labels, truth: Labels) -> Labels:
-    """A mask at the truth's size. OpenCV's INTER_NEAREST would move it by half a pixel."""
+    """Return a mask (h, w) at the truth's size.
+
+    It does not use OpenCV's INTER_NEAREST, which would shift it by half a pixel.
+    """
     height, width = truth.shape
     scaled = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(scaled, np.uint8)

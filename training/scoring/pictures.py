@@ -1,7 +1,7 @@
-"""A picture of a frame in four panels: what was there, what was said, what memory changed.
+"""Draw a frame in four panels: image, truth, mask and the changes that memory made.
 
-With the data set's own picture in it such a file is under the data set's licence; without it, it
-shows labels only.
+A file that contains the dataset's image is under the dataset's licence; without it, the file shows
+labels only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ from training.scoring.passes import Mode
 from training.scoring.steppers import Pixels
 
 GREEN, RED, GREY = (0, 200, 0), (230, 0, 0), (110, 110, 110)
-"""What memory made right, what it made wrong, what was wrong before and after."""
+"""The colours of pixels that memory made right, made wrong, or left wrong with another class."""
 
 GAP = 4
 CAPTION = 24
 
 
 def draw(change: Change, classes: Sequence[ClassLabel], with_image: bool) -> Pixels:
-    """RGB: image or truth, truth or mask without memory, mask with memory, what changed."""
+    """Return a picture, uint8 RGB, of four panels.
+
+    They are the image, the truth, the mask with memory and the changes; without the image: the
+    truth, the mask without memory, the mask with memory and the changes.
+    """
     shot = change.shot
     remembering, without = (shot.answers[mode].mask for mode in (Mode.WITH, Mode.OFF))
     truth = ("truth", coloured(shot.truth, classes))
@@ -39,14 +43,14 @@ def draw(change: Change, classes: Sequence[ClassLabel], with_image: bool) -> Pix
 
 
 def coloured(labels: Labels, classes: Sequence[ClassLabel]) -> Pixels:
-    """Labels (h, w) in their classes' colours; void is black."""
+    """Paint labels (h, w) in their classes' colours, (h, w, 3); void is black."""
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = [label.colour for label in classes]
     return palette[labels]
 
 
 def changes(change: Change) -> Pixels:
-    """Where memory changed the answer; black elsewhere."""
+    """Paint the pixels that memory changed, (h, w, 3); the others are black."""
     drawn = np.zeros((*change.shot.truth.shape, 3), np.uint8)
     drawn[change.still_wrong] = GREY
     drawn[change.became_right] = GREEN
@@ -55,9 +59,9 @@ def changes(change: Change) -> Pixels:
 
 
 def in_fours(panels: Sequence[tuple[str, Pixels]]) -> Pixels:
-    """Four captioned panels of one size, two by two, on white."""
+    """Arrange four captioned panels of one size two by two on white."""
     a, b, c, d = (_captioned(text, panel) for text, panel in panels)
-    return _beside(_beside(a, b, axis=1), _beside(c, d, axis=1), axis=0)
+    return _joined(_joined(a, b, axis=1), _joined(c, d, axis=1), axis=0)
 
 
 def _captioned(text: str, panel: Pixels) -> Pixels:
@@ -68,7 +72,7 @@ def _captioned(text: str, panel: Pixels) -> Pixels:
     return np.concatenate([strip, panel])
 
 
-def _beside(a: Pixels, b: Pixels, axis: int) -> NDArray[np.uint8]:
+def _joined(a: Pixels, b: Pixels, axis: int) -> NDArray[np.uint8]:
     shape = list(a.shape)
     shape[axis] = GAP
     return np.concatenate([a, np.full(shape, 255, np.uint8), b], axis=axis)
@@ -77,7 +81,7 @@ def _beside(a: Pixels, b: Pixels, axis: int) -> NDArray[np.uint8]:
 def save(
     extremes: Extremes, folder: Path, classes: Sequence[ClassLabel], with_image: bool
 ) -> list[str]:
-    """One PNG for each change, helped or hurt; returns a line about each. Raises OSError."""
+    """Write a PNG for each change, helped or hurt, and return a line about each. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for kind, chosen in (("helped", extremes.helped), ("hurt", extremes.hurt)):

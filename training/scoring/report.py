@@ -1,4 +1,4 @@
-"""The scores of an evaluation: as frozen values, as JSON in percent, as a table on the screen."""
+"""Report the scores of an evaluation: as frozen values, as JSON in percent and as a table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from training.scoring.steppers import Stepper
 from training.scoring.tally import Judged, Tally
 
 Percent = float | None
-"""None where there is nothing to take a share of."""
+"""A percentage; None if it is a share of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeScore:
-    """The judge's statistic (eq. 4) of one stage, a number from 0 to 1: mean and range over the
-    frames that remembered something, and the percentage of them that eq. 5 accepts."""
+    """The judge's statistic (eq. 4) of one stage, 0..1.
+
+    Mean and range are over the frames with a memory; ``accepted`` is the percentage of them that
+    eq. 5 accepts.
+    """
 
     mean: float
     low: float
@@ -34,7 +37,10 @@ class JudgeScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One mode's scores in percent. ``vc`` and ``unchanged`` are by number of frames."""
+    """One mode's scores in percent; ``frames`` is the number of frames.
+
+    ``vc8``, ``vc16``, ``unchanged8`` and ``unchanged16`` are for windows of 8 and 16 frames.
+    """
 
     frames: int
     miou: Percent
@@ -50,8 +56,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was evaluated on what (``data``: dataset and split), each mode's scores, and what was
-    left out and why."""
+    """The model, the data (dataset and split), the scores of each mode, and what was left out."""
 
     model: str
     data: str
@@ -72,7 +77,7 @@ def summarise(
     classes: Sequence[ClassLabel],
     tallies: Mapping[Mode, Tally],
 ) -> Report:
-    """What the counts of an evaluation come to."""
+    """Return the report of an evaluation from its tallies."""
     names = [label.name for label in classes]
     return Report(
         model=stepper.name,
@@ -86,7 +91,7 @@ def summarise(
 
 
 def left_out(stepper: Stepper, clips: Sequence[Clip]) -> tuple[str, ...]:
-    """What cannot be said of this model on these clips, and why."""
+    """Return the scores that this model cannot have on these clips, with the reasons."""
     longest = max((len(clip) for clip in clips if clip.dense), default=0)
     reasons = []
     if not longest:
@@ -99,7 +104,7 @@ def left_out(stepper: Stepper, clips: Sequence[Clip]) -> tuple[str, ...]:
 
 
 def score(tally: Tally, names: Sequence[str]) -> Score:
-    """What a mode's counts come to."""
+    """Return the scores of one mode from its tally; ``names`` are the classes'."""
     vc8, vc16 = (tally.consistency[n] for n in (8, 16))
     return Score(
         frames=tally.frames,
@@ -116,7 +121,7 @@ def score(tally: Tally, names: Sequence[str]) -> Score:
 
 
 def percent(share: float | None) -> Percent:
-    """A share in percent, to two digits; None for none and for NaN."""
+    """Return a share in percent, to two decimals; None if it is None or NaN."""
     return None if share is None or math.isnan(share) else round(100 * share, 2)
 
 
@@ -143,7 +148,7 @@ COLUMNS = {
 
 
 def table(report: Report) -> Table:
-    """The scores, a column a mode, the classes that occur, the judge by stage."""
+    """Return a table with a column per mode: scores, IoU of the classes that occur, judge."""
     scores = list(report.results.values())
     frames = scores[0].frames
     title = f"{report.model} on {report.data}, {frames} frames"

@@ -1,4 +1,4 @@
-"""What is evaluated: a network or an exported file, as one thing that steps from frame to frame."""
+"""A common interface to the models that are evaluated: networks and exported files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ RUNTIMES = ("onnx", "torch")
 
 
 class Stepped(NamedTuple):
-    """Labels (H, W), the memory to keep, the judge's statistic (eq. 4) of each stage.
+    """Labels (H, W), the next memory, and the judge's statistic (eq. 4) of each stage.
 
-    ``judge`` is empty where there was nothing to judge: no memory, or an empty one.
+    ``judge`` is empty if there is nothing to judge: no memory, or an empty one.
     """
 
     mask: Labels
@@ -35,10 +35,10 @@ class Stepped(NamedTuple):
 
 
 class Stepper(Protocol):
-    """Segments frames (height, width, 3) of one size with a memory that it hands out.
+    """Segments frames, uint8 RGB (height, width, 3), with a memory that the caller keeps.
 
-    ``frames`` is how many a memory holds, 0 for a network without one; ``judges`` says whether
-    the judge's statistic can be had of it.
+    ``frames`` is the number of frames in a memory, 0 for a network without memory; ``judges`` says
+    whether it returns the judge's statistic.
     """
 
     @property
@@ -53,17 +53,17 @@ class Stepper(Protocol):
     def judges(self) -> bool: ...
 
     def blank(self) -> Any:
-        """A memory that holds nothing."""
+        """Return an empty memory."""
 
     def forget(self, memory: Any) -> Any:
-        """The memory with count 0: what its slots hold stays there and must not matter."""
+        """Return the memory with count 0; the contents of its slots stay and must not matter."""
 
     def step(self, frame: Pixels, memory: Any) -> Stepped:
-        """One frame; ``memory`` is not changed."""
+        """Segment one frame; ``memory`` is not modified."""
 
 
 class NetworkStepper:
-    """A PyTorch network in eval mode, on the device where it is, at ``size`` (height, width)."""
+    """A PyTorch network in eval mode, on its own device, at ``size`` (height, width)."""
 
     def __init__(self, name: str, network: Segmenter, size: tuple[int, int]) -> None:
         options = network.encoder.options
@@ -89,7 +89,7 @@ class NetworkStepper:
 
 
 class ArtefactStepper:
-    """An exported file run by ONNX Runtime. The judge's statistic is not in such a file."""
+    """An exported file run by ONNX Runtime. Such files do not output the judge's statistic."""
 
     judges = False
 
@@ -111,16 +111,16 @@ class ArtefactStepper:
 
 @dataclass(frozen=True, slots=True)
 class FakeMemory:
-    """``slots`` holds a mark of each frame, newest first, of which the first ``count`` matter."""
+    """``slots`` holds the first value of each frame, newest first; ``count`` of them matter."""
 
     count: int = 0
     slots: tuple[int, ...] = ()
 
 
 class FakeStepper:
-    """Says what it was told to: the mask ``answers[count]`` where it remembers ``count`` frames.
+    """Returns given masks: ``answers[count]`` if its memory holds ``count`` frames.
 
-    ``given`` lists the memories it was handed; a frame's mark is its first value.
+    ``given`` lists the memories that it received.
     """
 
     name = "fake"
@@ -152,11 +152,12 @@ def open_model(
     runtime: str | None = None,
     threads: int | None = None,
 ) -> tuple[Stepper, tuple[ClassLabel, ...]]:
-    """A model and its classes, by ``runtime``: by default the file's own kind.
+    """Open a model and return it with its classes.
 
-    ``torch`` opens a ``.pt`` or rebuilds the network of an ``.onnx``, at ``size`` (height, width)
-    or the file's own. Raises SpecError, CheckpointError, DataError, OSError or MastreamError for a
-    file that is not ours, absent, or has no such runtime or size.
+    ``runtime`` is one of RUNTIMES, by default ``onnx`` for an ``.onnx`` and ``torch`` for a
+    ``.pt``. ``torch`` opens a ``.pt`` or rebuilds the network of an ``.onnx``, at ``size``
+    (height, width) or the file's own. Raises SpecError, CheckpointError, OSError or MastreamError
+    if the file cannot be used, DataError if it cannot run at that size.
     """
     runtime = runtime or ("onnx" if path.suffix == ".onnx" else "torch")
     if runtime == "onnx":
@@ -174,8 +175,8 @@ def _open_artefact(
     spec = read_spec(path)
     if size and size != (spec.height, spec.width):
         raise DataError(
-            f"{path.name} runs at {spec.width}x{spec.height} only: leave --size away, or rebuild "
-            "its network with --runtime torch"
+            f"{path.name} runs at {spec.width}x{spec.height} only; leave --size out, or rebuild "
+            "its network with --runtime torch."
         )
     engine = OnnxEngine(path, max_batch=1, threads=threads)
     return ArtefactStepper(path.name, engine), spec.classes

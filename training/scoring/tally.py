@@ -1,4 +1,4 @@
-"""What one mode's answers add up to: counts that grow frame by frame, scores at the end."""
+"""Tally the answers of one mode frame by frame; scores are computed from the counts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from training.scoring.passes import Mode, Shot
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The judge's statistic (eq. 4) of one stage over the frames that remembered something;
-    ``accepted`` counts those that eq. 5 would let memory speak in."""
+    """The judge's statistic (eq. 4) of one stage over the frames with a memory.
+
+    ``accepted`` is the number of frames for which eq. 5 accepts the memory.
+    """
 
     frames: int = 0
     total: float = 0.0
@@ -30,6 +32,7 @@ class Judged:
         return self.total / self.frames
 
     def add(self, value: float) -> Judged:
+        """Return the statistic with one more frame's value."""
         low, high = JUDGE_RANGE
         return Judged(
             self.frames + 1,
@@ -42,8 +45,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """``matrix`` (classes, classes) counts pixels, truth by row; ``image_miou`` is a sum over the
-    ``images`` in which something is labelled; ``streaks`` are those of the clip that is under way.
+    """The counts of one mode.
+
+    ``matrix`` (classes, classes) counts pixels, with truth by row; ``image_miou`` is a sum over the
+    ``images`` in which something is labelled; ``streaks`` are those of the current clip.
     """
 
     matrix: Matrix
@@ -58,11 +63,12 @@ class Tally:
 
     @classmethod
     def empty(cls, classes: int) -> Tally:
+        """Return a tally without frames."""
         return cls(np.zeros((classes, classes), np.int64))
 
 
 def add(tally: Tally, shot: Shot, mode: Mode) -> Tally:
-    """The tally with one more frame's answer."""
+    """Return the tally with one more frame's answer."""
     answer = shot.answers[mode]
     of_image = confusion(shot.truth, answer.mask, len(tally.matrix))
     labelled = bool(of_image.any())

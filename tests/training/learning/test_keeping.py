@@ -90,9 +90,9 @@ def test_only_what_is_better_becomes_best(keeper: Keeper) -> None:
 @pytest.mark.parametrize(
     ("recipe", "more", "named"),
     [
-        (RECIPE, {"dataset": "vspw", "start_sha256": "a"}, "another dataset:"),
-        (RECIPE, {"dataset": "camvid", "start_sha256": "b"}, "another start:"),
-        (replace(RECIPE, classes=12), {"dataset": "vspw", "start_sha256": "a"}, "model, dataset:"),
+        (RECIPE, {"dataset": "vspw", "start_sha256": "a"}, "another dataset;"),
+        (RECIPE, {"dataset": "camvid", "start_sha256": "b"}, "another start;"),
+        (replace(RECIPE, classes=12), {"dataset": "vspw", "start_sha256": "a"}, "model, dataset;"),
     ],
 )
 def test_a_run_of_other_origin_is_not_gone_on_with(

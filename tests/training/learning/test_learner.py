@@ -136,7 +136,7 @@ def test_a_head_that_norms_a_pictures_mean_wants_two_of_them() -> None:
         network = build(Recipe(head, "resnet50", output_stride=32))
         settings = replace(SETTINGS, batch=1, crop=SIZE, lovasz=0.0)
         if least > 1:
-            with pytest.raises(ValueError, match="batch is at least 2 with this head"):
+            with pytest.raises(ValueError, match="Set batch to at least 2 with this head"):
                 Learner(network, settings, torch.ones(11))
         else:
             learner = Learner(network, settings, torch.ones(11))

@@ -48,7 +48,7 @@ def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) 
     with Bar(100, 0) as bar:
         for iteration in range(4, 45, 4):
             bar.show(taught(iteration))
-        bar.tell("iteration 44 mIoU 50.00 %")
+        bar.print("iteration 44 mIoU 50.00 %")
     assert capsys.readouterr().out.splitlines() == [
         "iteration 20 loss 1.0000",
         "iteration 40 loss 1.0000",

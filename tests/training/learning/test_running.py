@@ -182,7 +182,7 @@ def test_a_run_with_other_settings_is_not_resumed(tiny: Path, tmp_path: Path) ->
         (RECIPE, replace(settings, seed=1)),
         (replace(RECIPE, memory={"judge": True}), settings),
     ):
-        with pytest.raises(DataError, match=r"was made with another (seed|model): give the same"):
+        with pytest.raises(DataError, match=r"was made with another (seed|model); give the same"):
             run(recipe, changed, open_dataset("camvid", tiny), None, tmp_path / "run", ON_CPU)
 
 
@@ -210,7 +210,7 @@ def test_what_is_drawn_in_a_batch_is_a_function_of_seed_and_iteration(tiny: Path
 def test_a_loss_that_is_no_number_ends_the_run(tiny: Path) -> None:
     taught, batches = learner(tiny)
     taught.class_weights.fill_(float("nan"))
-    with pytest.raises(TrainingError, match="nan at iteration 2: a lower --rate"):
+    with pytest.raises(TrainingError, match="nan at iteration 2; try a lower --rate"):
         teach(taught, batches[0])
 
 
