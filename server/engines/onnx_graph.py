@@ -44,7 +44,7 @@ def read_spec(model: Path) -> ModelSpec:
     try:
         return ModelSpec.from_json(described)
     except SpecError as error:
-        raise BadInput(f"The model {model} has no valid metadata: {error}.") from error
+        raise BadInput(f"The model {model} has no valid metadata: {error}") from error
 
 
 def open_session(

@@ -42,7 +42,7 @@ class TensorRtEngine(DeviceEngine):
             described = read_description(plan)
             here = Machine(device.name, device.capability, trt.__version__)
             if reason := described.key.misfit(here):
-                raise BadInput(f"The plan {plan} does not fit this machine: {reason}.")
+                raise BadInput(f"The plan {plan} does not fit this machine: {reason}")
             self.provider = f"TensorRT {trt.__version__}"
             device.activate()
             loaded = _deserialise(trt, plan, foreign=described.key.version_compatible)
