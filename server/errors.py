@@ -21,6 +21,11 @@
         |-- EngineFault          a step failed; every memory is as it was
         |   `-- EngineDead       the engine must be restarted
         `-- SourceFault          a camera or file failed while being read
+            |-- SourceUnreachable  no connection: refused, no route, no such host
+            |-- SourceSilent       nothing came in time, also while connecting
+            `-- SourceRefused      the camera refused; it will do so again
+                |-- SourceUnauthorized  it does not accept this user and password, or no password
+                `-- SourceNotFound      it has nothing at this path
 
 Each class defines its stable ``code`` (in problem+json and the close reason), its HTTP ``status``
 and the WebSocket ``close`` code with which it ends a stream.
@@ -149,3 +154,23 @@ class EngineDead(EngineFault):
 
 class SourceFault(Fault):
     code, status = "source_fault", 502
+
+
+class SourceUnreachable(SourceFault):
+    code = "source_unreachable"
+
+
+class SourceSilent(SourceFault):
+    code = "source_silent"
+
+
+class SourceRefused(SourceFault):
+    code = "source_refused"
+
+
+class SourceUnauthorized(SourceRefused):
+    code = "source_unauthorized"
+
+
+class SourceNotFound(SourceRefused):
+    code = "source_not_found"

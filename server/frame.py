@@ -123,8 +123,10 @@ class Frame:
     ``size`` is the (height, width) of the picture that it was scaled from, as displayed.
     ``original`` is that picture itself, kept only if an overlay will be drawn on it. ``pts`` is the
     exact presentation time in seconds; ``duration`` is how long the picture is shown according to
-    its packet, None if that is unknown. ``arrived`` is time.monotonic() when the bytes came in,
-    ``wait`` the seconds until decoding began, ``decode`` the seconds that decoding and scaling
+    its packet, None if that is unknown. ``arrived`` is time.monotonic() when the bytes came in and
+    ``wall`` is time.time() then, None unless the picture was read from a container;
+    ``camera_time`` is when it was taken by the camera's own wall clock, None if that is unknown.
+    ``wait`` is the seconds until decoding began, ``decode`` the seconds that decoding and scaling
     took, ``decoder`` what did it: "cpu", "nvdec", or "" if nothing had to be decoded. Parts of
     ``damaged`` pictures are concealed.
     """
@@ -142,6 +144,8 @@ class Frame:
     decoder: str = ""
     damaged: bool = False
     duration: Fraction | None = None
+    wall: float | None = None
+    camera_time: float | None = None
 
     @property
     def nbytes(self) -> int:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import closing, suppress
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
 
 from server.errors import MastreamError, SourceFault, detached
 from server.frame import Frame, Losses
+from server.sources.abandoned import ABANDONED, abandoned_decoders
 from server.sources.base import Source
-from server.sources.decoding import Reading, read_frames
+from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.handover import Handover
 from server.sources.hardware import Hardware
-from server.sources.losses import Tally
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
 
-__all__ = ["ContainerSource", "VideoLimits", "probe"]
+__all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FILE_GRACE = 5.0
 """Seconds in which a file's thread ends for sure: the time of one picture."""
 
 LIVE_GRACE = 0.2
-"""Seconds for a camera's thread. One that hangs is left to its own time limit."""
+"""Seconds for a camera's thread. One that hangs is abandoned, and left to its own time limit."""
 
 
 class ContainerSource(Source):
@@ -39,8 +39,11 @@ class ContainerSource(Source):
     change in the middle. ``decode`` is the seconds of decoding and scaling.
 
     A str ``location`` is a URL, a Path a file. ``live``: the newest ``capacity`` frames wait,
-    older ones are lost and counted in ``lost`` (their seq is missing); URLs must answer and go
-    on sending within ``timeout`` seconds. A file loses nothing and waits.
+    older ones are lost and counted in ``lost`` (their seq is missing). A file loses nothing and
+    waits. A URL is one connection; it must answer and go on sending within ``timeout`` seconds.
+    ``packets`` and ``frames`` count what came of it, ``last_packet`` and ``last_frame`` say when
+    (time.monotonic(), None before the first), so that a watchdog sees a camera that sends nothing,
+    or nothing that can be decoded.
     ``start`` skips what is shown before that many seconds, seeking where the file allows. With
     ``hardware`` frames are decoded and stay on its device where it can; each one says so.
     """
@@ -80,7 +83,27 @@ class ContainerSource(Source):
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None
         self._left = False
-        self._tally = Tally()
+        self._counts = Counts()
+
+    @property
+    def packets(self) -> int:
+        """Packets of the video that came in."""
+        return self._counts.arrivals.packets
+
+    @property
+    def frames(self) -> int:
+        """Pictures that were decoded."""
+        return self._counts.arrivals.frames
+
+    @property
+    def last_packet(self) -> float | None:
+        """When the last packet came in."""
+        return self._counts.arrivals.last_packet
+
+    @property
+    def last_frame(self) -> float | None:
+        """When the last picture was decoded."""
+        return self._counts.arrivals.last_frame
 
     @property
     def lost(self) -> int:
@@ -90,7 +113,7 @@ class ContainerSource(Source):
     def losses(self) -> Losses:
         """What was lost in decoding, once the last frame has been taken; ``total`` tells how many
         packets have a picture."""
-        return self._tally.losses(self.total)
+        return self._counts.tally.losses(self.total)
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self
@@ -106,12 +129,18 @@ class ContainerSource(Source):
         self._left = True
         if self._handover is None or self._thread is None:
             return
+        thread, self._thread = self._thread, None
         self._handover.close()
-        with suppress(TimeoutError):
+        try:
             grace = LIVE_GRACE if self.live else FILE_GRACE
             await asyncio.wait_for(self._handover.finished(), grace)
-            self._thread.join()
-        self._thread = None
+        except TimeoutError:
+            ABANDONED.add(thread)
+        except asyncio.CancelledError:
+            ABANDONED.add(thread)
+            raise
+        else:
+            thread.join()
 
     def _begin(self) -> Handover[Frame]:
         handover = Handover[Frame](self._capacity, self.live, asyncio.get_running_loop())
@@ -120,18 +149,18 @@ class ContainerSource(Source):
             return handover
         # A daemon: a camera that hangs must not keep the process from ending.
         self._thread = Thread(
-            target=_decode, args=(self._reading, self._tally, handover), name="source", daemon=True
+            target=_decode, args=(self._reading, self._counts, handover), name="source", daemon=True
         )
         self._thread.start()
         self._handover = handover
         return handover
 
 
-def _decode(reading: Reading, tally: Tally, handover: Handover[Frame]) -> None:
+def _decode(reading: Reading, counts: Counts, handover: Handover[Frame]) -> None:
     """The thread's whole life. What it raises is raised to the reader."""
     error: Exception | None = None
     try:
-        with closing(read_frames(reading, tally)) as frames:
+        with closing(read_frames(reading, counts, lambda: handover.closed)) as frames:
             for frame in frames:
                 if not handover.put(frame):
                     break

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from server.errors import BadVideo
+from server.errors import BadVideo, SourceFault
 from server.frame import Frame
+from server.sources.arrivals import Arrival, Arrivals
 from server.sources.clocks import Stamp
+from server.sources.demuxing import camera_time, live_packets, packets
 from server.sources.hardware import Hardware
 from server.sources.losses import Tally
 from server.sources.opening import broken, check_pixels, open_video
@@ -45,7 +47,7 @@ class Reading:
     decoded there and stays there.
     """
 
-    location: Path | str
+    location: Path | str = field(repr=False)  # a URL may hold a password
     height: int
     width: int
     keep_original: bool
@@ -59,19 +61,30 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One decoded picture, when its bytes came in (time.monotonic()) and seconds of decoding."""
+    """One decoded picture, when its packet came in and seconds of decoding."""
 
     frame: VideoFrame
-    arrived: float
+    arrival: Arrival
     seconds: float
 
 
-def read_frames(reading: Reading, tally: Tally | None = None) -> Generator[Frame, None, None]:
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted while a video is read."""
+
+    tally: Tally = field(default_factory=Tally)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+
+
+def read_frames(
+    reading: Reading, counts: Counts | None = None, left: Callable[[], bool] = lambda: False
+) -> Generator[Frame, None, None]:
     """The Frames of a video in the order in which they are shown, seq from 0.
 
-    Packets that cannot be decoded are passed over and counted in ``tally``. Raises BadVideo where
-    nothing was decoded or pictures grow past the limit, and as :func:`open_video` and
-    :func:`broken` say.
+    Packets that cannot be decoded are passed over and counted. A URL is no longer read once
+    ``left`` is true, also if nothing can be decoded. Raises BadVideo if nothing of a
+    file was decoded or pictures grow past the limit, SourceFault if nothing of a URL was, and as
+    :func:`open_video`, :func:`broken` and :func:`live_packets` say.
     """
     live, nothing = isinstance(reading.location, str), True
     with open_video(
@@ -82,22 +95,28 @@ def read_frames(reading: Reading, tally: Tally | None = None) -> Generator[Frame
         acceleration=reading.hardware.decoder.acceleration() if reading.hardware else None,
     ) as (container, stream):
         try:
-            for frame in _frames(reading, container, stream, tally or Tally()):
+            for frame in _frames(reading, container, stream, counts or Counts(), left):
                 nothing = False
                 yield frame
         except FFmpegError as error:
             raise broken(reading.location, error, reading.timeout) from (None if live else error)
+    if nothing and live:
+        raise SourceFault("The source ended before a picture could be decoded.")
     if nothing:
         raise BadVideo("The video holds no picture that can be decoded.")
 
 
 def _frames(
-    reading: Reading, container: InputContainer, stream: VideoStream, tally: Tally
+    reading: Reading,
+    container: InputContainer,
+    stream: VideoStream,
+    counts: Counts,
+    left: Callable[[], bool],
 ) -> Iterator[Frame]:
     _seek(container, stream, reading.start)
     shown = (
         (frame, pts)
-        for frame, pts in _timed(reading, container, stream, tally)
+        for frame, pts in _timed(reading, container, stream, counts, left)
         if reading.start is None or pts >= reading.start
     )
     for seq, (frame, pts) in enumerate(shown):
@@ -105,13 +124,17 @@ def _frames(
 
 
 def _timed(
-    reading: Reading, container: InputContainer, stream: VideoStream, tally: Tally
+    reading: Reading,
+    container: InputContainer,
+    stream: VideoStream,
+    counts: Counts,
+    left: Callable[[], bool],
 ) -> Iterator[tuple[Frame, Fraction]]:
     """All pictures, rendered, with their times. What waits for its time is not the decoder's
     any more, since a GPU's has few pictures to lend."""
+    live = isinstance(reading.location, str)
     timeline = Timeline[Frame](
-        rhythm(container, stream, reading.rate),
-        patience=0 if isinstance(reading.location, str) else PATIENCE,
+        rhythm(container, stream, reading.rate, live), patience=0 if live else PATIENCE
     )
     renderer = Renderer(
         reading.height,
@@ -119,7 +142,12 @@ def _timed(
         keep_original=reading.keep_original,
         hardware=reading.hardware,
     )
-    for picture in decode(container, stream, tally):
+    came = (
+        packets(container, stream)
+        if reading.timeout is None
+        else live_packets(container, stream, reading.timeout, left)
+    )
+    for picture in decode(came, stream, counts):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
         yield from timeline.add(
             _frame(renderer, picture, stream), timestamps(picture.frame, stream)
@@ -127,22 +155,19 @@ def _timed(
     yield from timeline.finish()
 
 
-def decode(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Picture]:
+def decode(
+    came: Iterable[Packet[VideoStream] | None], stream: VideoStream, counts: Counts
+) -> Iterator[Picture]:
     """All pictures that can be decoded, in the order in which they are shown."""
-    for packet in packets(container, stream):
-        arrived = time.monotonic()
-        frames = decode_packet(stream, packet, tally)
-        seconds = time.monotonic() - arrived
+    for packet in came:
+        began = time.monotonic()
+        if packet is not None and packet.size:
+            counts.arrivals.packet(packet.pts, Arrival(began, time.time(), camera_time(packet)))
+        frames = decode_packet(stream, packet, counts.tally)
+        ended = time.monotonic()
         for frame in frames:
-            yield Picture(frame, arrived, seconds / len(frames))
-
-
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
-    """The stream's packets and last what flushes the decoder. A file's damaged end just ends."""
-    try:
-        yield from container.demux(stream)
-    except InvalidDataError:
-        yield None
+            arrival = counts.arrivals.frame(frame.pts, ended)
+            yield Picture(frame, arrival, (ended - began) / len(frames))
 
 
 def decode_packet(
@@ -180,13 +205,16 @@ def jumpy(container: InputContainer) -> bool:
     return bool(container.format.flags & TS_DISCONT)
 
 
-def rhythm(container: InputContainer, stream: VideoStream, rate: Fraction | None) -> Rhythm:
-    """What a Timeline needs to know of a stream; ``rate`` where it is known."""
+def rhythm(
+    container: InputContainer, stream: VideoStream, rate: Fraction | None, live: bool = False
+) -> Rhythm:
+    """What a Timeline needs to know of a stream; ``rate`` where it is known. The clock of a
+    camera may be set at any time."""
     rate = rate or named_rates(stream)[0]
     parts = tick(stream).denominator
     while parts < GRAIN:
         parts *= 2
-    return Rhythm(rate, Fraction(1, parts), longest_pause(rate, jumpy(container)))
+    return Rhythm(rate, Fraction(1, parts), longest_pause(rate, live or jumpy(container)))
 
 
 def _frame(renderer: Renderer, picture: Picture, stream: VideoStream) -> Frame:
@@ -199,7 +227,9 @@ def _frame(renderer: Renderer, picture: Picture, stream: VideoStream) -> Frame:
         duration=picture.frame.duration * tick(stream) or None,
         size=rendered.size,
         original=rendered.original,
-        arrived=picture.arrived,
+        arrived=picture.arrival.at,
+        wall=picture.arrival.wall,
+        camera_time=picture.arrival.camera,
         decode=picture.seconds + time.monotonic() - began,
         decoder=rendered.decoder,
         damaged=picture.frame.is_corrupt,

@@ -39,6 +39,11 @@ class Handover(Generic[T]):
         state = "closed" if self._closed else "ended" if self._ended else "open"
         return f"<Handover {state} {len(self._items)}/{self._capacity} lost={self.lost}>"
 
+    @property
+    def closed(self) -> bool:
+        """Whether the reader has left."""
+        return self._closed
+
     def put(self, item: T) -> bool:
         """Give one item; waits for room unless lossy. False once the reader has left."""
         with self._changed:

@@ -7,6 +7,7 @@ that is not named here is ever read.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENOMEM
@@ -15,10 +16,11 @@ from pathlib import Path
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.error import ExitError, FFmpegError
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
+from server.sources.camera_faults import broken_off, not_opened
 from server.sources.streams import CUT_OFF, candidates, chosen
 
 FILE_FORMATS = (
@@ -28,10 +30,19 @@ FILE_FORMATS = (
 )  # fmt: skip
 """Self-contained ones only. The last four hold sound, so that the answer can say just that."""
 
-LIVE_FORMATS = (*FILE_FORMATS, "rtsp", "mpjpeg", "mjpeg")
+LIVE_FORMATS = (*FILE_FORMATS, "rtsp", "mpjpeg", "mjpeg", "hls")
+"""A playlist may only name what LIVE_PROTOCOLS fetch, and so no file."""
 
 FILE_PROTOCOLS = "file"
 LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
+
+LIVE_OPTIONS = {
+    "rtsp_transport": "tcp",
+    # What a header does not say is learnt from the first pictures, which wait meanwhile.
+    "analyzeduration": "100000",
+    "fpsprobesize": "0",
+}
+"""FFmpeg's own values make the first picture more than one second old, and FLV's five."""
 
 PADDING = 2
 """Decoders round sizes up before they allocate, so their own limit must lie above ours."""
@@ -56,20 +67,24 @@ def open_video(
     far above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the
     hardware that decodes what it can. Raises UnsupportedMedia,
     BadVideo (damaged, no video stream, no decoder, too large a picture) or SourceFault (it
-    cannot be reached).
+    cannot be read, or as :func:`not_opened` says).
     """
     live = isinstance(location, str)
+    began = time.monotonic()
     try:
         container = _open(location, max_pixels, timeout, acceleration)
     except FFmpegError as error:
         # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
-        raise _refusal(location, error) from (None if live else error)
+        if isinstance(location, str):
+            raise not_opened(error, timeout, time.monotonic() - began) from None
+        raise _unreadable(location) or _wasteful(error) or _diagnosis(location) from error
     with container:
         stream = _moving_pictures(container, location, max_pixels)
         check_pixels(stream.codec_context.height, stream.codec_context.width, max_pixels)
         stream.codec_context.options = {"max_pixels": str(max_pixels * PADDING)}
         stream.codec_context.thread_count = threads
-        stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
+        # Threads that take a picture each give it one picture per thread later.
+        stream.codec_context.thread_type = "AUTO" if threads > 1 and not live else "SLICE"
         yield container, stream
 
 
@@ -88,10 +103,8 @@ def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> M
     Damaged files bring errors of every kind, those of the operating system too: only a file whose
     bytes cannot be read is our fault.
     """
-    if isinstance(error, ExitError):
-        return SourceFault(f"The source sent nothing for {timeout or 0:g} s.")
     if isinstance(location, str):
-        return SourceFault(f"The source broke off: {error.strerror}.")
+        return broken_off(error, timeout)
     return (
         _unreadable(location)
         or _wasteful(error)
@@ -110,22 +123,12 @@ def _open(
         container_options={
             "format_whitelist": ",".join(LIVE_FORMATS if live else FILE_FORMATS),
             "protocol_whitelist": LIVE_PROTOCOLS if live else FILE_PROTOCOLS,
-            **({"rtsp_transport": "tcp"} if live else {}),
+            **(LIVE_OPTIONS if live else {}),
         },
         timeout=timeout,
         metadata_errors="replace",
         hwaccel=acceleration,
     )
-
-
-def _refusal(location: Path | str, error: FFmpegError) -> MastreamError:
-    if isinstance(error, ExitError):
-        return SourceFault("The source did not answer in time.")
-    if not isinstance(location, str):
-        return _unreadable(location) or _wasteful(error) or _diagnosis(location)
-    if isinstance(error, OSError):
-        return SourceFault(f"The source cannot be opened: {error.strerror}.")
-    return SourceFault("The source sends no video that is served here.")
 
 
 def _unreadable(path: Path) -> SourceFault | None:

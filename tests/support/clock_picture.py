@@ -32,17 +32,18 @@ def paint(number: int, wall: float, width: int, height: int) -> bytes:
     """Return a picture in I420, of even width and height; a light bar moves through its lower
     half by a 64th of the width per picture."""
     bits = _bits(number, wall)
-    side, tall = width // 2 // SIDE, height // 2 // SIDE
-    right = bytes([GREY]) * (width - SIDE * side)
     rows = bytearray()
     for row in range(SIDE):
-        squares = (bytes([WHITE if bit else BLACK]) * side for bit in bits[row * SIDE :][:SIDE])
-        rows += (b"".join(squares) + right) * tall
+        squares = (
+            bytes([WHITE if bits[row * SIDE + column] else BLACK]) * _long(column, width)
+            for column in range(SIDE)
+        )
+        rows += (b"".join(squares) + bytes([GREY]) * (width - width // 2)) * _long(row, height)
     left = number * width // 64 % width
     bar = min(width // 8, width - left)
     lower = bytes([GREY]) * left + bytes([LIGHT]) * bar + bytes([GREY]) * (width - left - bar)
     chroma = bytes([128]) * (width // 2 * (height // 2) * 2)
-    return bytes(rows) + lower * (height - SIDE * tall) + chroma
+    return bytes(rows) + lower * (height - height // 2) + chroma
 
 
 def read(picture: Any, now: float | None = None) -> Taken | None:
@@ -70,6 +71,11 @@ def _bits(number: int, wall: float) -> list[int]:
     told = number % 2**24 * WRAP + int(wall * 1000) % WRAP
     value = told * 256 + _checksum(told)
     return [value >> place & 1 for place in reversed(range(SIDE * SIDE))]
+
+
+def _long(index: int, side: int) -> int:
+    """How many pixels of a side a square takes, so that eight fill half of it."""
+    return (index + 1) * (side // 2) // SIDE - index * (side // 2) // SIDE
 
 
 def _checksum(told: int) -> int:

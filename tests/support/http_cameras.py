@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import av
@@ -28,12 +29,13 @@ BOUNDARY = "--picture"
 class _Handler(BaseHTTPRequestHandler):
     fps: float
     password: str
+    folder: Path | None
     stopped: threading.Event
 
     def do_GET(self) -> None:
         send = {"/mjpeg": self._mjpeg, "/flv": self._flv, "/ts": self._ts}.get(self.path)
         if send is None:
-            self.send_error(404)
+            self._file()
         elif self.password and not self._allowed():
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
@@ -42,6 +44,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             with suppress(OSError):
                 send()
+
+    def _file(self) -> None:
+        path = self.folder / self.path.strip("/") if self.folder else None
+        if path is None or not path.is_file():
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(path.stat().st_size))
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(path.read_bytes())
 
     def log_message(self, *_: object) -> None:
         pass
@@ -89,10 +102,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def http_camera(fps: float = 25, password: str = "") -> Iterator[str]:
+def http_camera(fps: float = 25, password: str = "", folder: Path | None = None) -> Iterator[str]:
     """Serve on a free loopback port; ``password`` is "user:password", asked for if given."""
     stopped = threading.Event()
-    handler = type("Handler", (_Handler,), {"fps": fps, "password": password, "stopped": stopped})
+    fields = {"fps": fps, "password": password, "folder": folder, "stopped": stopped}
+    handler = type("Handler", (_Handler,), fields)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -54,7 +54,7 @@ def pipeline(options: Options) -> str:
         "h264": (
             f"x264enc name=encoder speed-preset=ultrafast threads=1 bitrate=1500 b-adapt=false "
             f"key-int-max={options.gop} bframes={options.bframes} "
-            + ("" if options.bframes else "tune=zerolatency ")
+            + ("! video/x-h264,profile=main " if options.bframes else "tune=zerolatency ")
             + "! h264parse config-interval=-1 ! video/x-h264,stream-format=avc,alignment=au "
             "! identity name=tap ! rtph264pay name=pay0 pt=96 config-interval=-1"
         ),
@@ -110,7 +110,9 @@ class Camera:
             if shown != size:
                 with self._lock:
                     self._show(pictures, size)
-            pictures.emit("push-buffer", Gst.Buffer.new_wrapped(picture))
+            # One that is pushed earlier is stamped before its clock has begun, and holds up all.
+            if pictures.get_state(0).state == Gst.State.PLAYING and pictures.get_base_time():
+                pictures.emit("push-buffer", Gst.Buffer.new_wrapped(picture))
 
     def _show(self, pictures: Any, size: tuple[int, int]) -> None:
         caps = f"video/x-raw,format=I420,width={size[0]},height={size[1]}"

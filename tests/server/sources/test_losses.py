@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from server.errors import BadVideo
 from server.frame import Losses
-from server.sources.decoding import Reading, read_frames
+from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.losses import Tally
 from server.sources.probing import VideoLimits, probe
 
@@ -45,10 +45,10 @@ def damaged(path: Path, damage: Callable[[int, bytes], bytes]) -> Path:
 
 def read(path: Path) -> tuple[list[bool], Losses]:
     """Which pictures are damaged, and the losses."""
-    packets, tally = probe(path, VideoLimits()).frames, Tally()
-    frames = read_frames(Reading(path, 24, 32, False, None, 10**7, None, 1), tally)
+    packets, counts = probe(path, VideoLimits()).frames, Counts()
+    frames = read_frames(Reading(path, 24, 32, False, None, 10**7, None, 1), counts)
     marks = [frame.damaged for frame in frames]
-    return marks, tally.losses(packets)
+    return marks, counts.tally.losses(packets)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Decoders that hang: their threads are left behind, and counted until they end after all."""
+
+from __future__ import annotations
+
+from threading import Lock, Thread
+
+
+class AbandonedThreads:
+    """Threads that nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._threads: set[Thread] = set()
+
+    def add(self, thread: Thread) -> None:
+        with self._lock:
+            self._threads.add(thread)
+
+    def count(self) -> int:
+        """Return how many of them still run."""
+        with self._lock:
+            self._threads = {thread for thread in self._threads if thread.is_alive()}
+            return len(self._threads)
+
+
+ABANDONED = AbandonedThreads()
+"""Those of this process."""
+
+
+def abandoned_decoders() -> int:
+    """Return how many decoders of this process hang though their sources were closed.
+
+    Each holds a connection and a decoder. A camera that is closed while it is silent is one of
+    them for as long as its time limit allows.
+    """
+    return ABANDONED.count()

@@ -1,0 +1,52 @@
+"""When the packets of one connection came in: for each picture, and for watchdogs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from server.sources.clocks import REORDERED
+
+KEPT = 4 * REORDERED
+"""Packets whose pictures may still be inside the decoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One packet: ``at`` is time.monotonic(), ``wall`` time.time(); ``camera`` is the camera's own
+    wall clock at the moment that the picture was taken, None if it does not send that."""
+
+    at: float
+    wall: float
+    camera: float | None = None
+
+
+class Arrivals:
+    """Counts packets and pictures, and finds the arrival of the packet that holds a picture.
+
+    A decoder gives pictures in the order of showing, which is not that of their packets; they are
+    matched by their time stamp. One thread calls its methods, any thread reads its fields.
+    """
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.frames = 0
+        self.last_packet: float | None = None
+        self.last_frame: float | None = None
+        self._kept: OrderedDict[int | None, Arrival] = OrderedDict()
+        self._newest = Arrival(0.0, 0.0)
+
+    def packet(self, pts: int | None, arrival: Arrival) -> None:
+        """Count a packet with data."""
+        self.packets += 1
+        self.last_packet = arrival.at
+        self._newest = self._kept[pts] = arrival
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def frame(self, pts: int | None, now: float) -> Arrival:
+        """Count a picture; return the arrival of its packet, or of the newest one if its time
+        stamp is none of a packet's."""
+        self.frames += 1
+        self.last_frame = now
+        return self._kept.pop(pts, self._newest)

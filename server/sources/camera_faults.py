@@ -1,0 +1,73 @@
+"""What went wrong with a URL, by FFmpeg's error; never with the URL, which may hold a password."""
+
+from __future__ import annotations
+
+from errno import (
+    ECONNABORTED,
+    ECONNREFUSED,
+    EHOSTDOWN,
+    EHOSTUNREACH,
+    EIO,
+    ENETDOWN,
+    ENETUNREACH,
+    ETIMEDOUT,
+)
+
+from av.error import (
+    ExitError,
+    FFmpegError,
+    HTTPClientError,
+    HTTPForbiddenError,
+    HTTPNotFoundError,
+    HTTPServerError,
+    HTTPUnauthorizedError,
+)
+
+from server.errors import (
+    SourceFault,
+    SourceNotFound,
+    SourceRefused,
+    SourceSilent,
+    SourceUnauthorized,
+    SourceUnreachable,
+)
+
+_NO_CONNECTION = frozenset(
+    {ECONNABORTED, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ETIMEDOUT}
+)
+
+
+_ANSWERS: tuple[tuple[type[FFmpegError], type[SourceFault], str], ...] = (
+    (HTTPUnauthorizedError, SourceUnauthorized, "The source refuses this user and password."),
+    (HTTPForbiddenError, SourceUnauthorized, "The source refuses this user and password."),
+    (HTTPNotFoundError, SourceNotFound, "The source has nothing at this path."),
+    (HTTPClientError, SourceRefused, "The source refuses the request: {}."),
+    (HTTPServerError, SourceFault, "The source fails: {}."),
+)
+"""What a camera may answer, by RTSP and HTTP alike; the first that fits."""
+
+
+def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> SourceFault:
+    """Return what to raise if a URL could not be opened; it was tried for so many ``seconds``."""
+    if isinstance(error, ExitError) or (timeout is not None and seconds >= timeout):
+        return SourceSilent(f"The source did not answer within {timeout or 0:g} s.")
+    for answer, fault, sentence in _ANSWERS:
+        if isinstance(error, answer):
+            return fault(sentence.format(error.strerror))
+    if error.errno == EIO:
+        return SourceUnreachable("The source cannot be reached: no such host, or it hung up.")
+    if error.errno in _NO_CONNECTION:
+        return SourceUnreachable(f"The source cannot be reached: {error.strerror}.")
+    return SourceFault("The source sends no video that is served here.")
+
+
+def broken_off(error: FFmpegError, timeout: float | None) -> SourceFault:
+    """Return what to raise if a URL broke while it was read."""
+    if isinstance(error, ExitError):
+        return silent(timeout or 0)
+    return SourceFault(f"The source broke off: {error.strerror}.")
+
+
+def silent(timeout: float) -> SourceSilent:
+    """Return what to raise if nothing came for so many seconds."""
+    return SourceSilent(f"The source sent nothing for {timeout:g} s.")

@@ -1,0 +1,55 @@
+"""The packets of one video stream, of a file or of a camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from sys import byteorder
+from typing import cast
+
+from av.container import InputContainer
+from av.error import InvalidDataError
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from server.errors import SourceSilent
+from server.sources.camera_faults import silent
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
+    """The stream's packets and last what flushes the decoder. A file's damaged end just ends."""
+    try:
+        yield from container.demux(stream)
+    except InvalidDataError:
+        yield None
+
+
+def live_packets(
+    container: InputContainer, stream: VideoStream, timeout: float, left: Callable[[], bool]
+) -> Iterator[Packet[VideoStream]]:
+    """The stream's packets as they come in, until ``left`` is true.
+
+    Raises SourceSilent if nothing comes for ``timeout`` seconds, or only other streams such as
+    sound. A parser that waits for the end of a picture gives it up then: it is too old to be shown.
+    """
+    last = began = time.monotonic()
+    for packet in container.demux():
+        now = time.monotonic()
+        if now - began >= timeout:
+            raise silent(timeout)
+        if left():
+            return
+        if packet.stream is stream:
+            last = now
+            yield cast("Packet[VideoStream]", packet)
+        elif now - last >= timeout:
+            raise SourceSilent(f"The source sent no picture for {timeout:g} s, only sound or data.")
+        began = time.monotonic()
+
+
+def camera_time(packet: Packet[VideoStream]) -> float | None:
+    """Return when the picture was taken by the camera's own clock, in seconds since 1970; None if
+    the camera does not send its clock's time (RTSP: in RTCP's sender reports), or not yet."""
+    if not packet.has_sidedata("prft"):
+        return None
+    return int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], byteorder, signed=True) / 1e6
