@@ -205,14 +205,15 @@ def through_black(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def dissolving(random: Generator, rate: float, seconds: float) -> Clip:
-    """Each scene becomes the next one within a second, after two; the cut is where half is new."""
+    """Each scene becomes the next one within a second, after two; the cut is where
+    that begins."""
     old, new = seen(world(random)), seen(world(random))
     length = max(9, round(3 * rate))
     for index, pts in enumerate(_times(rate, seconds)):
         if index and index % length == 0:
             old, new = new, seen(world(random))
         share = np.clip(3 * (index % length) / length - 2, 0, 1)
-        is_cut = index % length == length * 5 // 6
+        is_cut = index % length == length * 2 // 3 + 1
         yield Shown(_noisy((1 - share) * old + share * new, random), pts, is_cut)
 
 

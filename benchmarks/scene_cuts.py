@@ -5,7 +5,8 @@
 The footage is synthetic (``benchmarks/scene_clips.py``) and, if ``--data`` is there (default
 MASTREAM_DATA), real: each clip as it is, which has no cut, and all of them joined at random places.
 A cut counts as found if it is reported with its first picture or one of the next two, which it
-takes to tell a brighter scene from a flash. Times are the thread's own, the median of a kind.
+takes to tell a brighter scene from a flash; a gradual one later, when the new scene shows. Times
+are the thread's own, the median of a kind.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ RATES = (25, 5, 1)
 
 LATE = 2
 """Pictures by which a report may follow its cut."""
+
+GRADUAL = {"through black": 0.5, "dissolving": 1.6}
+"""Seconds by which it may follow a cut that is none at an instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,12 @@ def matches(cuts: Sequence[int], reports: Sequence[int], late: int) -> int:
 
 def synthetic(kind: str, rate: float, seconds: float = 12, seeds: int = 1) -> Score:
     """Score one kind of footage, with a different world for each seed."""
+    late = max(LATE, round(GRADUAL.get(kind, 0) * rate))
     clips = (KINDS[kind](default_rng(seed), rate, seconds) for seed in range(seeds))
-    return sum((score(clip) for clip in clips), Score())
+    return sum((score(clip, late) for clip in clips), Score())
 
 
-def real(footage: Sequence[Footage], rate: float, seeds: int) -> Iterator[tuple[str, Score]]:
+def real(footage: Sequence[Footage], rate: int, seeds: int) -> Iterator[tuple[str, Score]]:
     """Score the clips that have this rate as they are, then joined."""
     clips = [one for one in footage if rate in one.pictures]
     for clip in clips:
@@ -105,7 +110,7 @@ def real(footage: Sequence[Footage], rate: float, seeds: int) -> Iterator[tuple[
     yield "joined", sum(joins, Score())
 
 
-def measure(seconds: float, seeds: int, data: Path | None) -> Iterator[tuple[str, float, Score]]:
+def measure(seconds: float, seeds: int, data: Path | None) -> Iterator[tuple[str, int, Score]]:
     """Yield (kind, rate, score) of all footage there is."""
     for kind in KINDS:
         for rate in RATES:
@@ -129,7 +134,7 @@ def main() -> None:
     for kind, rate, found in measure(given.seconds, given.seeds, given.data):
         counts = (found.frames, found.cuts, found.misses, found.false_alarms)
         cost = f"{1e6 * median(found.seconds):.0f}"
-        table.add_row(kind, f"{rate:g}", *map(str, counts), cost)
+        table.add_row(kind, str(rate), *map(str, counts), cost)
     Console().print(table)
 
 

@@ -34,27 +34,27 @@ class Footage:
 
     name: str
     place: str
-    pictures: dict[float, list[tuple[float, Pixels]]] = field(default_factory=dict)
+    pictures: dict[int, list[tuple[float, Pixels]]] = field(default_factory=dict)
 
-    def shown(self, rate: float) -> Iterator[Shown]:
+    def shown(self, rate: int) -> Iterator[Shown]:
         return (Shown(pixels, pts) for pts, pixels in self.pictures[rate])
 
 
-def read_all(data: Path, rates: Sequence[float]) -> list[Footage]:
+def read_all(data: Path, rates: Sequence[int]) -> list[Footage]:
     """Read ``videos/*.mp4`` and the sequences of ``camvid`` in this folder."""
     paths = sorted(data.glob("videos/*.mp4"))
     clips = [asyncio.run(read_clip(path, rates)) for path in paths]
     return clips + read_sequences(data)
 
 
-async def read_clip(path: Path, rates: Sequence[float]) -> Footage:
+async def read_clip(path: Path, rates: Sequence[int]) -> Footage:
     """Read one clip once, and take its pictures at each rate that it has itself, about."""
     footage = Footage(path.stem, place(path.stem), {rate: [] for rate in rates})
     async with aclosing(ContainerSource(path, HEIGHT, WIDTH)) as source:
         async for frame in source:
             assert frame.pts is not None
             for rate, taken in footage.pictures.items():
-                if not taken or float(frame.pts) > taken[-1][0] + 0.99 / rate:
+                if not taken or int(frame.pts * rate) > int(taken[-1][0] * rate):
                     taken.append((float(frame.pts), thinned(host_pixels(frame.pixels))))
     return footage
 
@@ -86,7 +86,7 @@ def thinned(pixels: Pixels) -> Pixels:
     return pixels[KEPT // 2 :: KEPT, KEPT // 2 :: KEPT].copy()
 
 
-def joined(clips: Sequence[Footage], rate: float, random: Generator) -> Iterator[Shown]:
+def joined(clips: Sequence[Footage], rate: int, random: Generator) -> Iterator[Shown]:
     """Join parts of 0.5 to 2 s, at least 6 pictures, of random clips at random places."""
     pts, before = 0.0, ""
     for index in range(SCENES):

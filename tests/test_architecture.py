@@ -19,7 +19,7 @@ PACKAGES = {
 SUPPORTING = {
     "server/engines": {"host_memory"},
     "server/sources": {
-        "abandoned", "arrivals", "camera_faults", "demuxing",
+        "abandoned", "arrivals", "camera_faults", "demuxing", "dissolve",
         "clocks", "colours", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers",
         "losses", "opening", "orientation", "picture", "picture_header", "probing", "rendering",
         "scene_distance", "streams", "surface", "timeline",

@@ -1,12 +1,16 @@
 """Whether a picture begins another scene: state in, state out, about 0.2 ms per picture.
 
 A cut is a picture further from the last than a threshold, which follows how far recent pictures
-were apart and how long ago the last one was. Two kinds of picture are not compared with the next:
+were apart and how long ago the last one was. A dissolve is reported near its end. Two kinds of
+picture are not compared with the next:
 
 * One that is all black or white shows no scene. The last picture before it is kept instead: a fade
   through black is one cut if another scene follows, and none if the same one does.
 * One that is only brighter than the last may be lit by a flash. A cut is reported once it lasts
   longer than a flash.
+
+On real clips joined at random places it finds all cuts at 25 and 5 pictures per second and nothing
+else; at one per second, 90 % (``python -m benchmarks.scene_cuts``).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from server.frame import Pixels
+from server.sources.dissolve import Trace, follow
 from server.sources.scene_distance import Look, distance, is_brighter, look_at
 
 LEAST = 0.16
@@ -45,13 +50,14 @@ class SceneCut:
 
     ``last`` is the picture that the next one is compared with, ``pts`` its time in seconds.
     ``usual`` is the mean distance of recent pictures, and ``flashed`` how many pictures since
-    ``last`` may have been lit by a flash.
+    ``last`` may have been lit by a flash. ``trace`` holds the last 1.6 s, for dissolves.
     """
 
     last: Look | None = None
     pts: Fraction | float | None = None
     usual: float = UNKNOWN
     flashed: int = 0
+    trace: Trace = ()
 
 
 def look(
@@ -70,7 +76,8 @@ def look(
     apart = distance(state.last, seen)
     if apart <= _threshold(state, pts):
         usual = state.usual + WEIGHT * (apart - state.usual)
-        return SceneCut(seen, pts, usual), False
+        trace, dissolved = follow(state.trace, seen, pts)
+        return SceneCut(seen, pts, usual, trace=trace), dissolved
     if state.flashed < FLASH_PICTURES and is_brighter(state.last, seen):
         return replace(state, flashed=state.flashed + 1), False
     return SceneCut(seen, pts, max(state.usual, UNKNOWN)), True

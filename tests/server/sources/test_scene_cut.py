@@ -74,6 +74,11 @@ def test_a_single_picture_of_another_scene_is_two_cuts() -> None:
     assert cuts([A] * 8 + [B] + [A] * 8) == [8, 9]
 
 
+def test_a_scene_that_dissolves_into_another_is_one_cut() -> None:
+    found = synthetic("dissolving", 25, seconds=8)
+    assert (found.cuts, found.misses, found.false_alarms) == (2, 0, 0)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_flash_is_no_cut_whatever_it_shows(count: int) -> None:
     dark = (A * 0.2).astype(np.uint8)
