@@ -256,4 +256,4 @@ KINDS: dict[str, Kind] = {
     "through black": through_black,
     "dissolving": dissolving,
 }
-"""What a camera may do to a detector; all but the last five have no cut."""
+"""What a camera may do to a detector; all but the last six have no cut."""
