@@ -1,4 +1,4 @@
-"""masks.zip: a palette PNG for each frame."""
+"""masks.zip: one palette PNG per frame."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from server.sinks.overlay import palette
 
 
 class MaskArchive(Artefact):
-    """Palette PNGs named by the frame's number: 000000.png, ... Class colours; labels exact."""
+    """Palette PNGs in class colours, with exact labels, named by frame number: 000000.png, ..."""
 
     def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo) -> None:
         self._palette = palette(spec.classes)
-        # PNG is deflated already; stored members can be read from the middle of the file.
+        # PNG is compressed already, and members that are only stored allow random access.
         self._file = path.open("wb")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
 

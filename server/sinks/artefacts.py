@@ -1,4 +1,4 @@
-"""The contract of an artefact: one file made of a video's masks."""
+"""The contract of an artefact: one file made from a video's masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Segmented:
 
 
 class Artefact(ABC):
-    """One file that grows with every mask. Errors of the file or encoder pass through.
+    """One file that grows with every mask. Errors of the file or encoder are not translated.
 
     A row of the recorder's table is made with (path, spec, info): the file to write, the model
     whose classes the labels are, and the video's size, rate and tick.
@@ -31,10 +31,10 @@ class Artefact(ABC):
 
     @abstractmethod
     def add(self, segmented: Segmented) -> None:
-        """Append one picture; they come in the order in which they are shown."""
+        """Append one picture; pictures come in display order."""
 
     def note(self, losses: Losses) -> None:  # noqa: B027  # most have no place for it
-        """Take note of what the video lost; called once, before :meth:`finish`."""
+        """Record the video's losses; called once, before :meth:`finish`."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -42,4 +42,4 @@ class Artefact(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Close the file without completing it. Harmless after :meth:`finish`."""
+        """Close the file without completing it. Does nothing after :meth:`finish`."""

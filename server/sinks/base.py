@@ -9,16 +9,16 @@ from server.frame import Dropped, Mask
 
 
 class Sink(ABC):
-    """Where a session's results go. Every call returns at once."""
+    """The receiver of a session's results. Every call returns at once."""
 
     @abstractmethod
     def mask(self, mask: Mask) -> None:
-        """A frame was segmented."""
+        """Receive the mask of a frame."""
 
     @abstractmethod
     def dropped(self, drops: Sequence[Dropped]) -> None:
-        """Frames that will get no mask."""
+        """Receive the frames that will get no mask."""
 
     @abstractmethod
     def failed(self, seq: int, error: Exception) -> None:
-        """A frame whose step failed; the stream goes on."""
+        """Receive the error of a frame whose step failed; the stream continues."""

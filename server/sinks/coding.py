@@ -1,4 +1,4 @@
-"""How artefacts that are videos are encoded, and which sizes their encoders take."""
+"""How artefacts that are videos are encoded, and which sizes their encoders accept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from server.frame import VideoInfo
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """An encoder, its options and pixel format; ``even``: of whole 2x2 blocks of pixels."""
+    """An encoder, its options and pixel format; ``even``: it needs an even height and width."""
 
     codec: str
     pix_fmt: str
@@ -33,7 +33,7 @@ class Coding:
         return stream
 
     def takes(self, info: VideoInfo) -> bool:
-        """Whether the encoder opens for pictures of the video's size; costs milliseconds."""
+        """Return whether the encoder opens for the video's size; this takes milliseconds."""
         context = CodecContext.create(self.codec, "w")
         assert isinstance(context, VideoCodecContext)
         self._configure(context, info)
@@ -53,7 +53,7 @@ class Coding:
 
 CODINGS = {
     "masks.mkv": Coding("ffv1", "gray", {"level": "3"}),
-    # Without B-frames the order of decoding is that of showing, and each duration is exact.
+    # Without B-frames the decoding order is the display order, and each duration is exact.
     "overlay.mp4": Coding(
         "libx264", "yuv420p", {"preset": "superfast", "crf": "23", "bf": "0"}, even=True
     ),
@@ -61,10 +61,10 @@ CODINGS = {
 
 
 def check_encodable(info: VideoInfo, artefacts: Collection[str]) -> None:
-    """Raise BadVideo if one of the artefacts cannot have pictures of the video's size."""
+    """Raise BadVideo if one of the artefacts cannot be encoded at the video's size."""
     for name, coding in CODINGS.items():
         if name in artefacts and not coding.takes(info):
             raise BadVideo(
-                f"There is no {name} for pictures of {info.width}x{info.height}: scale the video, "
-                "or ask for other artefacts."
+                f"No {name} can be made of pictures of {info.width}x{info.height}: scale the "
+                "video, or request other artefacts."
             )

@@ -26,24 +26,25 @@ from server.sinks.overlay import overlay, palette
 OPACITY = 0.5
 
 MATROSKA_TICK = 10_000
-"""Nanoseconds. Fine enough to find a source's tick of 1/90000 s or coarser again by rounding."""
+"""Nanoseconds; fine enough to recover a source's tick of 1/90000 s or coarser by rounding."""
 
 MP4_TIMESCALE = 10_000
-"""Ticks a second at least, so that made-up times have room between the source's own."""
+"""Least ticks per second, so that made-up times fit between the source's own."""
 
 MP4_DELTA = 2**31 - 2
-"""Ticks. FFmpeg's MP4 can show no picture for longer."""
+"""Ticks; FFmpeg's MP4 cannot show a picture for longer."""
 
 _SCALE = b"\x2a\xd7\xb1\x83"
 _MILLISECOND_SCALE = _SCALE + (1_000_000).to_bytes(3, "big")
 
 
 class Encoder:
-    """One video stream in one file, by an encoder that keeps the order of its pictures.
+    """One video stream in one file, with an encoder that keeps the order of its pictures.
 
-    Times are whole ticks, strictly rising. Each packet lasts till the next one; the last picture
-    for as long as it is told, else for one of ``rate``. Its state: the last picture, which waits
-    for the next one's time, and how long those in the encoder are shown.
+    Times are whole ticks, strictly rising. Each packet lasts until the next one; the last picture
+    lasts for its own duration or, if that is unknown, for one period of ``rate``. Mutable state:
+    the last picture, which waits for the time of the next one, and the durations of the pictures
+    inside the encoder.
     """
 
     def __init__(
@@ -92,20 +93,20 @@ class Encoder:
 class MaskVideo(Artefact):
     """masks.mkv: FFV1, lossless; the grey value of a pixel is its class index.
 
-    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK) or a part of it in which
-    the source's is a whole number. Where there is none its times are rounded.
+    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK), or a fraction of it of
+    which the source's tick is a multiple. If there is none, times are rounded.
     """
 
     def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
         self._path = path
-        # A cluster is cut off after this many ticks, at most an int16 of them.
+        # A cluster ends after this many ticks, which must fit an int16.
         container = av.open(path, "w", format="matroska", options={"cluster_time_limit": "30000"})
         stream = CODINGS["masks.mkv"].add_to(container, info)
         stream.codec_context.color_range = ColorRange.JPEG
         self._info = info
         if info.pixel_aspect != 1:
             reserve_pixel_aspect(stream)
-        # The muxer counts in milliseconds and nothing else; what it takes for one is our tick.
+        # The muxer can only count in milliseconds, so it is given our ticks as if they were some.
         self._scale = matroska_scale(info.time_base)
         self._stretch = Fraction(1_000_000, self._scale)
         tick = Fraction(1, 1000)
@@ -129,11 +130,10 @@ class MaskVideo(Artefact):
 
 
 class OverlayVideo(Artefact):
-    """overlay.mp4: H.264 yuv420p, BT.709, index in front; the source's own ticks, exactly.
+    """overlay.mp4: H.264 yuv420p, BT.709, with the index in front and exactly the source's ticks.
 
-    The movie counts in them too, else a beginning later than 0 would be rounded.
-
-    4:2:0 has no odd sizes: an odd picture gets its last column or row once more.
+    The movie's timescale is the same; otherwise a start later than 0 would be rounded. 4:2:0 has no
+    odd sizes, so the last column or row of an odd picture is repeated.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
@@ -183,7 +183,7 @@ class OverlayVideo(Artefact):
 
 
 def even(picture: Pixels) -> Pixels:
-    """The picture with an odd last row or column repeated."""
+    """Return the picture with an odd last row or column repeated."""
     bottom, right = picture.shape[0] % 2, picture.shape[1] % 2
     if not bottom and not right:
         return picture
@@ -192,7 +192,8 @@ def even(picture: Pixels) -> Pixels:
 
 
 def mp4_timescale(tick: Fraction) -> int:
-    """Ticks a second in which ``tick`` is a whole number, at least MP4_TIMESCALE."""
+    """Return a timescale (ticks per second), at least MP4_TIMESCALE, in which ``tick`` seconds are
+    a whole number of ticks."""
     scale = tick.denominator
     while scale < MP4_TIMESCALE:
         scale *= 2
@@ -200,16 +201,16 @@ def mp4_timescale(tick: Fraction) -> int:
 
 
 def matroska_scale(tick: Fraction) -> int:
-    """Nanoseconds in which MATROSKA_TICK and, where it can be, ``tick`` are whole numbers."""
+    """Return nanoseconds of which MATROSKA_TICK and, if possible, ``tick`` are multiples."""
     nanoseconds = tick * 10**9
     return gcd(int(nanoseconds), MATROSKA_TICK) if nanoseconds.denominator == 1 else MATROSKA_TICK
 
 
 def set_matroska_scale(path: Path, scale: int) -> None:
-    """Let a file that was muxed in milliseconds count in ``scale`` nanoseconds instead.
+    """Make a file that was muxed in milliseconds count in ``scale`` nanoseconds instead.
 
-    TimestampScale (RFC 9559, 5.1.2.9) is what the muxer fixes at 1,000,000 ns; durations,
-    clusters and cues all count in it, so that it alone has to change.
+    The muxer always writes a TimestampScale (RFC 9559, 5.1.2.9) of 1,000,000 ns; durations,
+    clusters and cues are all relative to it, so only that value has to change.
     """
     with path.open("r+b") as file:
         place = file.read(4096).index(_MILLISECOND_SCALE)

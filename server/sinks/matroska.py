@@ -1,4 +1,4 @@
-"""What FFmpeg's Matroska muxer cannot be asked for, written into a finished file in place."""
+"""Changes to a finished Matroska file, in place, that FFmpeg's muxer has no options for."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from av.video.stream import VideoStream
 
 BT709_MATRIX = 1
-"""AVCOL_SPC_BT709, as a codec is told."""
+"""AVCOL_SPC_BT709, in a codec's fields."""
 
 _HEAD_BYTES = 4096
-"""The file's description of its tracks lies within."""
+"""Size of the file's beginning that contains the description of its tracks."""
 
 _PLACEHOLDER = bytes.fromhex("54b28104 55b090 55ba8101 55b18101 55bb8101 55b98102")
 """DisplayUnit "unknown" and Colour: transfer, matrix and primaries of BT.709, full range."""
 
 
 def reserve_pixel_aspect(stream: VideoStream) -> None:
-    """Make a full-range stream's header as long as :func:`set_pixel_aspect` needs it.
+    """Make room in a full-range stream's header for :func:`set_pixel_aspect`.
 
-    The muxer writes a pixel's shape only from a field that PyAV does not set; colours that it does
-    write, which grey pictures need not, take as many bytes.
+    The muxer takes a pixel's shape only from a field that PyAV does not set. But it writes colours,
+    which grey pictures do not need and which take as many bytes.
     """
     codec = stream.codec_context
     codec.colorspace = BT709_MATRIX
@@ -31,9 +31,9 @@ def reserve_pixel_aspect(stream: VideoStream) -> None:
 
 
 def set_pixel_aspect(path: Path, height: int, width: int, pixel_aspect: Fraction) -> None:
-    """Write the displayed shape of (height, width) pixels in place of what was reserved.
+    """Write the displayed shape of (height, width) pixels over the reserved bytes.
 
-    DisplayWidth and DisplayHeight hold the aspect ratio, as DisplayUnit 3 says (RFC 9559, 5.1.4.1).
+    With DisplayUnit 3, DisplayWidth and DisplayHeight are the aspect ratio (RFC 9559, 5.1.4.1).
     """
     shape = (pixel_aspect * width / height).limit_denominator(2**16)
     written = b"".join((

@@ -1,4 +1,4 @@
-"""Masks made visible: class colours over the picture. Pure; OpenCV releases the GIL."""
+"""Overlays of class colours on pictures. The functions are pure, and OpenCV releases the GIL."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from server.frame import Labels, Pixels
 
 
 def palette(classes: Sequence[ClassLabel]) -> Pixels:
-    """(N, 3) uint8, the RGB colour of each class index."""
+    """Return the RGB colour of each class index, (N, 3) uint8."""
     return np.array([label.colour for label in classes], dtype=np.uint8).reshape(-1, 3)
 
 
 def resize_labels(labels: Labels, height: int, width: int) -> Labels:
-    """Labels (height, width), each pixel that of the nearest one by centres; no new labels.
+    """Return labels of size (height, width), each pixel that of the nearest centre.
 
-    Itself where the size already fits.
+    Labels that have the size already are returned themselves.
     """
     if labels.shape == (height, width):
         return labels
@@ -29,9 +29,9 @@ def resize_labels(labels: Labels, height: int, width: int) -> Labels:
 
 
 def overlay(picture: Pixels, labels: Labels, palette: Pixels, opacity: float = 0.5) -> Pixels:
-    """A new picture: ``opacity`` (0..1) of each pixel is its class colour, the rest itself.
+    """Return a new picture that blends class colours over ``picture`` with ``opacity`` (0 to 1).
 
-    ``labels`` may have another size than ``picture``; the result has the picture's. A label
+    ``labels`` may have another size than ``picture``; the result has the picture's size. A label
     without a colour in ``palette`` is painted black.
     """
     assert 0 <= opacity <= 1, "opacity is a share"
@@ -43,7 +43,7 @@ def overlay(picture: Pixels, labels: Labels, palette: Pixels, opacity: float = 0
 
 
 def encode_jpeg(picture: Pixels, quality: int = 85) -> bytes:
-    """An RGB picture as JPEG, ``quality`` 1..100."""
+    """Return an RGB picture as JPEG, with ``quality`` 1 to 100."""
     swapped = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

@@ -1,4 +1,4 @@
-"""The artefacts of one video, written side by side from one thread."""
+"""The recorder, which writes all artefacts of one video from one thread."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ ARTEFACTS: dict[str, Callable[[Path, ModelSpec, VideoInfo], Artefact]] = {
 WHOLE = Losses()
 
 PARTIAL = ".part"
-"""Added to the name of a file that is not complete yet."""
+"""The suffix of a file that is not complete yet."""
 
 
 class Recorder:
-    """Writes the asked-for artefacts into ``folder``, each under a temporary name till closed.
+    """Writes the requested artefacts into ``folder``, each under a temporary name until closed.
 
-    All have the size of ``info``: where pictures change size in the middle, they and their
-    masks are scaled to it. Ended by :meth:`close` or :meth:`abort`; after a Fault, by abort.
-    Raises BadRequest for an artefact that is not in ARTEFACTS, Fault where nothing can be
-    written.
+    All have the size of ``info``: if pictures change size in the middle, they and their masks are
+    scaled to it. End it with :meth:`close` or :meth:`abort`; after a Fault, with abort. Raises
+    BadRequest if an artefact is not in ARTEFACTS, and Fault if nothing can be written.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Recorder:
         return f"<Recorder {', '.join(self._open) or 'ended'} frames={self._frames}>"
 
     def write(self, mask: Mask) -> None:
-        """Add the mask of the next picture. Raises Fault where it cannot be written."""
+        """Add the mask of the next picture. Raises Fault if it cannot be written."""
         segmented = self._segmented(mask)
         for name, artefact in self._open.items():
             with _faults(name):
@@ -63,11 +62,9 @@ class Recorder:
         self._frames += 1
 
     def close(self, losses: Losses = WHOLE) -> None:
-        """Complete all files, which may tell of ``losses``, and give them their names.
+        """Complete all files, with ``losses`` where they have a place for it, and rename them.
 
-        Raises Fault, having removed all.
-
-        Nothing to record is a Fault too: no video has no pictures.
+        Raises Fault, and removes all files, if one cannot be completed or no mask was written.
         """
         try:
             self._finish(losses)
@@ -76,7 +73,7 @@ class Recorder:
             raise
 
     def abort(self) -> None:
-        """Stop and remove what was written; harmless after :meth:`close`, and twice."""
+        """Stop and remove the incomplete files. Idempotent, also after :meth:`close`."""
         for name, artefact in self._open.items():
             artefact.discard()
             self._partial(name).unlink(missing_ok=True)
@@ -122,7 +119,10 @@ def _faults(name: str) -> Iterator[None]:
 
 
 def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
-    """The artefacts named, by comma, in their own order; all for None. Raises BadRequest."""
+    """Return the artefacts in a comma-separated list, in the table's order; all for None.
+
+    Raises BadRequest if one is unknown.
+    """
     if asked is None:
         return tuple(ARTEFACTS)
     wanted = {name.strip() for name in asked.split(",")}
@@ -134,4 +134,4 @@ def _check_known(artefacts: Collection[str]) -> None:
     unknown = sorted(set(artefacts) - set(ARTEFACTS))
     if unknown:
         known = ", ".join(ARTEFACTS)
-        raise BadRequest(f"no artefact is called {unknown[0][:80]!r}; there are {known}")
+        raise BadRequest(f"There is no artefact {unknown[0][:80]!r}; choose from {known}.")

@@ -1,4 +1,4 @@
-"""summary.json: what was seen when, as numbers."""
+"""summary.json: which classes are present when, as numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from server.sinks.artefacts import Artefact, Segmented
 
 
 class Summary(Artefact):
-    """One JSON object, written row by row, so that hours of video need no memory.
+    """One JSON object, written row by row, so that memory does not grow with the video.
 
-    ``model``, ``video`` and ``classes`` say what it is about. ``frames`` holds for each one its
+    ``model``, ``video`` and ``classes`` describe the input. ``frames`` has for each frame its
     number, ``pts`` (exact seconds, a fraction as text), ``time`` (seconds), how many frames the
     memory held, ``areas`` (class: share of the model's mask), and ``damaged`` if it is. ``totals``
-    holds the count, mean areas, in how many frames each class was seen, what decoded how many, and
-    the ``losses``: what could not be decoded; ``resets`` where
-    the memory was emptied and why; ``timing`` the mean and largest milliseconds of each stage.
+    has the number of frames, mean areas, the number of frames in which each class is present, the
+    number of frames per decoder, and ``losses``, what could not be decoded. ``resets`` lists before
+    which frames the memory was emptied, and why; ``timing`` has the mean and largest milliseconds
+    of each stage.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
@@ -63,7 +64,7 @@ class Summary(Artefact):
 
 
 class Totals:
-    """What is known only at the end."""
+    """The part of the summary that is known only at the end."""
 
     def __init__(self) -> None:
         self.frames = 0

@@ -1,4 +1,4 @@
-"""Where frames come from: a plain table from name to module, imported only when chosen.
+"""Sources of frames: a plain table from name to module, which is imported only when chosen.
 
 A new source is one file and one line here; the contract tests run over every row.
 """
@@ -14,7 +14,7 @@ from server.sources.base import Source
 from server.sources.cuda_driver import driver_installed
 from server.sources.hardware import Hardware
 
-if TYPE_CHECKING:  # pydantic would double the start of the process that looks at uploads
+if TYPE_CHECKING:  # importing pydantic would double the start-up time of the probing process
     from server.settings import DecodeSettings
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ SOURCES = {
 
 
 def source_class(name: str) -> type[Source]:
-    """The class behind a name of the table. KeyError for another name: our own mistake."""
+    """Return the class for a name in the table. Raises KeyError for another name."""
     module, _, attribute = SOURCES[name].partition(":")
     found = getattr(import_module(module), attribute)
     assert isinstance(found, type) and issubclass(found, Source)
@@ -34,10 +34,10 @@ def source_class(name: str) -> type[Source]:
 
 
 def open_hardware(settings: DecodeSettings) -> Hardware | None:
-    """The GPU that is to decode videos; None where the CPU is.
+    """Return the GPU that is to decode videos; None if the CPU does.
 
-    Under ``auto`` the CPU is where no GPU can, and the log says why if there seems to be one.
-    Raises Fault where a GPU was asked for and cannot decode.
+    Under ``auto`` the CPU decodes if no GPU can; the reason is logged if there seems to be a GPU.
+    Raises Fault if a GPU was requested and cannot decode.
     """
     required = settings.device == "gpu"
     if settings.device == "cpu" or not (required or driver_installed()):

@@ -13,9 +13,9 @@ from server.frame import Frame
 class Source(ABC):
     """Frames of one stream, already at the model's size.
 
-    Used as ``async with source: async for frame in source``; leaving the block early stops the
+    Use it as ``async with source: async for frame in source``; leaving the block early stops the
     decoder and frees its thread and files. ``live`` says whether frames may be dropped: a camera
-    goes on without us, a file waits. ``total`` is the number of frames where it is known.
+    does not wait for its reader, a file does. ``total`` is the number of frames, None if unknown.
     """
 
     live: bool = False
@@ -23,11 +23,11 @@ class Source(ABC):
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Frame]:
-        """The frames in order. Raises BadVideo or SourceFault where reading breaks."""
+        """Iterate over the frames in order. Raises BadVideo or SourceFault if reading fails."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Stop and free everything, at once, also when a camera hangs. Twice is harmless."""
+        """Stop and free everything without delay, even if a camera hangs. Idempotent."""
 
     async def __aenter__(self) -> Self:
         return self

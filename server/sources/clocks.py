@@ -1,4 +1,4 @@
-"""Which of a decoded picture's two timestamps tells when it is shown."""
+"""Which of a decoded picture's two timestamps is its presentation time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 REORDERED = 16
-"""Pictures. No codec moves one further between decoding and showing it."""
+"""Pictures; no codec reorders by more between decoding and display."""
 
 FAULTS = 2
 """So many of the last REORDERED pictures out of order are no accident."""
@@ -15,20 +15,23 @@ FAULTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Seconds, exact; None where the container does not tell. ``pts`` is that of the picture's own
-    packet, ``dts`` that of the packet which brought it out of the decoder."""
+    """A picture's timestamps in exact seconds, None if the container has none.
+
+    ``pts`` is from the picture's own packet, ``dts`` from the packet at which the decoder gave the
+    picture out.
+    """
 
     pts: Fraction | None
     dts: Fraction | None = None
 
 
 class Clocks:
-    """Chooses between both for one stream, as FFmpeg's best effort does.
+    """Chooses between both for one stream, like FFmpeg's best-effort timestamp.
 
-    ``pts`` is right unless the container (AVI, VfW in Matroska) keeps times in the order of
-    decoding: then it falls again and again by a few pictures where ``dts`` rises, and ``dts`` is
-    right for the whole stream. A single fault or a fall by more is a wrong time, not an order.
-    Its state: the last stamp, what was at fault of late, and whether ``dts`` was chosen.
+    ``pts`` is right unless the container (AVI, VfW in Matroska) stores times in decoding order:
+    then it falls repeatedly by a few pictures while ``dts`` rises, and ``dts`` is right for the
+    whole stream. A single fall, or one by more, is a wrong time and not another order. Mutable
+    state: the last stamp, which of both fell recently, and whether ``dts`` was chosen.
     """
 
     def __init__(self, step: Fraction) -> None:
@@ -38,7 +41,7 @@ class Clocks:
         self._decoding_order = False
 
     def see(self, stamp: Stamp) -> None:
-        """Take note of the next picture's stamp, before its time is asked for."""
+        """Record the next picture's stamp; call it before :meth:`time`."""
         self._faults.append(
             (self._fell(self._last.pts, stamp.pts), self._fell(self._last.dts, stamp.dts))
         )
@@ -47,7 +50,7 @@ class Clocks:
         self._decoding_order |= FAULTS <= pts > dts and stamp.dts is not None
 
     def time(self, stamp: Stamp) -> Fraction | None:
-        """When this picture is shown, as far as is known by now."""
+        """Return the picture's presentation time, as far as it is known by now."""
         if self._decoding_order or stamp.pts is None:
             return stamp.dts
         return stamp.pts

@@ -1,6 +1,6 @@
-"""From the colours that a video is in to RGB as screens show it.
+"""Conversion of a video's colours to RGB for screens.
 
-Numbers are those of ITU-T H.273, tables 3 and 4, which FFmpeg uses too.
+The numbers are those of ITU-T H.273, tables 3 and 4, which FFmpeg uses too.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ _NOT_CONVERTED = {
     17: "YCgCo-Ro",
 }
 _SIMILAR = {10: Colorspace.BT2020, 12: Colorspace.ITU709, 13: Colorspace.BT2020}
-"""Matrices that swscale does not know, of constant luminance or derived from the primaries."""
+"""Substitutes for matrices that swscale does not support: constant luminance, or derived from the
+primaries."""
 
 _KNOWN = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 
 
 def hdr(frame: VideoFrame) -> str | None:
-    """Return "pq" or "hlg" if the picture's range is high, else None."""
+    """Return "pq" or "hlg" if the picture's dynamic range is high, otherwise None."""
     return HDR.get(frame.color_trc)
 
 
@@ -45,10 +46,10 @@ def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
     """Return the whole picture as stored, (height, width, 3).
 
     The matrix (BT.601, BT.709, BT.2020) and range are the stream's own; BT.601 if it names none.
-    Converting first and scaling after gives a model the same picture that a client would push, and
-    swscale's unscaled path is the fast one (0.3 ms at 960x540). HDR becomes BT.709: diffuse white
-    (203 cd/m2, ITU-R BT.2408) is white, and what is brighter is clipped. swscale makes a table for
-    that, which takes two seconds once, and 28 ms for each picture of 1920x1080.
+    Converting before scaling gives a model the same picture that a client would push, and swscale's
+    unscaled path is the fast one (0.3 ms at 960x540). HDR becomes BT.709: diffuse white
+    (203 cd/m2, ITU-R BT.2408) becomes white, and what is brighter is clipped. For that swscale
+    builds a table, which takes two seconds once, and needs 28 ms per picture of 1920x1080.
     """
     matrix = (
         None if frame.colorspace in _KNOWN else _SIMILAR.get(frame.colorspace, Colorspace.ITU601)

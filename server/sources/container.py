@@ -24,28 +24,30 @@ __all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
 _log = logging.getLogger(__name__)
 
 FILE_GRACE = 5.0
-"""Seconds in which a file's thread ends for sure: the time of one picture."""
+"""Seconds to wait for a file's thread to end, which is sure to take no longer than one picture."""
 
 LIVE_GRACE = 0.2
-"""Seconds for a camera's thread. One that hangs is abandoned, and left to its own time limit."""
+"""Seconds to wait for a camera's thread; one that hangs is abandoned and ends at its own time
+limit."""
 
 
 class ContainerSource(Source):
-    """The pictures of one container in the order in which they are shown.
+    """The pictures of one container in display order.
 
-    ``pts`` rises strictly and is exact, variable rates included; where the container tells
-    none, or a wrong one, it follows its neighbours or the ``rate``, which is the container's
-    unless it is given. Rotation is applied; each Frame has its own ``size``, which may
-    change in the middle. ``decode`` is the seconds of decoding and scaling.
+    ``pts`` rises strictly and is exact, also at variable rates; if the container gives no time or a
+    wrong one, it is derived from its neighbours or from ``rate``, by default the container's.
+    Rotation is applied; each Frame has its own ``size``, which may change in the middle.
+    ``decode`` is the seconds of decoding and scaling.
 
-    A str ``location`` is a URL, a Path a file. ``live``: the newest ``capacity`` frames wait,
-    older ones are lost and counted in ``lost`` (their seq is missing). A file loses nothing and
-    waits. A URL is one connection; it must answer and go on sending within ``timeout`` seconds.
-    ``packets`` and ``frames`` count what came of it, ``last_packet`` and ``last_frame`` say when
-    (time.monotonic(), None before the first), so that a watchdog sees a camera that sends nothing,
-    or nothing that can be decoded.
-    ``start`` skips what is shown before that many seconds, seeking where the file allows. With
-    ``hardware`` frames are decoded and stay on its device where it can; each one says so.
+    A str ``location`` is a URL, a Path a file. If ``live``, the newest ``capacity`` frames wait;
+    older ones are dropped and counted in ``lost`` (their seq is missing). A file waits for its
+    reader and drops nothing. A URL is one connection; it must answer, and keep sending, within
+    ``timeout`` seconds. ``packets`` and ``frames`` count what it has sent; ``last_packet`` and
+    ``last_frame`` are the times of the last ones (time.monotonic(), None before the first), so that
+    a watchdog notices a camera that sends nothing, or nothing that can be decoded.
+
+    ``start`` skips pictures shown before that many seconds, by seeking if possible. ``hardware``
+    decodes the frames that it can, which then stay on its device; each Frame names its decoder.
     """
 
     def __init__(
@@ -107,12 +109,12 @@ class ContainerSource(Source):
 
     @property
     def lost(self) -> int:
-        """Frames of a live source that nobody took in time."""
+        """Return how many frames of a live source were dropped because nobody took them in time."""
         return self._handover.lost if self._handover else 0
 
     def losses(self) -> Losses:
-        """What was lost in decoding, once the last frame has been taken; ``total`` tells how many
-        packets have a picture."""
+        """Return what was lost in decoding, once the last frame has been taken; ``total`` is the
+        number of packets with a picture."""
         return self._counts.tally.losses(self.total)
 
     def __aiter__(self) -> AsyncIterator[Frame]:
@@ -147,7 +149,7 @@ class ContainerSource(Source):
         if self._left:
             handover.close()
             return handover
-        # A daemon: a camera that hangs must not keep the process from ending.
+        # A daemon, so that a camera that hangs does not keep the process from ending.
         self._thread = Thread(
             target=_decode, args=(self._reading, self._counts, handover), name="source", daemon=True
         )
@@ -157,7 +159,7 @@ class ContainerSource(Source):
 
 
 def _decode(reading: Reading, counts: Counts, handover: Handover[Frame]) -> None:
-    """The thread's whole life. What it raises is raised to the reader."""
+    """Decode in the source's thread; pass its error to the reader."""
     error: Exception | None = None
     try:
         with closing(read_frames(reading, counts, lambda: handover.closed)) as frames:
@@ -166,7 +168,7 @@ def _decode(reading: Reading, counts: Counts, handover: Handover[Frame]) -> None
                     break
     except MastreamError as known:
         error = detached(known)
-    except Exception:  # our own mistake must not leave the reader waiting for ever
+    except Exception:  # a bug here must not leave the reader waiting for ever
         _log.exception("reading a source failed")
-        error = SourceFault("The source broke off for an unknown reason.")
+        error = SourceFault("Reading the source failed; the server's log says why.")
     handover.finish(error)

@@ -1,4 +1,4 @@
-"""Surfaces to RGB at the model's size, on the device that they are on."""
+"""Conversion of surfaces to RGB at the model's size, on the device where they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.sources.orientation import Orientation
 from server.sources.surface import Layout, Plane, Surface, colours, resampling, scaling
 
 GEOMETRIES = 8
-"""Of which weights are kept: for 1920x1080 to 960x720 they are 35 MB."""
+"""Geometries whose weights are cached; from 1920x1080 to 960x720 they are 35 MB."""
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -24,12 +24,12 @@ _ERRORS_ONLY = 3
 
 
 class Converter:
-    """Converts by ONNX Runtime on CUDA device ``device``; HOST does the same on the CPU.
+    """Converts with ONNX Runtime on CUDA device ``device``; HOST does the same on the CPU.
 
-    Nothing touches the host: a surface is read where it lies, and a picture gets a buffer of its
-    own from ONNX Runtime's arena, which takes it back when the last Frame lets go. How many are
-    out is bounded by the queues that Frames wait in. May be used from many threads at once.
-    Raises Fault where the device cannot be used.
+    Nothing is copied to the host: a surface is read in place, and each picture gets a buffer from
+    ONNX Runtime's arena, which is returned when the last Frame that uses it is gone. The queues in
+    which Frames wait limit the number of buffers. Many threads may use it at once. Raises Fault if
+    the device cannot be used.
     """
 
     def __init__(self, device: int) -> None:
@@ -45,11 +45,12 @@ class Converter:
         return f"<Converter {self._place[0]}:{self._place[1]}>"
 
     def convert(self, surface: Surface, turn: Orientation, height: int, width: int) -> DevicePixels:
-        """The picture as displayed, (height, width, 3) RGB; the surface may go when this returns.
+        """Return the picture as displayed, (height, width, 3) RGB; then the surface may be freed.
 
-        Exact to the rounding, where the CPU's path (swscale's fast one) comes out about one grey
-        level darker. Colours are clipped after scaling, there before: overshooting ones differ by
-        more. TensorFloat-32, which GPUs multiply in, adds at most a quarter of a level.
+        The result is exact up to rounding; the CPU's path (swscale's fast one) is about one grey
+        level darker. Colours are clipped after scaling, on the CPU before it, so colours out of
+        range differ by more. GPUs multiply in TensorFloat-32, which adds at most a quarter of a
+        level.
         """
         assert surface.device == self.device, f"{surface.device} is not {self.device}"
         turned, weights = self._weights(surface.layout, turn, height, width)
@@ -62,7 +63,8 @@ class Converter:
         return self._run(session, binding, height, width)
 
     def scale(self, picture: DevicePixels, height: int, width: int) -> DevicePixels:
-        """The picture at (height, width), as ``fit`` scales; the other may go when this returns."""
+        """Return the picture scaled to (height, width) as by ``fit``; the other may be released
+        then."""
         assert picture.device == self.device, f"{picture.device} is not {self.device}"
         rows, columns, _ = picture.shape
         binding = self._scaler.io_binding()
@@ -102,11 +104,11 @@ class Converter:
 
 
 SCALE_GRAPH = Path(__file__).with_name("rgb_to_size.onnx")
-"""As :func:`graph_file`, from RGB to RGB."""
+"""The graph that only scales, from RGB to RGB, also written by export/pixel_graphs.py."""
 
 
 def graph_file(turned: bool) -> Path:
-    """Where the graph is that export/pixel_graphs.py wrote."""
+    """Return the path of the graph, which export/pixel_graphs.py wrote."""
     return Path(__file__).with_name(f"nv12_to_rgb{'_turned' if turned else ''}.onnx")
 
 

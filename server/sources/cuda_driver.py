@@ -1,7 +1,7 @@
-"""The one call of the CUDA driver that nothing else here offers: waiting for what FFmpeg began.
+"""The one call of the CUDA driver that no library here offers: waiting for FFmpeg's copies.
 
-FFmpeg gives a surface out while the copy into it still runs on the device's default stream;
-ONNX Runtime's stream does not wait for that one by itself.
+FFmpeg returns a surface while the copy into it still runs on the device's default stream; ONNX
+Runtime's stream does not wait for that stream by itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _LIBRARY = "libcuda.so.1"
 
 
 class CudaDriver:
-    """CUDA's driver API on the primary context of one device, the one that FFmpeg, ONNX Runtime
-    and PyTorch all share. ``library`` stands in for libcuda. Raises Fault where there is none."""
+    """CUDA's driver API on the primary context of one device, which FFmpeg, ONNX Runtime and
+    PyTorch share. Tests replace ``library``, libcuda. Raises Fault if there is no driver."""
 
     def __init__(self, device: int, library: Any = None) -> None:
         self._cuda = library or _load()
@@ -28,7 +28,7 @@ class CudaDriver:
         self._check(self._cuda.cuDevicePrimaryCtxRetain(ctypes.byref(self._context), ordinal))
 
     def wait(self) -> None:
-        """Return when all that was put on the default stream is done. Raises Fault."""
+        """Wait until all work on the default stream is done. Raises Fault if the GPU failed."""
         self._check(self._cuda.cuCtxPushCurrent_v2(self._context))
         try:
             self._check(self._cuda.cuStreamSynchronize(None))
@@ -42,12 +42,12 @@ class CudaDriver:
 
 @lru_cache
 def driver(device: int) -> CudaDriver:
-    """The driver of a device; contexts are kept as long as the process lives."""
+    """Return the driver of a device; contexts are kept until the process ends."""
     return CudaDriver(device)
 
 
 def driver_installed() -> bool:
-    """Whether this machine has NVIDIA's driver, and so perhaps a GPU."""
+    """Return whether this machine has NVIDIA's driver, and so perhaps a GPU."""
     try:
         _load()
     except Fault:

@@ -1,4 +1,4 @@
-"""Reading a container from first to last picture, synchronously: packets in, Frames out."""
+"""Reads a container from first to last picture, synchronously: packets in, Frames out."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ from server.sources.rendering import Renderer
 from server.sources.timeline import PATIENCE, Rhythm, Timeline, longest_pause
 
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of a stream that names no rate at all."""
+"""Frames per second, for a stream that names no rate."""
 
 MAX_RATE = 1000
-"""Frames a second. What is named beyond is the container's tick, no rate."""
+"""Frames per second; a higher value is the container's tick, not a rate."""
 
 TS_DISCONT = 0x200
 """AVFMT_TS_DISCONT of libavformat."""
 
 GRAIN = 10_000
-"""Parts of a second that are fine enough for times that are made up."""
+"""Fractions of a second that are fine enough for times that are made up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is read and how: ``height`` x ``width`` is the model's size.
 
-    ``start`` skips all pictures shown before that many seconds. ``rate`` is that of the pictures,
-    where it is better known than by the container. With ``hardware`` what it can decode is
-    decoded there and stays there.
+    ``start`` skips all pictures shown before that many seconds. ``rate`` overrides the container's
+    rate. ``hardware`` decodes what it can; the frames stay on its device.
     """
 
     location: Path | str = field(repr=False)  # a URL may hold a password
@@ -61,7 +60,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One decoded picture, when its packet came in and seconds of decoding."""
+    """One decoded picture, the arrival of its packet and the seconds that decoding took."""
 
     frame: VideoFrame
     arrival: Arrival
@@ -70,7 +69,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What is counted while a video is read."""
+    """The counts that are kept while a video is read."""
 
     tally: Tally = field(default_factory=Tally)
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -79,12 +78,12 @@ class Counts:
 def read_frames(
     reading: Reading, counts: Counts | None = None, left: Callable[[], bool] = lambda: False
 ) -> Generator[Frame, None, None]:
-    """The Frames of a video in the order in which they are shown, seq from 0.
+    """Yield the Frames of a video in display order, with seq from 0.
 
-    Packets that cannot be decoded are passed over and counted. A URL is no longer read once
-    ``left`` is true, also if nothing can be decoded. Raises BadVideo if nothing of a
-    file was decoded or pictures grow past the limit, SourceFault if nothing of a URL was, and as
-    :func:`open_video`, :func:`broken` and :func:`live_packets` say.
+    Packets that cannot be decoded are skipped and counted. A URL is no longer read once ``left``
+    returns true, even if nothing can be decoded. Raises BadVideo if nothing of a file was decoded
+    or a picture exceeds the limit, SourceFault if nothing of a URL was decoded, and the errors of
+    :func:`open_video`, :func:`broken` and :func:`live_packets`.
     """
     live, nothing = isinstance(reading.location, str), True
     with open_video(
@@ -103,7 +102,7 @@ def read_frames(
     if nothing and live:
         raise SourceFault("The source ended before a picture could be decoded.")
     if nothing:
-        raise BadVideo("The video holds no picture that can be decoded.")
+        raise BadVideo("The video contains no picture that can be decoded: check the file.")
 
 
 def _frames(
@@ -130,8 +129,10 @@ def _timed(
     counts: Counts,
     left: Callable[[], bool],
 ) -> Iterator[tuple[Frame, Fraction]]:
-    """All pictures, rendered, with their times. What waits for its time is not the decoder's
-    any more, since a GPU's has few pictures to lend."""
+    """Yield all pictures, rendered, with their times.
+
+    They are rendered before they wait for their time, because a GPU's decoder has few surfaces.
+    """
     live = isinstance(reading.location, str)
     timeline = Timeline[Frame](
         rhythm(container, stream, reading.rate, live), patience=0 if live else PATIENCE
@@ -158,7 +159,7 @@ def _timed(
 def decode(
     came: Iterable[Packet[VideoStream] | None], stream: VideoStream, counts: Counts
 ) -> Iterator[Picture]:
-    """All pictures that can be decoded, in the order in which they are shown."""
+    """Yield all pictures that can be decoded, in display order."""
     for packet in came:
         began = time.monotonic()
         if packet is not None and packet.size:
@@ -173,7 +174,7 @@ def decode(
 def decode_packet(
     stream: VideoStream, packet: Packet[VideoStream] | None, tally: Tally
 ) -> list[VideoFrame]:
-    """The pictures that one packet completes; none if it is damaged."""
+    """Return the pictures that one packet completes; none if it is damaged."""
     try:
         frames = stream.decode(packet)
     except FFmpegError:
@@ -184,32 +185,32 @@ def decode_packet(
 
 
 def timestamps(frame: VideoFrame, stream: VideoStream) -> Stamp:
-    """What container and codec tell of a picture's time."""
+    """Return the picture's times according to container and codec."""
     pts, dts = (None if t is None else t * tick(stream) for t in (frame.pts, frame.dts))
     return Stamp(pts, dts)
 
 
 def tick(stream: VideoStream) -> Fraction:
-    """The unit of the stream's timestamps in seconds."""
+    """Return the unit of the stream's timestamps in seconds."""
     return stream.time_base or Fraction(1, 1000)
 
 
 def named_rates(stream: VideoStream) -> list[Fraction]:
-    """Frames a second as the container, the codec or FFmpeg's guess name them; never none."""
+    """Return the frame rates that the container, the codec or FFmpeg's guess name; at least one."""
     named = (stream.average_rate, stream.guessed_rate)
     return [rate for rate in named if rate and rate <= MAX_RATE] or [DEFAULT_RATE]
 
 
 def jumpy(container: InputContainer) -> bool:
-    """Whether the format is one whose clock may jump."""
+    """Return whether the clock of the container's format may jump."""
     return bool(container.format.flags & TS_DISCONT)
 
 
 def rhythm(
     container: InputContainer, stream: VideoStream, rate: Fraction | None, live: bool = False
 ) -> Rhythm:
-    """What a Timeline needs to know of a stream; ``rate`` where it is known. The clock of a
-    camera may be set at any time."""
+    """Return what a Timeline needs to know about a stream; ``rate`` overrides the stream's. The
+    clock of a camera may be set at any time."""
     rate = rate or named_rates(stream)[0]
     parts = tick(stream).denominator
     while parts < GRAIN:
@@ -218,7 +219,7 @@ def rhythm(
 
 
 def _frame(renderer: Renderer, picture: Picture, stream: VideoStream) -> Frame:
-    """The picture as a Frame that has no number and no time yet."""
+    """Return the picture as a Frame without its number and time."""
     began = time.monotonic()
     rendered = renderer.render(picture.frame)
     return Frame(

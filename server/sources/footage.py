@@ -1,4 +1,4 @@
-"""How long a stream is shown and how fast, from the times of its packets."""
+"""The duration and frame rate of a stream, from the times of its packets."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from server.sources.clocks import REORDERED
 from server.sources.timeline import MAX_PAUSE, MAX_PAUSE_OF_JUMPY, PATIENCE, RESTART, stray
 
 LONGEST = 2**31 - 2
-"""Ticks. FFmpeg's MP4 can show no picture for longer."""
+"""Ticks; FFmpeg's MP4 cannot show a picture for longer."""
 
 FINE = 10**6
-"""Ticks a second that are enough where the container's own are too many."""
+"""Ticks per second that suffice if the container has too many of its own."""
 
 LOSSES = 8
-"""A pause may grow to so many times its length by pictures that are lost in decoding."""
+"""How many times its length a pause may reach if pictures are lost in decoding."""
 
 LIKE = Fraction(1, 10)
-"""A rate that a container names is believed where the times agree with it this closely."""
+"""The relative difference up to which a rate named by the container is believed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Pictures of one clock, times in ticks: the first and last one, how long the last one is
-    shown (0 = unknown), the last key (and whether that is a decoding time), how many they are."""
+    """Pictures of one clock, with times in ticks: the first and last presentation time, the
+    duration of the last picture (0: unknown), the last key (and whether it is a decoding time),
+    and the number of pictures."""
 
     first: int
     last: int
@@ -36,24 +37,27 @@ class _Row:
     pictures: int = 1
 
     def shown(self, step: Fraction) -> Fraction:
-        """Ticks. A picture whose packet does not tell is shown for as long as the mean one, and
-        for ``step`` where there is none."""
+        """Return the ticks for which the row is shown.
+
+        A last picture of unknown duration counts as long as the mean one, or ``step`` if there is
+        no mean.
+        """
         span = self.last - self.first
         if self.pictures > 1 and not span:
             return self.pictures * step
         return span + (Fraction(self.tail) or self.usual(step))
 
     def usual(self, step: Fraction) -> Fraction:
-        """Ticks for which the mean picture is shown; ``step`` where there is none."""
+        """Return the mean ticks per picture; ``step`` if there is no mean."""
         span = self.last - self.first
         return Fraction(span, self.pictures - 1) if span else step
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """The row of the clock in use, for how long a picture is shown where that tells nothing, what
-    those before it have shown, the longest pause in one, how many leaps were taken for jumps of a
-    clock, and how much more was shown if they are none. In ticks."""
+    """The count so far, in ticks: the row of the present clock; ``step``, the duration of a picture
+    if the row gives none; what the rows ``before`` it have shown; the ``longest`` pause in one; the
+    number of ``leaps`` taken for jumps of a clock; and how much more was shown if they are none."""
 
     row: _Row
     step: Fraction
@@ -64,13 +68,13 @@ class _Count:
 
 
 class Footage:
-    """Counts what is shown, not what lies between the first and the last time.
+    """Counts the time that is shown, not the time between the first and the last picture.
 
-    Packets come in the order of decoding; times are ticks of ``tick`` seconds, ``rate`` is a
-    guess for where they tell nothing. As in a Timeline a clock that falls back has begun anew,
-    and one that goes on by more than a picture may be shown has jumped, unless most pictures are
-    shown that long. Up to PATIENCE pictures that leave a clock which then goes on are wrong. Its
-    state: the count, that before the clock was left and how many pictures ago that was.
+    Packets come in decoding order; times are ticks of ``tick`` seconds, ``rate`` is a guess for
+    pictures without times. As in a Timeline, a clock that falls back has restarted, and one that
+    advances by more than a picture may be shown has jumped, unless most pictures are shown that
+    long. Up to PATIENCE pictures that leave a clock which then continues have wrong times. Mutable
+    state: the count, the count before the clock was left, and how many pictures ago that was.
     """
 
     def __init__(self, tick: Fraction, rate: Fraction, jumpy: bool) -> None:
@@ -86,7 +90,7 @@ class Footage:
         self._grid = 0
 
     def add(self, pts: int | None, dts: int | None, duration: int) -> None:
-        """The next packet that holds a picture."""
+        """Count the next packet that contains a picture."""
         self.pictures += 1
         key = pts if dts is None else dts
         if key is None:
@@ -95,11 +99,11 @@ class Footage:
         if pts is None or abs(pts - key) > self._pause:
             pts = key
         self._grid = gcd(self._grid, pts, duration)
-        self._go_on(_Row(pts, pts, duration, key, dts is not None))
+        self._append(_Row(pts, pts, duration, key, dts is not None))
 
     @property
     def seconds(self) -> Fraction:
-        """How long everything is shown, the last picture included."""
+        """Return how long everything is shown, including the last picture."""
         shown = self._untimed
         if self._count is not None:
             shown += self._count.before + self._count.row.shown(self._count.step)
@@ -107,7 +111,8 @@ class Footage:
         return shown * self._tick
 
     def rate(self, named: Sequence[Fraction]) -> Fraction:
-        """Pictures a second: that of ``named`` which the times agree with, else their mean."""
+        """Return the pictures per second: the rate in ``named`` that agrees with the times,
+        otherwise their mean."""
         if not self.pictures:
             return named[0]
         mean = self.pictures / self.seconds
@@ -115,12 +120,12 @@ class Footage:
         return nearest if abs(nearest - mean) <= LIKE * mean else _simple(mean)
 
     def unit(self) -> Fraction:
-        """Seconds. The unit to tell these times in: the tick, unless MP4 cannot hold a pause of
-        that many; then one in which all times are still whole, if there is one."""
+        """Return the unit of these times in seconds: the tick, unless MP4 cannot represent a pause
+        in it; then a coarser unit, of which all times are multiples if there is one."""
         longest = self._count.longest * self._tick if self._count else Fraction(0)
         return unit(self._tick, self._grid * self._tick, longest, self.seconds)
 
-    def _go_on(self, new: _Row) -> None:
+    def _append(self, new: _Row) -> None:
         if self._count is None:
             self._count = _Count(new, self._step, before=self._untimed)
         else:
@@ -128,7 +133,8 @@ class Footage:
         self._untimed = Fraction(0)
 
     def _found(self, count: _Count, new: _Row) -> _Count:
-        """The count that ``new`` goes on from: that of a clock it returns to, else ``count``."""
+        """Return the count that ``new`` continues: that of a clock to which it returns, otherwise
+        ``count``."""
         left = self._left
         if left and self._away <= PATIENCE and 0 < new.key - left.row.key <= self._near:
             self._left = None
@@ -155,7 +161,8 @@ class Footage:
         )
 
     def _fell(self, row: _Row, new: _Row) -> bool:
-        """Decoding times never fall; pictures' own do, by a few pictures."""
+        """Return whether a clock fell back: decoding times never fall, presentation times do so by
+        a few pictures."""
         leap = new.key - row.key
         return leap < 0 if row.decoding and new.decoding else leap < -self._near
 
@@ -165,7 +172,7 @@ class Footage:
         return alone and stray(row.first * tick, new.first * tick, self._step * tick)
 
     def _slow(self, count: _Count) -> bool:
-        """Whether most pictures are shown for so long that no clock has jumped."""
+        """Return whether most pictures are shown for so long that no clock has jumped."""
         return 2 * count.leaps > self.pictures - 1
 
 
@@ -181,11 +188,11 @@ def _joined(row: _Row, new: _Row) -> _Row:
 
 
 def unit(tick: Fraction, grid: Fraction, pause: Fraction, seconds: Fraction) -> Fraction:
-    """The unit for times that are whole numbers of ``grid``, itself one of ``tick``: the finest
-    of ``tick`` and whole parts of ``grid`` that surely holds any pause in LONGEST; else the
-    finest that does.
+    """Return the unit for times that are multiples of ``grid``, itself a multiple of ``tick``.
 
-    What is surely held is the whole video, or the longest ``pause`` with some pictures lost.
+    It is ``tick`` if the whole video, or the longest ``pause`` with some pictures lost, has at most
+    LONGEST of them. Otherwise it is a fraction of ``grid``, or of a second if no fraction of
+    ``grid`` will do: the finest of which the whole video has at most LONGEST, down to 1/FINE s.
     """
     most = _per_second(2 * seconds)
     if tick.denominator <= max(most, _per_second(LOSSES * pause)):
@@ -195,12 +202,12 @@ def unit(tick: Fraction, grid: Fraction, pause: Fraction, seconds: Fraction) -> 
 
 
 def _per_second(seconds: Fraction) -> int:
-    """How many ticks a second may have so that these are at most LONGEST."""
+    """Return how many ticks per second there may be so that ``seconds`` have at most LONGEST."""
     return int(LONGEST / seconds) if seconds else LONGEST
 
 
 def _simple(rate: Fraction) -> Fraction:
-    """The rate, or its inverse, in small numbers, as far as codecs can be told it."""
+    """Return the rate as a fraction of numbers small enough for codecs."""
     if rate < 1:
         return 1 / _simple(1 / rate)
     return min(rate, Fraction(FINE)).limit_denominator(1001)

@@ -1,7 +1,7 @@
 """A bounded queue from one thread to one coroutine, closable from both ends.
 
-When it is full, the thread waits (a file) or the oldest item is lost and counted (a camera,
-which goes on without us).
+If it is full, the thread waits (a file), or the oldest item is dropped and counted (a camera, which
+does not wait).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Handover(Generic[T]):
     """``put`` and ``finish`` belong to the thread; ``get`` and ``close`` to the event loop.
 
-    Its states: open; ended (the thread has no more, what waits is still given out); closed (the
-    reader has left, what waits is thrown away).
+    States: open; ended (the thread has no more items, those that wait can still be taken); closed
+    (the reader has left, waiting items are discarded).
     """
 
     def __init__(self, capacity: int, lossy: bool, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,23 +45,24 @@ class Handover(Generic[T]):
         return self._closed
 
     def put(self, item: T) -> bool:
-        """Give one item; waits for room unless lossy. False once the reader has left."""
+        """Add an item, after waiting for room unless lossy; return False if the reader has left."""
         with self._changed:
             self._make_room()
             if self._closed:
                 return False
             self._items.append(item)
-        return self._tell(self._arrived)
+        return self._set(self._arrived)
 
     def finish(self, error: Exception | None = None) -> None:
-        """No more items; ``error`` is raised to the reader after the last one."""
+        """Announce that no more items come; ``error`` is raised to the reader after the last."""
         with self._changed:
             self._ended, self._error = True, error
-        self._tell(self._arrived)
-        self._tell(self._finished)
+        self._set(self._arrived)
+        self._set(self._finished)
 
     async def get(self) -> T | None:
-        """The next item, None after the last. Raises, once, what the thread finished with."""
+        """Return the next item, None after the last. Raises once the error that the thread
+        finished with."""
         while True:
             with self._changed:
                 if self._items:
@@ -78,7 +79,7 @@ class Handover(Generic[T]):
         await self._finished.wait()
 
     def close(self) -> None:
-        """The reader leaves: what waits is thrown away, both sides wake up."""
+        """Leave as the reader: discard waiting items and wake both sides."""
         with self._changed:
             self._closed = True
             self._items.clear()
@@ -98,9 +99,9 @@ class Handover(Generic[T]):
         if error is not None and not self._closed:
             raise error
 
-    def _tell(self, event: asyncio.Event) -> bool:
+    def _set(self, event: asyncio.Event) -> bool:
         try:
             self._loop.call_soon_threadsafe(event.set)
-        except RuntimeError:  # the loop was closed without the source: nobody will read
+        except RuntimeError:  # the loop was closed and the source was not: nobody will read
             return False
         return True

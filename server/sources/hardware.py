@@ -1,4 +1,4 @@
-"""Decoding video on a GPU: the contract of what does it. Real and fake ones are in nvdec."""
+"""The contract of a hardware decoder for video; a real and a fake one are in nvdec."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from server.sources.orientation import Orientation
 from server.sources.surface import Surface
 
 Convert = Callable[[Surface, Orientation, int, int], DevicePixels]
-"""Takes a surface to a picture as displayed, of this height and width, on the same device."""
+"""Converts a surface to a picture as displayed, of this height and width, on the same device."""
 
 
 class HardwareDecoder(ABC):
-    """What FFmpeg decodes with, and where its pictures are then."""
+    """The hardware that FFmpeg decodes with, and the device where its pictures are."""
 
     name: str
     device: int
 
     @abstractmethod
     def acceleration(self) -> HWAccel | None:
-        """What a container is to be opened with."""
+        """Return what a container must be opened with."""
 
     @abstractmethod
     def surface(self, frame: VideoFrame) -> Surface | None:
-        """The picture on the device; None where FFmpeg decoded it in software after all."""
+        """Return the picture on the device; None if FFmpeg decoded it in software after all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """One GPU for all streams; any thread may use it. ``required``: a video that it cannot decode
-    is refused. ``pictures`` decodes pushed JPEGs, where it can."""
+    """One GPU for all streams; any thread may use it.
+
+    If ``required``, videos that it cannot decode are refused. ``pictures`` decodes the pushed JPEGs
+    that it can.
+    """
 
     decoder: HardwareDecoder
     convert: Convert

@@ -14,18 +14,18 @@ from server.errors import Undecodable
 PictureBytes = bytes | bytearray | memoryview
 
 MAX_SEGMENTS = 1000
-"""Segments and fill bytes before the frame header, and segments after it; a picture of millions of
-empty ones must not cost seconds."""
+"""Limit for segments and fill bytes before the frame header, and for segments after it, so that a
+picture of millions of empty ones does not take seconds."""
 
 MAX_SCANS = 100
-"""Encoders make about ten. A scan of a few bytes costs a pass over the whole picture, and a decoder
-cannot be stopped."""
+"""Encoders write about ten. A scan of a few bytes costs a pass over the whole picture, and a
+decoder cannot be interrupted."""
 
 START = b"\xff\xd8"
 END = b"\xff\xd9"
 
 _SEARCHED_AT_ONCE = 2**18
-"""A search holds the GIL; between two of them others have their turn."""
+"""Bytes; a search holds the GIL, and between two searches other threads can run."""
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
@@ -33,13 +33,13 @@ _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _COEFFICIENTS = 64
 _MAX_COMPONENTS = 4  # of one scan
 
-# In compressed data 0xFF is followed by 0 (then it is data) or by a restart marker.
+# In compressed data 0xFF is followed by 0 (then it is data) or by a restart marker's number.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """``end`` is where the picture ends: behind its end marker, or with the data if it has none.
+    """``end`` is where the picture ends: after its end marker, or with the data if it has none.
 
     ``covered`` says whether its scans announce every coefficient of every component in full
     precision.
@@ -51,16 +51,16 @@ class Extent:
 
 
 def frame_header(data: PictureBytes) -> int:
-    """Return where the frame header begins. Raise Undecodable if there is none, struct.error or
-    IndexError if the data ends before it."""
+    """Return where the frame header begins. Raises Undecodable if there is none, and struct.error
+    or IndexError if the data ends before it."""
     place = 2
     for _ in range(MAX_SEGMENTS):
         fill, marker = data[place], data[place + 1]
         if marker == fill == 0xFF:
             place += 1
             continue
-        # 0xFF 0x00 and reserved markers have no length: a decoder that passes over them continues
-        # at another place than we would, and may find another size there.
+        # 0xFF 0x00 and reserved markers have no length: a decoder that skips them may continue at
+        # another place than this function, and find another size there.
         if fill != 0xFF or marker in (0xD9, 0xDA) or (marker < 0xC0 and marker != 0x01):
             break
         if marker in _START_OF_FRAME:
@@ -70,8 +70,8 @@ def frame_header(data: PictureBytes) -> int:
 
 
 def frame_size(data: PictureBytes, frame: int) -> tuple[int, int]:
-    """Return (height, width) from the frame header, which begins at ``frame``. Raise struct.error
-    if the data ends in it."""
+    """Return (height, width) from the frame header, which begins at ``frame``. Raises struct.error
+    if the data ends within it."""
     return _u16(data, frame + 5), _u16(data, frame + 7)
 
 
@@ -81,11 +81,11 @@ def has_exif(data: PictureBytes, frame: int) -> bool:
 
 
 def extent(data: PictureBytes, frame: int) -> Extent:
-    """Follow the markers from the frame header to the end marker. Raise Undecodable if there are
-    endless scans or segments.
+    """Follow the markers from the frame header to the end marker. Raises Undecodable if there are
+    too many scans or segments.
 
-    What follows the end marker (the film of a motion photo, a second picture) is not looked at,
-    nor are the markers of thumbnails within segments.
+    Data after the end marker (the video of a motion photo, a second picture) is ignored, and so are
+    the markers of thumbnails within segments.
     """
     place = frame
     scans: list[bytes] = []
@@ -105,7 +105,7 @@ def extent(data: PictureBytes, frame: int) -> Extent:
 
 
 def next_restart(data: PictureBytes) -> bytes:
-    """Return the restart marker that a decoder expects behind compressed data that ends here."""
+    """Return the restart marker that a decoder expects after compressed data that ends here."""
     whole = bytes(data)
     places = [whole.rfind(bytes((0xFF, 0xD0 + number))) for number in range(8)]
     last = places.index(max(places))
@@ -113,9 +113,9 @@ def next_restart(data: PictureBytes) -> bytes:
 
 
 def _next_marker(data: PictureBytes, place: int) -> int:
-    """Return where the next marker begins that is none of compressed data, else the data's end."""
+    """Return where the next marker outside compressed data begins; the data's end if none does."""
     while place < len(data):
-        # One byte more, for a marker that lies across.
+        # Search one byte more, for a marker that crosses the boundary.
         found = _MARKER.search(data, place, place + _SEARCHED_AT_ONCE + 1)
         if found:
             return found.start()
@@ -129,7 +129,7 @@ def _is_covered(components: int, scans: list[bytes]) -> bool:
 
 
 def _completed(scan: bytes) -> list[tuple[int, int]]:
-    """Return (component, coefficient) for all that this scan brings to full precision."""
+    """Return all (component, coefficient) that this scan completes to full precision."""
     count = scan[0] if scan else 0
     if count > _MAX_COMPONENTS or len(scan) < 1 + 2 * count + 3:
         return []
@@ -141,7 +141,7 @@ def _completed(scan: bytes) -> list[tuple[int, int]]:
 
 
 def _length(data: PictureBytes, place: int) -> int:
-    """Return the length that a segment gives itself; of one that the data cuts off, all of it."""
+    """Return the length in a segment's header; the rest of the data if the header is cut off."""
     return _u16(data, place + 2) if place + 4 <= len(data) else len(data) - place
 
 

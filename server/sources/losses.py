@@ -1,4 +1,4 @@
-"""Counts what decoding loses, so that nobody takes a damaged video for a whole one."""
+"""Counts what is lost in decoding, so that a damaged video is not mistaken for an intact one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from server.frame import Losses
 
 
 class Tally:
-    """What became of one stream's packets. Its state is counts.
+    """Counts of one stream's packets and pictures.
 
-    A decoder raises for some damaged packets, fills the holes of others from earlier pictures, and
-    passes over pictures whose references are missing without a word.
+    A decoder raises errors for some damaged packets, conceals the damage of others with earlier
+    pictures, and silently skips pictures whose references are missing.
     """
 
     def __init__(self) -> None:
@@ -25,20 +25,21 @@ class Tally:
         self._fields = False
 
     def failed(self, packet: Packet[VideoStream] | None) -> None:
-        """Count a packet that the decoder refused; one that only flushes it holds nothing."""
+        """Count a packet that the decoder refused, unless it is the empty one that flushes it."""
         self._undecodable += packet is not None and packet.size > 0
 
     def add(self, frames: Iterable[VideoFrame]) -> None:
-        """Count the pictures that came out."""
+        """Count the pictures that the decoder returned."""
         for frame in frames:
             self._pictures += 1
             self._damaged += frame.is_corrupt
             self._fields |= frame.interlaced_frame
 
     def losses(self, packets: int | None) -> Losses:
-        """Return what was lost of so many packets with a picture each; None if they are unknown.
+        """Return what was lost of ``packets`` with one picture each; None: their number is unknown.
 
-        Two fields of an interlaced picture may be packets of their own: then none is missing.
+        The two fields of an interlaced picture may be separate packets, so no picture counts as
+        missing then.
         """
         expected = 0 if packets is None or self._fields else packets
         missing = max(0, expected - self._undecodable - self._pictures)

@@ -1,4 +1,4 @@
-"""NVIDIA's video decoder, by PyAV: frames that stay on the device. And a fake beside it."""
+"""NVIDIA's video decoder through PyAV, whose frames stay on the device, and a fake of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAMPLE_BYTES = {"nv12": 1, "p010le": 2}
 
 
 class Nvdec(HardwareDecoder):
-    """NVIDIA's video decoder, by PyAV. Raises Fault where FFmpeg cannot use the device."""
+    """NVIDIA's video decoder through PyAV. Raises Fault if FFmpeg cannot use the device."""
 
     name = "nvdec"
 
@@ -37,7 +37,7 @@ class Nvdec(HardwareDecoder):
             raise Fault(f"FFmpeg cannot decode on CUDA device {device}: {error}.") from error
 
     def acceleration(self) -> HWAccel:
-        # Whether software may step in is decided frame by frame, where it can be told.
+        # Renderer decides for each frame whether software may decode it instead.
         return HWAccel("cuda", device=self.device, allow_software_fallback=True, is_hw_owned=True)
 
     def surface(self, frame: VideoFrame) -> Surface | None:
@@ -50,9 +50,9 @@ class Nvdec(HardwareDecoder):
 
 
 class FakeNvdec(HardwareDecoder):
-    """A decoder that needs no GPU: software's 4:2:0 pictures as surfaces in the host's memory.
+    """A decoder that needs no GPU: pictures in 4:2:0 as surfaces in the host's memory.
 
-    Other formats are not decoded "in hardware", as those of 4:4:4 are not by a real one.
+    Other formats do not count as decoded in hardware, like 4:4:4 with a real decoder.
     """
 
     name = "fake"
@@ -71,16 +71,16 @@ class FakeNvdec(HardwareDecoder):
 
 
 def open_nvdec(device: int, *, required: bool = False) -> Hardware:
-    """Decoding and converting on a CUDA device. Raises Fault where either cannot be done.
+    """Return decoding and converting on a CUDA device. Raises Fault if either does not work.
 
-    Pushed JPEGs are decoded there too where nvImageCodec is installed; else the log says so.
+    Pushed JPEGs are decoded there, too, if nvImageCodec is installed; otherwise that is logged.
     """
     converter = Converter(device)
     return Hardware(Nvdec(device), converter.convert, required, _pictures(device, converter))
 
 
 def open_fake(*, required: bool = False) -> Hardware:
-    """The same path without a GPU."""
+    """Return the same without a GPU, for tests."""
     converter = Converter(HOST)
     pictures = DevicePictures(FakeJpeg(), converter.scale)
     return Hardware(FakeNvdec(), converter.convert, required, pictures)
@@ -95,7 +95,7 @@ def _pictures(device: int, converter: Converter) -> DevicePictures | None:
 
 
 def _describe(frame: VideoFrame, layout: str, device: int) -> Surface:
-    """A frame of ``layout`` ("nv12" or "p010le") as a Surface that keeps it."""
+    """Return a frame of ``layout`` ("nv12" or "p010le") as a Surface that keeps it alive."""
     luma, chroma = frame.planes
     return Surface(
         luma=Plane(luma.buffer_ptr, frame.height, luma.line_size),

@@ -1,4 +1,4 @@
-"""Pushed JPEGs decoded on the GPU: nvJPEG, by NVIDIA's nvImageCodec. And a fake beside it."""
+"""Decoding pushed JPEGs on the GPU with nvJPEG, through NVIDIA's nvImageCodec, and a fake of it."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ from server.sources.picture import check_pixels, decode_picture
 from server.sources.picture_header import PictureHeader
 
 DECODERS = 4
-"""Pictures decoded at once; each decoder holds buffers on the device."""
+"""Pictures decoded at the same time; each decoder holds buffers on the device."""
 
 Scale = Callable[[DevicePixels, int, int], DevicePixels]
-"""Takes a picture to this height and width, on the same device."""
+"""Scales a picture to this height and width, on the same device."""
 
 
 class JpegDecoder(ABC):
-    """Whole JPEGs to whole pictures on a device, EXIF orientation applied. Any thread may call."""
+    """Decodes complete JPEGs to pictures on a device, with the EXIF orientation applied. Any thread
+    may use it."""
 
     name: str
 
     @abstractmethod
     def decode(self, data: PictureBytes) -> DevicePixels | None:
-        """None where the device cannot decode this one."""
+        """Return the picture; None if the device cannot decode it."""
 
 
 class NvJpeg(JpegDecoder):
-    """Raises Fault where nvImageCodec is not installed or cannot use the device; HOST lets it
-    decode on the CPU, through the same calls."""
+    """nvImageCodec's decoders on one device; with HOST the same calls decode on the CPU.
+
+    Raises Fault if nvImageCodec is not installed or cannot use the device.
+    """
 
     name = "nvjpeg"
 
@@ -46,7 +49,9 @@ class NvJpeg(JpegDecoder):
         try:
             nvimgcodec = import_module("nvidia.nvimgcodec")
         except ImportError as error:
-            raise Fault("JPEGs on a GPU need nvidia-nvimgcodec-cu13[nvjpeg].") from error
+            raise Fault(
+                "JPEGs on a GPU need pip install 'nvidia-nvimgcodec-cu13[nvjpeg]'."
+            ) from error
         self._device = device
         self._driver = None if device == HOST else driver(device)
         self._wish = nvimgcodec.DecodeParams(sample_format=nvimgcodec.SampleFormat.I_RGB)
@@ -73,7 +78,7 @@ class NvJpeg(JpegDecoder):
 
 
 class FakeJpeg(JpegDecoder):
-    """OpenCV's pictures, in the host's memory as if that were a device's."""
+    """A decoder that needs no GPU: OpenCV's pictures in the host's memory."""
 
     name = "fake"
 
@@ -88,7 +93,7 @@ class FakeJpeg(JpegDecoder):
 
 @dataclass(frozen=True, slots=True)
 class DevicePictures:
-    """From a pushed JPEG to pixels at the model's size, on one device."""
+    """Turns pushed JPEGs into pixels at the model's size, on one device."""
 
     decoder: JpegDecoder
     scale: Scale
@@ -101,9 +106,11 @@ class DevicePictures:
         width: int,
         limit_pixels: int,
     ) -> tuple[DevicePixels, tuple[int, int]] | None:
-        """The pixels, and the size of the picture as displayed; None where the CPU is to decode:
-        another encoding, or a JPEG that the device cannot or that has no end marker. Raises
-        TooLarge and Undecodable before anything is decoded."""
+        """Return the pixels, and the size of the picture as displayed; None if the CPU must decode.
+
+        That is the case for other encodings, and for JPEGs that the device cannot decode or that
+        have no end marker. Raises TooLarge and Undecodable before anything is decoded.
+        """
         if header.encoding != "jpeg":
             return None
         check_pixels(header.height, header.width, limit_pixels)
@@ -147,7 +154,7 @@ def _decoder(nvimgcodec: Any, device: int) -> Any:
 
 
 def _memory(image: Any, device: int) -> Any:
-    """Where it lies, as array interfaces tell; its rows follow each other without padding."""
+    """Return the image's array interface; its rows must be contiguous."""
     found = image.__array_interface__ if device == HOST else image.__cuda_array_interface__
     assert found["strides"] is None and found["typestr"] == "|u1", "rows without padding, 8 bits"
     return found

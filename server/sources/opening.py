@@ -1,8 +1,8 @@
-"""Opening a container safely: what may be opened, and what is said when it cannot be.
+"""Opening a container safely: what may be opened, and the error if it cannot be.
 
-An upload is a stranger's file. Playlists, image sequences, concatenation scripts and devices
-make a demuxer open other files or addresses, so formats and protocols are allow-lists: nothing
-that is not named here is ever read.
+An upload is an untrusted file. Playlists, image sequences, concatenation scripts and devices make a
+demuxer open other files or addresses. So formats and protocols are allow-lists: nothing that is not
+named here is ever read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILE_FORMATS = (
     "ogg", "h264", "hevc", "vvc", "m4v", "ivf", "obu", "av1", "nut", "mxf", "dv", "gif", "apng",
     "yuv4mpegpipe", "mp3", "wav", "flac", "aac",
 )  # fmt: skip
-"""Self-contained ones only. The last four hold sound, so that the answer can say just that."""
+"""Self-contained formats. The last four contain only sound, so that the error can say so."""
 
 LIVE_FORMATS = (*FILE_FORMATS, "rtsp", "mpjpeg", "mjpeg", "hls")
 """A playlist may only name what LIVE_PROTOCOLS fetch, and so no file."""
@@ -38,14 +38,14 @@ LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 
 LIVE_OPTIONS = {
     "rtsp_transport": "tcp",
-    # What a header does not say is learnt from the first pictures, which wait meanwhile.
+    # FFmpeg derives what a header lacks from the first pictures, and holds them back meanwhile.
     "analyzeduration": "100000",
     "fpsprobesize": "0",
 }
 """FFmpeg's own values make the first picture more than one second old, and FLV's five."""
 
 PADDING = 2
-"""Decoders round sizes up before they allocate, so their own limit must lie above ours."""
+"""How far the decoders' own limit lies above ours: they round sizes up before they allocate."""
 
 READ_BYTES = 2**20
 
@@ -61,13 +61,13 @@ def open_video(
     threads: int = 1,
     acceleration: HWAccel | None = None,
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and the video stream that players show, ready to be decoded.
+    """Yield the container and the video stream that players show, ready to be decoded.
 
-    A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures
-    far above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the
-    hardware that decodes what it can. Raises UnsupportedMedia,
-    BadVideo (damaged, no video stream, no decoder, too large a picture) or SourceFault (it
-    cannot be read, or as :func:`not_opened` says).
+    A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures far
+    above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the hardware
+    that decodes what it can. Raises UnsupportedMedia, BadVideo (damaged, no video stream, no
+    decoder, too large a picture) or SourceFault (it cannot be read, or an error of
+    :func:`not_opened`).
     """
     live = isinstance(location, str)
     began = time.monotonic()
@@ -89,19 +89,19 @@ def open_video(
 
 
 def check_pixels(height: int, width: int, max_pixels: int) -> None:
-    """Raise BadVideo where a video's picture passes the limit."""
+    """Raise BadVideo if a video's pictures exceed the limit."""
     if height * width > max_pixels:
         raise BadVideo(
-            f"The video's pictures of {width}x{height} are larger than the {max_pixels} pixels "
-            "served here."
+            f"The video's pictures of {width}x{height} are larger than the limit of {max_pixels} "
+            "pixels: scale the video."
         )
 
 
 def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> MastreamError:
-    """What to raise if reading or converting broke in mid-stream.
+    """Return what to raise if reading or converting failed in mid-stream.
 
-    Damaged files bring errors of every kind, those of the operating system too: only a file whose
-    bytes cannot be read is our fault.
+    Damaged files cause errors of every kind, even the operating system's: only if a file's bytes
+    cannot be read is it the server's fault.
     """
     if isinstance(location, str):
         return broken_off(error, timeout)
@@ -132,7 +132,7 @@ def _open(
 
 
 def _unreadable(path: Path) -> SourceFault | None:
-    """Why the bytes of a file cannot be read, if they cannot."""
+    """Return why the bytes of a file cannot be read, None if they can."""
     try:
         with path.open("rb") as file:
             while file.read(READ_BYTES):
@@ -145,23 +145,23 @@ def _unreadable(path: Path) -> SourceFault | None:
 def _wasteful(error: FFmpegError) -> BadVideo | None:
     if error.errno != ENOMEM:
         return None
-    return BadVideo("The video is damaged, or needs more memory to be opened than it may take.")
+    return BadVideo("The video is damaged, or needs more memory to be opened than is allowed.")
 
 
 def _diagnosis(path: Path) -> BadVideo:
     if path.stat().st_size == 0:
-        return BadVideo("The file is empty.")
+        return BadVideo("The file is empty: send the bytes of a video.")
     with path.open("rb") as file:
         head = file.read(16)
     if any(head[place : place + len(magic)] == magic for place, magic in _MAGICS):
         return BadVideo(CUT_OFF)
-    return UnsupportedMedia("The file is no video container known here.")
+    return UnsupportedMedia("The file is not a supported video container, such as MP4 or Matroska.")
 
 
 def _moving_pictures(
     container: InputContainer, location: Path | str, max_pixels: int
 ) -> VideoStream:
-    """The stream that players show: of a file by its first packets, else by its headers."""
+    """Return the stream that players show, judged by a file's first packets or a URL's headers."""
     streams = candidates(container)
     if len(streams) == 1:
         return streams[0]

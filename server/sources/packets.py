@@ -1,4 +1,4 @@
-"""Packets: pictures as a client pushes them, and the Frames they become."""
+"""Packets: pictures as a client pushes them, and decoding them to Frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from server.sources.picture_header import PictureHeader, read_header
 _DECODE_PIXEL_SECONDS = 4e-9
 _DECODE_BYTE_SECONDS = 2e-9
 _SCALE_PIXEL_SECONDS = 1.5e-9
-"""What a pixel or an encoded byte takes on one core; only the order of size matters."""
+"""Seconds per pixel or encoded byte on one core; only the magnitude matters."""
 
 _DEVICE_SECONDS = 1e-3
 """How long a decode may block on the device."""
@@ -41,12 +41,12 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class PacketDecoder:
-    """Makes the Frames of one stream: (height, width) is the model's size.
+    """Makes the Frames of one stream; (height, width) is the model's size.
 
     ``raw`` is the (height, width) of rgb24 pictures, None if pictures state their own size.
-    ``keep_original`` keeps the whole picture in the Frame, for overlays; a replayed one gets
-    none. ``device`` decodes the JPEGs that it can, which stay there; it is left out if originals
-    are kept, since those are wanted on the host.
+    ``keep_original`` keeps the whole picture in the Frame, for overlays, but not for replayed ones.
+    ``device`` decodes the JPEGs that it can, and they stay there; it is not used if originals are
+    kept, since those are needed on the host.
     """
 
     height: int
@@ -69,7 +69,7 @@ class PacketDecoder:
 
 @dataclass(frozen=True, slots=True)
 class ReadPacket:
-    """A packet whose picture's header was read: what decoding it costs is known before."""
+    """A packet whose picture's header was read, so that the cost of decoding it is known."""
 
     decoder: PacketDecoder
     packet: Packet
@@ -77,7 +77,7 @@ class ReadPacket:
 
     @property
     def cost(self) -> float:
-        """About how many seconds :meth:`decode` takes; 0.0 if it is a view of the bytes."""
+        """Return about how many seconds :meth:`decode` takes; 0.0 if it only makes a view."""
         decoder, header = self.decoder, self.header
         fits = (header.height, header.width) == (decoder.height, decoder.width)
         scaling = 0.0 if fits else decoder.height * decoder.width * _SCALE_PIXEL_SECONDS

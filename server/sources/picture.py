@@ -1,8 +1,8 @@
 """Pictures that a client pushes: bytes in, RGB at the model's size out.
 
 Every function is pure and may run in any thread. OpenCV releases the GIL while it decodes and
-scales, so calls in a thread pool run side by side. How many threads OpenCV itself takes is the
-entry point's to say (``cv2.setNumThreads``): one is right where calls already run in a pool.
+scales, so calls in a thread pool run in parallel. The service sets the number of OpenCV's own
+threads (``cv2.setNumThreads``): one is right if calls already run in a pool.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from server.sources.jpeg_markers import END, PictureBytes, extent, has_exif, nex
 from server.sources.picture_header import PictureHeader, read_header
 
 MAX_JPEG_SIDE = 65500
-"""The longest side that a JPEG encoder takes; overlays are JPEGs."""
+"""The longest side that JPEG encoders accept; overlays are JPEGs."""
 
 _HALF_RGB = cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB
-"""Half the size, in colour: the colour flag decides, and REDUCED_COLOR_2 would ask for BGR too."""
+"""Half the size, in colour: the colour flag prevails; REDUCED_COLOR_2 would also select BGR."""
 
 _FILL = bytes(byte for byte in sha256(b"fill").digest() * 8 if byte != 0xFF)
-"""Compressed data that says nothing sensible, and holds no marker."""
+"""Meaningless compressed data that contains no marker."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """RGB pixels, and the (height, width) of the picture as displayed: the pixels may be half."""
+    """RGB pixels, which may have half the size, and the picture's (height, width) as displayed."""
 
     pixels: Pixels
     size: tuple[int, int]
@@ -69,22 +69,22 @@ def decode_read_picture(
 
 
 def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
-    """Raw rgb24 rows, top first, without padding. A view of ``data``, no copy.
+    """Return raw rgb24 rows, top first and without padding, as a view of ``data``.
 
-    Raises Undecodable where the bytes do not fit the size.
+    Raises Undecodable if the number of bytes does not match the size.
     """
     expected = height * width * 3
     if min(height, width) < 1 or len(data) != expected:
         raise Undecodable(
-            f"An rgb24 picture of {width}x{height} is {expected} bytes, these are {len(data)}."
+            f"An rgb24 picture of {width}x{height} has {expected} bytes, this one has {len(data)}."
         )
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def fit(picture: Pixels, height: int, width: int) -> Pixels:
-    """The picture scaled to (height, width, 3), C-contiguous; itself where it already fits.
+    """Return the picture scaled to (height, width, 3), C-contiguous; itself if it fits already.
 
-    Shrinking averages areas, so that thin things stay visible; enlarging is bilinear.
+    Shrinking averages areas, so that thin objects stay visible; enlarging is bilinear.
     """
     if picture.shape == (height, width, 3):
         return np.ascontiguousarray(picture)
@@ -93,7 +93,7 @@ def fit(picture: Pixels, height: int, width: int) -> Pixels:
 
 
 def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """How OpenCV is to scale (height, width) pixels to others."""
+    """Return OpenCV's interpolation for scaling from one (height, width) to another."""
     shrinks = wanted[0] <= size[0] and wanted[1] <= size[1]
     return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
 
@@ -103,7 +103,7 @@ def _as_picture(pixels: Pixels) -> Picture:
 
 
 def _half_is_enough(data: PictureBytes, header: PictureHeader, enough: tuple[int, int]) -> bool:
-    if header.height % 2 or header.width % 2:  # half of it would be shown a little larger
+    if header.height % 2 or header.width % 2:  # half of it would be scaled a little differently
         return False
     height, width = 2 * enough[0], 2 * enough[1]
     upright = header.height >= height and header.width >= width
@@ -114,11 +114,11 @@ def _half_is_enough(data: PictureBytes, header: PictureHeader, enough: tuple[int
 def _whole_jpeg(
     data: PictureBytes, header: PictureHeader, how: int = cv2.IMREAD_COLOR_RGB
 ) -> Pixels:
-    """Decode a JPEG up to its end marker; some cameras leave that out.
+    """Decode a JPEG up to its end marker, which some cameras omit.
 
-    Decoders fill what a JPEG lacks with grey, and say so on stderr only. So one without an end
-    marker is decoded twice, the second time with more data behind: where that changes nothing,
-    nothing is missing.
+    Decoders fill the missing part of a JPEG with grey and report that only on stderr. So one
+    without an end marker is decoded twice, the second time with more data appended: if that changes
+    nothing, nothing is missing. Raises Undecodable if something is.
     """
     found = extent(data, header.frame)
     if found.has_marker:
@@ -143,13 +143,15 @@ def _decode(data: PictureBytes, header: PictureHeader, how: int = cv2.IMREAD_COL
 
 
 def check_pixels(height: int, width: int, limit_pixels: int) -> None:
-    """Raise TooLarge where a picture of this size passes the limit, or no mask of its size can be
-    told or drawn."""
+    """Raise TooLarge if a picture of this size exceeds the limit, or is too large for a mask or an
+    overlay."""
     if max(height, width) > MAX_JPEG_SIDE:
         raise TooLarge(
-            f"A picture of {width}x{height} has a side of more than {MAX_JPEG_SIDE} pixels."
+            f"A picture of {width}x{height} has a side of more than {MAX_JPEG_SIDE} pixels: send "
+            "it smaller."
         )
     if height * width > limit_pixels:
         raise TooLarge(
-            f"A picture of {width}x{height} is larger than the {limit_pixels} pixels served here."
+            f"A picture of {width}x{height} is larger than the limit of {limit_pixels} pixels: "
+            "send it smaller."
         )

@@ -1,7 +1,7 @@
-"""The size of a JPEG, PNG or WebP picture, read from its header and never by decoding it.
+"""The size of a JPEG, PNG or WebP picture, read from its header without decoding it.
 
-A limit is worth something only if it is checked before a decoder allocates. Layouts: PNG (IHDR),
-RFC 9649 (VP8, VP8L, VP8X); of a JPEG see ``jpeg_markers``.
+A limit helps only if it is checked before a decoder allocates. Layouts: PNG (IHDR), RFC 9649 (VP8,
+VP8L, VP8X); for JPEG see ``jpeg_markers``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from server.sources.jpeg_markers import PictureBytes, frame_header, frame_size
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """``height`` and ``width`` as stored, before any EXIF orientation is applied; ``frame`` is
-    where the frame header of a JPEG begins."""
+    """``height`` and ``width`` are those stored, before any EXIF orientation is applied; ``frame``
+    is where the frame header of a JPEG begins."""
 
     encoding: str
     height: int
@@ -26,12 +26,12 @@ class PictureHeader:
 
 
 def read_header(data: PictureBytes) -> PictureHeader:
-    """Encoding ("jpeg", "png", "webp") and size. Raises Undecodable where there is none. Takes
-    the same short time however long ``data`` is."""
+    """Return the encoding ("jpeg", "png" or "webp") and size. Raises Undecodable if the data has no
+    such header. The time does not depend on the length of ``data``."""
     try:
         header = _read(data)
     except (struct.error, IndexError) as error:
-        raise Undecodable("The picture ends within its header.") from error
+        raise Undecodable("The picture is cut off: it ends within its header.") from error
     if header.height < 1 or header.width < 1:
         raise Undecodable(f"The {header.encoding} picture's header gives no size.")
     return header
@@ -53,7 +53,7 @@ def _refusal(data: PictureBytes) -> str:
     known = foreign_kind(data)
     if known:
         return f"The bytes are {known}; pictures must be JPEG, PNG or WebP."
-    return "The bytes are no JPEG, PNG or WebP picture."
+    return "The bytes are not a JPEG, PNG or WebP picture."
 
 
 def _png_size(data: PictureBytes) -> tuple[int, int]:
@@ -65,7 +65,7 @@ def _png_size(data: PictureBytes) -> tuple[int, int]:
 
 def _webp_size(data: PictureBytes) -> tuple[int, int]:
     if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
-        raise Undecodable("The WebP picture is cut off: it is shorter than it says.")
+        raise Undecodable("The WebP picture is cut off: it is shorter than its header says.")
     kind = bytes(data[12:16])
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)

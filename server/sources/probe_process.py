@@ -1,9 +1,8 @@
-"""Probing in a process of its own, since a small file may cost much before any limit is checked.
+"""Probing in a separate process, since a small file may cost much before any limit is checked.
 
 An MP4 of 36 KB may claim 40 million samples, for which the demuxer makes an index of a gigabyte
-while it is opened. A process that has imported everything forks a child for each file, so that a
-probe costs milliseconds; the child has a limit of memory and of time, and an answer in JSON is all
-that comes back of it.
+when opening it. A process that has imported everything forks a child for each file, so that a probe
+takes milliseconds; the child has limits on memory and time, and returns only an answer in JSON.
 """
 
 from __future__ import annotations
@@ -42,11 +41,10 @@ _ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, So
 
 
 class Prober:
-    """Calls :func:`probe` in a child that may take ``memory`` bytes and ``seconds``.
+    """Calls :func:`probe` in a child process that may take ``memory`` bytes and ``seconds``.
 
-    Half of the seconds may be spent computing, the
-    rest on reading; None sets no limit. May be called from many threads at once. Its state is the
-    process that forks, begun by the first call and anew if it has died.
+    At most half of the seconds may be CPU time; None sets no limit. Many threads may call it at
+    once. Mutable state: the process that forks, started by the first call and again if it has died.
     """
 
     def __init__(self, memory: int, seconds: float | None) -> None:
@@ -57,7 +55,11 @@ class Prober:
         self._closed = False
 
     def __call__(self, path: Path, limits: VideoLimits) -> VideoInfo:
-        """Raise as :func:`probe` does, and BadVideo if the file takes more than the child may."""
+        """Return what :func:`probe` returns.
+
+        Raises the errors of probe, BadVideo if the file exceeds the child's limits, and Draining
+        after :meth:`close`.
+        """
         request = {
             "path": str(path.absolute()),
             "limits": asdict(limits),
@@ -70,13 +72,13 @@ class Prober:
                 self._hand_over(json.dumps(request).encode(), writer)
             finally:
                 os.close(writer)
-            told = answer.read()
-        if self._closed and not told:
+            data = answer.read()
+        if self._closed and not data:
             raise Draining(CLOSED)
-        return _result(told, self._too_much())
+        return _result(data, self._too_much())
 
     def close(self) -> None:
-        """End the process and the children that are at work. Idempotent."""
+        """Kill the process and its children. Idempotent."""
         with self._lock:
             self._closed = True
             if self._forks is not None:
@@ -94,18 +96,19 @@ class Prober:
                     return
                 self._forks.end()
                 self._forks = None
-        raise Fault("The process that looks at videos cannot be started.")
+        raise Fault("The process that probes videos cannot be started.")
 
     def _too_much(self) -> str:
-        time = "" if self._seconds is None else f", or {self._seconds:g} s,"
-        return (
-            f"The video is damaged, or needs more than {self._memory >> 20} MiB{time} to be opened."
-        )
+        time = "" if self._seconds is None else f" or {self._seconds:g} s"
+        limits = f"{self._memory >> 20} MiB{time}"
+        return f"The video is damaged, or opening it exceeds the limit of {limits}."
 
 
 class _Forks:
-    """The process that forks, as its parent sees it. It ends with this process, even if that is
-    killed: then its socket is at its end."""
+    """The parent's side of the process that forks.
+
+    That process ends with this one, even if this one is killed, because its socket is closed then.
+    """
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -114,13 +117,13 @@ class _Forks:
                 [sys.executable, "-m", __name__],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                # Numpy's threads would make every fork a fork of many.
+                # A process with NumPy's threads cannot be forked safely.
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 start_new_session=True,
             )
 
     def take(self, request: bytes, answer: int) -> bool:
-        """Have a request answered on a descriptor; False if the process has died."""
+        """Let a child answer a request on a descriptor; return False if the process has died."""
         try:
             socket.send_fds(self._socket, [request], [answer])
             return self._socket.recv(1) == _TAKEN
@@ -135,19 +138,19 @@ class _Forks:
 
 
 def _result(answer: bytes, too_much: str) -> VideoInfo:
-    """What a child wrote; nothing if it was killed."""
+    """Return the child's result or raise its error; an empty answer means that it was killed."""
     try:
-        told = json.loads(answer)
-        if "info" in told:
-            return VideoInfo.from_dict(told["info"])
-        error = _ERRORS[told["code"]](told["detail"])
+        result = json.loads(answer)
+        if "info" in result:
+            return VideoInfo.from_dict(result["info"])
+        error = _ERRORS[result["code"]](result["detail"])
     except (ValueError, TypeError, LookupError):
         raise BadVideo(too_much) from None
     raise error
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a child for each request until the other side is gone."""
+    """Fork a child for each request until the other side is closed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 1)
@@ -160,7 +163,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def _child(request: dict[str, Any], answer: int) -> None:
-    """The child's whole life."""
+    """Answer one request in the child, then exit."""
     try:
         _limit(request["memory"], request["seconds"])
         os.write(answer, json.dumps(_probe(request)).encode())
@@ -177,8 +180,8 @@ def _probe(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _limit(memory: int, seconds: float | None) -> None:
-    """Bound this process: the kernel refuses it more memory, and ends it when its time is up."""
-    if sys.platform == "linux":  # other kernels do not enforce it
+    """Limit this process: the kernel refuses it more memory, and kills it when its time is up."""
+    if sys.platform == "linux":  # other kernels do not enforce the memory limit
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,4 @@
-"""What an uploaded file is, found out before it is accepted."""
+"""Probing an uploaded file, before it is accepted."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from server.sources.opening import broken, open_video
 from server.sources.rendering import orientation
 
 PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
-"""Codecs in which a packet may show nothing (VP8's hidden frames, MPEG-4's packed B-frames)."""
+"""Codecs whose packets may have no picture (VP8's hidden frames, MPEG-4's packed B-frames)."""
 
 MAX_PIXELS = 4096 * 4096
 
 INDEX_PER_FRAME = 4
-"""Entries of a container's index for each frame of its longest video: sound has entries too."""
+"""Index entries allowed per frame of the longest video: sound has entries, too."""
 
 MAX_PIXEL_ASPECT = 32
-"""Beyond it, or below its inverse, a pixel's shape is a mistake of whoever wrote the file."""
+"""A pixel aspect above it, or below its inverse, is a mistake in the file."""
 
 CHECKED = 100
-"""Packets. So often the limits are looked at, since adding up costs as much as a packet."""
+"""Packets between two checks of the limits, since a check costs as much as a packet."""
 
 SLOWEST = Fraction(1)
-"""Frames a second that are assumed at least till the times are known."""
+"""Frames per second that are assumed at least, until the times are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
     """The largest file (bytes), duration (seconds), number of frames and picture (height x width)
-    accepted. Frames beside seconds: a container's clock says what it likes."""
+    accepted. Frames are limited as well as seconds because a container's times may be wrong."""
 
     max_bytes: int = 2 * 2**30
     max_seconds: float = 4 * 3600.0
@@ -56,14 +56,18 @@ class VideoLimits:
 
 
 def probe(path: Path, limits: VideoLimits) -> VideoInfo:
-    """Read a file through once, decoding only up to its first picture.
+    """Read a whole file once, decoding only up to its first picture, and describe its video.
 
-    Raises TooLarge (bytes), UnsupportedMedia (no container known here) or BadVideo (empty,
-    damaged, no video stream, no picture, too long, too large a picture).
+    Raises TooLarge (bytes), UnsupportedMedia (not a supported container), BadVideo (empty, damaged,
+    encrypted, no video stream, no picture, too long, too large a picture) or SourceFault (the file
+    cannot be read).
     """
     with open_video(path, max_pixels=limits.max_pixels) as (container, stream):
         if path.stat().st_size > limits.max_bytes:
-            raise TooLarge(f"The video is larger than the {limits.max_bytes} bytes served here.")
+            raise TooLarge(
+                f"The video is larger than the limit of {limits.max_bytes} bytes: send a shorter "
+                "one."
+            )
         _check_index(container, limits.max_frames)
         try:
             survey = _survey(container, stream, limits)
@@ -73,36 +77,37 @@ def probe(path: Path, limits: VideoLimits) -> VideoInfo:
 
 
 def _check_index(container: InputContainer, max_frames: int) -> None:
-    """Raise BadVideo if the index that FFmpeg keeps in memory is out of all proportion.
+    """Raise BadVideo if the index that FFmpeg keeps in memory is far too large.
 
-    It leaves the index of a stream empty, without an error, if there is no memory for it.
+    FFmpeg leaves the index of a stream empty, without an error, if there is no memory for it.
     """
     entries = sum(len(stream.index_entries) or stream.frames for stream in container.streams)
     if entries > max_frames * INDEX_PER_FRAME:
         raise BadVideo(
-            f"The video's index claims {entries} entries, more than {max_frames} frames need."
+            f"The video's index claims {entries} entries, more than {max_frames} frames need: the "
+            "file is damaged."
         )
 
 
 def _check_clear(packet: Packet[VideoStream]) -> None:
-    """Raise BadVideo if a packet is encrypted: a decoder would make noise of it."""
+    """Raise BadVideo if a packet is encrypted: a decoder would turn it into noise."""
     if packet.has_sidedata("encryption_info"):
         raise BadVideo("The video is encrypted: upload it without protection.")
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Width by height of a stored pixel; 1 if nothing plausible is given."""
+    """Return a stored pixel's width divided by its height; 1 if no plausible value is given."""
     given = stream.sample_aspect_ratio
     return given if given and 1 / MAX_PIXEL_ASPECT <= given <= MAX_PIXEL_ASPECT else Fraction(1)
 
 
 class _Survey:
-    """What has been seen of a stream so far: its first picture and the times of its packets."""
+    """What is known of a stream so far: its first picture and the times of its packets."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._stream = stream
         self._rates = named_rates(stream)
-        # The fastest: too slow a one would take a clock's jump for the usual distance.
+        # Use the fastest rate: with one that is too slow, a clock's jump would seem normal.
         guess = max(*self._rates, SLOWEST)
         self.footage = Footage(tick(stream), guess, jumpy(container))
         self.first: VideoFrame | None = None
@@ -115,7 +120,7 @@ class _Survey:
 
     def info(self) -> VideoInfo:
         if self.first is None:
-            raise BadVideo("The video holds no picture that can be decoded.")
+            raise BadVideo("The video contains no picture that can be decoded: check the file.")
         check_colours(self.first)
         turned = orientation(self.first)
         height, width = turned.size(self.first.height, self.first.width)
@@ -148,6 +153,10 @@ def _survey(container: InputContainer, stream: VideoStream, limits: VideoLimits)
 
 def _check(footage: Footage, limits: VideoLimits) -> None:
     if footage.seconds > limits.max_seconds:
-        raise BadVideo(f"The video is longer than the {limits.max_seconds:g} s served here.")
+        raise BadVideo(
+            f"The video is longer than the limit of {limits.max_seconds:g} s: send a shorter one."
+        )
     if footage.pictures > limits.max_frames:
-        raise BadVideo(f"The video has more than the {limits.max_frames} frames served here.")
+        raise BadVideo(
+            f"The video has more frames than the limit of {limits.max_frames}: send a shorter one."
+        )

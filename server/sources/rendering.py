@@ -1,4 +1,5 @@
-"""Decoded pictures to a Frame's pixels: as displayed, at the model's size, where they are."""
+"""Rendering decoded pictures to a Frame's pixels: as displayed, at the model's size, on the device
+where they are."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """``pixels`` at the model's size; ``size`` and, where it is kept, ``original`` as displayed;
-    ``decoder`` is what decoded them."""
+    """``pixels`` are at the model's size; ``size`` and ``original``, None unless it is kept, are
+    those of the picture as displayed; ``decoder`` is what decoded it."""
 
     pixels: AnyPixels
     size: tuple[int, int]
@@ -38,11 +39,11 @@ class Rendered:
 
 
 class Renderer:
-    """Renders one video's pictures. Its state: a scaler, and whether software was told of.
+    """Renders one video's pictures.
 
-    With ``hardware`` what it decoded stays on its device; only an original is copied from
-    there. What it could not decode comes from the CPU, which is logged once, or is refused
-    where the hardware is required.
+    Pictures that ``hardware`` decoded stay on its device; only originals are copied from there.
+    Those that it could not decode come from the CPU, which is logged once, or are refused if the
+    hardware is required. Mutable state: a scaler, and whether decoding on the CPU was logged.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Renderer:
         self._keep_original = keep_original
         self._hardware = hardware
         self._reformatter = VideoReformatter()
-        self._told = False
+        self._logged = False
 
     def render(self, frame: VideoFrame) -> Rendered:
-        """Raises UnsupportedMedia where hardware is required and software decoded this."""
+        """Render a picture. Raises UnsupportedMedia if hardware is required and software decoded
+        it."""
         if self._hardware is None:
             return self._on_host(frame)
         surface = self._hardware.decoder.surface(frame)
@@ -64,7 +66,7 @@ class Renderer:
             self._fall_back(self._hardware, frame)
             return self._on_host(frame)
         if hdr(frame):
-            # The device's converter knows no transfer curves.
+            # The device's converter does not support HDR's transfer curves.
             HOST_COPIES.add()
             return replace(self._on_host(frame), decoder=self._hardware.decoder.name)
         return self._on_device(self._hardware, surface, orientation(frame))
@@ -92,28 +94,28 @@ class Renderer:
         what = f"{frame.width}x{frame.height} pictures in {_layout(frame)}"
         if hardware.required:
             raise UnsupportedMedia(
-                f"The GPU does not decode this video's {what}; under MASTREAM_DECODE__DEVICE=auto "
+                f"The GPU does not decode this video's {what}; with MASTREAM_DECODE__DEVICE=auto "
                 "the CPU does."
             )
-        if not self._told:
-            self._told = True
-            _log.warning("a video is decoded on the CPU: the GPU does not take its %s", what)
+        if not self._logged:
+            self._logged = True
+            _log.warning("a video is decoded on the CPU: the GPU does not decode its %s", what)
 
 
 def _layout(frame: VideoFrame) -> str:
-    """The format of its planes, wherever they are."""
+    """Return the pixel format, also of a picture on a device."""
     return (frame.sw_format or frame.format).name
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """Return how this picture is turned to be displayed."""
-    # `frame.side_data` would keep the container in the frame, and that refers back to it: each
-    # picture would stay in memory until the cyclic collector came by.
+    """Return how this picture is rotated to be displayed."""
+    # `frame.side_data` would store a container in the frame that refers back to it: each picture
+    # would stay in memory until a cyclic garbage collection.
     side_data = cast(Mapping[SideDataType, Buffer], SideDataContainer(frame))  # type: ignore[call-arg]
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     return UPRIGHT if matrix is None else Orientation.from_matrix(bytes(matrix))
 
 
 def displayed(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
-    """Return the whole picture as RGB, turned as it is displayed."""
+    """Return the whole picture as RGB, rotated as it is displayed."""
     return orientation(frame).apply(to_rgb(frame, reformatter))

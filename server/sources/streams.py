@@ -1,4 +1,4 @@
-"""Which of a container's video streams is the video: the one that players show."""
+"""Choosing the video stream of a container that players show."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo
 
 LOOK_AHEAD = 1000
-"""Packets that are read to find out which streams are single pictures."""
+"""Packets that are read to find the streams with a single picture."""
 
 CUT_OFF = "The video is damaged or cut off: its index or first frames are missing."
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A video stream that may be the one: ``default`` is what its container says, ``pictures``
-    how many were seen in the first packets or, if none were, are announced."""
+    """A video stream that may be chosen: ``default`` is its container's flag, ``pictures`` how many
+    there are in the first packets or, if there are none, in the container's header."""
 
     index: int
     default: bool
@@ -36,8 +36,8 @@ class Candidate:
 def choose(candidates: Iterable[Candidate]) -> int:
     """Return the index of the stream that players show.
 
-    One with several pictures comes before a single one, which is a cover even if nothing marks it
-    as one; then the default stream, most pixels, most pictures, and the first.
+    Streams with several pictures come before those with one, which are covers even if not marked as
+    such; then the default stream, the most pixels, the most pictures, and the first.
     """
     best = max(
         candidates,
@@ -60,12 +60,12 @@ def candidates(container: InputContainer) -> list[VideoStream]:
         raise BadVideo("The picture is stored as a grid of tiles: save it as JPEG or PNG.")
     decodable = [s for s in whole if s.codec_context is not None]
     if not decodable:
-        raise BadVideo("The video is in a codec that is not decoded here.")
+        raise BadVideo("The video's codec is not supported: convert it, such as to H.264.")
     return decodable
 
 
 def chosen(streams: Sequence[VideoStream], packets: Iterable[Packet[VideoStream]]) -> int:
-    """Return the index of the stream that players show, judged by its container's first packets."""
+    """Return the index of the stream that players show, judged by the first packets."""
     seen: Counter[int] = Counter()
     with suppress(FFmpegError):
         for packet in islice(packets, LOOK_AHEAD):

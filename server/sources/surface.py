@@ -1,9 +1,9 @@
-"""Surface: what a video decoder leaves on a device, and how it becomes RGB as two small matrices.
+"""Surface: a picture that a video decoder leaves on a device, and the matrices that make it RGB.
 
-Cropping, bit depth, mirroring, turning half round, the doubling of chroma and the scaling are all
-linear in each direction, so one weight matrix for the rows and one for the bytes of a row say all
-of them; a third, 3 x 3, says the colours. A graph of matrix products (nv12_to_rgb.onnx) is then
-enough for every format and size, on any device.
+Cropping, bit depth, mirroring, rotation by 180 degrees, the doubling of chroma and scaling are all
+linear in each direction. So one weight matrix for the rows and one for the bytes of a row express
+them all; a third one, 3 x 3, converts the colours. A graph of matrix products (nv12_to_rgb.onnx) is
+then enough for every format and size, on any device.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BT.2020; BT.601 for all others, as swscale does."""
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """``rows`` rows of ``pitch`` bytes from address ``pointer`` on; what lies behind the picture's
-    width is padding."""
+    """``rows`` rows of ``pitch`` bytes from address ``pointer``; bytes beyond the picture's width
+    are padding."""
 
     pointer: int
     rows: int
@@ -38,7 +38,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a surface lies in memory: (height, width) as stored, ``sample_bytes`` 1 for NV12 and 2
+    """A surface's layout in memory: (height, width) as stored, ``sample_bytes`` 1 for NV12 and 2
     for P010 (little endian, the value in the upper bits)."""
 
     height: int
@@ -52,9 +52,9 @@ class Layout:
 class Surface:
     """One 4:2:0 picture, luma and interleaved chroma, on CUDA device ``device`` (or HOST).
 
-    Decoders have few of them: it is to be converted and let go at once. ``matrix`` is FFmpeg's
-    AVColorSpace, ``full`` whether 0..255 is used rather than 16..235. What wrote it is done.
-    ``owner`` keeps it.
+    Convert and release it at once, because decoders have few of them. ``matrix`` is FFmpeg's
+    AVColorSpace, ``full`` whether the range is 0..255 rather than 16..235. Writing it has finished.
+    ``owner`` keeps it alive.
     """
 
     luma: Plane
@@ -76,11 +76,11 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampling:
-    """The weights that take a surface to (height, width) pixels, before turning.
+    """The weights that convert a surface to (height, width) pixels, before transposing.
 
     ``luma_rows`` (a, H), ``luma_columns`` (1, luma pitch, b); ``chroma_rows`` (a, H/2),
-    ``chroma_columns`` (2, chroma pitch, b): U, then V. (a, b) is (height, width), or the other
-    way round where ``turned``: then the result has still to be transposed.
+    ``chroma_columns`` (2, chroma pitch, b): U, then V. (a, b) is (height, width), or (width,
+    height) if ``turned``: then the result must be transposed.
     """
 
     luma_rows: Weights
@@ -91,7 +91,8 @@ class Resampling:
 
 
 def resampling(layout: Layout, turn: Orientation, height: int, width: int) -> Resampling:
-    """From a surface of this layout to the picture as displayed, scaled as ``fit`` scales."""
+    """Return the weights from a surface of this layout to the picture as displayed, scaled as by
+    ``fit``."""
     shown = turn.size(layout.height, layout.width)
     down, across = scaling(shown, (height, width))
     turned = turn.clockwise in (90, 270)
@@ -112,7 +113,8 @@ def resampling(layout: Layout, turn: Orientation, height: int, width: int) -> Re
 
 
 def colours(matrix: int, full: bool) -> tuple[Weights, Weights]:
-    """(3, 3) and (3,): RGB = YUV @ first + second, all of them 0..255 (ITU-T H.273, 8.3)."""
+    """Return weights (3, 3) and offset (3,) with RGB = YUV @ weights + offset, where all values are
+    0..255 (ITU-T H.273, 8.3)."""
     kr, kb = _KR_KB.get(matrix, _BT601)
     kg = 1 - kr - kb
     luma, chroma, black = (1.0, 1.0, 0) if full else (255 / 219, 255 / 224, 16)
@@ -125,7 +127,7 @@ def colours(matrix: int, full: bool) -> tuple[Weights, Weights]:
 
 
 def scaling(shown: tuple[int, int], wanted: tuple[int, int]) -> tuple[Weights, Weights]:
-    """What OpenCV's own scaling weighs, (wanted, shown) for the rows and for the columns."""
+    """Return the weights of OpenCV's scaling, (wanted, shown) for the rows and for the columns."""
     how = interpolation(shown, wanted)
     down, across = (
         cv2.resize(np.eye(source, dtype=np.float32), (source, target), interpolation=how)
@@ -135,14 +137,16 @@ def scaling(shown: tuple[int, int], wanted: tuple[int, int]) -> tuple[Weights, W
 
 
 def _pairs(weights: Weights) -> Weights:
-    """The same over samples that each stand for two neighbours, as chroma's do."""
+    """Return the weights for samples that each cover two neighbours, as chroma's do."""
     return np.add.reduceat(weights, np.arange(0, weights.shape[1], 2), axis=1, dtype=np.float32)
 
 
 def _over_bytes(weights: Weights, pitch: int, sample_bytes: int, channels: int) -> Weights:
-    """(outputs, samples) as (channels, pitch, outputs): the bytes of a row are looked at, of which
-    ``channels`` samples stand side by side. The last byte of a sample counts whole, one before it
-    a 256th."""
+    """Return weights (outputs, samples) as (channels, pitch, outputs), to apply to a row's bytes.
+
+    The samples of ``channels`` channels are interleaved. The last byte of a sample has its full
+    weight, the byte before it 1/256 of that.
+    """
     outputs, samples = weights.shape
     spread = np.zeros((channels, pitch, outputs), np.float32)
     step = channels * sample_bytes

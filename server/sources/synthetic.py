@@ -1,4 +1,4 @@
-"""A moving test pattern: a source without file, camera or thread, for tests and load."""
+"""A moving test pattern: a source without file, camera or thread, for tests and load tests."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from server.frame import Frame, Pixels
 from server.sources.base import Source
 
 BAND = 16
-"""Pixels. The pattern moves one step of its texture a frame and repeats after its width."""
+"""Side of the noise blocks in pixels."""
 
 
 class SyntheticSource(Source):
-    """``frames`` pictures (None: endless) at ``rate`` a second, the same for the same seed.
+    """``frames`` pictures (None: endless) at ``rate`` per second, determined by ``seed``.
 
-    Coloured noise in blocks drifts to the left, one pixel a frame, under a bright square that
-    goes round: every frame differs from its neighbours, as those of a camera do. ``live``
-    paces it in real time: a frame is never early, and a late reader finds those that are due.
+    Blocks of coloured noise drift to the left, one pixel per frame and repeating after the
+    picture's width, under a bright square that moves. So every frame differs from its neighbours,
+    like those of a camera. ``live`` paces the frames in real time: none is early, and a late reader
+    gets those that are due at once.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class SyntheticSource(Source):
         self._left.set()
 
     async def _due(self) -> None:
-        """Wait for the next frame's time, or for the source to be left."""
+        """Wait until the next frame is due, or the source is closed."""
         now = time.monotonic()
         self._began = now if self._began is None else self._began
         wait = self._began + float(self._seq / self._rate) - now
@@ -86,13 +87,13 @@ class SyntheticSource(Source):
 
 
 def pictures(height: int, width: int, count: int, apart: int = 1) -> list[Pixels]:
-    """Every ``apart``-th picture of the pattern, (height, width, 3)."""
+    """Return ``count`` pictures (height, width, 3): every ``apart``-th one of the pattern."""
     texture = _texture(height, width, seed=0)
     return [pattern(texture, width, apart * index) for index in range(count)]
 
 
 def pattern(texture: Pixels, width: int, index: int) -> Pixels:
-    """Picture ``index``: the texture from column ``index`` on, and the square on top."""
+    """Return picture ``index``: the texture from column ``index`` on, with the square on top."""
     start = index % width
     picture = np.ascontiguousarray(texture[:, start : start + width])
     height = picture.shape[0]
@@ -103,7 +104,7 @@ def pattern(texture: Pixels, width: int, index: int) -> Pixels:
 
 
 def _texture(height: int, width: int, seed: int) -> Pixels:
-    """Blocks of noise, (height, 2 * width, 3), the right half a repetition of the left."""
+    """Return blocks of noise, (height, 2 * width, 3); the right half repeats the left one."""
     blocks = np.random.default_rng(seed).integers(
         0, 200, (-(-height // BAND), -(-width // BAND), 3), dtype=np.uint8
     )

@@ -1,4 +1,4 @@
-"""Presentation times that rise: what the container says, mended where it says nothing or lies."""
+"""Rising presentation times: the container's, corrected where they are missing or wrong."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from server.sources.clocks import Clocks, Stamp
 T = TypeVar("T")
 
 PATIENCE = 4
-"""How many later pictures are seen before a time is believed."""
+"""How many later pictures must come before a time is believed."""
 
 UNTIMED = 16
 """How many pictures without a time wait for one that has it."""
 
 RESTART = Fraction(1)
-"""Seconds. Where nothing can be awaited, falling back by more is a clock that began anew."""
+"""Seconds. Without patience, a clock that falls back by more counts as restarted."""
 
 MAX_PAUSE = Fraction(4 * 3600)
-"""Seconds. No picture is shown for longer, so a clock that goes on further has jumped."""
+"""Seconds. No picture is shown for longer, so a clock that advances further has jumped."""
 
 MAX_PAUSE_OF_JUMPY = Fraction(10)
-"""The same where clocks are known to jump (MPEG-TS and PS, Ogg): FFmpeg's dts_delta_threshold."""
+"""The same for clocks known to jump (MPEG-TS and PS, Ogg): FFmpeg's dts_delta_threshold."""
 
 SLOW = 10
-"""A clock has not jumped while it goes on by less than this many usual distances."""
+"""A clock that advances by less than this many usual distances has not jumped."""
 
 
 def longest_pause(rate: Fraction, jumpy: bool) -> Fraction:
-    """The longest plausible time from one picture to the next; more is a clock that has jumped.
+    """Return the longest plausible time from one picture to the next; more is a clock's jump.
 
-    A pause is shown, so it counts. Only what no video here could hold, or what the format is
-    known for (``jumpy``), is taken for a jump, and not even that where pictures come this slowly.
+    A pause is shown, so it counts. Only a time that is longer than any video accepted, or that the
+    format is known for (``jumpy``), counts as a jump, and not even that if pictures come as slowly.
     """
     return max(MAX_PAUSE_OF_JUMPY if jumpy else MAX_PAUSE, SLOW / rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Of one stream: ``rate`` in pictures a second, ``grain`` the unit of times that are made
-    up, ``pause`` as :func:`longest_pause` says. All in seconds."""
+    """Properties of one stream: ``rate`` in pictures per second; ``grain``, the unit of times that
+    are made up, in seconds; ``pause``, the result of :func:`longest_pause`, in seconds."""
 
     rate: Fraction
     grain: Fraction
@@ -56,18 +56,18 @@ class _Waiting(Generic[T]):
 
 
 class Timeline(Generic[T]):
-    """Gives the pictures of one stream, in the order in which they are shown, rising times >= 0.
+    """Gives the pictures of one stream, which come in display order, rising times >= 0.
 
     A time is kept exactly if it is in the longest rising row among itself and the ``patience``
-    pictures after it. One that is not, or that is missing, is placed between its neighbours, at
-    most one picture's time apart, so a wrong one affects only itself; missing ones at the very
-    beginning are counted back from the first that is there. Where a whole row lies behind, or
-    ahead by more than ``rhythm.pause``, the clock has jumped: it goes on one picture later, and
-    is followed from there. What begins before 0 is moved to begin at 0, since neither MP4 nor
-    Matroska can hold earlier times.
+    pictures after it. One that is not, or is missing, is placed between its neighbours, at most one
+    picture's duration apart, so a wrong time affects only its own picture; times missing at the
+    very beginning are counted back from the first known one. If a whole row lies behind, or ahead
+    by more than ``rhythm.pause``, the clock has jumped: the next picture is shown one period later,
+    and the clock is followed from there. A stream that begins before 0 is shifted to begin at 0,
+    since neither MP4 nor Matroska can store earlier times.
 
-    Without patience (live) each picture is stamped at once. Its state: the pictures that wait,
-    the last time given, exactly and as given, and what is added to the source's clock.
+    Without patience (live) each picture gets its time at once. Mutable state: the pictures that
+    wait, the last time given, exact and rounded, and the shift of the source's clock.
     """
 
     def __init__(self, rhythm: Rhythm, patience: int = PATIENCE) -> None:
@@ -83,19 +83,20 @@ class Timeline(Generic[T]):
         self._last: Fraction | None = None
 
     def add(self, item: T, stamp: Stamp) -> Iterator[tuple[T, Fraction]]:
-        """Take the next picture; give those whose times are settled by now."""
+        """Add the next picture; yield those whose times are known by now."""
         self._clocks.see(stamp)
         self._waiting.append(_Waiting(item, stamp))
-        while len(self._waiting) > self._room():
+        while len(self._waiting) > self._most_waiting():
             yield self._settle()
 
     def finish(self) -> Iterator[tuple[T, Fraction]]:
-        """Give the pictures that still wait; there are no more."""
+        """Yield the pictures that still wait, after the last one was added."""
         while self._waiting:
             yield self._settle()
 
-    def _room(self) -> int:
-        """How many may wait: more while all wait for a first time, unless none is to be had."""
+    def _most_waiting(self) -> int:
+        """Return how many pictures may wait: more while none of them has a time, unless too many
+        had none before."""
         if self._patience == 0:
             return 0
         known = any(time is not None for time in self._times())
@@ -121,8 +122,8 @@ class Timeline(Generic[T]):
         return time + self._shift
 
     def _count_back(self, index: int, time: Fraction) -> Fraction:
-        """When the first picture is shown if number ``index`` is at ``time``; not before 0 where
-        there is room after it."""
+        """Return the first picture's time if picture ``index`` is at ``time``; not before 0 if the
+        pictures fit between 0 and ``time``."""
         room = time / index if index and time >= index * self._grain else self._step
         return time - index * min(self._step, room)
 
@@ -139,13 +140,14 @@ class Timeline(Generic[T]):
         return time
 
     def _between(self, last: Fraction, time: Fraction, index: int) -> Fraction:
-        """The time of the first of ``index`` pictures between two known ones."""
+        """Return the time of the first of ``index`` pictures between two known times."""
         if self._exact + (index + 1) * self._step <= time:
             return self._exact + self._step
         return last + (time - last) / (index + 1)
 
     def _fallen_back(self, times: Sequence[Fraction | None], last: Fraction) -> Fraction:
-        """No time lies ahead: there is none, or one that is wrong, or the clock began anew."""
+        """Return the next time if no known one lies ahead: there is none, it is wrong, or the clock
+        has restarted."""
         row = believed(times)
         if len([time for time in times if time is not None]) > 1:
             self._jump(row[0][1], row[0][0])
@@ -156,7 +158,7 @@ class Timeline(Generic[T]):
         return self._exact + self._step
 
     def _jump(self, time: Fraction, index: int) -> None:
-        """From here on the picture at ``time``, number ``index``, follows the last by the rate."""
+        """Shift the clock so that picture ``index``, at ``time``, follows the last at the rate."""
         self._shift += self._exact + (index + 1) * self._step - time
 
     def _on_grain(self, time: Fraction) -> Fraction:
@@ -167,9 +169,9 @@ class Timeline(Generic[T]):
 def believed(
     times: Sequence[Fraction | None], above: Fraction | None = None
 ) -> list[tuple[int, Fraction]]:
-    """The longest rising row of (index, time), all later than ``above``.
+    """Return the longest rising row of (index, time), all later than ``above``.
 
-    Of equally long ones that which ends first, then that whose pictures come first.
+    Among equally long rows, the one that ends earliest wins, then the one that comes first.
     """
     rows: list[list[tuple[int, Fraction]]] = []
     for index, time in enumerate(times):
@@ -180,5 +182,5 @@ def believed(
 
 
 def stray(time: Fraction, following: Fraction, step: Fraction) -> bool:
-    """Whether a first time is before 0 and does not lead up to the next one."""
+    """Return whether a first time is before 0 and too far from the next one."""
     return time < 0 and following - time > max(RESTART, SLOW * step)

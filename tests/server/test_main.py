@@ -138,4 +138,4 @@ def test_the_artefacts_of_a_video_can_be_chosen(
     assert main([*command, "summary.json, masks.mkv"]) == 0
     assert {file.name for file in out.iterdir()} == {"summary.json", "masks.mkv"}
     assert main([*command, "masks.mp4"]) == 2
-    assert "no artefact is called 'masks.mp4'" in capsys.readouterr().err
+    assert "There is no artefact 'masks.mp4'" in capsys.readouterr().err

@@ -116,7 +116,7 @@ def test_bad_pictures_are_refused_before_they_are_decoded(pictures: DevicePictur
     decoder = PacketDecoder(20, 32, LIMIT, device=pictures)
     with pytest.raises(Undecodable, match="cut off"):
         decoder.decode(Packet(encoded()[:-300], 0, 0.0))
-    with pytest.raises(Undecodable, match="no JPEG"):
+    with pytest.raises(Undecodable, match="not a JPEG"):
         decoder.decode(Packet(b"garbage", 0, 0.0))
     with pytest.raises(TooLarge, match="200x160"):
         decoder.decode(Packet(encoded(pixels=picture(160, 200)), 0, 0.0))

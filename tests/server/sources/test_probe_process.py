@@ -131,7 +131,7 @@ def test_memory_that_is_not_there_is_the_videos_fault(film: Film) -> None:
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     pipe = tmp_path / "endless"
     os.mkfifo(pipe)
-    with prober(seconds=0.2) as probed, pytest.raises(BadVideo, match=r"more than 512 MiB, or 0.2"):
+    with prober(seconds=0.2) as probed, pytest.raises(BadVideo, match=r"limit of 512 MiB or 0.2 s"):
         probed(pipe, LIMITS)
 
 

@@ -154,9 +154,9 @@ async def test_no_number_follows_the_last_one_that_every_json_keeps() -> None:
         (65535, 65535, {}, "side of more than 65500"),
         (65535, 1, {}, "side of more than 65500"),
         (1, 65535, {}, "side of more than 65500"),
-        (4097, 4096, {}, "the 16777216 pixels"),
+        (4097, 4096, {}, "the limit of 16777216 pixels"),
         (4096, 4096, {}, "50331652 bytes and the limit is 33554432"),
-        (10, 10, {"max_pixels": 99}, "the 99 pixels"),
+        (10, 10, {"max_pixels": 99}, "the limit of 99 pixels"),
         (10, 10, {"max_message_bytes": 303}, "304 bytes and the limit is 303"),
     ],
 )
