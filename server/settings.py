@@ -130,6 +130,28 @@ class VideoSettings(BaseModel):
     )
 
 
+class LiveSettings(BaseModel):
+    """Streams that the server pulls itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_streams: PositiveInt = 64
+    schemes: tuple[str, ...] = Field(
+        ("rtsp", "rtsps", "http", "https"), description="of the addresses that may be opened"
+    )
+    files: Path | None = Field(
+        None, description="folder whose files may be played as file:///NAME; none if absent"
+    )
+    connect_seconds: PositiveFloat = Field(10.0, description="until a stream's first picture")
+    stall_seconds: PositiveFloat = Field(3.0, description="without a picture; then it is stalled")
+    give_up_seconds: PositiveFloat = Field(7.0, description="stalled; then it is opened again")
+    backoff_seconds: PositiveFloat = Field(1.0, description="the shortest wait before a retry")
+    longest_backoff_seconds: PositiveFloat = 30.0
+    refused_seconds: PositiveFloat = Field(
+        60.0, description="before a retry after a refusal (wrong password, no such path)"
+    )
+
+
 class DecodeSettings(BaseModel):
     """Where videos are decoded; metrics and summary show what actually decoded each frame."""
 
@@ -158,4 +180,5 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     streams: StreamSettings = StreamSettings()
     videos: VideoSettings = VideoSettings()
+    live: LiveSettings = LiveSettings()
     decode: DecodeSettings = DecodeSettings()

@@ -1,0 +1,103 @@
+"""One stream out of many connections: numbers and times that rise, and when to forget.
+
+State in, state out; no clock. The memory is only as good as its past: after a pause, a new
+connection, a change of size or a scene cut it describes something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from server.frame import Frame, ResetCause
+from server.streams.definition import StreamDefinition
+
+EARLY = Fraction(1, 10)
+"""Of the period of ``max_fps``: a frame that comes so much too early still counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuity:
+    """What is known of the stream so far.
+
+    ``shift`` is what is added to the times of this ``connection``; ``pts`` and ``arrived`` are the
+    last frame's, ``due`` is when the next frame may be taken.
+    """
+
+    connection: int = 0
+    seq: int = -1
+    pts: Fraction | None = None
+    arrived: float = 0.0
+    shift: Fraction = Fraction(0)
+    size: tuple[int, int] = (0, 0)
+    due: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A frame with its place in the stream, and why the memory is emptied before it, if so."""
+
+    frame: Frame
+    reset: ResetCause | None
+
+
+def follow(
+    before: Continuity, frame: Frame, connection: int, is_cut: bool, asked: StreamDefinition
+) -> tuple[Continuity, Placed | None]:
+    """Return the stream with this frame, and the frame in it; None if ``max_fps`` passes it over.
+
+    Times rise across connections: the first picture of a new one comes as long after the last
+    one as it arrived later.
+    """
+    shift = _shift(before, frame, connection)
+    pts = (frame.pts or Fraction(0)) + shift
+    now = replace(before, connection=connection, shift=shift)
+    if not _is_due(before, pts, asked):
+        return now, None
+    cause = _cause(before, frame, connection, is_cut, asked)
+    now = replace(
+        now,
+        seq=before.seq + 1,
+        pts=pts,
+        arrived=frame.arrived,
+        size=frame.size,
+        due=_next_due(before, pts, asked),
+    )
+    return now, Placed(replace(frame, seq=now.seq, pts=pts), cause)
+
+
+def _shift(before: Continuity, frame: Frame, connection: int) -> Fraction:
+    if connection == before.connection or before.pts is None:
+        return before.shift
+    elapsed = max(Fraction(1, 1000), Fraction(frame.arrived - before.arrived).limit_denominator(1000))
+    return before.pts + elapsed - (frame.pts or Fraction(0))
+
+
+def _is_due(before: Continuity, pts: Fraction, asked: StreamDefinition) -> bool:
+    if asked.max_fps is None or before.due is None:
+        return True
+    return pts >= before.due - EARLY / Fraction(asked.max_fps)
+
+
+def _next_due(before: Continuity, pts: Fraction, asked: StreamDefinition) -> Fraction | None:
+    if asked.max_fps is None:
+        return None
+    period = 1 / Fraction(asked.max_fps)
+    due = pts if before.due is None else before.due
+    # A stream that was slower than allowed may not catch up in a burst.
+    return max(due + period, pts + period / 2)
+
+
+def _cause(
+    before: Continuity, frame: Frame, connection: int, is_cut: bool, asked: StreamDefinition
+) -> ResetCause | None:
+    if before.pts is None:
+        return None
+    reasons = (
+        (connection != before.connection, asked.on_connect, ResetCause.CONNECTION),
+        (frame.arrived - before.arrived > asked.max_gap, asked.on_gap, ResetCause.GAP),
+        (frame.size != before.size, asked.on_size, ResetCause.SIZE),
+        (is_cut, asked.on_cut, ResetCause.CUT),
+    )
+    found = (cause for happened, policy, cause in reasons if happened and policy == "reset")
+    return next(found, None)

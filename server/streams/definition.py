@@ -1,0 +1,75 @@
+"""What a pulled stream is to be: its address, its pace, and when its memory is emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from protocol import DropPolicy
+
+OnChange = Literal["reset", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDefinition:
+    """One pulled stream as it was asked for; it survives a restart.
+
+    ``url`` may carry a password: show :attr:`shown_url` instead. ``budget_ms``: a frame older
+    than this is dropped. ``max_fps``: frames beyond it are passed over. ``loop``: a file begins
+    again at its end. ``max_gap`` is the pause in seconds after which ``on_gap`` holds;
+    ``on_connect`` holds at a new connection, ``on_size`` when the picture's size changes, and
+    ``on_cut`` at a scene cut. ``publish`` is where the overlay is restreamed to, if anywhere.
+    """
+
+    name: str
+    url: str
+    policy: DropPolicy = DropPolicy.LATEST
+    budget_ms: float | None = None
+    max_fps: float | None = None
+    loop: bool = False
+    max_gap: float = 2.0
+    on_gap: OnChange = "reset"
+    on_connect: OnChange = "reset"
+    on_size: OnChange = "reset"
+    on_cut: OnChange = "reset"
+    publish: str | None = None
+    paused: bool = False
+    created: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<StreamDefinition {self.name} {self.shown_url}>"
+
+    @property
+    def shown_url(self) -> str:
+        """Return the address without user name, password and query."""
+        return without_secrets(self.url)
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether a file is played, at its own pace, rather than a camera."""
+        return urlsplit(self.url).scheme == "file"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the url's secrets included, for the database alone."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` gave; fields of a newer version are passed over."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in given.items() if name in known}
+        return cls(**values | {"policy": DropPolicy(values["policy"])})
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without user name, password, query and fragment: any of them may be secret."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    try:
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        port = ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"

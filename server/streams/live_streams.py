@@ -1,0 +1,121 @@
+"""All pulled streams: their definitions in the database, each with its supervisor at work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+
+from server.database.streams import StreamRows
+from server.errors import Conflict, NoCapacity, NotFound
+from server.streams.definition import StreamDefinition
+from server.streams.pulled import PulledServices, PulledStream
+from server.threads import ThreadRunner
+
+_log = logging.getLogger(__name__)
+
+
+class LiveStreams:
+    """Streams by name. Mutable state: those that run, each with its task.
+
+    A change is written to the database before it takes effect, so a restart finds the same
+    streams.
+    """
+
+    def __init__(self, services: PulledServices, rows: StreamRows, max_streams: int) -> None:
+        self._services = services
+        self._rows = rows
+        self._max_streams = max_streams
+        self._disk = ThreadRunner("live")
+        self._streams: dict[str, PulledStream] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<LiveStreams {list(self._streams.values())!r}>"
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def start(self) -> None:
+        """Pull every stream in the database."""
+        for row in await self._disk(self._rows.all):
+            self._begin(StreamDefinition.from_dict(row))
+
+    async def stop(self) -> None:
+        """Close every source and end every viewer; the definitions stay. Idempotent."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._streams.clear()
+        await self._disk.close()
+
+    def all(self) -> list[PulledStream]:
+        """Return every stream, the oldest first."""
+        return list(self._streams.values())
+
+    def find(self, name: str) -> PulledStream:
+        """Return a stream. Raises NotFound."""
+        stream = self._streams.get(name)
+        if stream is None:
+            raise NotFound(f"There is no stream {name[:64]!r}: it was removed, or never added.")
+        return stream
+
+    async def add(self, definition: StreamDefinition) -> PulledStream:
+        """Write a new stream down and pull it.
+
+        Raises Conflict if the name is taken, NoCapacity if there are as many as may be.
+        """
+        if len(self) >= self._max_streams:
+            raise NoCapacity(
+                f"There are {self._max_streams} streams already: remove one, or raise "
+                "MASTREAM_LIVE__MAX_STREAMS."
+            )
+        if definition.name in self._streams:
+            raise Conflict(f"There is a stream {definition.name} already: choose another name.")
+        definition = replace(definition, created=self._services.wall())
+        await self._disk(
+            self._rows.add, definition.name, definition.to_dict(), definition.created
+        )
+        return self._begin(definition)
+
+    async def pause(self, name: str, paused: bool) -> PulledStream:
+        """Pause a stream, or resume it. Idempotent. Raises NotFound."""
+        stream = self.find(name)
+        definition = replace(stream.definition, paused=paused)
+        await self._disk(self._rows.change, name, definition.to_dict())
+        if paused:
+            stream.pause()
+        else:
+            stream.resume()
+        return stream
+
+    async def remove(self, name: str) -> None:
+        """Forget a stream; its source is closed and its viewers have ended when this returns.
+
+        Raises NotFound.
+        """
+        self.find(name)
+        await self._disk(self._rows.remove, name)
+        self._streams.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _begin(self, definition: StreamDefinition) -> PulledStream:
+        stream = PulledStream(definition, self._services)
+        self._streams[definition.name] = stream
+        task = asyncio.create_task(stream.run(), name=f"stream {definition.name}")
+        task.add_done_callback(_report_failure)
+        self._tasks[definition.name] = task
+        return stream
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """Log what ended a supervisor that was not asked to end: our own mistake."""
+    if not task.cancelled() and (error := task.exception()):
+        _log.critical("%s broke", task.get_name(), exc_info=error)

@@ -1,0 +1,229 @@
+"""A stream that the server pulls itself: one supervisor, one session, any number of viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from models.spec import ModelSpec
+from protocol import DropPolicy
+from server.changes import Changes
+from server.errors import MastreamError, SourceRefused
+from server.frame import Frame, Mask, ResetCause, host_pixels
+from server.metrics import Metrics
+from server.scheduling.session import Session
+from server.sources.base import Source
+from server.sources.container import abandoned_decoders
+from server.sources.scene_cut import SceneCut, look
+from server.streams import supervision
+from server.streams.continuity import Continuity, follow
+from server.streams.definition import StreamDefinition
+from server.streams.live_status import LiveStatus, Measures
+from server.streams.supervision import Action, Event, Rules, StreamState, Supervised
+from server.streams.viewers import Viewers
+from server.workers.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+MAX_ABANDONED = 32
+"""Decoders of all streams that hang and were left behind; above it a stream fails."""
+
+WINDOW = 4
+"""Frames of one stream between its source and its masks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PulledServices:
+    """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
+    seconds; ``random`` returns a number in 0..1."""
+
+    worker: Serving
+    metrics: Metrics
+    open_source: Callable[[StreamDefinition, ModelSpec], Source]
+    rules: Rules
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    random: Callable[[], float]
+
+
+class PulledStream:
+    """Runs one definition until :meth:`run` is cancelled.
+
+    Mutable state: what the supervisor decided last, the events that it has still to see, the open
+    source with the task that reads it, and how the frames so far continue. The session stays open
+    across connections, so that a memory can be kept.
+    """
+
+    def __init__(self, definition: StreamDefinition, services: PulledServices) -> None:
+        self.definition = definition
+        self.changes = Changes()
+        self.measures = Measures()
+        self.viewers = Viewers(self._on_mask, self.measures.lost)
+        self.supervised = Supervised(StreamState.PAUSED, services.clock())
+        self._services = services
+        self._events: deque[Event] = deque()
+        self._arrived = Changes()
+        self._source: Source | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._connection = 0
+        self._last_picture = 0.0
+        self._continuity = Continuity()
+        self._scene = SceneCut()
+        self._session: Session | None = None
+
+    def __repr__(self) -> str:
+        return f"<PulledStream {self.definition.name} {self.supervised.state}>"
+
+    @property
+    def status(self) -> LiveStatus:
+        """Return what the stream is doing now."""
+        return self.measures.status(
+            self.supervised, self._connection, len(self.viewers), self._services.clock()
+        )
+
+    def pause(self) -> None:
+        """Close the source until :meth:`resume`. Idempotent."""
+        self.definition = replace(self.definition, paused=True)
+        self._notice(supervision.Pause())
+
+    def resume(self) -> None:
+        """Connect again after a pause, an end or a failure. Idempotent."""
+        self.definition = replace(self.definition, paused=False)
+        self._notice(supervision.Resume())
+
+    async def run(self) -> None:
+        """Supervise the source until cancelled; then everything is closed."""
+        services = self._services
+        decision = supervision.begin(services.clock(), services.rules, self.definition.paused)
+        try:
+            while True:
+                await self._enter(*decision)
+                event = await self._next_event()
+                decision = supervision.decide(
+                    self.supervised, event, services.clock(), services.rules, services.random()
+                )
+        finally:
+            await self._close_source()
+            self._close_session()
+            self.viewers.close()
+
+    async def _enter(self, supervised: Supervised, action: Action) -> None:
+        """Take a decision: remember it, report it if it is news, act on it."""
+        before, self.supervised = self.supervised, supervised
+        if (before.state, before.detail) != (supervised.state, supervised.detail):
+            self.measures.state(supervised, self._services.wall())
+            _log.info("stream %s is %s: %s", self.definition.name, *_said(supervised))
+            self.changes.notify()
+        if action is not Action.NOTHING:
+            await self._close_source()
+        if action is Action.OPEN:
+            self._open_source()
+        if not supervised.state.has_source and supervised.state is not StreamState.BACKOFF:
+            self._close_session()
+
+    async def _next_event(self) -> Event:
+        """Wait for the next event, or for the deadline."""
+        deadline = self.supervised.deadline
+        wait = None if deadline is None else max(0.0, deadline - self._services.clock())
+        try:
+            async with asyncio.timeout(wait):
+                await self._arrived.until(lambda: bool(self._events))
+        except TimeoutError:
+            return self._overdue()
+        return self._events.popleft()
+
+    def _overdue(self) -> Event:
+        """Return what the deadline means: how long nothing was seen, and whether data came."""
+        silent = self._services.clock() - self._last_picture
+        packet = None if self._source is None else self._source.last_packet
+        return supervision.Deadline(silent, packet is not None and packet > self._last_picture)
+
+    def _notice(self, event: Event) -> None:
+        self._events.append(event)
+        self._arrived.notify()
+
+    def _open_source(self) -> None:
+        if abandoned_decoders() >= MAX_ABANDONED:
+            self._notice(supervision.Hung())
+            return
+        self._connection += 1
+        self._last_picture = self._services.clock()
+        self._scene = SceneCut()
+        source = self._services.open_source(self.definition, self._services.worker.spec)
+        self._source = source
+        self._reading = asyncio.create_task(self._read(source, self._connection))
+
+    async def _close_source(self) -> None:
+        """Stop reading; a decoder that hangs is left behind. Idempotent."""
+        reading, self._reading = self._reading, None
+        source, self._source = self._source, None
+        if reading is not None:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+        if source is not None:
+            await source.aclose()
+
+    async def _read(self, source: Source, connection: int) -> None:
+        """Take every frame of one connection; its end becomes an event."""
+        try:
+            async for frame in source:
+                await self._take(frame, source, connection)
+            definition = self.definition
+            ended: Event = supervision.Finished(definition.is_file, definition.loop)
+        except MastreamError as error:
+            refused = isinstance(error, SourceRefused)
+            ended = supervision.Broken(error.code, str(error), refused)
+        except Exception:  # our own mistake must not leave the stream waiting for ever
+            _log.exception("stream %s failed", self.definition.name)
+            ended = supervision.Broken("fault", "The server failed; its log says why.")
+        self._notice(ended)
+
+    async def _take(self, frame: Frame, source: Source, connection: int) -> None:
+        self._last_picture = self._services.clock()
+        if self.supervised.state is not StreamState.LIVE and not self._events:
+            self._notice(supervision.Picture())
+        self._scene, is_cut = look(self._scene, host_pixels(frame.pixels), frame.pts)
+        self._continuity, placed = follow(
+            self._continuity, frame, connection, is_cut, self.definition
+        )
+        if placed is None:
+            self.measures.passed_over()
+            return
+        session = self._open_session()
+        if placed.reset is not None:
+            self._services.worker.reset(session, placed.reset)
+        self.measures.frame(placed.frame, self._services.clock())
+        if not source.live or self.definition.policy is DropPolicy.EVERY:
+            await self._services.worker.wait_for_room(session)
+        self._services.worker.offer(session, placed.frame)
+
+    def _open_session(self) -> Session:
+        if self._session is None or self._session.closed:
+            budget = self.definition.budget_ms
+            self._session = self._services.worker.open(
+                self.viewers,
+                policy=self.definition.policy,
+                window=WINDOW,
+                budget=None if budget is None else budget / 1000,
+            )
+        return self._session
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._services.worker.close(session)
+
+    def _on_mask(self, mask: Mask) -> None:
+        self.measures.mask(mask, self._services.clock())
+        if mask.reset is not None and mask.reset is not ResetCause.NEW:
+            self.measures.reset(mask.reset, mask.frame.seq, self._services.wall())
+            self.changes.notify()
+
+
+def _said(supervised: Supervised) -> tuple[str, str]:
+    return supervised.state.value, supervised.detail or "all is well"

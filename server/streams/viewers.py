@@ -1,0 +1,146 @@
+"""The masks of one pulled stream for any number of viewers: one step, one encode per form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import protocol
+from models.spec import ModelSpec
+from server.changes import Changes
+from server.frame import Dropped, Mask, host_pixels
+from server.sinks.base import Sink
+from server.sinks.overlay import encode_jpeg, overlay, palette, resize_labels
+from server.streams.byte_budget import ByteBudget
+from server.streams.frame_ledger import FrameLedger
+from server.streams.mask_packer import MaskPacker
+from server.streams.outbox import Outbox
+from server.threads import PicturePool
+
+VIEWER_MASKS = 2
+"""Masks that wait for one viewer: enough to keep it busy, too few to be old."""
+
+RENDITIONS = 16
+"""What was made last is kept for viewers who still have to send it."""
+
+PAINT_SECONDS = 5e-3
+"""About what painting a picture and encoding it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureForm:
+    """How a picture is painted: with the mask over it or not, and how opaque (0..1)."""
+
+    overlay: bool = True
+    opacity: float = 0.5
+
+
+Form = protocol.Open | PictureForm
+
+
+class Viewers(Sink):
+    """Hands every mask to every viewer's outbox; a slow viewer loses masks of its own.
+
+    ``on_mask`` is called for each mask first, ``on_loss`` for each frame without one. The masks
+    themselves are shared, so a viewer's ledger counts against a budget of its own.
+    """
+
+    def __init__(
+        self,
+        on_mask: Callable[[Mask], None] = lambda _: None,
+        on_loss: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.newest: Mask | None = None
+        self.changes = Changes()
+        self._on_mask = on_mask
+        self._on_loss = on_loss
+        self._outboxes: set[Outbox] = set()
+
+    def __len__(self) -> int:
+        return len(self._outboxes)
+
+    def __repr__(self) -> str:
+        return f"<Viewers {len(self)}>"
+
+    def join(self, on_lost: Callable[[], None] = lambda: None) -> Outbox:
+        """Return the outbox of a new viewer; the newest mask is in it already."""
+        outbox = Outbox(VIEWER_MASKS, on_lost, FrameLedger(ByteBudget()))
+        self._outboxes.add(outbox)
+        if self.newest is not None:
+            outbox.mask(self.newest)
+        return outbox
+
+    def leave(self, outbox: Outbox) -> None:
+        """Forget a viewer. Idempotent."""
+        self._outboxes.discard(outbox)
+        outbox.discard()
+
+    def close(self) -> None:
+        """Let every viewer end: the stream is over."""
+        self.newest = None
+        for outbox in self._outboxes:
+            outbox.close()
+
+    def mask(self, mask: Mask) -> None:
+        self.newest = mask
+        self._on_mask(mask)
+        for outbox in self._outboxes:
+            outbox.mask(mask)
+        self.changes.notify()
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        for drop in drops:
+            self._on_loss(str(drop.cause))
+
+    def failed(self, seq: int, error: Exception) -> None:  # noqa: ARG002
+        self._on_loss("failed")
+
+
+class Renditions:
+    """What is made of a stream's masks for viewers, each once however many ask for it.
+
+    A rendition is known by its mask and its ``form``: a message in one output form, or a painted
+    picture.
+    """
+
+    def __init__(self, pool: PicturePool, spec: ModelSpec) -> None:
+        self._pool = pool
+        self._spec = spec
+        self._palette = palette(spec.classes)
+        self._made: OrderedDict[tuple[int, Form], asyncio.Task[bytes]] = OrderedDict()
+
+    async def message(self, mask: Mask, form: protocol.Open) -> bytes:
+        """Return the binary message of a mask in this form."""
+        packer = MaskPacker(self._spec, form)
+        return await self._once(mask, form, packer.cost(mask), lambda: packer.pack(mask))
+
+    async def picture(self, mask: Mask, form: PictureForm) -> bytes:
+        """Return the picture of a mask, painted with it or not, as JPEG."""
+        return await self._once(mask, form, PAINT_SECONDS, lambda: self._paint(mask, form))
+
+    async def _once(
+        self, mask: Mask, form: Form, cost: float, make: Callable[[], bytes]
+    ) -> bytes:
+        key = mask.frame.seq, form
+        making = self._made.get(key)
+        if making is None:
+            making = self._made[key] = asyncio.create_task(self._pool.run(cost, make))
+            while len(self._made) > RENDITIONS:
+                self._made.popitem(last=False)
+        # A viewer who leaves meanwhile takes nothing from the others.
+        return await asyncio.shield(making)
+
+    def _paint(self, mask: Mask, form: PictureForm) -> bytes:
+        whole = mask.frame.original
+        picture = host_pixels(mask.frame.pixels) if whole is None else whole
+        if not form.overlay:
+            return encode_jpeg(picture)
+        labels = resize_labels(mask.labels, picture.shape[0], picture.shape[1])
+        return encode_jpeg(overlay(picture, labels, self._palette, form.opacity))
+
+
+def form_of(wish: protocol.Open) -> protocol.Open:
+    """Return what of a viewer's ``open`` decides its messages; the rest is the stream's."""
+    return protocol.Open(output=wish.output, size=wish.size, overlay=wish.overlay)

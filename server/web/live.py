@@ -1,0 +1,214 @@
+"""/v1/streams: add, list, pause and remove pulled streams; watch their masks, pictures, events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+import protocol
+from protocol import SUBPROTOCOL, MaskEncoding, MaskSize
+from server.errors import BadRequest, MastreamError, NotReady
+from server.frame import Mask
+from server.sinks.areas import areas
+from server.streams.ending import Ending, ending_of
+from server.streams.pulled import PulledStream
+from server.streams.viewers import PictureForm
+from server.web.live_body import (
+    NAME,
+    StreamBody,
+    StreamChange,
+    StreamPage,
+    StreamRequest,
+    stream_body,
+)
+from server.web.live_service import LiveService
+from server.web.problems import PROBLEMS
+from server.web.stream_socket import say
+from server.web.viewer_socket import ViewerSocket
+
+BOUNDARY = "mastream-frame"
+FIRST_SECONDS = 10.0
+"""How long a snapshot waits for the first mask."""
+
+router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=PROBLEMS)
+
+
+def _live(request: Request) -> LiveService:
+    live: LiveService = request.app.state.service.live
+    return live
+
+
+LiveOf = Annotated[LiveService, Depends(_live)]
+Name = Annotated[str, Path(pattern=NAME)]
+Overlay = Annotated[bool, Query(description="paint the mask over the picture")]
+Opacity = Annotated[float, Query(ge=0, le=1)]
+
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_MJPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"multipart/x-mixed-replace": {"schema": {"type": "string"}}}}
+}
+
+
+@router.post("", status_code=201)
+async def add_stream(
+    request: Request, response: Response, live: LiveOf, asked: StreamRequest
+) -> StreamBody:
+    """Pull a stream from now on, across restarts."""
+    stream = await live.streams.add(asked.definition(live.settings))
+    body = stream_body(stream, request.url_for)
+    response.headers["Location"] = body.links["self"]
+    return body
+
+
+@router.get("")
+async def list_streams(request: Request, live: LiveOf) -> StreamPage:
+    """All pulled streams, the oldest first."""
+    return StreamPage(streams=[stream_body(one, request.url_for) for one in live.streams.all()])
+
+
+@router.get("/{name}")
+async def get_stream(request: Request, live: LiveOf, name: Name) -> StreamBody:
+    """One pulled stream: its state, rates and links."""
+    return stream_body(live.streams.find(name), request.url_for)
+
+
+@router.patch("/{name}")
+async def change_stream(
+    request: Request, live: LiveOf, name: Name, change: StreamChange
+) -> StreamBody:
+    """Pause a stream, or resume it; one that ended or failed is resumed by `paused: false` too."""
+    return stream_body(await live.streams.pause(name, change.paused), request.url_for)
+
+
+@router.delete("/{name}", status_code=204)
+async def remove_stream(live: LiveOf, name: Name) -> None:
+    """Forget a stream. Its source is closed and its viewers' sockets end."""
+    await live.remove(name)
+
+
+@router.get("/{name}/preview", response_class=StreamingResponse, responses=_MJPEG)
+async def preview_stream(
+    live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
+) -> Response:
+    """The pictures as they come, as motion JPEG for a plain `<img>`."""
+    stream = live.streams.find(name)
+    form = PictureForm(overlay, opacity)
+    return StreamingResponse(
+        _parts(live, stream, form),
+        media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@router.get("/{name}/snapshot", responses=_JPEG)
+async def snapshot_stream(
+    live: LiveOf,
+    name: Name,
+    form: Annotated[Literal["jpeg", "png", "json"], Query(alias="format")] = "jpeg",
+    overlay: Overlay = True,
+    opacity: Opacity = 0.5,
+) -> Response:
+    """The newest picture as JPEG, its mask as palette PNG, or the mask's numbers as JSON."""
+    stream = live.streams.find(name)
+    mask = await _first_mask(stream)
+    renditions = live.renditions(stream)
+    headers = {"Cache-Control": "no-store"}
+    if form == "jpeg":
+        picture = await renditions.picture(mask, PictureForm(overlay, opacity))
+        return Response(picture, media_type="image/jpeg", headers=headers)
+    message = await renditions.message(mask, _PNG)
+    header, payload = protocol.unpack_mask(message, len(message))
+    if form == "png":
+        return Response(payload, media_type="image/png", headers=headers)
+    names = [one.name for one in live.spec.classes]
+    told = header.to_dict() | {"areas": areas(mask.labels, names)}
+    return Response(
+        protocol.compact_json(told), media_type="application/json", headers=headers
+    )
+
+
+@router.get("/{name}/events", response_class=EventSourceResponse)
+async def watch_stream(
+    live: LiveOf,
+    name: Name,
+    seen: Annotated[int, Header(alias="Last-Event-ID")] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """Changes of state and resets of the memory, as server-sent events."""
+    stream = live.streams.find(name)
+    while True:
+        for news in [one for one in stream.measures.news if one.id > seen]:
+            seen = news.id
+            yield ServerSentEvent(data=dict(news.data), event=news.kind, id=str(news.id))
+        last = seen
+        await stream.changes.until(lambda: _newest(stream) > last)
+
+
+@router.websocket("/{name}/masks")
+async def view_stream(socket: WebSocket, name: str) -> None:
+    """The masks of a stream, for any number of viewers."""
+    offered = socket.scope["subprotocols"]
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    service = socket.app.state.service
+    seconds = service.settings.streams.slow_seconds
+    try:
+        live: LiveService = service.live
+        if offered and SUBPROTOCOL not in offered:
+            raise BadRequest(f"Offer the sub-protocol {SUBPROTOCOL}, or none.")
+        stream = live.streams.find(name)
+    except MastreamError as error:
+        service.metrics.rejected(error.code)
+        await say(socket, ending_of(error), seconds)
+        return
+    viewer = ViewerSocket(socket, stream, live.renditions(stream), live.viewers)
+    last: Ending | None = await viewer.run()
+    if last:
+        await say(socket, last, seconds)
+
+
+_PNG = protocol.Open(output=MaskEncoding.PNG, size=MaskSize.INPUT)
+
+
+async def _parts(
+    live: LiveService, stream: PulledStream, form: PictureForm
+) -> AsyncIterator[bytes]:
+    """Yield each new picture as a part; pictures in between are passed over while one is sent."""
+    viewers, sent = stream.viewers, -1
+    while live.has(stream):
+        last = sent
+        await viewers.changes.until(
+            lambda: not live.has(stream)
+            or (viewers.newest is not None and viewers.newest.frame.seq != last)
+        )
+        mask = viewers.newest
+        if mask is None:
+            continue
+        sent = mask.frame.seq
+        picture = await live.renditions(stream).picture(mask, form)
+        head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+        yield head.encode() + picture + b"\r\n"
+
+
+async def _first_mask(stream: PulledStream) -> Mask:
+    """Return the newest mask; wait a moment for the first. Raises NotReady if none comes."""
+    try:
+        async with asyncio.timeout(FIRST_SECONDS):
+            await stream.viewers.changes.until(lambda: stream.viewers.newest is not None)
+    except TimeoutError:
+        pass
+    mask = stream.viewers.newest
+    if mask is None:
+        state = stream.supervised
+        raise NotReady(f"The stream is {state.state}: {state.detail or 'try again in a moment.'}")
+    return mask
+
+
+def _newest(stream: PulledStream) -> int:
+    news = stream.measures.news
+    return news[-1].id if news else 0
