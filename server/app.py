@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import cv2
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 
 from server.database.connection import Database, sqlite_url
+from server.database.streams import StreamRows
 from server.database.video_record import VideoState
 from server.database.videos import VideoRows
 from server.engines import each_device, make_engine
@@ -29,8 +31,9 @@ from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
-from server.web import problems, videos
+from server.web import live, problems, videos
 from server.web.health import health_router
+from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.stream_socket import StreamServices
@@ -84,7 +87,13 @@ def create_app(
     once_loaded = [Depends(_provide_jobs)]
     health = health_router(service.reasons, service.metrics)
     models = models_router(service.worker, service.plan)
-    for router, needs in ((health, []), (models, once_loaded), (videos.router, once_loaded)):
+    routers: tuple[tuple[APIRouter, list[Any]], ...] = (
+        (health, []),
+        (models, once_loaded),
+        (videos.router, once_loaded),
+        (live.router, []),
+    )
+    for router, needs in routers:
         app.include_router(router, dependencies=needs)
         app.include_router(heads_of(router), dependencies=needs)
     app.include_router(stream_router(service.streams))
@@ -152,6 +161,7 @@ class Service:
         self._hardware: Hardware | None = None
         self.draining = False
         self._jobs: Jobs | None = None
+        self._live: LiveService | None = None
         self._database: Database | None = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -161,6 +171,13 @@ class Service:
         self.check_loaded()
         assert self._jobs, "the model was loaded without the queue"
         return self._jobs
+
+    @property
+    def live(self) -> LiveService:
+        """The pulled streams. Raises NoCapacity until the model is loaded."""
+        self.check_loaded()
+        assert self._live, "the model was loaded without the pulled streams"
+        return self._live
 
     def plan(self) -> PlanStatus:
         """Return the state of the TensorRT plan."""
@@ -211,6 +228,8 @@ class Service:
         if self._loading:
             self._loading.cancel()
         await self._upgrade.stop()
+        if self._live:
+            await self._live.streams.stop()
         if self._jobs:
             await self._jobs.stop()
         await self.worker.stop(STOP_SECONDS)
@@ -236,6 +255,15 @@ class Service:
             hardware=self._hardware,
         )
         await jobs.start()
+        self._live = live_service(
+            self.worker,
+            StreamRows(self._database),
+            self.pool,
+            self.metrics,
+            self.settings,
+            self._hardware,
+        )
+        await self._live.streams.start()
         self._jobs = jobs
         self._upgrade.begin()
 

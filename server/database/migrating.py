@@ -6,6 +6,7 @@ so that older servers refuse a newer database instead of damaging it.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import sqlalchemy as sql
@@ -22,6 +23,9 @@ from server.errors import Fault
 SCRIPTS = Path(__file__).parent / "migrations"
 FIRST = "0001"
 """The tables of version 2 of ``mastream_schema``."""
+
+# Alembic tells of every plugin and context that it sets up.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _LOCK = 0x6D617374
 """Held in PostgreSQL while one server migrates."""

@@ -21,6 +21,11 @@ class Source(ABC):
     live: bool = False
     total: int | None = None
 
+    @property
+    def last_packet(self) -> float | None:
+        """Return when data of a live source came last (time.monotonic()); None before."""
+        return None
+
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Frame]:
         """Iterate over the frames in order. Raises BadVideo or SourceFault if reading fails."""

@@ -69,8 +69,8 @@ def follow(
 def _shift(before: Continuity, frame: Frame, connection: int) -> Fraction:
     if connection == before.connection or before.pts is None:
         return before.shift
-    elapsed = max(Fraction(1, 1000), Fraction(frame.arrived - before.arrived).limit_denominator(1000))
-    return before.pts + elapsed - (frame.pts or Fraction(0))
+    elapsed = Fraction(round((frame.arrived - before.arrived) * 1000), 1000)
+    return before.pts + max(elapsed, Fraction(1, 1000)) - (frame.pts or Fraction(0))
 
 
 def _is_due(before: Continuity, pts: Fraction, asked: StreamDefinition) -> bool:

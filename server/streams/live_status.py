@@ -66,6 +66,15 @@ class Measures:
     _out: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
 
+    @property
+    def last_news(self) -> int:
+        """Return the id of the last event, 0 before the first."""
+        return self._told
+
+    def news_after(self, seen: int) -> list[News]:
+        """Return the events with a higher id that are still kept."""
+        return [one for one in self.news if one.id > seen]
+
     def state(self, supervised: Supervised, wall: float) -> None:
         """Report a change of state."""
         self._tell(

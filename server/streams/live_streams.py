@@ -76,9 +76,7 @@ class LiveStreams:
         if definition.name in self._streams:
             raise Conflict(f"There is a stream {definition.name} already: choose another name.")
         definition = replace(definition, created=self._services.wall())
-        await self._disk(
-            self._rows.add, definition.name, definition.to_dict(), definition.created
-        )
+        await self._disk(self._rows.add, definition.name, definition.to_dict(), definition.created)
         return self._begin(definition)
 
     async def pause(self, name: str, paused: bool) -> PulledStream:
@@ -86,10 +84,7 @@ class LiveStreams:
         stream = self.find(name)
         definition = replace(stream.definition, paused=paused)
         await self._disk(self._rows.change, name, definition.to_dict())
-        if paused:
-            stream.pause()
-        else:
-            stream.resume()
+        await (stream.pause() if paused else stream.resume())
         return stream
 
     async def remove(self, name: str) -> None:

@@ -6,23 +6,22 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.changes import Changes
 from server.errors import MastreamError, SourceRefused
 from server.frame import Frame, Mask, ResetCause, host_pixels
-from server.metrics import Metrics
 from server.scheduling.session import Session
+from server.sources.abandoned import abandoned_decoders
 from server.sources.base import Source
-from server.sources.container import abandoned_decoders
 from server.sources.scene_cut import SceneCut, look
 from server.streams import supervision
 from server.streams.continuity import Continuity, follow
 from server.streams.definition import StreamDefinition
-from server.streams.live_status import LiveStatus, Measures
+from server.streams.live_status import LiveStatus, Measures, News
 from server.streams.supervision import Action, Event, Rules, StreamState, Supervised
 from server.streams.viewers import Viewers
 from server.workers.serving import Serving
@@ -42,12 +41,26 @@ class PulledServices:
     seconds; ``random`` returns a number in 0..1."""
 
     worker: Serving
-    metrics: Metrics
     open_source: Callable[[StreamDefinition, ModelSpec], Source]
     rules: Rules
     clock: Callable[[], float]
     wall: Callable[[], float]
     random: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Pace:
+    """Plays a file at its own speed. Mutable state: when its first picture was shown."""
+
+    began: float | None = None
+    first: Fraction = Fraction(0)
+
+    def wait(self, pts: Fraction | None, now: float) -> float:
+        """Return the seconds until a picture is due."""
+        shown = pts or Fraction(0)
+        if self.began is None:
+            self.began, self.first = now, shown
+        return max(0.0, self.began + float(shown - self.first) - now)
 
 
 class PulledStream:
@@ -63,11 +76,14 @@ class PulledStream:
         self.changes = Changes()
         self.measures = Measures()
         self.viewers = Viewers(self._on_mask, self.measures.lost)
-        self.supervised = Supervised(StreamState.PAUSED, services.clock())
+        self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
+        self.supervised = self._decision[0]
         self._services = services
+        self._over = False
         self._events: deque[Event] = deque()
         self._arrived = Changes()
         self._source: Source | None = None
+        self._pace = Pace()
         self._reading: asyncio.Task[None] | None = None
         self._connection = 0
         self._last_picture = 0.0
@@ -85,45 +101,59 @@ class PulledStream:
             self.supervised, self._connection, len(self.viewers), self._services.clock()
         )
 
-    def pause(self) -> None:
-        """Close the source until :meth:`resume`. Idempotent."""
+    async def news_after(self, seen: int) -> list[News]:
+        """Wait for events with a higher id and return them; none if the stream is over."""
+        await self.changes.until(lambda: self._over or self.measures.last_news > seen)
+        return self.measures.news_after(seen)
+
+    async def pause(self) -> None:
+        """Close the source until :meth:`resume`; it is closed on return. Idempotent."""
         self.definition = replace(self.definition, paused=True)
         self._notice(supervision.Pause())
+        await self.changes.until(lambda: self._over or not self.supervised.state.has_source)
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Connect again after a pause, an end or a failure. Idempotent."""
         self.definition = replace(self.definition, paused=False)
         self._notice(supervision.Resume())
+        idle = (StreamState.PAUSED, StreamState.ENDED, StreamState.FAILED)
+        await self.changes.until(lambda: self._over or self.supervised.state not in idle)
 
     async def run(self) -> None:
         """Supervise the source until cancelled; then everything is closed."""
         services = self._services
-        decision = supervision.begin(services.clock(), services.rules, self.definition.paused)
+        self._report(self.supervised)
         try:
             while True:
-                await self._enter(*decision)
+                await self._enter(*self._decision)
                 event = await self._next_event()
-                decision = supervision.decide(
+                self._decision = supervision.decide(
                     self.supervised, event, services.clock(), services.rules, services.random()
                 )
         finally:
             await self._close_source()
             self._close_session()
             self.viewers.close()
+            self._over = True
+            self.changes.notify()
 
     async def _enter(self, supervised: Supervised, action: Action) -> None:
         """Take a decision: remember it, report it if it is news, act on it."""
         before, self.supervised = self.supervised, supervised
         if (before.state, before.detail) != (supervised.state, supervised.detail):
-            self.measures.state(supervised, self._services.wall())
-            _log.info("stream %s is %s: %s", self.definition.name, *_said(supervised))
-            self.changes.notify()
+            self._report(supervised)
         if action is not Action.NOTHING:
             await self._close_source()
         if action is Action.OPEN:
             self._open_source()
         if not supervised.state.has_source and supervised.state is not StreamState.BACKOFF:
             self._close_session()
+
+    def _report(self, supervised: Supervised) -> None:
+        self.measures.state(supervised, self._services.wall())
+        detail = f": {supervised.detail}" if supervised.detail else ""
+        _log.info("stream %s is %s%s", self.definition.name, supervised.state.value, detail)
+        self.changes.notify()
 
     async def _next_event(self) -> Event:
         """Wait for the next event, or for the deadline."""
@@ -153,20 +183,21 @@ class PulledStream:
         self._connection += 1
         self._last_picture = self._services.clock()
         self._scene = SceneCut()
+        self._pace = Pace()
         source = self._services.open_source(self.definition, self._services.worker.spec)
         self._source = source
         self._reading = asyncio.create_task(self._read(source, self._connection))
 
     async def _close_source(self) -> None:
-        """Stop reading; a decoder that hangs is left behind. Idempotent."""
-        reading, self._reading = self._reading, None
-        source, self._source = self._source, None
-        if reading is not None:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-        if source is not None:
-            await source.aclose()
+        """Stop reading; a decoder that hangs is left behind. Idempotent, also if it is cancelled
+        half-way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            self._reading = None
+        if self._source is not None:
+            await self._source.aclose()
+            self._source = None
 
     async def _read(self, source: Source, connection: int) -> None:
         """Take every frame of one connection; its end becomes an event."""
@@ -184,6 +215,9 @@ class PulledStream:
         self._notice(ended)
 
     async def _take(self, frame: Frame, source: Source, connection: int) -> None:
+        if not source.live:
+            await asyncio.sleep(self._pace.wait(frame.pts, self._services.clock()))
+            frame = replace(frame, arrived=self._services.clock())
         self._last_picture = self._services.clock()
         if self.supervised.state is not StreamState.LIVE and not self._events:
             self._notice(supervision.Picture())
@@ -223,7 +257,3 @@ class PulledStream:
         if mask.reset is not None and mask.reset is not ResetCause.NEW:
             self.measures.reset(mask.reset, mask.frame.seq, self._services.wall())
             self.changes.notify()
-
-
-def _said(supervised: Supervised) -> tuple[str, str]:
-    return supervised.state.value, supervised.detail or "all is well"

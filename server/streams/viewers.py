@@ -54,6 +54,7 @@ class Viewers(Sink):
     ) -> None:
         self.newest: Mask | None = None
         self.changes = Changes()
+        self._closed = False
         self._on_mask = on_mask
         self._on_loss = on_loss
         self._outboxes: set[Outbox] = set()
@@ -77,9 +78,17 @@ class Viewers(Sink):
         self._outboxes.discard(outbox)
         outbox.discard()
 
+    async def next_after(self, seq: int | None) -> Mask | None:
+        """Wait for a mask other than that of ``seq`` and return the newest; None if the stream is
+        over."""
+        await self.changes.until(lambda: self._closed or self._newest_seq() not in (None, seq))
+        return None if self._closed else self.newest
+
     def close(self) -> None:
         """Let every viewer end: the stream is over."""
+        self._closed = True
         self.newest = None
+        self.changes.notify()
         for outbox in self._outboxes:
             outbox.close()
 
@@ -89,6 +98,9 @@ class Viewers(Sink):
         for outbox in self._outboxes:
             outbox.mask(mask)
         self.changes.notify()
+
+    def _newest_seq(self) -> int | None:
+        return None if self.newest is None else self.newest.frame.seq
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for drop in drops:
@@ -120,9 +132,7 @@ class Renditions:
         """Return the picture of a mask, painted with it or not, as JPEG."""
         return await self._once(mask, form, PAINT_SECONDS, lambda: self._paint(mask, form))
 
-    async def _once(
-        self, mask: Mask, form: Form, cost: float, make: Callable[[], bytes]
-    ) -> bytes:
+    async def _once(self, mask: Mask, form: Form, cost: float, make: Callable[[], bytes]) -> bytes:
         key = mask.frame.seq, form
         making = self._made.get(key)
         if making is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, WebSocket
@@ -28,7 +30,7 @@ from server.web.live_body import (
 )
 from server.web.live_service import LiveService
 from server.web.problems import PROBLEMS
-from server.web.stream_socket import say
+from server.web.stream_socket import send_ending
 from server.web.viewer_socket import ViewerSocket
 
 BOUNDARY = "mastream-frame"
@@ -129,9 +131,7 @@ async def snapshot_stream(
         return Response(payload, media_type="image/png", headers=headers)
     names = [one.name for one in live.spec.classes]
     told = header.to_dict() | {"areas": areas(mask.labels, names)}
-    return Response(
-        protocol.compact_json(told), media_type="application/json", headers=headers
-    )
+    return Response(json.dumps(told), media_type="application/json", headers=headers)
 
 
 @router.get("/{name}/events", response_class=EventSourceResponse)
@@ -142,12 +142,10 @@ async def watch_stream(
 ) -> AsyncIterator[ServerSentEvent]:
     """Changes of state and resets of the memory, as server-sent events."""
     stream = live.streams.find(name)
-    while True:
-        for news in [one for one in stream.measures.news if one.id > seen]:
-            seen = news.id
-            yield ServerSentEvent(data=dict(news.data), event=news.kind, id=str(news.id))
-        last = seen
-        await stream.changes.until(lambda: _newest(stream) > last)
+    while news := await stream.news_after(seen):
+        for one in news:
+            yield ServerSentEvent(data=dict(one.data), event=one.kind, id=str(one.id))
+        seen = news[-1].id
 
 
 @router.websocket("/{name}/masks")
@@ -164,12 +162,12 @@ async def view_stream(socket: WebSocket, name: str) -> None:
         stream = live.streams.find(name)
     except MastreamError as error:
         service.metrics.rejected(error.code)
-        await say(socket, ending_of(error), seconds)
+        await send_ending(socket, ending_of(error), seconds)
         return
     viewer = ViewerSocket(socket, stream, live.renditions(stream), live.viewers)
     last: Ending | None = await viewer.run()
     if last:
-        await say(socket, last, seconds)
+        await send_ending(socket, last, seconds)
 
 
 _PNG = protocol.Open(output=MaskEncoding.PNG, size=MaskSize.INPUT)
@@ -179,16 +177,8 @@ async def _parts(
     live: LiveService, stream: PulledStream, form: PictureForm
 ) -> AsyncIterator[bytes]:
     """Yield each new picture as a part; pictures in between are passed over while one is sent."""
-    viewers, sent = stream.viewers, -1
-    while live.has(stream):
-        last = sent
-        await viewers.changes.until(
-            lambda: not live.has(stream)
-            or (viewers.newest is not None and viewers.newest.frame.seq != last)
-        )
-        mask = viewers.newest
-        if mask is None:
-            continue
+    sent: int | None = None
+    while (mask := await stream.viewers.next_after(sent)) is not None:
         sent = mask.frame.seq
         picture = await live.renditions(stream).picture(mask, form)
         head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
@@ -197,18 +187,9 @@ async def _parts(
 
 async def _first_mask(stream: PulledStream) -> Mask:
     """Return the newest mask; wait a moment for the first. Raises NotReady if none comes."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(FIRST_SECONDS):
-            await stream.viewers.changes.until(lambda: stream.viewers.newest is not None)
-    except TimeoutError:
-        pass
-    mask = stream.viewers.newest
-    if mask is None:
-        state = stream.supervised
-        raise NotReady(f"The stream is {state.state}: {state.detail or 'try again in a moment.'}")
-    return mask
-
-
-def _newest(stream: PulledStream) -> int:
-    news = stream.measures.news
-    return news[-1].id if news else 0
+            if mask := await stream.viewers.next_after(None):
+                return mask
+    state = stream.supervised
+    raise NotReady(f"The stream is {state.state}: {state.detail or 'try again in a moment.'}")

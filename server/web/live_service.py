@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import time
 from dataclasses import dataclass, field
 
 from models.spec import ModelSpec
-from server.settings import LiveSettings
+from server.database.streams import StreamRows
+from server.metrics import Metrics
+from server.settings import LiveSettings, Settings
+from server.sources.hardware import Hardware
 from server.streams.live_streams import LiveStreams
-from server.streams.pulled import PulledStream
+from server.streams.pulled import PulledServices, PulledStream
+from server.streams.pulled_source import source_opener
+from server.streams.supervision import Rules
 from server.streams.viewers import Renditions
 from server.threads import PicturePool
 from server.web.viewer_socket import ViewerServices
+from server.workers.serving import Serving
 
 
 @dataclass(slots=True)
@@ -45,3 +53,40 @@ class LiveService:
         """Forget a stream and what was made of it. Raises NotFound."""
         await self.streams.remove(name)
         self._renditions.pop(name, None)
+
+
+def live_service(
+    worker: Serving,
+    rows: StreamRows,
+    pool: PicturePool,
+    metrics: Metrics,
+    settings: Settings,
+    hardware: Hardware | None,
+) -> LiveService:
+    """Return the service of pulled streams; its ``streams`` are still to be started."""
+    services = PulledServices(
+        worker=worker,
+        open_source=source_opener(settings.live, settings.streams.max_pixels, hardware),
+        rules=rules_of(settings.live),
+        clock=time.monotonic,
+        wall=time.time,
+        random=random.random,
+    )
+    return LiveService(
+        LiveStreams(services, rows, settings.live.max_streams),
+        settings.live,
+        ViewerServices(worker.spec, metrics, settings.streams),
+        pool,
+    )
+
+
+def rules_of(settings: LiveSettings) -> Rules:
+    """Return the supervisor's times as they are set."""
+    return Rules(
+        connect=settings.connect_seconds,
+        stall=settings.stall_seconds,
+        give_up=settings.give_up_seconds,
+        backoff=settings.backoff_seconds,
+        longest_backoff=settings.longest_backoff_seconds,
+        refused=settings.refused_seconds,
+    )

@@ -1,0 +1,47 @@
+"""The source behind a pulled stream's address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from models.spec import ModelSpec
+from server.errors import BadRequest
+from server.settings import LiveSettings
+from server.sources.base import Source
+from server.sources.container import ContainerSource
+from server.sources.hardware import Hardware
+from server.streams.definition import StreamDefinition
+
+
+def source_opener(
+    settings: LiveSettings, max_pixels: int, hardware: Hardware | None
+) -> Callable[[StreamDefinition, ModelSpec], Source]:
+    """Return what opens the source of a definition: a camera, or a file of the allowed folder.
+
+    The whole pictures are kept, since a viewer may ask for an overlay at any time. What is returned
+    raises BadRequest if the server may not play that file any more.
+    """
+
+    def open_source(definition: StreamDefinition, spec: ModelSpec) -> Source:
+        location = _file(definition, settings) if definition.is_file else definition.url
+        return ContainerSource(
+            location,
+            spec.height,
+            spec.width,
+            live=not definition.is_file,
+            keep_original=True,
+            max_pixels=max_pixels,
+            timeout=settings.connect_seconds,
+            hardware=hardware,
+        )
+
+    return open_source
+
+
+def _file(definition: StreamDefinition, settings: LiveSettings) -> Path:
+    path = unquote(urlsplit(definition.url).path).lstrip("/")
+    if settings.files is None or ".." in Path(path).parts:
+        raise BadRequest("The server may not play this file: see MASTREAM_LIVE__FILES.")
+    return settings.files / path

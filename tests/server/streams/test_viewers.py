@@ -1,0 +1,171 @@
+"""Viewers of one stream: a late one gets the newest mask, a slow one loses only its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+import protocol
+from protocol import DropCause, MaskEncoding, MaskSize
+from server.engines.fake import fake_spec
+from server.frame import Dropped, Frame, Mask
+from server.streams import viewers as viewers_module
+from server.streams.mask_packer import MaskPacker
+from server.streams.outbox import Outbox
+from server.streams.viewers import PictureForm, Renditions, Viewers, form_of
+from server.threads import PicturePool
+
+pytestmark = pytest.mark.anyio
+SPEC = fake_spec(16, 32)
+
+
+def mask(seq: int) -> Mask:
+    pixels = np.full((16, 32, 3), 200, np.uint8)
+    frame = Frame(pixels, seq, pts=Fraction(seq), size=(32, 64))
+    return Mask(np.full((16, 32), seq % 11, np.uint8), frame)
+
+
+async def seqs(outbox: Outbox) -> list[int]:
+    outbox.close()
+    found = []
+    while (item := await outbox.take()) is not None:
+        if isinstance(item, Mask):
+            found.append(item.frame.seq)
+        outbox.sent(item)
+    return found
+
+
+@pytest.fixture
+def renditions() -> Iterator[Renditions]:
+    pool = PicturePool(2)
+    yield Renditions(pool, SPEC)
+    pool.close()
+
+
+async def test_every_viewer_gets_every_mask_that_it_has_room_for() -> None:
+    seen: list[int] = []
+    viewers = Viewers(lambda one: seen.append(one.frame.seq))
+    early = viewers.join()
+    viewers.mask(mask(1))
+    late = viewers.join()
+    viewers.mask(mask(2))
+    assert seen == [1, 2]
+    assert await seqs(early) == [1, 2]
+    assert await seqs(late) == [1, 2], "the newest at once, then what comes"
+
+
+async def test_a_slow_viewer_loses_the_oldest_and_nobody_else_does() -> None:
+    lost: list[None] = []
+    viewers = Viewers()
+    slow, quick = viewers.join(lambda: lost.append(None)), viewers.join()
+    taken = []
+    for seq in range(5):
+        viewers.mask(mask(seq))
+        item = await quick.take()
+        assert isinstance(item, Mask)
+        taken.append(item.frame.seq)
+        quick.sent(item)
+    assert taken == [0, 1, 2, 3, 4]
+    assert (await seqs(slow), len(lost)) == ([3, 4], 3)
+
+
+async def test_who_leaves_holds_nothing() -> None:
+    viewers = Viewers()
+    outbox = viewers.join()
+    viewers.leave(outbox)
+    viewers.leave(outbox)
+    viewers.mask(mask(1))
+    assert len(viewers) == 0
+    assert await seqs(outbox) == []
+
+
+async def test_losses_of_the_stream_are_counted_not_sent() -> None:
+    causes: list[str] = []
+    viewers = Viewers(on_loss=causes.append)
+    outbox = viewers.join()
+    viewers.dropped([Dropped(1, DropCause.NEWER)])
+    viewers.failed(2, ValueError())
+    assert causes == ["newer", "failed"]
+    assert await seqs(outbox) == []
+
+
+async def test_the_next_mask_is_waited_for_until_the_stream_is_over() -> None:
+    viewers = Viewers()
+    viewers.mask(mask(1))
+    first = await viewers.next_after(None)
+    assert first is not None and first.frame.seq == 1
+    waiting = asyncio.ensure_future(viewers.next_after(1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    viewers.mask(mask(2))
+    second = await waiting
+    assert second is not None and second.frame.seq == 2
+    ending = asyncio.ensure_future(viewers.next_after(2))
+    await asyncio.sleep(0)
+    viewers.close()
+    assert await ending is None
+
+
+async def test_a_message_is_packed_once_for_all_who_ask(
+    renditions: Renditions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[int] = []
+
+    class Counting(MaskPacker):
+        def pack(self, mask: Mask) -> bytes:  # type: ignore[override]
+            packed.append(mask.frame.seq)
+            return super().pack(mask)
+
+    monkeypatch.setattr(viewers_module, "MaskPacker", Counting)
+    raw = protocol.Open(output=MaskEncoding.RAW, size=MaskSize.MODEL)
+    asked = [renditions.message(mask(7), raw) for _ in range(100)]
+    messages = await asyncio.gather(*asked)
+    assert packed == [7] and len(set(messages)) == 1
+    header, payload = protocol.unpack_mask(messages[0], 10**6)
+    assert header.seq == 7
+    assert np.array_equal(np.frombuffer(payload, np.uint8), mask(7).labels.ravel())
+    await renditions.message(mask(7), protocol.Open())
+    assert packed == [7, 7], "another form"
+
+
+async def test_one_who_gives_up_waiting_takes_nothing_from_the_others(
+    renditions: Renditions,
+) -> None:
+    form = PictureForm()
+    leaving = asyncio.ensure_future(renditions.picture(mask(1), form))
+    staying = asyncio.ensure_future(renditions.picture(mask(1), form))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("form", [PictureForm(overlay=False), PictureForm(opacity=0)])
+async def test_a_picture_without_paint_is_the_picture(
+    renditions: Renditions, form: PictureForm
+) -> None:
+    jpeg = np.frombuffer(await renditions.picture(mask(1), form), np.uint8)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
+    assert picture is not None and abs(int(picture.mean()) - 200) <= 1
+
+
+async def test_a_picture_is_painted_over_the_whole_one_if_it_is_kept(
+    renditions: Renditions,
+) -> None:
+    whole = np.zeros((32, 64, 3), np.uint8)
+    one = mask(1)
+    kept = replace(one, frame=replace(one.frame, original=whole))
+    jpeg = np.frombuffer(await renditions.picture(kept, PictureForm(opacity=1.0)), np.uint8)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
+    assert picture is not None and picture.shape == (32, 64, 3)
+    assert np.abs(picture.mean((0, 1)) - SPEC.classes[1].colour).max() < 3
+
+
+def test_only_the_form_of_an_open_counts() -> None:
+    wish = protocol.Open(output=MaskEncoding.RLE, overlay=True, budget_ms=5)
+    assert form_of(wish) == protocol.Open(output=MaskEncoding.RLE, overlay=True)
