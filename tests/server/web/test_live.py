@@ -86,8 +86,9 @@ def test_viewers_get_rising_masks_in_the_form_they_asked_for(web: TestClient) ->
     assert [(one.width, one.height, one.encoding) for one in small] == [(64, 48, "raw")] * 3
     large = masks(web, 2, output="rle", overlay=True)
     assert all((one.width, one.height) == (96, 72) and one.overlay > 0 for one in large)
-    seqs = [one.seq for one in (*small, *large)]
-    assert seqs == sorted(set(seqs))
+    for some in (small, large):
+        assert [one.seq for one in some] == sorted({one.seq for one in some})
+    assert large[0].seq >= small[-1].seq, "a late viewer gets the newest mask at once"
 
 
 def test_a_viewer_cannot_push_frames(web: TestClient) -> None:
