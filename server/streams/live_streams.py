@@ -11,6 +11,7 @@ from server.database.streams import StreamRows
 from server.errors import Conflict, NoCapacity, NotFound
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledServices, PulledStream
+from server.streams.supervision import StreamState
 from server.threads import ThreadRunner
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ class LiveStreams:
     def all(self) -> list[PulledStream]:
         """Return every stream, the oldest first."""
         return list(self._streams.values())
+
+    def count(self, state: StreamState) -> int:
+        """Return how many streams are in this state."""
+        return sum(stream.supervised.state is state for stream in self._streams.values())
 
     def find(self, name: str) -> PulledStream:
         """Return a stream. Raises NotFound."""

@@ -38,7 +38,8 @@ WINDOW = 4
 @dataclass(frozen=True, slots=True)
 class PulledServices:
     """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
-    seconds; ``random`` returns a number in 0..1."""
+    seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
+    after a stream's first."""
 
     worker: Serving
     open_source: Callable[[StreamDefinition, ModelSpec], Source]
@@ -46,6 +47,7 @@ class PulledServices:
     clock: Callable[[], float]
     wall: Callable[[], float]
     random: Callable[[], float]
+    reconnected: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -181,6 +183,8 @@ class PulledStream:
             self._notice(supervision.Hung())
             return
         self._connection += 1
+        if self._connection > 1:
+            self._services.reconnected()
         self._last_picture = self._services.clock()
         self._scene = SceneCut()
         self._pace = Pace()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from models.spec import ModelSpec
 from server.database.streams import StreamRows
@@ -14,7 +15,7 @@ from server.sources.hardware import Hardware
 from server.streams.live_streams import LiveStreams
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.pulled_source import source_opener
-from server.streams.supervision import Rules
+from server.streams.supervision import Rules, StreamState
 from server.streams.viewers import Renditions
 from server.threads import PicturePool
 from server.web.viewer_socket import ViewerServices
@@ -71,9 +72,13 @@ def live_service(
         clock=time.monotonic,
         wall=time.time,
         random=random.random,
+        reconnected=metrics.source_reconnected,
     )
+    streams = LiveStreams(services, rows, settings.live.max_streams)
+    for state in StreamState:
+        metrics.watch_sources(state.value, partial(streams.count, state))
     return LiveService(
-        LiveStreams(services, rows, settings.live.max_streams),
+        streams,
         settings.live,
         ViewerServices(worker.spec, metrics, settings.streams),
         pool,

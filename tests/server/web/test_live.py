@@ -72,6 +72,7 @@ def test_a_stream_is_added_listed_paused_resumed_and_removed(web: TestClient) ->
     assert masks(web, 1)
     (listed,) = web.get("/v1/streams").json()["streams"]
     assert (listed["state"], listed["width"], listed["height"]) == ("live", 96, 72)
+    assert 'mastream_sources{state="live"} 1.0' in web.get("/metrics").text
     paused = web.patch("/v1/streams/film", json={"paused": True}).json()
     assert (paused["state"], paused["paused"]) == ("paused", True)
     resumed = web.patch("/v1/streams/film", json={"paused": False}).json()
