@@ -29,7 +29,8 @@ SUPPORTING = {
     },
     "server/commands": {"serve", "segment", "stopping"},
     "server/web": {
-        "artefact_file", "disposition", "methods", "multipart", "preconditions", "refusal",
+        "artefact_file", "disposition", "live_body", "live_service", "methods", "multipart",
+        "preconditions", "refusal",
         "stream_parser", "summary_body",
         "upload", "video_body",
     },

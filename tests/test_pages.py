@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def shown(name: str, value: Any) -> str:
     """Return a default as the page writes it; empty if there is none."""
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return json.dumps(value, separators=(",", ":"))
     if name.endswith("bytes"):
         unit, size = ("GiB", 2**30) if value % 2**30 == 0 else ("MiB", 2**20)
         return f"{value // size} {unit}"
