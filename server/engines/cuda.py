@@ -63,7 +63,7 @@ class Device(ABC):
 
     @abstractmethod
     def clear(self, pointer: int, nbytes: int) -> None:
-        """Fill with zeros."""
+        """Fill memory with zeros."""
 
     @abstractmethod
     def synchronise(self) -> None:

@@ -58,8 +58,8 @@ class TurnQueue:
 
     def append(self, frame: Frame, now: float) -> Turn:
         """Add a frame that is offered now."""
-        asked = ResetCause.CLIENT if frame.reset else None
-        turn = Turn(frame, now, _both(self._reset_next, asked))
+        requested = ResetCause.CLIENT if frame.reset else None
+        turn = Turn(frame, now, _both(self._reset_next, requested))
         self._reset_next = None
         self._offered.append(turn)
         return turn

@@ -1,4 +1,4 @@
-"""Decoders that hang: their threads are left behind, and counted until they end after all."""
+"""Decoders that hang: their threads are abandoned, and counted until they end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from threading import Lock, Thread
 
 
 class AbandonedThreads:
-    """Threads that nobody waits for any more."""
+    """Threads that nothing waits for any more."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -24,13 +24,13 @@ class AbandonedThreads:
 
 
 ABANDONED = AbandonedThreads()
-"""Those of this process."""
+"""The abandoned threads of this process."""
 
 
 def abandoned_decoders() -> int:
-    """Return how many decoders of this process hang though their sources were closed.
+    """Return how many decoders of this process hang although their sources were closed.
 
-    Each holds a connection and a decoder. A camera that is closed while it is silent is one of
-    them for as long as its time limit allows.
+    Each holds a connection and a decoder. A camera that is closed while it is silent is one of them
+    until its time limit ends it.
     """
     return ABANDONED.count()

@@ -24,8 +24,8 @@ class Arrival:
 class Arrivals:
     """Counts packets and pictures, and finds the arrival of the packet that holds a picture.
 
-    A decoder gives pictures in the order of showing, which is not that of their packets; they are
-    matched by their time stamp. One thread calls its methods, any thread reads its fields.
+    A decoder returns pictures in display order, which may differ from that of their packets; they
+    are matched by their timestamps. One thread calls the methods, any thread may read the fields.
     """
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class Arrivals:
             self._kept.popitem(last=False)
 
     def frame(self, pts: int | None, now: float) -> Arrival:
-        """Count a picture; return the arrival of its packet, or of the newest one if its time
-        stamp is none of a packet's."""
+        """Count a picture; return the arrival of its packet, or of the newest one if no packet has
+        its timestamp."""
         self.frames += 1
         self.last_frame = now
         return self._kept.pop(pts, self._newest)

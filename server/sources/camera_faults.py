@@ -1,4 +1,4 @@
-"""What went wrong with a URL, by FFmpeg's error; never with the URL, which may hold a password."""
+"""The faults of a URL, from FFmpeg's errors; without the URL, which may contain a password."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ANSWERS: tuple[tuple[type[FFmpegError], type[SourceFault], str], ...] = (
     (HTTPClientError, SourceRefused, "The source refuses the request: {}."),
     (HTTPServerError, SourceFault, "The source fails: {}."),
 )
-"""What a camera may answer, by RTSP and HTTP alike; the first that fits."""
+"""The errors that a camera may answer with, in RTSP and HTTP alike; the first match counts."""
 
 
 def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> SourceFault:
@@ -55,17 +55,19 @@ def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> Sou
         if isinstance(error, answer):
             return fault(sentence.format(error.strerror))
     if error.errno == EIO:
-        return SourceUnreachable("The source cannot be reached: no such host, or it hung up.")
+        return SourceUnreachable(
+            "The source cannot be reached: there is no such host, or it closed the connection."
+        )
     if error.errno in _NO_CONNECTION:
         return SourceUnreachable(f"The source cannot be reached: {error.strerror}.")
-    return SourceFault("The source sends no video that is served here.")
+    return SourceFault("The source sends no video in a supported format.")
 
 
 def broken_off(error: FFmpegError, timeout: float | None) -> SourceFault:
-    """Return what to raise if a URL broke while it was read."""
+    """Return what to raise if reading a URL failed."""
     if isinstance(error, ExitError):
         return silent(timeout or 0)
-    return SourceFault(f"The source broke off: {error.strerror}.")
+    return SourceFault(f"The connection to the source failed: {error.strerror}.")
 
 
 def silent(timeout: float) -> SourceSilent:

@@ -99,12 +99,12 @@ class ContainerSource(Source):
 
     @property
     def last_packet(self) -> float | None:
-        """When the last packet came in."""
+        """The time.monotonic() at which the last packet came in; None before the first."""
         return self._counts.arrivals.last_packet
 
     @property
     def last_frame(self) -> float | None:
-        """When the last picture was decoded."""
+        """The time.monotonic() at which the last picture was decoded; None before the first."""
         return self._counts.arrivals.last_frame
 
     @property

@@ -17,7 +17,8 @@ from server.sources.camera_faults import silent
 
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
-    """The stream's packets and last what flushes the decoder. A file's damaged end just ends."""
+    """Yield the stream's packets, and finally one that flushes the decoder; a damaged end of a file
+    counts as its end."""
     try:
         yield from container.demux(stream)
     except InvalidDataError:
@@ -27,10 +28,10 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
 def live_packets(
     container: InputContainer, stream: VideoStream, timeout: float, left: Callable[[], bool]
 ) -> Iterator[Packet[VideoStream]]:
-    """The stream's packets as they come in, until ``left`` is true.
+    """Yield the stream's packets as they come in, until ``left`` returns true.
 
     Raises SourceSilent if nothing comes for ``timeout`` seconds, or only other streams such as
-    sound. A parser that waits for the end of a picture gives it up then: it is too old to be shown.
+    sound. A picture whose end the parser still waits for is discarded then, since it is too old.
     """
     last = began = time.monotonic()
     for packet in container.demux():

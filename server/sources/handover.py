@@ -41,7 +41,7 @@ class Handover(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether the reader has left."""
+        """Return whether the reader has left."""
         return self._closed
 
     def put(self, item: T) -> bool:

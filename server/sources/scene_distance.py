@@ -155,7 +155,8 @@ def _block_means(grey: Floats) -> Floats:
 
 @lru_cache(maxsize=16)
 def _averaging(side: int) -> Floats:
-    """The matrix that averages each block of a line: a product is faster than a mean by axes."""
+    """Return the matrix that averages each block of a line: a product is faster than a mean over
+    axes."""
     return np.kron(np.eye(side // BLOCK), np.full((1, BLOCK), 1 / BLOCK)).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
-"""When a pulled stream connects, waits, gives up and tries again: decisions only.
+"""When a pulled stream connects, waits, gives up and retries: only the decisions.
 
-:func:`decide` touches no clock, thread or socket. Whoever calls it has one timer, set to the
-state's ``deadline``, and does what the action says.
+:func:`decide` uses no clock, thread or socket. Its caller has one timer, set to the state's
+``deadline``, and performs the action.
 
     connecting --picture--> live --silence--> stalled --picture--> live
     connecting, live, stalled --broken or too long--> backoff --deadline--> connecting
@@ -34,7 +34,7 @@ class StreamState(StrEnum):
 
 
 class Action(Enum):
-    """What is to be done with the source."""
+    """What to do with the source."""
 
     NOTHING = "nothing"
     OPEN = "open"
@@ -84,8 +84,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The timer rang. ``silent`` is how long no picture came; ``has_packets``, whether data came
-    in that time all the same."""
+    """The deadline has passed. ``silent`` is for how many seconds no picture came; ``has_packets``
+    is whether data came in that time nevertheless."""
 
     silent: float
     has_packets: bool = False
@@ -93,7 +93,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The connection failed. ``refused``: the camera answered and said no."""
+    """The connection failed. ``refused``: the camera answered and refused it."""
 
     code: str
     detail: str
@@ -102,7 +102,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The source came to its end. ``is_file``: a file does, a camera should not."""
+    """The source has ended. ``is_file``: that is normal for a file, but not for a camera."""
 
     is_file: bool
     loops: bool = False
@@ -115,12 +115,12 @@ class Hung:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Somebody asked for a pause."""
+    """A pause was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Somebody asked to continue."""
+    """Resumption was requested."""
 
 
 Event = Picture | Deadline | Broken | Finished | Hung | Pause | Resume
@@ -129,16 +129,16 @@ Decision = tuple[Supervised, Action]
 
 
 def begin(now: float, rules: Rules, paused: bool = False) -> Decision:
-    """Return how a stream begins."""
+    """Return a stream's first state and action."""
     if paused:
         return Supervised(StreamState.PAUSED, now), Action.NOTHING
     return _connect(now, rules, 0)
 
 
 def decide(now_is: Supervised, event: Event, now: float, rules: Rules, jitter: float) -> Decision:
-    """Return the next state and what to do with the source. ``jitter`` lies in 0..1.
+    """Return the next state and what to do with the source. ``jitter`` is from 0 to 1.
 
-    An event that means nothing in this state changes nothing.
+    An event that does not apply in this state changes nothing.
     """
     match event:
         case Pause() if now_is.state is not StreamState.PAUSED:

@@ -37,12 +37,12 @@ def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRout
 
     @router.get("/health/live")
     async def live() -> Alive:
-        """Whether the process responds at all; restart it if not."""
+        """Report that the process responds; restart it if it does not."""
         return Alive()
 
     @router.get("/health/ready", response_model=Ready)
     async def ready() -> JSONResponse | Ready:
-        """Whether to send work here; 503 with the reasons if not."""
+        """Report whether to send work here; 503 with the reasons if not."""
         found = reasons()
         if not found:
             return Ready()
@@ -51,7 +51,7 @@ def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRout
 
     @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
     async def prometheus() -> Response:
-        """The service's counters for Prometheus."""
+        """Return the service's metrics for Prometheus."""
         await run_in_threadpool(metrics.count_jobs)
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 

@@ -111,7 +111,7 @@ class HttpTransport(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._clock.asked(self.loop.time())
+        self._clock.request_came(self.loop.time())
         self._set_timer()
 
     def on_response_complete(self) -> None:

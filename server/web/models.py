@@ -65,12 +65,12 @@ def models_router(worker: Serving, plan: Callable[[], PlanStatus]) -> APIRouter:
 
     @router.get("")
     async def list_models() -> ServedModels:
-        """Every model that a stream or a video can ask for."""
+        """List every model that a stream or a video can request."""
         return ServedModels(models=[_served(worker, plan())])
 
     @router.get("/{name}")
     async def get_model(name: str) -> ServedModel:
-        """One model."""
+        """Return one model."""
         if name != worker.spec.name:
             raise NotFound(
                 f"There is no model {name[:80]!r}; this server serves {worker.spec.name!r}."

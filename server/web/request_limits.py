@@ -79,7 +79,7 @@ class RequestClock:
             earned = self.deadline + size / MIN_BODY_RATE
             self.deadline = min(earned, now + self.body_seconds)
 
-    def asked(self, now: float) -> None:
+    def request_came(self, now: float) -> None:
         """Note that the whole request has come."""
         self.deadline = now + self.head_seconds if self.awaiting is Awaiting.REST else None
         self.awaiting = Awaiting.START if self.awaiting is Awaiting.REST else Awaiting.NOTHING

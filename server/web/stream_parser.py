@@ -46,7 +46,7 @@ class StreamParser(ServerProtocol):
 
     @property
     def has_more(self) -> bool:
-        """Whether bytes wait for the next turn."""
+        """Return whether bytes wait for the next turn."""
         return self._paced.held_back
 
     def begin_turn(self) -> None:

@@ -42,7 +42,7 @@ class Fleet:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model that is served; known once :meth:`start` returned."""
+        """Return the model that is served; known once :meth:`start` returned."""
         return self.workers[0].spec
 
     @property

@@ -53,6 +53,9 @@ def test_a_url_that_cannot_be_opened(error: av.error.FFmpegError, fault: type) -
 
 def test_a_url_that_breaks_off() -> None:
     made = broken_off(ffmpeg("InvalidDataError"), 5.0)
-    assert type(made) is SourceFault and str(made) == "The source broke off: Words of FFmpeg."
+    assert (
+        type(made) is SourceFault
+        and str(made) == "The connection to the source failed: Words of FFmpeg."
+    )
     made = broken_off(ffmpeg("ExitError"), 5.0)
     assert type(made) is SourceSilent and str(made) == "The source sent nothing for 5 s."

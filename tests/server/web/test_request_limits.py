@@ -55,7 +55,7 @@ def test_while_the_server_answers_there_is_no_deadline() -> None:
     watch = clock()
     watch.begun()
     watch.head_came(1)
-    watch.asked(2)
+    watch.request_came(2)
     assert (watch.awaiting, watch.deadline) == (Awaiting.NOTHING, None)
     watch.not_read(50)
     assert watch.deadline is None
@@ -70,7 +70,7 @@ def test_an_answer_before_the_end_of_the_body_leaves_the_bodys_deadline() -> Non
     watch.answered(5)
     assert (watch.awaiting, watch.deadline) == (Awaiting.REST, 30)
     assert watch.verdict() is None
-    watch.asked(8)
+    watch.request_came(8)
     assert (watch.awaiting, watch.deadline) == (Awaiting.START, 18)
 
 
