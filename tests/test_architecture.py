@@ -19,9 +19,9 @@ PACKAGES = {
 SUPPORTING = {
     "server/engines": {"host_memory"},
     "server/sources": {
-        "abandoned", "arrivals", "camera_faults", "demuxing", "dissolve",
-        "clocks", "colours", "cuda_driver", "decoding", "footage", "handover", "jpeg_markers",
-        "losses", "opening", "orientation", "picture", "picture_header", "probing", "rendering",
+        "abandoned", "arrivals", "camera_faults", "clocks", "colours", "cuda_driver", "decoding",
+        "demuxing", "dissolve", "footage", "handover", "jpeg_markers", "lateness", "losses",
+        "opening", "orientation", "picture", "picture_header", "probing", "rendering",
         "scene_distance", "streams", "surface", "timeline",
     },
     "server/sinks": {

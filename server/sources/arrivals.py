@@ -25,12 +25,14 @@ class Arrivals:
     """Counts packets and pictures, and finds the arrival of the packet that holds a picture.
 
     A decoder returns pictures in display order, which may differ from that of their packets; they
-    are matched by their timestamps. One thread calls the methods, any thread may read the fields.
+    are matched by their timestamps. ``passed_over`` counts pictures that were too late to be used.
+    One thread calls the methods, any thread may read the fields.
     """
 
     def __init__(self) -> None:
         self.packets = 0
         self.frames = 0
+        self.passed_over = 0
         self.last_packet: float | None = None
         self.last_frame: float | None = None
         self._kept: OrderedDict[int | None, Arrival] = OrderedDict()

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 FILE_GRACE = 5.0
 """Seconds to wait for a file's thread to end, which is sure to take no longer than one picture."""
 
+LATE = 0.5
+"""Seconds that decoding may fall behind a camera."""
+
 LIVE_GRACE = 0.2
 """Seconds to wait for a camera's thread; one that hangs is abandoned and ends at its own time
 limit."""
@@ -40,11 +43,14 @@ class ContainerSource(Source):
     ``decode`` is the seconds of decoding and scaling.
 
     A str ``location`` is a URL, a Path a file. If ``live``, the newest ``capacity`` frames wait;
-    older ones are dropped and counted in ``lost`` (their seq is missing). A file waits for its
-    reader and drops nothing. A URL is one connection; it must answer, and keep sending, within
-    ``timeout`` seconds. ``packets`` and ``frames`` count what it has sent; ``last_packet`` and
-    ``last_frame`` are the times of the last ones (time.monotonic(), None before the first), so that
-    a watchdog notices a camera that sends nothing, or nothing that can be decoded.
+    older ones are dropped and counted in ``lost`` (their seq is missing), and so are pictures that
+    are decoded more than ``late`` seconds too late, except one in so many seconds: a machine that
+    is too slow keeps showing new ones. A file waits for its reader and drops nothing.
+
+    A URL is one connection; it must answer, and keep sending, within ``timeout`` seconds.
+    ``packets`` and ``frames`` count what it has sent; ``last_packet`` and ``last_frame`` are the
+    times of the last ones (time.monotonic(), None before the first), so that a watchdog notices a
+    camera that sends nothing, or nothing that can be decoded.
 
     ``start`` skips pictures shown before that many seconds, by seeking if possible. ``hardware``
     decodes the frames that it can, which then stay on its device; each Frame names its decoder.
@@ -66,6 +72,7 @@ class ContainerSource(Source):
         capacity: int = 4,
         rate: Fraction | None = None,
         hardware: Hardware | None = None,
+        late: float | None = LATE,
     ) -> None:
         self.live = live
         self.total = total
@@ -81,6 +88,7 @@ class ContainerSource(Source):
             threads=threads,
             hardware=hardware,
             rate=rate,
+            late=late if live else None,
         )
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None
@@ -109,8 +117,9 @@ class ContainerSource(Source):
 
     @property
     def lost(self) -> int:
-        """Return how many frames of a live source were dropped because nobody took them in time."""
-        return self._handover.lost if self._handover else 0
+        """Return how many frames of a live source were dropped: nobody took them in time, or they
+        were too late."""
+        return self._counts.arrivals.passed_over + (self._handover.lost if self._handover else 0)
 
     def losses(self) -> Losses:
         """Return what was lost in decoding, once the last frame has been taken; ``total`` is the

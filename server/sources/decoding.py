@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from server.sources.arrivals import Arrival, Arrivals
 from server.sources.clocks import Stamp
 from server.sources.demuxing import camera_time, live_packets, packets
 from server.sources.hardware import Hardware
+from server.sources.lateness import Lateness
 from server.sources.losses import Tally
 from server.sources.opening import broken, check_pixels, open_video
 from server.sources.rendering import Renderer
@@ -43,7 +45,8 @@ class Reading:
     """What is read and how: ``height`` x ``width`` is the model's size.
 
     ``start`` skips all pictures shown before that many seconds. ``rate`` overrides the container's
-    rate. ``hardware`` decodes what it can; the frames stay on its device.
+    rate. ``hardware`` decodes what it can; the frames stay on its device. Pictures that are decoded
+    more than ``late`` seconds too late are dropped, if that is given.
     """
 
     location: Path | str = field(repr=False)  # a URL may hold a password
@@ -56,6 +59,7 @@ class Reading:
     threads: int
     hardware: Hardware | None = None
     rate: Fraction | None = None
+    late: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +123,10 @@ def _frames(
         if reading.start is None or pts >= reading.start
     )
     for seq, (frame, pts) in enumerate(shown):
-        yield replace(frame, seq=seq, pts=pts)
+        if frame is None:
+            counts.arrivals.passed_over += 1
+        else:
+            yield replace(frame, seq=seq, pts=pts)
 
 
 def _timed(
@@ -128,13 +135,14 @@ def _timed(
     stream: VideoStream,
     counts: Counts,
     left: Callable[[], bool],
-) -> Iterator[tuple[Frame, Fraction]]:
-    """Yield all pictures, rendered, with their times.
+) -> Iterator[tuple[Frame | None, Fraction]]:
+    """Yield all pictures, rendered, with their times; None for one that is too late.
 
     They are rendered before they wait for their time, because a GPU's decoder has few surfaces.
     """
     live = isinstance(reading.location, str)
-    timeline = Timeline[Frame](
+    lateness = Lateness(math.inf if reading.late is None else reading.late)
+    timeline = Timeline[Frame | None](
         rhythm(container, stream, reading.rate, live), patience=0 if live else PATIENCE
     )
     renderer = Renderer(
@@ -150,9 +158,9 @@ def _timed(
     )
     for picture in decode(came, stream, counts):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
-        yield from timeline.add(
-            _frame(renderer, picture, stream), timestamps(picture.frame, stream)
-        )
+        stamp = timestamps(picture.frame, stream)
+        over = lateness.passes_over(stamp.pts, time.monotonic())
+        yield from timeline.add(None if over else _frame(renderer, picture, stream), stamp)
     yield from timeline.finish()
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import subprocess
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from subprocess import DEVNULL
 
 import clock_picture
 import numpy as np
@@ -29,6 +32,7 @@ from server.errors import (
 )
 from server.frame import Frame
 from server.sources.container import ContainerSource, abandoned_decoders
+from server.sources.picture import fit
 
 MakeCamera = Callable[..., Camera]
 
@@ -37,9 +41,9 @@ pytestmark = pytest.mark.anyio
 CODECS = ("h264", "hevc", "mjpeg")
 
 
-def live(url: str, timeout: float = 10.0) -> ContainerSource:
-    """A connection at a quarter of the camera's width; no frame of a test is lost."""
-    return ContainerSource(url, 60, 80, live=True, timeout=timeout, capacity=1000)
+def live(url: str, timeout: float = 10.0, late: float | None = None) -> ContainerSource:
+    """A connection at a quarter of the camera's width; no frame is lost unless it is ``late``."""
+    return ContainerSource(url, 60, 80, live=True, timeout=timeout, capacity=1000, late=late)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -64,6 +68,10 @@ def clock(frame: Frame) -> Taken:
     taken = clock_picture.read(frame.pixels)
     assert taken is not None
     return taken
+
+
+def number(frame: Frame) -> int:
+    return clock(frame).number
 
 
 @asynccontextmanager
@@ -192,6 +200,21 @@ async def test_credentials(camera: MakeCamera, auth: str, caplog: pytest.LogCapt
     assert "pa55word" not in said and "wr0ng" not in said
 
 
+async def test_rtsps_with_a_certificate_of_its_own(camera: MakeCamera, tmp_path: Path) -> None:
+    certificate = tmp_path / "camera.pem"
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=camera -keyout - -out -"
+    made = await asyncio.to_thread(subprocess.check_output, command.split(), stderr=DEVNULL)
+    certificate.write_bytes(made)
+    one = camera(fps=50, auth="digest", certificate=str(certificate))
+    assert one.url.startswith("rtsps://")
+    async with live(one.mount(0, "user:secret")) as source:
+        clock((await some(source, 1))[0])
+    with pytest.raises(SourceUnauthorized):
+        await some(live(one.url), 1)
+
+
 async def test_nothing_at_this_path(camera: MakeCamera) -> None:
     with pytest.raises(SourceNotFound):
         await some(live(camera().mount(7)), 1)
@@ -257,6 +280,22 @@ async def test_left_while_nothing_can_be_decoded(camera: MakeCamera) -> None:
         assert await reader == []
 
 
+async def test_a_machine_that_is_too_slow_passes_over_pictures(
+    camera: MakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*given: object) -> object:
+        time.sleep(0.1)
+        return fit(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("server.sources.rendering.fit", slow)
+    async with live(camera(fps=50).url, late=0.2) as source:
+        frames = await some(source, 12)
+        assert source.lost > 0
+    seqs, numbers = ([of(frame) for frame in frames] for of in (lambda f: f.seq, number))
+    assert np.diff(seqs).tolist() == np.diff(numbers).tolist(), "the seq of a lost one is missing"
+    assert max(np.diff(seqs)) > 1
+
+
 @pytest.mark.parametrize("path", ["mjpeg", "flv", "ts"])
 async def test_cameras_over_http(path: str) -> None:
     with http_camera(fps=50, password="user:pa55word") as base:
@@ -290,6 +329,15 @@ async def test_cameras_that_come_and_go_leave_nothing(camera: MakeCamera) -> Non
             for _ in range(200):
                 async with live(one.url) as source:
                     clock((await some(source, 1))[0])
+
+
+async def test_a_playlist_and_its_segments(tmp_path: Path, film: Callable[..., Path]) -> None:
+    film("a.ts", frames=8)
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.32,\na.ts\n#EXT-X-ENDLIST\n"
+    )
+    with http_camera(folder=tmp_path) as base:
+        assert len(await some(live(f"{base}/list.m3u8"), 100)) == 8
 
 
 async def test_a_playlist_may_name_no_file(tmp_path: Path) -> None:
