@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from typing import Self
+from typing import Any, Self
 
 import av
 import cv2
@@ -23,6 +23,10 @@ from clients.python.pictures import Frame
 
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "srt://", "udp://")
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
+
+_IS_PYAV_18 = av.__version__.startswith("18.")
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _IS_PYAV_18 else {}
+"""PyAV 18 refuses a file with a tag that is not UTF-8 unless told otherwise; 19 reads it."""
 
 
 def is_live(source: str) -> bool:
@@ -150,9 +154,7 @@ def _container_frames(source: str) -> Generator[Frame]:
     options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
     timeout = (OPEN_SECONDS, READ_SECONDS) if "://" in source else None
     try:
-        with av.open(
-            source, options=options, timeout=timeout, metadata_errors="replace"
-        ) as container:
+        with av.open(source, options=options, timeout=timeout, **_TAGS) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise BadFootage(f"{source} contains no video.")

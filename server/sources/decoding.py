@@ -200,12 +200,20 @@ def timestamps(frame: VideoFrame, stream: VideoStream) -> Stamp:
 
 def tick(stream: VideoStream) -> Fraction:
     """Return the unit of the stream's timestamps in seconds."""
-    return stream.time_base or Fraction(1, 1000)
+    return exact(stream.time_base) or Fraction(1, 1000)
+
+
+def exact(number: Fraction | None) -> Fraction | None:
+    """Return a number of PyAV's as a Fraction, None if it is not set.
+
+    From version 19 on PyAV has a type of its own for them, whose unset value is false.
+    """
+    return Fraction(number.numerator, number.denominator) if number else None
 
 
 def named_rates(stream: VideoStream) -> list[Fraction]:
     """Return the frame rates that the container, the codec or FFmpeg's guess name; at least one."""
-    named = (stream.average_rate, stream.guessed_rate)
+    named = map(exact, (stream.average_rate, stream.guessed_rate))
     return [rate for rate in named if rate and rate <= MAX_RATE] or [DEFAULT_RATE]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENOMEM
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -48,6 +49,10 @@ PADDING = 2
 """How far the decoders' own limit lies above ours: they round sizes up before they allocate."""
 
 READ_BYTES = 2**20
+
+_IS_PYAV_18 = av.__version__.startswith("18.")
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _IS_PYAV_18 else {}
+"""PyAV 18 refuses a file with a tag that is not UTF-8 unless told otherwise; 19 reads it."""
 
 _MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI "))
 
@@ -116,7 +121,7 @@ def _open(
     location: Path | str, max_pixels: int, timeout: float | None, acceleration: HWAccel | None
 ) -> InputContainer:
     live = isinstance(location, str)
-    return av.open(
+    container: InputContainer = av.open(
         location if live else f"file:{location}",
         "r",
         options={"max_pixels": str(max_pixels * PADDING)},
@@ -126,9 +131,10 @@ def _open(
             **(LIVE_OPTIONS if live else {}),
         },
         timeout=timeout,
-        metadata_errors="replace",
         hwaccel=acceleration,
+        **_TAGS,
     )
+    return container
 
 
 def _unreadable(path: Path) -> SourceFault | None:

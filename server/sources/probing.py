@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
 from server.sources.colours import check_colours, hdr
-from server.sources.decoding import decode_packet, jumpy, named_rates, tick
+from server.sources.decoding import decode_packet, exact, jumpy, named_rates, tick
 from server.sources.demuxing import packets
 from server.sources.footage import Footage
 from server.sources.losses import Tally
@@ -97,7 +97,7 @@ def _check_clear(packet: Packet[VideoStream]) -> None:
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
     """Return a stored pixel's width divided by its height; 1 if no plausible value is given."""
-    given = stream.sample_aspect_ratio
+    given = exact(stream.sample_aspect_ratio)
     return given if given and 1 / MAX_PIXEL_ASPECT <= given <= MAX_PIXEL_ASPECT else Fraction(1)
 
 

@@ -94,8 +94,9 @@ def web_server(data: bytes, then_hang: threading.Event | None = None) -> Iterato
 
 
 async def test_all_frames_and_nothing_left(film: Film) -> None:
+    path = film(frames=12)
     async with nothing_left():
-        frames = await collect(ContainerSource(film(frames=12), 24, 32, total=12))
+        frames = await collect(ContainerSource(path, 24, 32, total=12))
     assert [frame.seq for frame in frames] == list(range(12))
     assert [frame.pts for frame in frames] == [Fraction(i, 25) for i in range(12)]
     assert {frame.pixels.shape for frame in frames} == {(24, 32, 3)}

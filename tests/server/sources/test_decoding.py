@@ -294,7 +294,7 @@ def test_real_clips_have_the_containers_own_times(data: Path) -> None:
         with av.open(path) as container:
             stream = container.streams.video[0]
             shown = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
-            assert stream.time_base is not None
+            assert stream.time_base
             truth = sorted(pts * stream.time_base for pts in shown if pts is not None)
         found = []
         for frame in read_frames(Reading(path, 32, 32, False, None, 10**7, None, 1)):

@@ -125,7 +125,7 @@ def test_samples_that_are_only_claimed_are_refused_within_the_memory(
 
 def test_memory_that_is_not_there_is_the_videos_fault(film: Film) -> None:
     with prober(memory=2**20) as probed, pytest.raises(BadVideo):
-        probed(film(width=640, height=480), LIMITS)
+        probed(film(width=1920, height=1080), LIMITS)
 
 
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
