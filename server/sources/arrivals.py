@@ -33,6 +33,7 @@ class Arrivals:
         self.packets = 0
         self.frames = 0
         self.passed_over = 0
+        self.fruitless = 0
         self.last_packet: float | None = None
         self.last_frame: float | None = None
         self._kept: OrderedDict[int | None, Arrival] = OrderedDict()
@@ -41,6 +42,7 @@ class Arrivals:
     def packet(self, pts: int | None, arrival: Arrival) -> None:
         """Count a packet with data."""
         self.packets += 1
+        self.fruitless += self.frames > 0
         self.last_packet = arrival.at
         self._newest = self._kept[pts] = arrival
         if len(self._kept) > KEPT:
@@ -50,5 +52,6 @@ class Arrivals:
         """Count a picture; return the arrival of its packet, or of the newest one if no packet has
         its timestamp."""
         self.frames += 1
+        self.fruitless = 0
         self.last_frame = now
         return self._kept.pop(pts, self._newest)

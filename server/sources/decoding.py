@@ -19,7 +19,7 @@ from server.errors import BadVideo, SourceFault
 from server.frame import Frame
 from server.sources.arrivals import Arrival, Arrivals
 from server.sources.clocks import Stamp
-from server.sources.demuxing import camera_time, live_packets, packets
+from server.sources.demuxing import camera_time, live_packets, packets, while_fruitful
 from server.sources.hardware import Hardware
 from server.sources.lateness import Lateness
 from server.sources.losses import Tally
@@ -87,7 +87,7 @@ def read_frames(
     Packets that cannot be decoded are skipped and counted. A URL is no longer read once ``left``
     returns true, even if nothing can be decoded. Raises BadVideo if nothing of a file was decoded
     or a picture exceeds the limit, SourceFault if nothing of a URL was decoded, and the errors of
-    :func:`open_video`, :func:`broken` and :func:`live_packets`.
+    :func:`open_video`, :func:`broken`, :func:`live_packets` and :func:`while_fruitful`.
     """
     live, nothing = isinstance(reading.location, str), True
     with open_video(
@@ -154,7 +154,7 @@ def _timed(
     came = (
         packets(container, stream)
         if reading.timeout is None
-        else live_packets(container, stream, reading.timeout, left)
+        else while_fruitful(live_packets(container, stream, reading.timeout, left), counts.arrivals)
     )
     for picture in decode(came, stream, counts):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from sys import byteorder
 from typing import cast
 
@@ -12,8 +12,12 @@ from av.error import InvalidDataError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from server.errors import SourceSilent
+from server.errors import SourceFault, SourceSilent
+from server.sources.arrivals import Arrivals
 from server.sources.camera_faults import silent
+
+FRUITLESS = 50
+"""Packets in a row without a picture: more than the longest that a decoder delays one."""
 
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
@@ -46,6 +50,23 @@ def live_packets(
         elif now - last >= timeout:
             raise SourceSilent(f"The source sent no picture for {timeout:g} s, only sound or data.")
         began = time.monotonic()
+
+
+def while_fruitful(
+    came: Iterable[Packet[VideoStream]], arrivals: Arrivals
+) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets as long as they bring pictures.
+
+    Raises SourceFault if FRUITLESS of them bring none after there were some: the codec may have
+    changed, so a new connection, and a new decoder, may do better. Before the first picture there
+    may be any number, since a key frame may be far away.
+    """
+    for packet in came:
+        if arrivals.fruitless >= FRUITLESS:
+            raise SourceFault(
+                "The source's packets can no longer be decoded; did its codec change?"
+            )
+        yield packet
 
 
 def camera_time(packet: Packet[VideoStream]) -> float | None:

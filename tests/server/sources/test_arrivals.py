@@ -30,3 +30,16 @@ def test_packets_without_a_picture_are_forgotten() -> None:
     newest = Arrival(10 * KEPT - 1, 10 * KEPT - 1)
     assert arrivals.frame(0, 0.0) == newest
     assert arrivals.frame(9 * KEPT, 0.0) == Arrival(9 * KEPT, 9 * KEPT)
+
+
+def test_packets_without_a_picture_are_counted_once_there_was_one() -> None:
+    arrivals = Arrivals()
+    for pts in range(5):
+        arrivals.packet(pts, Arrival(pts, pts))
+    assert arrivals.fruitless == 0
+    arrivals.frame(0, 5.0)
+    for pts in range(5, 8):
+        arrivals.packet(pts, Arrival(pts, pts))
+    assert arrivals.fruitless == 3
+    arrivals.frame(5, 8.0)
+    assert arrivals.fruitless == 0

@@ -331,6 +331,19 @@ async def test_cameras_that_come_and_go_leave_nothing(camera: MakeCamera) -> Non
                     clock((await some(source, 1))[0])
 
 
+async def test_another_codec_in_mid_stream_breaks_off(
+    tmp_path: Path, film: Callable[..., Path]
+) -> None:
+    before = film("before.ts", frames=10)
+    after = film("after.ts", frames=100, codec="mpeg2video")
+    (tmp_path / "both.ts").write_bytes(before.read_bytes() + after.read_bytes())
+    with http_camera(folder=tmp_path) as base:
+        source = live(f"{base}/both.ts")
+        with pytest.raises(SourceFault, match="can no longer be decoded"):
+            await some(source, 1000)
+    assert source.frames < 20
+
+
 async def test_a_playlist_and_its_segments(tmp_path: Path, film: Callable[..., Path]) -> None:
     film("a.ts", frames=8)
     (tmp_path / "list.m3u8").write_text(
