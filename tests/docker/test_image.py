@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SCRIPTS = [DOCKER / "check", DOCKER / "lock", DOCKER / "sandbox", DOCKER / "camera/publish.sh"]
+SCRIPTS = [
+    *(DOCKER / name for name in ("check", "lock", "sandbox", "camera/publish.sh")),
+    *(ROOT / ".ci" / name for name in ("run", "lowest")),
+]
 
 
 def tool(name: str) -> str:
