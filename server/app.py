@@ -39,7 +39,6 @@ from server.web.models import models_router
 from server.web.stream_socket import StreamServices
 from server.web.streams import Streams, stream_router
 from server.workers.fleet import Fleet
-from server.workers.serving import Serving
 from server.workers.worker import Worker, WorkerState
 
 VERSION = version("mastream")
@@ -142,7 +141,7 @@ class Service:
             )
             for make in makers
         ]
-        self.worker: Serving = Fleet(workers, max_sessions=most) if len(workers) > 1 else workers[0]
+        self.worker = Fleet(workers, max_sessions=most)
         self._upgrade = Upgrade(self.worker, settings.engine, build_tools)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)

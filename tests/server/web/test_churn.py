@@ -148,7 +148,7 @@ async def turned_away(port: int) -> None:
 async def until_quiet(is_quiet: Callable[[], bool]) -> None:
     """Wait until the server's side of the last connections has ended too."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_quiet():  # noqa: ASYNC110  nobody tells when an object dies
                 await asyncio.sleep(0.02)
 
