@@ -14,13 +14,13 @@ OnChange = Literal["reset", "keep"]
 
 @dataclass(frozen=True, slots=True)
 class StreamDefinition:
-    """One pulled stream as it was asked for; it survives a restart.
+    """One pulled stream as requested; it is kept across restarts.
 
-    ``url`` may carry a password: show :attr:`shown_url` instead. ``budget_ms``: a frame older
-    than this is dropped. ``max_fps``: frames beyond it are passed over. ``loop``: a file begins
-    again at its end. ``max_gap`` is the pause in seconds after which ``on_gap`` holds;
-    ``on_connect`` holds at a new connection, ``on_size`` when the picture's size changes, and
-    ``on_cut`` at a scene cut. ``publish`` is where the overlay is restreamed to, if anywhere.
+    ``url`` may contain a password: show :attr:`shown_url` instead. ``budget_ms``: a frame older
+    than this is dropped. ``max_fps``: frames beyond it are skipped. ``loop``: a file starts again
+    at its end. ``max_gap`` is the pause in seconds after which ``on_gap`` applies; ``on_connect``
+    applies at a new connection, ``on_size`` when the picture's size changes, and ``on_cut`` at a
+    scene cut. ``publish`` is the address to which the overlay is restreamed, if any.
     """
 
     name: str

@@ -14,7 +14,7 @@ from server.streams.supervision import StreamState, Supervised
 SPAN_SECONDS = 10.0
 LATENCIES = 512
 NEWS = 256
-"""Events that a follower who was away can still be told."""
+"""Events that are kept for followers that reconnect."""
 
 
 @dataclass(frozen=True, slots=True)

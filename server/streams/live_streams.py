@@ -116,6 +116,6 @@ class LiveStreams:
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:
-    """Log what ended a supervisor that was not asked to end: our own mistake."""
+    """Log the error that ended a supervisor, which is a bug: it should run until cancelled."""
     if not task.cancelled() and (error := task.exception()):
         _log.critical("%s broke", task.get_name(), exc_info=error)

@@ -29,7 +29,7 @@ from server.workers.serving import Serving
 _log = logging.getLogger(__name__)
 
 MAX_ABANDONED = 32
-"""Decoders of all streams that hang and were left behind; above it a stream fails."""
+"""Most decoders, of all streams, that may hang and be abandoned; beyond that a stream fails."""
 
 WINDOW = 4
 """Frames of one stream between its source and its masks."""
@@ -193,8 +193,7 @@ class PulledStream:
         self._reading = asyncio.create_task(self._read(source, self._connection))
 
     async def _close_source(self) -> None:
-        """Stop reading; a decoder that hangs is left behind. Idempotent, also if it is cancelled
-        half-way."""
+        """Stop reading; a decoder that hangs is abandoned. Idempotent, also after a cancellation."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])

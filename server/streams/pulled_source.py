@@ -1,4 +1,4 @@
-"""The source behind a pulled stream's address."""
+"""Opening the source at a pulled stream's address."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from server.streams.definition import StreamDefinition
 def source_opener(
     settings: LiveSettings, max_pixels: int, hardware: Hardware | None
 ) -> Callable[[StreamDefinition, ModelSpec], Source]:
-    """Return what opens the source of a definition: a camera, or a file of the allowed folder.
+    """Return a function that opens a definition's source: a camera or a file of the allowed folder.
 
-    The whole pictures are kept, since a viewer may ask for an overlay at any time. What is returned
-    raises BadRequest if the server may not play that file any more.
+    Original pictures are kept, since a viewer may request an overlay at any time. The function
+    raises BadRequest if the server may no longer play that file.
     """
 
     def open_source(definition: StreamDefinition, spec: ModelSpec) -> Source:

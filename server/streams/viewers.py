@@ -85,7 +85,7 @@ class Viewers(Sink):
         return None if self._closed else self.newest
 
     def close(self) -> None:
-        """Let every viewer end: the stream is over."""
+        """End every viewer, since the stream is over."""
         self._closed = True
         self.newest = None
         self.changes.notify()
@@ -111,10 +111,10 @@ class Viewers(Sink):
 
 
 class Renditions:
-    """What is made of a stream's masks for viewers, each once however many ask for it.
+    """The renditions of a stream's masks for viewers, each made once for any number of them.
 
-    A rendition is known by its mask and its ``form``: a message in one output form, or a painted
-    picture.
+    A rendition is identified by its mask and its ``form``: a message in one output form, or an
+    overlay picture.
     """
 
     def __init__(self, pool: PicturePool, spec: ModelSpec) -> None:

@@ -71,13 +71,13 @@ async def add_stream(
 
 @router.get("")
 async def list_streams(request: Request, live: LiveOf) -> StreamPage:
-    """All pulled streams, the oldest first."""
+    """List all pulled streams, oldest first."""
     return StreamPage(streams=[stream_body(one, request.url_for) for one in live.streams.all()])
 
 
 @router.get("/{name}")
 async def get_stream(request: Request, live: LiveOf, name: Name) -> StreamBody:
-    """One pulled stream: its state, rates and links."""
+    """Return one pulled stream: its state, rates and links."""
     return stream_body(live.streams.find(name), request.url_for)
 
 
@@ -85,13 +85,13 @@ async def get_stream(request: Request, live: LiveOf, name: Name) -> StreamBody:
 async def change_stream(
     request: Request, live: LiveOf, name: Name, change: StreamChange
 ) -> StreamBody:
-    """Pause a stream, or resume it; one that ended or failed is resumed by `paused: false` too."""
+    """Pause or resume a stream; `paused: false` also resumes one that has ended or failed."""
     return stream_body(await live.streams.pause(name, change.paused), request.url_for)
 
 
 @router.delete("/{name}", status_code=204)
 async def remove_stream(live: LiveOf, name: Name) -> None:
-    """Forget a stream. Its source is closed and its viewers' sockets end."""
+    """Remove a stream. Its source and its viewers' sockets are closed."""
     await live.remove(name)
 
 
@@ -99,7 +99,7 @@ async def remove_stream(live: LiveOf, name: Name) -> None:
 async def preview_stream(
     live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
 ) -> Response:
-    """The pictures as they come, as motion JPEG for a plain `<img>`."""
+    """Send the pictures as they come, as motion JPEG for a plain `<img>`."""
     stream = live.streams.find(name)
     form = PictureForm(overlay, opacity)
     return StreamingResponse(
@@ -117,7 +117,7 @@ async def snapshot_stream(
     overlay: Overlay = True,
     opacity: Opacity = 0.5,
 ) -> Response:
-    """The newest picture as JPEG, its mask as palette PNG, or the mask's numbers as JSON."""
+    """Return the newest picture as JPEG, its mask as palette PNG, or the mask's numbers as JSON."""
     stream = live.streams.find(name)
     mask = await _first_mask(stream)
     renditions = live.renditions(stream)
@@ -130,8 +130,8 @@ async def snapshot_stream(
     if form == "png":
         return Response(payload, media_type="image/png", headers=headers)
     names = [one.name for one in live.spec.classes]
-    told = header.to_dict() | {"areas": areas(mask.labels, names)}
-    return Response(json.dumps(told), media_type="application/json", headers=headers)
+    numbers = header.to_dict() | {"areas": areas(mask.labels, names)}
+    return Response(json.dumps(numbers), media_type="application/json", headers=headers)
 
 
 @router.get("/{name}/events", response_class=EventSourceResponse)
@@ -140,7 +140,7 @@ async def watch_stream(
     name: Name,
     seen: Annotated[int, Header(alias="Last-Event-ID")] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Changes of state and resets of the memory, as server-sent events."""
+    """Send changes of state and resets of the memory, as server-sent events."""
     stream = live.streams.find(name)
     while news := await stream.news_after(seen):
         for one in news:
@@ -150,7 +150,7 @@ async def watch_stream(
 
 @router.websocket("/{name}/masks")
 async def view_stream(socket: WebSocket, name: str) -> None:
-    """The masks of a stream, for any number of viewers."""
+    """Send the masks of a stream, to any number of viewers."""
     offered = socket.scope["subprotocols"]
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     service = socket.app.state.service

@@ -161,7 +161,7 @@ def _check_source(url: str, settings: LiveSettings) -> None:
         _check_file(url, settings)
     elif scheme not in settings.schemes:
         allowed = ", ".join(settings.schemes)
-        raise BadRequest(f"The server opens no {scheme[:16]}:// addresses: use {allowed}.")
+        raise BadRequest(f"The server does not open {scheme[:16]}:// addresses: use {allowed}.")
 
 
 def _check_file(url: str, settings: LiveSettings) -> None:

@@ -1,4 +1,4 @@
-"""Pulled streams as their routes need them: the streams, and what is made of their masks."""
+"""Pulled streams as their routes need them: the streams and the renditions of their masks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LiveService:
         return any(one is stream for one in self.streams.all())
 
     def renditions(self, stream: PulledStream) -> Renditions:
-        """Return what is made of a stream's masks, shared by all its viewers."""
+        """Return the renditions of a stream's masks, which all its viewers share."""
         name = stream.definition.name
         of, made = self._renditions.get(name, (None, None))
         if of is not stream or made is None:
@@ -51,7 +51,7 @@ class LiveService:
         return made
 
     async def remove(self, name: str) -> None:
-        """Forget a stream and what was made of it. Raises NotFound."""
+        """Remove a stream and its renditions. Raises NotFound if there is none of this name."""
         await self.streams.remove(name)
         self._renditions.pop(name, None)
 

@@ -37,7 +37,8 @@ class ViewerServices:
 class ViewerSocket:
     """One viewer until either side ends it.
 
-    Mutable state: the form of the masks it asked for, once it has, and since when a send lasts.
+    Mutable state: the requested form of the masks, once it is known, and when the current send
+    began.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ViewerSocket:
         self._sending: float | None = None
 
     async def run(self) -> Ending | None:
-        """Talk; returns how to end, or None if the viewer is gone."""
+        """Serve the viewer; return how to end, or None if it is gone."""
         try:
             first = await self._first_message()
             self._form = form_of(first)
