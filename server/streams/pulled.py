@@ -193,7 +193,7 @@ class PulledStream:
         self._reading = asyncio.create_task(self._read(source, self._connection))
 
     async def _close_source(self) -> None:
-        """Stop reading; a decoder that hangs is abandoned. Idempotent, also after a cancellation."""
+        """Stop reading; a decoder that hangs is abandoned. Idempotent, even if cancelled."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])

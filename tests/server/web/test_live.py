@@ -200,7 +200,7 @@ def test_definitions_survive_a_restart(tmp_path: Path, make_clip: Callable[..., 
 @pytest.mark.parametrize(
     ("changes", "status", "words"),
     [
-        ({"url": "ftp://host/x"}, 422, "opens no ftp:// addresses"),
+        ({"url": "ftp://host/x"}, 422, "does not open ftp:// addresses"),
         ({"url": "file:///../film.mp4"}, 422, "no file"),
         ({"url": "file:///nothing.mp4"}, 422, "no file /nothing.mp4"),
         ({"url": "nothing"}, 422, "url"),
