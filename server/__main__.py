@@ -1,4 +1,4 @@
-"""``python -m server``: serve, or segment one video in this process."""
+"""``python -m server``: serve, or segment a video or replay a recording in this process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = settings_of(flags)
         _begin_log(settings.log_level)
-        return _segment(flags, settings) if flags.command == "segment" else _serve(settings)
+        return COMMANDS[flags.command](flags, settings)
     except KeyboardInterrupt:  # while libraries are loaded; later, each command handles it
         print("mastream: Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -69,7 +69,7 @@ def settings_of(flags: Namespace) -> Settings:
         raise BadRequest(words) from error
 
 
-def _serve(settings: Settings) -> int:
+def _serve(_: Namespace, settings: Settings) -> int:
     from server.commands.serve import serve  # noqa: PLC0415  --help must not wait for libraries
 
     return serve(settings)
@@ -85,13 +85,22 @@ def _segment(flags: Namespace, settings: Settings) -> int:
     return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
 
 
+def _replay(flags: Namespace, settings: Settings) -> int:
+    from server.commands.replay import replay_file  # noqa: PLC0415  as above
+
+    return replay_file(flags.file, settings)
+
+
+COMMANDS = {"serve": _serve, "segment": _segment, "replay": _replay}
+
+
 def _parser() -> ArgumentParser:
     parser = OneLineParser(
         "python -m server",
         description="Segment video in real time. The default command is serve.",
         epilog="Every setting can also be given as MASTREAM_<NAME>; flags take precedence. "
         "Exit status: 0 success, 1 failure, 2 wrong usage; 130, 143 or 129 if SIGINT, SIGTERM or "
-        "SIGHUP stopped segment. serve drains on SIGINT and SIGTERM and exits with 0.",
+        "SIGHUP stopped segment or replay. serve drains on SIGINT and SIGTERM and exits with 0.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve streams and uploaded videos")
@@ -106,7 +115,9 @@ def _parser() -> ArgumentParser:
     segment.add_argument(
         "--artefacts", metavar="NAMES", help="artefacts to write, comma-separated (all)"
     )
-    for command in (serve, segment):
+    replay = commands.add_parser("replay", help="segment a recording again and compare its masks")
+    replay.add_argument("file", type=Path, metavar="FILE")
+    for command in (serve, segment, replay):
         command.set_defaults(parser=command)
         _add_engine_flags(command)
     return parser
@@ -123,7 +134,7 @@ def _add_engine_flags(command: ArgumentParser) -> None:
 def _with_command(given: list[str]) -> list[str]:
     """Return the arguments, with ``serve`` in front if no command is named."""
     asks_help = given[:1] in (["-h"], ["--help"])
-    return given if asks_help or given[:1] in (["serve"], ["segment"]) else ["serve", *given]
+    return given if asks_help or given[:1] in ([name] for name in COMMANDS) else ["serve", *given]
 
 
 def _given(flags: Namespace, *names: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from server.engines.info import PlanStatus
 from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
+from server.recordings.folder import Recordings
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
@@ -36,6 +37,7 @@ from server.web.health import health_router
 from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
 from server.web.models import models_router
+from server.web.recordings import recordings_router
 from server.web.stream_socket import StreamServices
 from server.web.streams import Streams, stream_router
 from server.workers.fleet import Fleet
@@ -91,6 +93,7 @@ def create_app(
         (models, once_loaded),
         (videos.router, once_loaded),
         (live.router, []),
+        (recordings_router(service.recordings), []),
     )
     for router, needs in routers:
         app.include_router(router, dependencies=needs)
@@ -147,6 +150,7 @@ class Service:
         self.pool = PicturePool(os.cpu_count() or 1)
         budget = ByteBudget(settings.streams.total_bytes)
         self.metrics.watch_held(lambda: budget.held)
+        self.recordings = Recordings(settings.folder / "recordings", settings.streams)
         self.streams = Streams(
             StreamServices(
                 self.worker,
@@ -155,6 +159,7 @@ class Service:
                 settings.streams,
                 budget,
                 lambda: self._hardware,
+                self.recordings,
             )
         )
         self._hardware: Hardware | None = None
@@ -232,6 +237,7 @@ class Service:
         if self._jobs:
             await self._jobs.stop()
         await self.worker.stop(STOP_SECONDS)
+        await asyncio.to_thread(self.recordings.close, STOP_SECONDS)
         self.pool.close()
         if self._database:
             self._database.close()

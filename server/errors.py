@@ -6,6 +6,7 @@
     |   |-- BadRequest           well-formed, but a field is wrong
     |   |-- OutOfSequence        seq did not rise
     |   |-- Undecodable          a picture that no decoder reads
+    |   |-- BadRecording         a recording that is damaged or none
     |   |-- BadVideo             not a video, or one that cannot be processed
     |   |   `-- UnsupportedMedia an unknown container
     |   `-- TooLarge             over a limit; refused before it is decoded
@@ -94,6 +95,10 @@ class OutOfSequence(BadInput):
 
 class Undecodable(BadInput):
     code, status, close = "undecodable", 422, 4400
+
+
+class BadRecording(BadInput):
+    code, status, close = "bad_recording", 422, 4400
 
 
 class BadVideo(BadInput):

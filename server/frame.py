@@ -128,7 +128,8 @@ class Frame:
     ``camera_time`` is when it was taken by the camera's own wall clock, None if that is unknown.
     ``wait`` is the seconds until decoding began, ``decode`` the seconds that decoding and scaling
     took, ``decoder`` what did it: "cpu", "nvdec", or "" if nothing had to be decoded. Parts of
-    ``damaged`` pictures are concealed.
+    ``damaged`` pictures are concealed. ``packet`` is what a client sent for it, kept only while its
+    stream is recorded.
     """
 
     pixels: AnyPixels
@@ -146,11 +147,13 @@ class Frame:
     duration: Fraction | None = None
     wall: float | None = None
     camera_time: float | None = None
+    packet: bytes | None = None
 
     @property
     def nbytes(self) -> int:
         """Return about how many bytes it keeps alive."""
-        return self.pixels.nbytes + (0 if self.original is None else self.original.nbytes)
+        original = 0 if self.original is None else self.original.nbytes
+        return self.pixels.nbytes + original + (0 if self.packet is None else len(self.packet))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,6 +101,14 @@ class StreamSettings(BaseModel):
     open_seconds: PositiveFloat = Field(
         1.0, description="seconds to wait for `open` before the defaults are assumed"
     )
+    record: bool = Field(
+        False, description="whether streams may be recorded; a recording holds their pictures"
+    )
+    record_bytes: PositiveInt = Field(256 * 2**20, description="bytes of one recording")
+    record_seconds: PositiveFloat = Field(300.0, description="seconds of one recording")
+    record_total_bytes: PositiveInt = Field(
+        2**30, description="bytes of all recordings; the oldest are removed to stay within it"
+    )
 
 
 class VideoSettings(BaseModel):

@@ -29,6 +29,9 @@ LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
 }
 """Options of ``python -m server segment``, which runs the model here if there is no --url."""
 
+REPLAY_OPTIONS = ("--engine", "--model", "--threads", "--log-level")
+"""Those of them that ``python -m server replay`` has, too."""
+
 
 class OneLineParser(ArgumentParser):
     """Reports wrong usage in one sentence that points to --help, instead of printing the usage."""
@@ -71,7 +74,8 @@ def _local_options(args: Namespace) -> list[str]:
     """Return the LOCAL_OPTIONS that were given, with their values."""
     given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in LOCAL_OPTIONS}
     chosen = [(name, str(value)) for name, value in given.items() if value is not None]
-    return [word for pair in chosen for word in pair] if args.command == "segment" else []
+    is_local = args.command in ("segment", "replay")
+    return [word for pair in chosen for word in pair] if is_local else []
 
 
 def make_parser() -> ArgumentParser:
@@ -92,6 +96,7 @@ def make_parser() -> ArgumentParser:
     _add_segment(commands)
     _add_stream(commands)
     _add_load(commands)
+    _add_replay(commands)
     return parser
 
 
@@ -181,6 +186,22 @@ def _add_load(commands: Any) -> None:
     command.add_argument(
         "--json", type=Path, metavar="OUT", help="write the result as JSON; - for standard output"
     )
+
+
+def _add_replay(commands: Any) -> None:
+    command = _command(
+        commands,
+        "replay",
+        "segment a recorded stream again and compare its masks",
+        "Runs the model here. Prints what was recorded, and that all masks are equal, or the first "
+        "one that differs; then the exit status is 1.",
+        "mastream replay 5f0c3a9e8b7d4c6fa1b2c3d4e5f60718.mastream",
+        "mastream replay camera.mastream --model model.onnx",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="a recording of a server")
+    for name in REPLAY_OPTIONS:
+        kind, metavar, meaning = LOCAL_OPTIONS[name]
+        command.add_argument(name, type=kind, metavar=metavar, help=meaning)
 
 
 def _add_stream_options(command: ArgumentParser) -> None:

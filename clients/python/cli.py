@@ -26,6 +26,7 @@ COMMANDS = {
     "segment": "clients.python.segment_command",
     "stream": "clients.python.stream_command",
     "load": "clients.python.load_command",
+    "replay": "clients.python.replay_command",
 }
 """Each module has ``run(args, rest) -> exit code`` and is imported only if its command is used."""
 

@@ -36,11 +36,11 @@ def run(args: Namespace, rest: list[str]) -> int:
 
 def _here(args: Namespace, rest: list[str]) -> NoReturn:
     """Replace this process with ``python -m server segment``, so that it gets the signals."""
-    command = ["-m", "server", "segment", _plain(args.video), "-o", _plain(args.out), *rest]
+    command = ["-m", "server", "segment", plain(args.video), "-o", plain(args.out), *rest]
     os.execv(sys.executable, [sys.executable, *command])
 
 
-def _plain(path: Path) -> str:
+def plain(path: Path) -> str:
     """Return the path as an argument that is not taken for an option if it begins with a dash."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 

@@ -22,3 +22,9 @@ class Sink(ABC):
     @abstractmethod
     def failed(self, seq: int, error: Exception) -> None:
         """Receive the error of a frame whose step failed; the stream continues."""
+
+    def replayed(self, mask: Mask) -> None:  # noqa: B027  most sinks have no use for it
+        """Receive the mask of a replayed frame, which is nobody's answer."""
+
+    def rebuilt(self, seq: int) -> None:  # noqa: B027  as above
+        """Be notified that a past frame was segmented again, to rebuild a lost memory."""

@@ -46,7 +46,8 @@ class PacketDecoder:
     ``raw`` is the (height, width) of rgb24 pictures, None if pictures state their own size.
     ``keep_original`` keeps the whole picture in the Frame, for overlays, but not for replayed ones.
     ``device`` decodes the JPEGs that it can, and they stay there; it is not used if originals are
-    kept, since those are needed on the host.
+    kept, since those are needed on the host. ``keep_packet`` keeps the packet's bytes in the Frame,
+    unless a device decoded it: another machine might decode it to other pixels.
     """
 
     height: int
@@ -55,6 +56,7 @@ class PacketDecoder:
     raw: tuple[int, int] | None = None
     keep_original: bool = False
     device: DevicePictures | None = None
+    keep_packet: bool = False
 
     def read(self, packet: Packet) -> ReadPacket:
         """Read the header of a packet's picture. Raises Undecodable if it has none."""
@@ -103,6 +105,7 @@ class ReadPacket:
             wait=began - packet.arrived,
             decode=clock() - began,
             decoder=decoder,
+            packet=packet.data if self.decoder.keep_packet and decoder in ("", "cpu") else None,
         )
 
     def _decode(self) -> tuple[AnyPixels, tuple[int, int], Pixels | None, str]:

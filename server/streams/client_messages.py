@@ -15,6 +15,8 @@ from protocol.messages import ClientMessage
 from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
 from server.frame import Dropped
 from server.metrics import Metrics
+from server.recordings.folder import Recordings
+from server.recordings.recording import RecordedSink
 from server.scheduling.session import Session
 from server.settings import StreamSettings
 from server.sources.nvjpeg import DevicePictures
@@ -47,7 +49,7 @@ class Opened:
 
 
 class ClientMessages:
-    """Acts on one client's messages.
+    """Acts on one client's messages; records the stream if there are ``recordings``.
 
     Mutable state: what was opened, the last seq, and whether the next frame resets the memory.
     """
@@ -61,7 +63,10 @@ class ClientMessages:
         outbox: Outbox,
         ledger: FrameLedger,
         pictures: DevicePictures | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
+        self._recordings = recordings
+        self._sink = RecordedSink(outbox)
         self._pictures = pictures
         self._worker = worker
         self._settings = settings
@@ -103,14 +108,18 @@ class ClientMessages:
             self._metrics.frame("dropped", DropCause.UNDECODABLE)
             cause = protocol.DropCause.UNDECODABLE
             self._outbox.notice(protocol.Dropped((packet.seq,), cause, str(error)))
+            if self._sink.recording:
+                self._sink.recording.failed(packet.seq, error)
         else:
             self._metrics.frame("failed", error.code)
-            self._outbox.failed(packet.seq, error)
+            self._sink.failed(packet.seq, error)
 
     def close(self) -> None:
         """Free the session. Idempotent."""
         if self.opened:
             self._worker.close(self.opened.session)
+        if self._sink.recording:
+            self._sink.recording.end()
 
     def _take_control(self, message: ClientMessage) -> None:
         if isinstance(message, protocol.Open):
@@ -143,7 +152,7 @@ class ClientMessages:
     def _report_dropped(self, drops: Sequence[Dropped]) -> None:
         for drop in drops:
             self._metrics.frame("dropped", drop.cause)
-        self._outbox.dropped(drops)
+        self._sink.dropped(drops)
 
     def _number(self, given: int | None) -> int:
         """Return the frame's seq, which must rise; the next number if none was given."""
@@ -166,22 +175,39 @@ class ClientMessages:
         _check_raw(wish, self._settings)
         self.close()
         self.opened = None
-        self.opened = self._claim(wish)
+        name = uuid4().hex
+        self.opened = self._claim(wish, name)
         self._inbox.policy = self.opened.policy
         self._outbox.keeps_all = self.opened.policy is DropPolicy.EVERY
-        self._outbox.notice(self._ready())
+        self._outbox.notice(self._ready(name))
 
-    def _claim(self, wish: protocol.Open) -> Opened:
+    def _claim(self, wish: protocol.Open, name: str) -> Opened:
         policy = wish.policy
         budget = None if wish.budget_ms is None else wish.budget_ms / 1000
         try:
+            self._record(name, wish)
             session = self._worker.open(
-                self._outbox, policy=policy, budget=budget, window=self._settings.window
+                self._sink, policy=policy, budget=budget, window=self._settings.window
             )
         except NoCapacity as error:
             self._metrics.rejected(error.code)
             raise
         return Opened(session, policy, self._decoder(wish), MaskPacker(self._worker.spec, wish))
+
+    def _record(self, name: str, wish: protocol.Open) -> None:
+        """Begin the recording, which has the session's name, if one is wanted. Raises NoCapacity if
+        too many streams are recorded already."""
+        if self._recordings is None:
+            return
+        raw = (wish.height or 0, wish.width or 0) if wish.input is InputEncoding.RGB24 else None
+        self._sink.recording = self._recordings.begin(
+            self._worker.engines[0],
+            stream="",
+            policy=wish.policy,
+            budget=None if wish.budget_ms is None else wish.budget_ms / 1000,
+            name=name,
+            raw=raw,
+        )
 
     def _decoder(self, wish: protocol.Open) -> PacketDecoder:
         raw = wish.input is InputEncoding.RGB24
@@ -192,13 +218,12 @@ class ClientMessages:
             (wish.height or 0, wish.width or 0) if raw else None,
             keep_original=wish.overlay and wish.size is MaskSize.INPUT,
             device=self._pictures,
+            keep_packet=self._recordings is not None,
         )
 
-    def _ready(self) -> protocol.Ready:
+    def _ready(self, name: str) -> protocol.Ready:
         limits = protocol.Limits(self._settings.max_message_bytes, self._settings.max_pixels)
-        return protocol.Ready(
-            uuid4().hex, self._worker.spec.to_dict(), limits, self._settings.window
-        )
+        return protocol.Ready(name, self._worker.spec.to_dict(), limits, self._settings.window)
 
 
 def _check_raw(wish: protocol.Open, settings: StreamSettings) -> None:

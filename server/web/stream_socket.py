@@ -22,6 +22,7 @@ from protocol import DropCause, DropPolicy, ProtocolError
 from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
 from server.metrics import Metrics
+from server.recordings.folder import Recordings
 from server.settings import StreamSettings
 from server.sources.hardware import Hardware
 from server.sources.packets import Packet
@@ -49,6 +50,7 @@ class StreamServices:
     budget: ByteBudget
     hardware: Callable[[], Hardware | None] = lambda: None
     """The GPU that decodes, once it is known."""
+    recordings: Recordings | None = None
 
 
 class StreamSocket:
@@ -58,7 +60,9 @@ class StreamSocket:
     send began, the reading task, and how the stream will end.
     """
 
-    def __init__(self, socket: WebSocket, services: StreamServices) -> None:
+    def __init__(
+        self, socket: WebSocket, services: StreamServices, is_recorded: bool = False
+    ) -> None:
         self._socket = socket
         self._services = services
         self._settings = services.settings
@@ -73,6 +77,7 @@ class StreamSocket:
             self._outbox,
             self._ledger,
             hardware.pictures if (hardware := services.hardware()) else None,
+            services.recordings if is_recorded else None,
         )
         self._alive = time.monotonic()
         self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)

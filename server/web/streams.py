@@ -24,17 +24,21 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, socket: WebSocket, model: str | None) -> None:
-        """Accept a socket and serve it until it ends; a refusal is sent on the open socket, too."""
+    async def serve(self, socket: WebSocket, model: str | None, record: str | None) -> None:
+        """Accept a socket and serve it until it ends; a refusal is sent on the open socket, too.
+
+        ``model`` and ``record`` are its query.
+        """
         offered = socket.scope["subprotocols"]
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
             self._check(offered, model)
+            is_recorded = self._is_recorded(record)
         except MastreamError as error:
             self._services.metrics.rejected(error.code)
             await send_ending(socket, ending_of(error), self._services.settings.slow_seconds)
         else:
-            await self._run(socket)
+            await self._run(socket, is_recorded)
 
     async def drain(self) -> None:
         """Refuse new sockets and wait until those that are open have been answered and closed."""
@@ -43,8 +47,8 @@ class Streams:
             stream_socket.leave()
         await self._changes.until(lambda: not self._open)
 
-    async def _run(self, socket: WebSocket) -> None:
-        stream_socket = StreamSocket(socket, self._services)
+    async def _run(self, socket: WebSocket, is_recorded: bool) -> None:
+        stream_socket = StreamSocket(socket, self._services, is_recorded)
         self._open.add(stream_socket)
         try:
             await stream_socket.run()
@@ -63,13 +67,27 @@ class Streams:
         if model is not None and model != served:
             raise NotFound(f"There is no model {model[:80]!r}; this server serves {served!r}.")
 
+    def _is_recorded(self, wish: str | None) -> bool:
+        """Return whether to record a stream. Raises BadRequest if this server does not, or if the
+        wish is unclear."""
+        if wish not in (None, "0", "1"):
+            raise BadRequest("The query's field record must be 0 or 1.")
+        if wish != "1":
+            return False
+        if self._services.recordings is None:
+            raise BadRequest("This server does not record streams.")
+        self._services.recordings.check_allowed()
+        return True
+
 
 def stream_router(streams: Streams) -> APIRouter:
     """Return the route of the stream socket."""
     router = APIRouter(prefix="/v1")
 
     @router.websocket("/stream")
-    async def stream(socket: WebSocket, model: str | None = None) -> None:
-        await streams.serve(socket, model)
+    async def stream(
+        socket: WebSocket, model: str | None = None, record: str | None = None
+    ) -> None:
+        await streams.serve(socket, model, record)
 
     return router

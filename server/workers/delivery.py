@@ -31,27 +31,18 @@ class Delivery:
     def mask(self, turn: Turn, stepped: Stepped, slot: int) -> None:
         """Deliver the mask of a frame that was segmented in this slot of the batch."""
         if turn.rebuild:
+            self._answer(partial(self._sink.rebuilt, turn.frame.seq))
             return
         if turn.reset:
             self._metrics.memory_reset(turn.reset)
-        queue = stepped.began - turn.offered
-        self._metrics.stage("queue", queue)
+        self._metrics.stage("queue", stepped.began - turn.offered)
+        mask = _mask_of(turn, stepped, slot)
         if turn.frame.replay:
             self._metrics.frame("replayed")
-            self.wake()
+            self._answer(partial(self._sink.replayed, mask))
             return
         self._metrics.frame("segmented")
         self._metrics.decoded(turn.frame.decoder)
-        step = stepped.ended - stepped.began
-        times = StageTimes.of_seconds(turn.frame.wait, turn.frame.decode, queue, step)
-        mask = Mask(
-            stepped.labels[slot],
-            turn.frame,
-            stepped.filled[slot],
-            turn.reset,
-            len(stepped.labels),
-            times,
-        )
         self._answer(partial(self._sink.mask, mask))
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
@@ -91,6 +82,18 @@ class Delivery:
         except Exception:
             log.exception("%r failed to take an answer", self._sink)
         self.wake()
+
+
+def _mask_of(turn: Turn, stepped: Stepped, slot: int) -> Mask:
+    queue, step = stepped.began - turn.offered, stepped.ended - stepped.began
+    return Mask(
+        stepped.labels[slot],
+        turn.frame,
+        stepped.filled[slot],
+        turn.reset,
+        len(stepped.labels),
+        StageTimes.of_seconds(turn.frame.wait, turn.frame.decode, queue, step),
+    )
 
 
 class Deliveries:

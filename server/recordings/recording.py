@@ -1,0 +1,157 @@
+"""Takes down what happens to one session, between its worker and its sink."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from server.errors import detached
+from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels, host_pixels
+from server.recordings.recording_file import encode
+from server.recordings.records import Failed, Lost, Masked, Opening, Rebuilt, Record, Why
+from server.recordings.writer import Writer
+from server.sinks.base import Sink
+
+_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+class Recording:
+    """Puts the events of one session into a writer; every call returns at once.
+
+    Masks are recorded from the first that follows an emptied memory: a new session begins with
+    one, and in a session that runs already the caller resets the memory. So a replay begins as the
+    recording did. Mutable state: whether that mask has come, and the opening, until it is put
+    before the first event; without events there is no file.
+    """
+
+    def __init__(self, name: str, opening: Opening, writer: Writer) -> None:
+        self.name = name
+        self._writer = writer
+        self._opening: Opening | None = opening
+        self._begun = False
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.name} {self._writer!r}>"
+
+    @property
+    def ended(self) -> Why | None:
+        """Return why it ended, or None while it records."""
+        return self._writer.ended
+
+    def mask(self, mask: Mask) -> None:
+        """Record a frame that was segmented, replayed ones included."""
+        self._begun = self._begun or mask.reset is not None
+        if not self._begun or self.ended:
+            return
+        frame, labels, pixels = mask.frame, mask.labels, mask.frame.pixels
+        packet = b"" if frame.packet is None else frame.packet
+        build = partial(_masked, _about(mask), labels, pixels, frame.packet)
+        self._put_opening()
+        self._writer.put(build, labels.nbytes + pixels.nbytes + len(packet))
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        """Record frames that got no mask."""
+        for cause in dict.fromkeys(drop.cause for drop in drops):
+            seqs = tuple(drop.seq for drop in drops if drop.cause == cause)
+            self._put(Lost(seqs=seqs, cause=str(cause)))
+
+    def failed(self, seq: int, error: Exception) -> None:
+        """Record a frame that failed."""
+        known = detached(error)
+        self._put(Failed(seq=seq, code=known.code, detail=str(known)))
+
+    def rebuilt(self, seq: int) -> None:
+        """Record that a past frame was segmented again, after the memory was lost."""
+        if self._begun:
+            self._put(Rebuilt(seq=seq))
+
+    def end(self, why: Why = "closed") -> None:
+        """End the recording; what was recorded is still written. Idempotent."""
+        self._writer.end(why)
+
+    def _put(self, record: Record) -> None:
+        self._put_opening()
+        self._writer.put(partial(encode, record))
+
+    def _put_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self._writer.put(partial(encode, opening))
+
+
+class RecordedSink(Sink):
+    """A sink that also records, while there is a ``recording``."""
+
+    def __init__(self, inner: Sink) -> None:
+        self._inner = inner
+        self.recording: Recording | None = None
+
+    def __repr__(self) -> str:
+        return f"<RecordedSink {self._inner!r} {self.recording!r}>"
+
+    def mask(self, mask: Mask) -> None:
+        if self.recording:
+            self.recording.mask(mask)
+        self._inner.mask(mask)
+
+    def dropped(self, drops: Sequence[Dropped]) -> None:
+        if self.recording:
+            self.recording.dropped(drops)
+        self._inner.dropped(drops)
+
+    def failed(self, seq: int, error: Exception) -> None:
+        if self.recording:
+            self.recording.failed(seq, error)
+        self._inner.failed(seq, error)
+
+    def replayed(self, mask: Mask) -> None:
+        if self.recording:
+            self.recording.mask(mask)
+        self._inner.replayed(mask)
+
+    def rebuilt(self, seq: int) -> None:
+        if self.recording:
+            self.recording.rebuilt(seq)
+        self._inner.rebuilt(seq)
+
+
+def sha256(values: Labels | Pixels) -> str:
+    """Return the SHA-256 of an array's bytes in C order, in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+def _about(mask: Mask) -> Masked:
+    """Return the record of a mask, still without its hashes."""
+    frame: Frame = mask.frame
+    kind: Literal["png", "packet"] = "png" if frame.packet is None else "packet"
+    return Masked(
+        seq=frame.seq,
+        pts=None if frame.pts is None else str(frame.pts),
+        reset=None if mask.reset is None else str(mask.reset),
+        replay=frame.replay,
+        picture=kind,
+        pixels="",
+        mask="",
+        filled=mask.filled,
+        batch=mask.batch,
+    )
+
+
+def _masked(record: Masked, labels: Labels, picture: AnyPixels, packet: bytes | None) -> bytes:
+    """Return the block of a mask. Without a packet the picture is stored as PNG: lossless, smaller
+    than raw, and read by the same decoder as a client's pictures."""
+    pixels = host_pixels(picture)
+    hashes = {"pixels": sha256(pixels), "mask": sha256(labels)}
+    payload = _png(pixels) if packet is None else packet
+    return encode(record.model_copy(update=hashes), payload)
+
+
+def _png(pixels: Pixels) -> bytes:
+    ok, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _FAST_PNG)
+    assert ok, "a picture of the model's size could not be encoded"
+    return data.tobytes()

@@ -1,0 +1,156 @@
+"""/v1/recordings, and what is recorded of a pushed stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import protocol
+from server.app import create_app
+from server.engines.fake import FakeEngine, fake_spec
+from server.recordings.recording_file import read
+from server.recordings.records import Ending, Failed, Lost, Masked, Opening
+from server.recordings.replaying import Replayed, replay
+from server.settings import Settings, StreamSettings
+
+pytestmark = pytest.mark.timeout(60)
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (9, 40, 48, 3), np.uint8)
+
+
+def jpeg(number: int) -> bytes:
+    return cv2.imencode(".jpg", PICTURES[number])[1].tobytes()
+
+
+@contextmanager
+def service(folder: Path, **streams: Any) -> Iterator[TestClient]:
+    settings = Settings(folder=folder, streams=StreamSettings(**({"record": True} | streams)))
+    app = create_app(settings, lambda: FakeEngine(fake_spec(32, 48)))
+    with TestClient(app) as web:
+        assert web.portal
+        web.portal.call(app.state.service.loaded)
+        yield web
+
+
+def push(web: TestClient, *messages: dict[str, Any], query: str = "?record=1", **wish: Any) -> str:
+    """Push frames, wait for every answer, and return the session's id."""
+    with web.websocket_connect(f"/v1/stream{query}") as socket:
+        socket.send_json({"type": "open", "policy": "every"} | wish)
+        name = socket.receive_json()["session"]
+        for number, header in enumerate(messages):
+            picture = header.pop("data", jpeg(number))
+            socket.send_bytes(protocol.pack(header, picture))
+        socket.send_json({"type": "end"})
+        while socket.receive()["type"] != "websocket.close":
+            pass
+    assert isinstance(name, str)
+    return name
+
+
+def kept(folder: Path, name: str) -> list[Any]:
+    return list(read(folder / "recordings" / f"{name}.mastream"))
+
+
+def test_a_pushed_stream_is_recorded_if_it_asks(tmp_path: Path) -> None:
+    with service(tmp_path) as web:
+        push(web, {}, query="")
+        push(web, {}, query="?record=0")
+        name = push(web, {}, {"reset": True}, {"data": b"\xff\xd8\xffno"}, {"pts": 0.5})
+    records = [block.record for block in kept(tmp_path, name)]
+    assert [path.stem for path in (tmp_path / "recordings").iterdir()] == [name]
+    assert isinstance(records[0], Opening) and records[-1] == Ending(why="closed")
+    masks = [one for one in records if isinstance(one, Masked)]
+    assert [(one.seq, one.reset, one.picture) for one in masks] == [
+        (0, "new", "packet"),
+        (1, "client", "packet"),
+        (3, None, "packet"),
+    ]
+    (refused,) = (one for one in records if isinstance(one, Failed))
+    assert (refused.seq, refused.code) == (2, "undecodable")
+    blocks = kept(tmp_path, name)
+    assert blocks[1].payload == jpeg(0)
+    outcomes = list(replay(blocks[1:], FakeEngine(fake_spec(32, 48)), None, 10**6))
+    assert [one.difference for one in outcomes if isinstance(one, Replayed)] == ["", "", ""]
+
+
+def test_raw_pictures_are_recorded_with_their_size(tmp_path: Path) -> None:
+    raw = PICTURES[0].tobytes()
+    with service(tmp_path) as web:
+        name = push(web, {"data": raw}, input="rgb24", width=48, height=40)
+    first, mask, _ = kept(tmp_path, name)
+    assert first.record.raw == (40, 48) and mask.payload == raw
+
+
+def test_frames_that_lose_their_turn_are_named(tmp_path: Path) -> None:
+    with service(tmp_path) as web:
+        name = push(web, *({} for _ in range(9)), policy="latest")
+    records = [block.record for block in kept(tmp_path, name)]
+    lost = [seq for one in records if isinstance(one, Lost) for seq in one.seqs]
+    masks = [one.seq for one in records if isinstance(one, Masked)]
+    assert sorted(lost + masks) == list(range(9))
+
+
+def test_a_client_that_goes_away_ends_its_recording(tmp_path: Path) -> None:
+    with service(tmp_path) as web, web.websocket_connect("/v1/stream?record=1") as socket:
+        socket.send_json({"type": "open"})
+        name = socket.receive_json()["session"]
+        socket.send_bytes(protocol.pack({}, jpeg(0)))
+        socket.receive_bytes()
+    assert kept(tmp_path, name)[-1].record == Ending(why="closed")
+
+
+def test_they_are_listed_downloaded_and_removed(tmp_path: Path) -> None:
+    with service(tmp_path) as web:
+        assert web.get("/v1/recordings").json() == {"recordings": []}
+        name = push(web, {})
+        (body,) = web.get("/v1/recordings").json()["recordings"]
+        assert (body["id"], body["stream"], body["recording"]) == (name, None, False)
+        assert body["began"].endswith("Z")
+        file = web.get(body["links"]["self"])
+        assert file.content == (tmp_path / "recordings" / f"{name}.mastream").read_bytes()
+        assert len(file.content) == body["bytes"]
+        assert f'filename="{name}.mastream"' in file.headers["content-disposition"]
+        assert web.head(body["links"]["self"]).headers["content-length"] == str(body["bytes"])
+        assert web.delete(body["links"]["self"]).status_code == 204
+        for answer in (web.get(body["links"]["self"]), web.delete(body["links"]["self"])):
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_one_that_is_being_written_stays(tmp_path: Path) -> None:
+    with service(tmp_path) as web, web.websocket_connect("/v1/stream?record=1") as socket:
+        socket.send_json({"type": "open"})
+        name = socket.receive_json()["session"]
+        socket.send_bytes(protocol.pack({}, jpeg(0)))
+        socket.receive_bytes()
+        while not (found := web.get("/v1/recordings").json()["recordings"]):
+            pass
+        assert [(one["id"], one["recording"]) for one in found] == [(name, True)]
+        answer = web.delete(f"/v1/recordings/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    ("streams", "query", "code", "close"),
+    [
+        ({"record": False}, "?record=1", "bad_request", 4400),
+        ({}, "?record=yes", "bad_request", 4400),
+        ({"record_bytes": 10, "record_total_bytes": 5}, "?record=1", "no_capacity", 4503),
+    ],
+)
+def test_what_is_refused(
+    tmp_path: Path, streams: dict[str, Any], query: str, code: str, close: int
+) -> None:
+    with service(tmp_path, **streams) as web:
+        with web.websocket_connect(f"/v1/stream{query}") as socket:
+            socket.send_json({"type": "open"})
+            told = socket.receive_json()
+            assert (told["code"], told["fatal"]) == (code, True)
+            assert socket.receive()["code"] == close
+        assert push(web, {}, query="")
