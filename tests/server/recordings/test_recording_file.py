@@ -27,7 +27,7 @@ def usable(path: Path) -> tuple[list[Block], str]:
     """Return what can be read, and the error that ends it."""
     blocks = []
     try:
-        for block in read(path):  # noqa: PERF402  what came before an error is kept
+        for block in read(path):
             blocks.append(block)
     except BadRecording as error:
         return blocks, str(error)
