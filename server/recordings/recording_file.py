@@ -1,7 +1,8 @@
 """The file of a recording: a line that names its format, then one block per record.
 
 A block is three big-endian u32 (the length of its JSON, the length of its payload, the CRC-32 of
-these eight bytes, the JSON and the payload), the JSON and the payload. So a file that was cut off or damaged can be used up to there.
+these eight bytes, the JSON and the payload), the JSON and the payload. So a file that was cut off
+or damaged can be used up to that place.
 """
 
 from __future__ import annotations

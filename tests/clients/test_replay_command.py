@@ -18,10 +18,10 @@ def test_it_becomes_the_servers_command(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "execv", execv)
     main(["replay", "a.mastream", "--engine", "fake", "--model", "m.onnx"])
     main(["replay", "--", "-a"])
+    server = [sys.executable, "-m", "server", "replay"]
     assert ran == [
-        [sys.executable, "-m", "server", "replay", "a.mastream"]
-        + ["--engine", "fake", "--model", "m.onnx"],
-        [sys.executable, "-m", "server", "replay", "./-a"],
+        [*server, "a.mastream", "--engine", "fake", "--model", "m.onnx"],
+        [*server, "./-a"],
     ]
 
 

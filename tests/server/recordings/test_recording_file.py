@@ -28,7 +28,7 @@ def usable(path: Path) -> tuple[list[Block], str]:
     blocks = []
     try:
         for block in read(path):
-            blocks.append(block)
+            blocks.append(block)  # noqa: PERF402  what came before an error is kept
     except BadRecording as error:
         return blocks, str(error)
     return blocks, ""
