@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,14 @@ async def collect(source: Source) -> list[Frame]:
 
 
 async def test_frames_come_in_order(make: Callable[..., Source]) -> None:
+    began = time.monotonic()
     source = make()
     frames = await collect(source)
     assert [frame.seq for frame in frames] == list(range(FRAMES)) == list(range(source.total or 0))
     times = [frame.pts for frame in frames if frame.pts is not None]
     assert len(times) == FRAMES and times == sorted(set(times))
-    arrivals = [frame.arrived for frame in frames]
-    assert arrivals == sorted(arrivals) and arrivals[0] > 0
+    # A picture's own packet may come after that of a later picture (B-frames).
+    assert all(began <= frame.arrived <= time.monotonic() for frame in frames)
     assert all(frame.decode >= 0 and not frame.reset and not frame.replay for frame in frames)
 
 
