@@ -7,8 +7,7 @@ A step enqueues everything on one stream and waits once. Memories never leave th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -76,13 +75,13 @@ class DeviceEngine(Engine):
     ) -> tuple[list[Labels], list[DeviceMemory]]:
         check_batch(self.spec, frames, memories)
         self._activate()
-        with self._faults():
-            blocks = [self._pool.take() for _ in frames]
-            self._upload(frames)
-            self._gather(memories)
-            self._launches[bucket(len(frames), self.max_batch)]()
-            self._scatter(blocks)
-            self._download(len(frames))
+        try:
+            blocks = self._run(frames, memories)
+        except EngineDead:
+            raise
+        except Exception as error:
+            self._device.synchronise()  # so that the next step finds the stream idle
+            raise EngineFault(f"A step of {self.spec.name} failed: {error}") from error
         self._pool.trim()
         counts = self._counts_out[: len(frames)]
         labels = [mask.copy() for mask in self._masks[: len(frames)]]
@@ -145,16 +144,17 @@ class DeviceEngine(Engine):
             raise EngineDead(f"The engine of {self.spec.name} is closed.")
         self._device.activate()
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Translate errors of a step, and wait, so that the next step finds the stream idle."""
-        try:
-            yield
-        except EngineDead:
-            raise
-        except Exception as error:
-            self._device.synchronise()
-            raise EngineFault(f"A step of {self.spec.name} failed: {error}") from error
+    def _run(
+        self, frames: Sequence[AnyPixels], memories: Sequence[DeviceMemory]
+    ) -> list[Block | None]:
+        """Compute masks and counts into the pinned buffers; return the new memories' blocks."""
+        blocks = [self._pool.take() for _ in frames]
+        self._upload(frames)
+        self._gather(memories)
+        self._launches[bucket(len(frames), self.max_batch)]()
+        self._scatter(blocks)
+        self._download(len(frames))
+        return blocks
 
     def _upload(self, frames: Sequence[AnyPixels]) -> None:
         """Copy the frames to their slots, from the host or from a device."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from av.error import FFmpegError
@@ -57,7 +56,7 @@ class Recorder:
         """Add the mask of the next picture. Raises Fault if it cannot be written."""
         segmented = self._segmented(mask)
         for name, artefact in self._open.items():
-            with _faults(name):
+            with _Faults(name):
                 artefact.add(segmented)
         self._frames += 1
 
@@ -81,7 +80,7 @@ class Recorder:
 
     def _make(self, name: str, spec: ModelSpec) -> None:
         try:
-            with _faults(name):
+            with _Faults(name):
                 self._open[name] = ARTEFACTS[name](self._partial(name), spec, self._info)
         except Fault:
             self._partial(name).unlink(missing_ok=True)
@@ -98,11 +97,11 @@ class Recorder:
         if self._open and not self._frames:
             raise Fault("There is no mask to record.")
         for name, artefact in self._open.items():
-            with _faults(name):
+            with _Faults(name):
                 artefact.note(losses)
                 artefact.finish()
         for name in list(self._open):
-            with _faults(name):
+            with _Faults(name):
                 self._partial(name).replace(self._folder / name)
             del self._open[name]
 
@@ -110,12 +109,22 @@ class Recorder:
         return self._folder / (name + PARTIAL)
 
 
-@contextmanager
-def _faults(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (FFmpegError, OSError) as error:
-        raise Fault(f"{name} could not be written: {error.strerror}.") from error
+class _Faults:
+    """Raises a Fault from an error in its block.
+
+    Not a generator: its frame and the error would refer to each other, which keeps the pictures in
+    the frames below alive until the garbage collector runs.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (FFmpegError, OSError)):
+            raise Fault(f"{self._name} could not be written: {error.strerror}.") from error
 
 
 def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
