@@ -267,6 +267,7 @@ class Service:
             self.metrics,
             self.settings,
             self._hardware,
+            self.recordings,
         )
         await self._live.streams.start()
         self._jobs = jobs

@@ -62,7 +62,7 @@ def _replay(file: Path, settings: Settings, tally: Tally) -> None:
         check_model(opening, engine.spec)
         _print_opening(opening, engine)
         limit = settings.streams.max_pixels
-        for outcome in replay(blocks, engine, opening.raw, limit):
+        for outcome in replay(blocks, engine, limit):
             _count(tally, outcome)
 
 

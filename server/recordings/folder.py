@@ -80,7 +80,6 @@ class Recordings:
         policy: DropPolicy,
         budget: float | None,
         name: str | None = None,
-        raw: tuple[int, int] | None = None,
     ) -> Recording:
         """Begin a recording named ``name``, 32 hexadecimal digits, or a new name.
 
@@ -97,7 +96,6 @@ class Recordings:
             device=engine.device,
             policy=str(policy),
             budget_ms=None if budget is None else budget * 1000,
-            raw=raw,
             began=self._wall(),
         )
         return Recording(name, opening, self._open(name))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +12,16 @@ import numpy as np
 from server.errors import detached
 from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels, host_pixels
 from server.recordings.recording_file import encode
-from server.recordings.records import Failed, Lost, Masked, Opening, Rebuilt, Record, Why
+from server.recordings.records import (
+    Failed,
+    Lost,
+    Masked,
+    Opening,
+    PictureKind,
+    Rebuilt,
+    Record,
+    Why,
+)
 from server.recordings.writer import Writer
 from server.sinks.base import Sink
 
@@ -91,6 +99,11 @@ class RecordedSink(Sink):
         self._inner = inner
         self.recording: Recording | None = None
 
+    @property
+    def running(self) -> Recording | None:
+        """Return the recording if it has not ended."""
+        return None if self.recording is None or self.recording.ended else self.recording
+
     def __repr__(self) -> str:
         return f"<RecordedSink {self._inner!r} {self.recording!r}>"
 
@@ -128,18 +141,24 @@ def sha256(values: Labels | Pixels) -> str:
 def _about(mask: Mask) -> Masked:
     """Return the record of a mask, still without its hashes."""
     frame: Frame = mask.frame
-    kind: Literal["png", "packet"] = "png" if frame.packet is None else "packet"
     return Masked(
         seq=frame.seq,
         pts=None if frame.pts is None else str(frame.pts),
         reset=None if mask.reset is None else str(mask.reset),
         replay=frame.replay,
-        picture=kind,
+        picture=_picture_kind(frame),
+        size=frame.size,
         pixels="",
         mask="",
         filled=mask.filled,
         batch=mask.batch,
     )
+
+
+def _picture_kind(frame: Frame) -> PictureKind:
+    if frame.packet is None:
+        return "png"
+    return "packet" if frame.decoder else "rgb24"
 
 
 def _masked(record: Masked, labels: Labels, picture: AnyPixels, packet: bytes | None) -> bytes:

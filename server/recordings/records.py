@@ -15,6 +15,9 @@ Why = Literal["closed", "bytes", "seconds", "slow_disk", "stopped"]
 slow, or the server stopped."""
 
 
+PictureKind = Literal["packet", "rgb24", "png"]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -23,8 +26,7 @@ class Opening(_Record):
     """The first record: what was recorded, and with what.
 
     ``stream`` is a pulled stream's name, empty for a pushed one. ``model`` is the ModelSpec and
-    ``provider`` what ran it. ``raw`` is the (height, width) of rgb24 pictures, None if pictures
-    state their own size. ``began`` is the time of day in seconds.
+    ``provider`` what ran it. ``began`` is the time of day in seconds.
     """
 
     kind: Literal["opening"] = "opening"
@@ -35,7 +37,6 @@ class Opening(_Record):
     device: str
     policy: str
     budget_ms: float | None = None
-    raw: tuple[int, int] | None = None
     began: float
 
 
@@ -43,8 +44,9 @@ class Masked(_Record):
     """A frame that was segmented. Its picture is the record's payload.
 
     ``reset`` is why the memory was emptied before it, if it was. A ``replay`` updated the memory
-    without an answer. ``picture`` says what the payload is: the ``packet`` that the client sent, or
-    the pixels at the model's size as ``png``. ``pixels`` and ``mask`` are SHA-256 in hexadecimal,
+    without an answer. ``picture`` says what the payload is: the ``packet`` that the client sent,
+    one of ``rgb24`` pixels, or the pixels at the model's size as ``png``. ``size`` is the (height,
+    width) of the picture before it was scaled. ``pixels`` and ``mask`` are SHA-256 in hexadecimal,
     of the (height, width, 3) RGB bytes that the engine got and the (height, width) labels that it
     returned. ``filled`` is how many frames the memory held, ``batch`` how many streams shared the
     step.
@@ -55,7 +57,8 @@ class Masked(_Record):
     pts: str | None
     reset: str | None
     replay: bool
-    picture: Literal["packet", "png"]
+    picture: PictureKind
+    size: tuple[int, int]
     pixels: str
     mask: str
     filled: int

@@ -58,21 +58,20 @@ def check_model(opening: Opening, spec: ModelSpec) -> None:
 
 
 def replay(
-    blocks: Iterable[Block], engine: Engine, raw: tuple[int, int] | None, limit_pixels: int
+    blocks: Iterable[Block], engine: Engine, limit_pixels: int
 ) -> Iterator[Record | Replayed]:
     """Yield the outcome of every frame that was segmented, and every other record as it is.
 
     ``blocks`` are those after the Opening. Raises what reading them raises, and what a step does.
     """
     spec = engine.spec
-    packets = PacketDecoder(spec.height, spec.width, limit_pixels, raw)
-    pictures = PacketDecoder(spec.height, spec.width, limit_pixels)
     memory = engine.blank()
     for record, payload in blocks:
         if not isinstance(record, Masked):
             yield record
             continue
-        decoder = pictures if record.picture == "png" else packets
+        raw = record.size if record.picture == "rgb24" else None
+        decoder = PacketDecoder(spec.height, spec.width, limit_pixels, raw)
         try:
             pixels = decoder.decode(Packet(payload, record.seq, 0.0)).pixels
         except (Undecodable, TooLarge) as error:

@@ -199,14 +199,12 @@ class ClientMessages:
         too many streams are recorded already."""
         if self._recordings is None:
             return
-        raw = (wish.height or 0, wish.width or 0) if wish.input is InputEncoding.RGB24 else None
         self._sink.recording = self._recordings.begin(
             self._worker.engines[0],
             stream="",
             policy=wish.policy,
             budget=None if wish.budget_ms is None else wish.budget_ms / 1000,
             name=name,
-            raw=raw,
         )
 
     def _decoder(self, wish: protocol.Open) -> PacketDecoder:

@@ -12,8 +12,10 @@ from fractions import Fraction
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.changes import Changes
-from server.errors import MastreamError, SourceRefused
+from server.errors import BadRequest, MastreamError, SourceRefused
 from server.frame import Frame, Mask, ResetCause, host_pixels
+from server.recordings.folder import Recordings
+from server.recordings.recording import RecordedSink, Recording
 from server.scheduling.session import Session
 from server.sources.abandoned import abandoned_decoders
 from server.sources.base import Source
@@ -48,6 +50,7 @@ class PulledServices:
     wall: Callable[[], float]
     random: Callable[[], float]
     reconnected: Callable[[], None] = lambda: None
+    recordings: Recordings | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class PulledStream:
         self.changes = Changes()
         self.measures = Measures()
         self.viewers = Viewers(self._on_mask, self.measures.lost)
+        self._sink = RecordedSink(self.viewers)
         self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
         self.supervised = self._decision[0]
         self._services = services
@@ -121,6 +125,23 @@ class PulledStream:
         idle = (StreamState.PAUSED, StreamState.ENDED, StreamState.FAILED)
         await self.changes.until(lambda: self._over or self.supervised.state not in idle)
 
+    @property
+    def recording(self) -> Recording | None:
+        """Return the recording that is being made, if any."""
+        return self._sink.running
+
+    def record(self, wanted: bool) -> None:
+        """Begin a recording, with an emptied memory, or end it. Idempotent.
+
+        Raises BadRequest if this server does not record, NoCapacity if it records enough already.
+        """
+        if not wanted and self._sink.recording:
+            self._sink.recording.end()
+        elif wanted and self.recording is None:
+            self._sink.recording = self._begin_recording()
+            if self._session is not None:
+                self._services.worker.reset(self._session)
+
     async def run(self) -> None:
         """Supervise the source until cancelled; then everything is closed."""
         services = self._services
@@ -135,6 +156,7 @@ class PulledStream:
         finally:
             await self._close_source()
             self._close_session()
+            self.record(False)
             self.viewers.close()
             self._over = True
             self.changes.notify()
@@ -243,12 +265,23 @@ class PulledStream:
         if self._session is None or self._session.closed:
             budget = self.definition.budget_ms
             self._session = self._services.worker.open(
-                self.viewers,
+                self._sink,
                 policy=self.definition.policy,
                 window=WINDOW,
                 budget=None if budget is None else budget / 1000,
             )
         return self._session
+
+    def _begin_recording(self) -> Recording:
+        if self._services.recordings is None:
+            raise BadRequest("This server does not record streams.")
+        definition, budget = self.definition, self.definition.budget_ms
+        return self._services.recordings.begin(
+            self._services.worker.engines[0],
+            stream=definition.name,
+            policy=definition.policy,
+            budget=None if budget is None else budget / 1000,
+        )
 
     def _close_session(self) -> None:
         session, self._session = self._session, None

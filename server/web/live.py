@@ -86,7 +86,12 @@ async def change_stream(
     request: Request, live: LiveOf, name: Name, change: StreamChange
 ) -> StreamBody:
     """Pause or resume a stream; `paused: false` also resumes one that has ended or failed."""
-    return stream_body(await live.streams.pause(name, change.paused), request.url_for)
+    stream = live.streams.find(name)
+    if change.record is not None:
+        stream.record(change.record)
+    if change.paused is not None:
+        stream = await live.streams.pause(name, change.paused)
+    return stream_body(stream, request.url_for)
 
 
 @router.delete("/{name}", status_code=204)

@@ -65,11 +65,14 @@ class StreamRequest(BaseModel):
 
 
 class StreamChange(BaseModel):
-    """What can be changed of a stream."""
+    """What can be changed of a stream; what is absent stays."""
 
     model_config = ConfigDict(extra="forbid")
 
-    paused: bool
+    paused: bool | None = None
+    record: bool | None = Field(
+        None, description="begin a recording, which empties the memory, or end it"
+    )
 
 
 class Rates(BaseModel):
@@ -100,6 +103,7 @@ class StreamBody(BaseModel):
     masks: int
     passed_over: int = Field(description="frames beyond `max_fps`")
     drops: dict[str, int] = Field(description="frames without a mask, by cause")
+    recording: str | None = Field(description="the id of the recording that is being made")
     resets: dict[str, int] = Field(description="how often the memory was emptied, by cause")
     rates: Rates
     created: datetime
@@ -132,6 +136,7 @@ def stream_body(stream: PulledStream, url_for: UrlFor) -> StreamBody:
         masks=status.masks,
         passed_over=status.passed_over,
         drops=dict(status.drops),
+        recording=recording.name if (recording := stream.recording) else None,
         resets=dict(status.resets),
         rates=Rates(
             fps_in=round(status.fps_in, 2),

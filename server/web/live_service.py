@@ -10,6 +10,7 @@ from functools import partial
 from models.spec import ModelSpec
 from server.database.streams import StreamRows
 from server.metrics import Metrics
+from server.recordings.folder import Recordings
 from server.settings import LiveSettings, Settings
 from server.sources.hardware import Hardware
 from server.streams.live_streams import LiveStreams
@@ -63,6 +64,7 @@ def live_service(
     metrics: Metrics,
     settings: Settings,
     hardware: Hardware | None,
+    recordings: Recordings,
 ) -> LiveService:
     """Return the service of pulled streams; its ``streams`` are still to be started."""
     services = PulledServices(
@@ -73,6 +75,7 @@ def live_service(
         wall=time.time,
         random=random.random,
         reconnected=metrics.source_reconnected,
+        recordings=recordings,
     )
     streams = LiveStreams(services, rows, settings.live.max_streams)
     for state in StreamState:

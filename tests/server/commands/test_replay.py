@@ -42,7 +42,7 @@ def blocks(provider: str = "fake") -> list[Block]:
         filled = engine.filled(memory)
         (labels,), (memory,) = engine.step([PICTURES[seq]], [memory])
         png = cv2.imencode(".png", PICTURES[seq][:, :, ::-1])[1].tobytes()
-        mask = partial(Masked, pts=None, replay=False, picture="png", batch=1)
+        mask = partial(Masked, pts=None, replay=False, picture="png", size=(32, 48), batch=1)
         hashes = {"pixels": sha256(PICTURES[seq]), "mask": sha256(labels)}
         made.append(Block(mask(seq=seq, reset=reset, filled=filled, **hashes), png))
     made.append(Block(Lost(seqs=tuple(range(10, 20)), cause="newer"), b""))

@@ -46,7 +46,7 @@ def pixels(seed: int) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (32, 48, 3), np.uint8)
 
 
-def opening(raw: tuple[int, int] | None = None) -> Opening:
+def opening() -> Opening:
     return Opening(
         version="1",
         stream="",
@@ -54,7 +54,6 @@ def opening(raw: tuple[int, int] | None = None) -> Opening:
         provider="fake",
         device="cpu",
         policy="every",
-        raw=raw,
         began=1.5,
     )
 
@@ -101,7 +100,6 @@ async def recorded(
     policy: DropPolicy = DropPolicy.EVERY,
     on_step: Callable[[Sequence[Any]], None] | None = None,
     begins_late: bool = False,
-    raw: tuple[int, int] | None = None,
 ) -> tuple[Notes, list[Block]]:
     """Play a script; return what the stream got and what its recording holds."""
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step), backoff=0.01)
@@ -109,7 +107,7 @@ async def recorded(
     notes = Notes()
     sink = RecordedSink(notes)
     writer = Writer(path, LIMITS)
-    recording = Recording("a", opening(raw), writer)
+    recording = Recording("a", opening(), writer)
     if not begins_late:
         sink.recording = recording
     session = worker.open(sink, policy=policy, window=8)
@@ -131,9 +129,8 @@ async def recorded(
 
 
 def replayed(blocks: list[Block]) -> list[Replayed]:
-    first = blocks[0].record
-    assert isinstance(first, Opening)
-    outcomes = replay(blocks[1:], FakeEngine(SPEC), first.raw, 10**6)
+    assert isinstance(blocks[0].record, Opening)
+    outcomes = replay(blocks[1:], FakeEngine(SPEC), 10**6)
     return [one for one in outcomes if isinstance(one, Replayed)]
 
 
@@ -248,9 +245,10 @@ async def test_a_clients_packets_are_kept_as_they_came(
     async def script(scene: Scene) -> None:
         scene.worker.offer(scene.session, decoder.decode(Packet(data, 0, 0.0)))
 
-    notes, blocks = await recorded(tmp_path / "a", script, raw=raw)
+    notes, blocks = await recorded(tmp_path / "a", script)
     assert blocks[1].payload == data
-    assert of_kind(blocks, Masked)[0].picture == "packet"
+    assert of_kind(blocks, Masked)[0].picture == ("rgb24" if raw else "packet")
+    assert of_kind(blocks, Masked)[0].size == (40, 60)
     assert_equal(notes, blocks)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.recordings.recording_file import read
 from server.recordings.records import Ending, Failed, Lost, Masked, Opening
 from server.recordings.replaying import Replayed, replay
-from server.settings import Settings, StreamSettings
+from server.settings import LiveSettings, Settings, StreamSettings
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,7 +31,11 @@ def jpeg(number: int) -> bytes:
 
 @contextmanager
 def service(folder: Path, **streams: Any) -> Iterator[TestClient]:
-    settings = Settings(folder=folder, streams=StreamSettings(**({"record": True} | streams)))
+    settings = Settings(
+        folder=folder,
+        streams=StreamSettings(**({"record": True} | streams)),
+        live=LiveSettings(files=folder),
+    )
     app = create_app(settings, lambda: FakeEngine(fake_spec(32, 48)))
     with TestClient(app) as web:
         assert web.portal
@@ -76,7 +80,7 @@ def test_a_pushed_stream_is_recorded_if_it_asks(tmp_path: Path) -> None:
     assert (refused.seq, refused.code) == (2, "undecodable")
     blocks = kept(tmp_path, name)
     assert blocks[1].payload == jpeg(0)
-    outcomes = list(replay(blocks[1:], FakeEngine(fake_spec(32, 48)), None, 10**6))
+    outcomes = list(replay(blocks[1:], FakeEngine(fake_spec(32, 48)), 10**6))
     assert [one.difference for one in outcomes if isinstance(one, Replayed)] == ["", "", ""]
 
 
@@ -84,8 +88,8 @@ def test_raw_pictures_are_recorded_with_their_size(tmp_path: Path) -> None:
     raw = PICTURES[0].tobytes()
     with service(tmp_path) as web:
         name = push(web, {"data": raw}, input="rgb24", width=48, height=40)
-    first, mask, _ = kept(tmp_path, name)
-    assert first.record.raw == (40, 48) and mask.payload == raw
+    _, mask, _ = kept(tmp_path, name)
+    assert (mask.record.picture, mask.record.size) == ("rgb24", (40, 48)) and mask.payload == raw
 
 
 def test_frames_that_lose_their_turn_are_named(tmp_path: Path) -> None:
@@ -154,3 +158,59 @@ def test_what_is_refused(
             assert (told["code"], told["fatal"]) == (code, True)
             assert socket.receive()["code"] == close
         assert push(web, {}, query="")
+
+
+def change(web: TestClient, **fields: Any) -> dict[str, Any]:
+    answer = web.patch("/v1/streams/film", json=fields)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def wait_for_masks(web: TestClient, more: int) -> None:
+    """Wait until a stream has this many masks more, and has been reset for its recording."""
+    first = web.get("/v1/streams/film").json()["masks"]
+    while web.get("/v1/streams/film").json()["masks"] < first + more:
+        pass
+
+
+def test_a_pulled_stream_is_recorded_while_it_runs(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_clip(tmp_path / "film.mp4", 50, (96, 72))
+    with service(tmp_path) as web:
+        film = {"name": "film", "url": "file:///film.mp4", "loop": True}
+        assert web.post("/v1/streams", json=film).json()["recording"] is None
+        wait_for_masks(web, 3)
+        name = change(web, record=True)["recording"]
+        assert change(web, record=True)["recording"] == name
+        wait_for_masks(web, 8)
+        change(web, paused=True)
+        assert change(web, paused=False)["recording"] == name
+        wait_for_masks(web, 3)
+        assert change(web, record=False)["recording"] is None
+        (listed,) = web.get("/v1/recordings").json()["recordings"]
+        assert (listed["id"], listed["stream"]) == (name, "film")
+        second = change(web, record=True)["recording"]
+        wait_for_masks(web, 4)
+        assert web.delete("/v1/streams/film").status_code == 204
+    for one, reset in ((name, "client"), (second, "client")):
+        first, *blocks = kept(tmp_path, one)
+        assert (first.record.stream, first.record.policy) == ("film", "latest")
+        masks = [block.record for block in blocks if isinstance(block.record, Masked)]
+        assert masks[0].reset == reset and {mask.picture for mask in masks} == {"png"}
+        outcomes = replay(blocks, FakeEngine(fake_spec(32, 48)), 10**6)
+        found = [each.difference for each in outcomes if isinstance(each, Replayed)]
+        assert found == [""] * len(masks) and len(masks) >= 3
+        assert blocks[-1].record == Ending(why="closed")
+
+
+def test_a_pulled_stream_is_not_recorded_by_a_server_that_does_not(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_clip(tmp_path / "film.mp4", 50, (96, 72))
+    with service(tmp_path, record=False) as web:
+        web.post("/v1/streams", json={"name": "film", "url": "file:///film.mp4", "loop": True})
+        answer = web.patch("/v1/streams/film", json={"record": True})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+        assert "MASTREAM_STREAMS__RECORD=true" in answer.json()["detail"]
