@@ -8,7 +8,8 @@
 
 ``frames`` is an iterable or async iterable of encoded pictures (bytes), RGB arrays
 (H, W, 3) uint8, or :class:`Frame` to add a timestamp or a reset. :class:`Videos` uploads videos and
-downloads their results. Every error is a :class:`ClientError`.
+downloads their results; :class:`Cameras` lets the server pull cameras. Every error is a
+:class:`ClientError`.
 """
 
 from importlib.metadata import version
@@ -16,6 +17,9 @@ from importlib.metadata import version
 from clients.python import (
     BadFootage,
     BadOutput,
+    Camera,
+    CameraEvent,
+    Cameras,
     ClientError,
     Denied,
     Frame,
@@ -43,6 +47,9 @@ __version__ = version("mastream")
 __all__ = [
     "BadFootage",
     "BadOutput",
+    "Camera",
+    "CameraEvent",
+    "Cameras",
     "ClientError",
     "Denied",
     "Frame",

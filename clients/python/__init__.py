@@ -6,9 +6,12 @@
 
 ``frames`` is an iterable or async iterable of encoded pictures (bytes), RGB arrays
 (H, W, 3) uint8, or :class:`Frame` to add a timestamp or a reset. :class:`Videos` handles uploaded
-videos, ``cli`` the command line. Users import all of this from ``mastream``.
+videos, :class:`Cameras` the streams that the server pulls itself, ``cli`` the command line. Users
+import all of this from ``mastream``.
 """
 
+from clients.python.camera import Camera, CameraEvent
+from clients.python.cameras import Cameras
 from clients.python.client import connect
 from clients.python.errors import (
     BadFootage,
@@ -35,6 +38,9 @@ from clients.python.videos import Video, Videos
 __all__ = [
     "BadFootage",
     "BadOutput",
+    "Camera",
+    "CameraEvent",
+    "Cameras",
     "ClientError",
     "Denied",
     "Frame",

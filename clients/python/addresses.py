@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
@@ -9,6 +10,8 @@ import httpx
 from clients.python.errors import ClientError
 
 EXAMPLE = "http://localhost:8000"
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#]*@")
 
 _SOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _WEB_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -38,10 +41,9 @@ def web_address(url: str) -> str:
     return urlunsplit((_WEB_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
 
 
-def shown(url: str) -> str:
-    """Return the address without user and password, for messages."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def shown(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it, for messages."""
+    return _CREDENTIALS.sub("", text)
 
 
 def _split(url: str) -> SplitResult:
@@ -52,7 +54,7 @@ def _split(url: str) -> SplitResult:
     except (httpx.InvalidURL, ValueError):
         known = False
     if not known:
-        raise ClientError(f"{url!r} is not a server's address; give one like {EXAMPLE}.")
+        raise ClientError(f"{shown(url)!r} is not a server's address; give one like {EXAMPLE}.")
     return parts
 
 

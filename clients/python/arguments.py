@@ -1,17 +1,24 @@
-"""The command-line arguments of ``mastream``."""
+"""The command-line arguments of ``mastream``; those of ``cameras`` are in camera_arguments."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from clients.python.addresses import web_address
-from clients.python.errors import ClientError
+from clients.python.camera_arguments import add_cameras
+from clients.python.parsing import (
+    OneLineParser,
+    add_command,
+    add_url,
+    add_word,
+    example_lines,
+    picture_size,
+    positive_number,
+    server_address,
+    whole_number,
+)
 from protocol import DropPolicy, MaskEncoding, MaskSize
-
-WRONG_USE = 2
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 EXIT_CODES = """
 exit status:
@@ -31,15 +38,6 @@ LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
 
 REPLAY_OPTIONS = ("--engine", "--model", "--threads", "--log-level")
 """Those of them that ``python -m server replay`` has, too."""
-
-
-class OneLineParser(ArgumentParser):
-    """Reports wrong usage in one sentence that points to --help, instead of printing the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(
-            WRONG_USE, f"{self.prog}: error: {message.rstrip('.')}; see {self.prog} --help.\n"
-        )
 
 
 def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
@@ -82,11 +80,12 @@ def make_parser() -> ArgumentParser:
     parser = OneLineParser(
         "mastream",
         description="Real-time video segmentation: every stream has its own memory.",
-        epilog=_examples(
+        epilog=example_lines(
             "mastream serve",
             "mastream segment drive.mp4 -o masks",
             "mastream stream 0 --overlay camera.mp4",
             "mastream load -n 16 --rate 30 --seconds 60",
+            "mastream cameras add front rtsp://camera/main",
         )
         + EXIT_CODES,
         formatter_class=RawDescriptionHelpFormatter,
@@ -97,11 +96,12 @@ def make_parser() -> ArgumentParser:
     _add_stream(commands)
     _add_load(commands)
     _add_replay(commands)
+    add_cameras(commands)
     return parser
 
 
 def _add_segment(commands: Any) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "segment",
         "segment a whole video into mask and overlay videos",
@@ -115,7 +115,7 @@ def _add_segment(commands: Any) -> None:
         "-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
     )
     command.add_argument(
-        "--url", type=_address, help="use this server, for example http://localhost:8000"
+        "--url", type=server_address, help="use this server, for example http://localhost:8000"
     )
     command.add_argument(
         "--remove", action="store_true", help="with --url: delete the server's copy afterwards"
@@ -126,7 +126,7 @@ def _add_segment(commands: Any) -> None:
 
 
 def _add_stream(commands: Any) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "stream",
         "send a video or camera to a server frame by frame",
@@ -144,7 +144,7 @@ def _add_stream(commands: Any) -> None:
     )
     command.add_argument(
         "--rate",
-        type=_positive,
+        type=positive_number,
         metavar="FPS",
         help="frames per second to send a file at (default: the file's own rate; with "
         "--policy every as fast as possible)",
@@ -152,7 +152,7 @@ def _add_stream(commands: Any) -> None:
 
 
 def _add_load(commands: Any) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "load",
         "load a server with many streams and measure it",
@@ -163,22 +163,22 @@ def _add_load(commands: Any) -> None:
     )
     _add_stream_options(command)
     command.add_argument(
-        "-n", "--streams", type=_count, default=4, help="number of streams (default: 4)"
+        "-n", "--streams", type=whole_number, default=4, help="number of streams (default: 4)"
     )
     command.add_argument(
         "--rate",
-        type=_positive,
+        type=positive_number,
         default=30.0,
         metavar="FPS",
         help="frames per second of each stream (default: 30)",
     )
     command.add_argument(
-        "--seconds", type=_positive, default=10.0, metavar="S", help="duration (default: 10)"
+        "--seconds", type=positive_number, default=10.0, metavar="S", help="duration (default: 10)"
     )
     command.add_argument("--video", metavar="FILE", help="a video to send instead of the pattern")
     command.add_argument(
         "--picture",
-        type=_size,
+        type=picture_size,
         default=(480, 360),
         metavar="WxH",
         help="size of the pattern (default: 480x360)",
@@ -189,7 +189,7 @@ def _add_load(commands: Any) -> None:
 
 
 def _add_replay(commands: Any) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "replay",
         "segment a recorded stream again and compare its masks",
@@ -205,70 +205,13 @@ def _add_replay(commands: Any) -> None:
 
 
 def _add_stream_options(command: ArgumentParser) -> None:
-    command.add_argument(
-        "--url", type=_address, default=DEFAULT_URL, help=f"the server (default: {DEFAULT_URL})"
-    )
+    add_url(command)
     command.add_argument(
         "--model", metavar="NAME", help="one of the server's models (default: its first)"
     )
-    _add_word(command, "--policy", DropPolicy, "drop late frames, or segment every frame")
-    _add_word(command, "--output", MaskEncoding, "encoding of the masks")
-    _add_word(command, "--size", MaskSize, "size of the masks: the picture's or the model's")
+    add_word(command, "--policy", DropPolicy, "drop late frames, or segment every frame")
+    add_word(command, "--output", MaskEncoding, "encoding of the masks")
+    add_word(command, "--size", MaskSize, "size of the masks: the picture's or the model's")
     command.add_argument(
-        "--budget-ms", type=_positive, metavar="MS", help="drop frames older than this"
+        "--budget-ms", type=positive_number, metavar="MS", help="drop frames older than this"
     )
-
-
-def _add_word(command: ArgumentParser, name: str, words: Any, meaning: str) -> None:
-    first = next(iter(words))
-    choices = [str(word) for word in words]
-    command.add_argument(
-        name, choices=choices, default=str(first), help=f"{meaning} (default: {first})"
-    )
-
-
-def _command(commands: Any, name: str, short: str, long: str, *examples: str) -> ArgumentParser:
-    command: ArgumentParser = commands.add_parser(
-        name,
-        help=short,
-        description=f"{short[0].upper()}{short[1:]}. {long}",
-        epilog=_examples(*examples),
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(parser=command)
-    return command
-
-
-def _examples(*lines: str) -> str:
-    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _address(text: str) -> str:
-    try:
-        web_address(text)
-    except ClientError as error:
-        raise ArgumentTypeError(str(error)) from error
-    return text
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10000")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) * int(height)):
-        raise ArgumentTypeError(f"{text!r} is not a size like 480x360")
-    return int(width), int(height)

@@ -13,8 +13,9 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from clients.python.arguments import DEFAULT_URL, parse
+from clients.python.arguments import parse
 from clients.python.errors import ClientError
+from clients.python.parsing import DEFAULT_URL
 from clients.python.stopping import stoppable
 
 __all__ = ["COMMANDS", "DEFAULT_URL", "main"]
@@ -27,6 +28,7 @@ COMMANDS = {
     "stream": "clients.python.stream_command",
     "load": "clients.python.load_command",
     "replay": "clients.python.replay_command",
+    "cameras": "clients.python.cameras_command",
 }
 """Each module has ``run(args, rest) -> exit code`` and is imported only if its command is used."""
 

@@ -59,14 +59,15 @@ async def connect(
         DropPolicy(policy),
         budget_ms,
     )
-    socket = await _open_socket(stream_address(url, model), headers)
+    socket = await open_stream_socket(stream_address(url, model), headers)
     stream = Stream(socket, request, decode, on_dropped, on_failure)
     async with contextlib.aclosing(stream):
         await stream.open()
         yield stream
 
 
-async def _open_socket(url: str, headers: Mapping[str, str] | None) -> ClientConnection:
+async def open_stream_socket(url: str, headers: Mapping[str, str] | None) -> ClientConnection:
+    """Return an open WebSocket that speaks the protocol. Raises a ClientError."""
     with socket_errors(url):
         return await open_socket(
             url,

@@ -104,17 +104,19 @@ class OverlayVideo:
         self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
     ) -> None:
         """Add one picture (H, W, 3) RGB with its labels (h, w) of any size; ``pts`` in seconds."""
+        self.write_painted(blend(picture, labels, self._palette), pts)
+
+    def write_painted(self, picture: NDArray[np.uint8], pts: float | None) -> None:
+        """Add one picture (H, W, 3) RGB as it is; ``pts`` in seconds."""
         with self._turn, self._errors():
             if not self._closed:
-                self._write(picture, labels, pts)
+                self._write(picture, pts)
 
-    def _write(
-        self, picture: NDArray[np.uint8], labels: NDArray[np.uint8], pts: float | None
-    ) -> None:
+    def _write(self, picture: NDArray[np.uint8], pts: float | None) -> None:
         if self._stream is None:
             self._stream = self._add_stream(*picture.shape[:2])
         size = (self._stream.width, self._stream.height)
-        shown = cv2.resize(blend(picture, labels, self._palette), size)
+        shown = cv2.resize(picture, size)
         frame = av.VideoFrame.from_ndarray(np.asarray(shown, np.uint8), format="rgb24")
         frame.time_base = TIME_BASE
         frame.pts = self._last = self._ticks(pts)

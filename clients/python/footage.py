@@ -18,6 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from clients.python.addresses import shown
 from clients.python.errors import BadFootage
 from clients.python.pictures import Frame
 
@@ -157,13 +158,13 @@ def _container_frames(source: str) -> Generator[Frame]:
         with av.open(source, options=options, timeout=timeout, **_TAGS) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
-                raise BadFootage(f"{source} contains no video.")
+                raise BadFootage(f"{shown(source)} contains no video.")
             reformatter = VideoReformatter()
             stream.thread_type = "SLICE" if live else "AUTO"
             for frame in container.decode(stream):
                 yield Frame(_displayed(frame, reformatter), frame.time)
     except (FFmpegError, OSError) as error:
-        raise BadFootage(f"{source} cannot be read: {error.strerror or error}.") from error
+        raise BadFootage(f"{shown(source)} cannot be read: {error.strerror or error}.") from error
 
 
 def _camera_frames(index: int) -> Generator[Frame]:
@@ -202,5 +203,5 @@ def first_frames(source: str, most: int) -> list[Frame]:
     with closing(frames_of(source)) as frames:
         found = [frame for frame, _ in zip(frames, range(most), strict=False)]
     if not found:
-        raise BadFootage(f"{source} contains no frames.")
+        raise BadFootage(f"{shown(source)} contains no frames.")
     return found

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ECONNREFUSED
+from typing import Any
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
@@ -97,6 +98,26 @@ def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
         return of_status(status, fallback)
     detail = str(problem.get("detail") or fallback)
     return of_status(status, detail, str(problem.get("code", "")))
+
+
+def checked_answer(answer: httpx.Response, url: str) -> httpx.Response:
+    """Return the answer of the server at ``url``. Raises a ClientError if it is an error, whose
+    body must have been read already."""
+    if answer.is_error:
+        fallback = f"The request to {shown(url)} failed with status {answer.status_code};"
+        fallback += " check that it is a mastream server."
+        raise of_problem(answer.status_code, answer.content, fallback)
+    return answer
+
+
+def json_of(body: bytes | str) -> Any:
+    """Return the value in an answer's body. Raises NotOurs."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise NotOurs(
+            "The server's answer is not JSON; check that it is a mastream server."
+        ) from error
 
 
 def _root(error: BaseException) -> BaseException:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -14,9 +13,9 @@ from typing import Any, Self
 
 import httpx
 
-from clients.python.addresses import shown, web_address
+from clients.python.addresses import web_address
 from clients.python.errors import BadFootage, ClientError, NotOurs, Unreachable, VideoFailed
-from clients.python.foreign import of_problem, web_errors
+from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.outputs import output_errors, whole_file
 
 CHUNK_BYTES = 2**18
@@ -187,15 +186,10 @@ class Videos:
                             on_bytes(len(piece))
 
     def _video(self, answer: httpx.Response) -> Video:
-        return Video.from_dict(_json(self._checked(answer).content))
+        return Video.from_dict(json_of(self._checked(answer).content))
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
-        """Return the answer unless it is an error, whose body must have been read already."""
-        if answer.is_error:
-            fallback = f"The request to {shown(self._url)} failed with status {answer.status_code};"
-            fallback += " check that it is a mastream server."
-            raise of_problem(answer.status_code, answer.content, fallback)
-        return answer
+        return checked_answer(answer, self._url)
 
     async def _events(self, video: Video) -> AsyncGenerator[Video]:
         """Yield the video from server-sent events; nothing if the server offers none."""
@@ -206,7 +200,7 @@ class Videos:
                 if answer.headers.get("content-type", "").startswith("text/event-stream"):
                     async for line in answer.aiter_lines():
                         if line.startswith("data:"):
-                            yield Video.from_dict(_json(line.removeprefix("data:")))
+                            yield Video.from_dict(json_of(line.removeprefix("data:")))
 
 
 def size_of(path: Path) -> int:
@@ -226,12 +220,3 @@ async def _pieces(path: Path, on_bytes: OnBytes) -> AsyncIterator[bytes]:
                 on_bytes(len(piece))
     except OSError as error:
         raise BadFootage(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _json(body: bytes | str) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise NotOurs(
-            "The server's answer is not JSON; check that it is a mastream server."
-        ) from error

@@ -39,6 +39,16 @@ def test_the_web(given: str, address: str) -> None:
 def test_no_password_is_shown() -> None:
     assert shown("ws://me:secret@host:1/v1/stream") == "ws://host:1/v1/stream"
     assert shown("http://host/a@b") == "http://host/a@b"
+    assert shown("rtsp://me:a@b:c@[::1]:8/x?y=z@w") == "rtsp://[::1]:8/x?y=z@w"
+    assert shown("not 'ftp://me:secret@h' or rtsp://u@c") == "not 'ftp://h' or rtsp://c"
+    assert shown("clip@2.mp4") == "clip@2.mp4"
+
+
+@pytest.mark.parametrize("given", ["ftp://me:secret@host", "http://me:secret@host:port"])
+def test_no_password_is_shown_of_what_is_no_address(given: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        web_address(given)
+    assert "secret" not in str(caught.value) and "host" in str(caught.value)
 
 
 @pytest.mark.parametrize(

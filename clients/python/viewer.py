@@ -1,0 +1,92 @@
+"""Watch the masks of a stream that the server pulls: a socket that only receives."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from clients.python.client import open_stream_socket
+from clients.python.errors import GoneAway
+from clients.python.foreign import closed, message_errors, of_failure
+from clients.python.pictures import Frame
+from clients.python.stream import MAX_RESULT_BYTES, OPEN_SECONDS, Mask
+from protocol import (
+    End,
+    Failure,
+    GoingAway,
+    MaskEncoding,
+    Open,
+    Ping,
+    Pong,
+    Ready,
+    ServerMessage,
+    decode_mask,
+    parse_server,
+    serialise,
+    split_overlay,
+    unpack_mask,
+)
+
+
+async def view(
+    address: str, request: Open, decode: bool, headers: Mapping[str, str] | None
+) -> AsyncGenerator[Mask]:
+    """Yield the masks that the socket at ``address`` sends, until the stream ends.
+
+    Raises a ClientError if it ends otherwise.
+    """
+    socket = await open_stream_socket(address, headers)
+    try:
+        await _greet(socket, request)
+        while (received := await _receive(socket)) is not None:
+            if isinstance(received, bytes):
+                with message_errors():
+                    mask = _mask(received, decode)
+                yield mask
+    finally:
+        await socket.close()
+
+
+async def _greet(socket: ClientConnection, request: Open) -> None:
+    """Send ``open`` and wait for ``ready``, which comes before the first mask."""
+    with message_errors():
+        async with asyncio.timeout(OPEN_SECONDS):
+            with suppress(ConnectionClosed):  # the server's last words have yet to be read
+                await socket.send(serialise(request))
+            while not isinstance(await _receive(socket), Ready):
+                pass
+
+
+async def _receive(socket: ClientConnection) -> bytes | ServerMessage | None:
+    """Return the next message, None at the end. Raises a ClientError."""
+    try:
+        with message_errors():
+            data = await socket.recv()
+            message = data if isinstance(data, bytes) else parse_server(data)
+            if isinstance(message, Ping):
+                await socket.send(serialise(Pong()))
+    except ConnectionClosed as error:
+        raise closed(error) from error
+    match message:
+        case End():
+            return None
+        case Failure(fatal=True):
+            raise of_failure(message)
+        case GoingAway():
+            after = message.reconnect_after_ms / 1000
+            raise GoneAway("The server is stopping; try again later.", "", after)
+    return message
+
+
+def _mask(data: bytes, decode: bool) -> Mask:
+    header, payload = unpack_mask(data, MAX_RESULT_BYTES)
+    packed, overlay = split_overlay(header, payload)
+    wanted = decode and header.encoding is not MaskEncoding.NONE
+    size = header.width, header.height
+    labels = decode_mask(packed, header.encoding, *size) if wanted else None
+    return Mask(header, labels, overlay, Frame(overlay, header.pts), math.nan)
