@@ -79,7 +79,7 @@ class Ready(Fields, frozen=True, tag="ready"):
 
     ``model`` is the ModelSpec as a JSON object, see :class:`Model`. ``window`` is how many frames
     may be unanswered. ``resume`` is the token that resumes this session, None if the server does
-    not offer that.
+    not offer that. ``memory`` is NEW unless ``open`` had a token.
     """
 
     session: Text

@@ -44,7 +44,12 @@ class DropPolicy(StrEnum):
 
 
 class MemoryState(StrEnum):
-    """The state of a stream's memory when it opens: new, or that of the resumed session."""
+    """The state of a stream's memory when it opens.
+
+    NEW: no session was to be resumed. INTACT: the session's memory is as it was. REBUILT: it was
+    lost and is rebuilt from the frames before; masks equal those of an unbroken stream. COLD: it is
+    empty.
+    """
 
     NEW = "new"
     INTACT = "intact"

@@ -30,6 +30,7 @@ from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
+from server.streams.resuming import Resuming
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
 from server.web import live, problems, videos
@@ -160,6 +161,7 @@ class Service:
                 budget,
                 lambda: self._hardware,
                 self.recordings,
+                Resuming(self.worker, settings.streams, self.metrics),
             )
         )
         self._hardware: Hardware | None = None

@@ -14,6 +14,7 @@
     |       `-- HeadTooLarge     a request's headers over a limit
     |-- NotFound                 no such model, stream, video
     |-- Conflict                 the object's state does not allow it
+    |   `-- TakenOver            a newer connection resumed the session
     |-- NoCapacity               full, or not serving yet; try again later
     |   |-- Draining             about to stop; the next server takes over
     |   `-- NotReady             the result of a health check
@@ -127,6 +128,10 @@ class NotFound(MastreamError):
 
 class Conflict(MastreamError):
     code, status, close = "conflict", 409, 4409
+
+
+class TakenOver(Conflict):
+    code = "taken_over"
 
 
 class NoCapacity(MastreamError):

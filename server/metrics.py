@@ -72,6 +72,9 @@ class Metrics:
         self._resets = Counter(
             "mastream_memory_resets", "Memories emptied", ["cause"], registry=registry
         )
+        self._resumes = Counter(
+            "mastream_resumes", "Sessions asked for again", ["memory"], registry=registry
+        )
         self._sources = _gauge(registry, "sources", "Pulled sources", "state")
         self._reconnects = Counter(
             "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
@@ -111,6 +114,10 @@ class Metrics:
 
     def memory_reset(self, cause: str) -> None:
         self._resets.labels(cause).inc()
+
+    def resumed(self, memory: str) -> None:
+        """Count an ``open`` with a token, by the state of the memory that it found."""
+        self._resumes.labels(memory).inc()
 
     def source_reconnected(self) -> None:
         self._reconnects.inc()

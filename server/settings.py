@@ -11,7 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
@@ -108,6 +116,12 @@ class StreamSettings(BaseModel):
     record_seconds: PositiveFloat = Field(300.0, description="seconds of one recording")
     record_total_bytes: PositiveInt = Field(
         2**30, description="bytes of all recordings; the oldest are removed to stay within it"
+    )
+    resume_seconds: NonNegativeFloat = Field(
+        30.0,
+        description="seconds that the session of a lost socket waits to be resumed; 0: it is "
+        "closed at once. What waits holds at most a quarter of total_bytes, and so do the answers "
+        "that are kept to be sent again",
     )
 
 

@@ -22,6 +22,7 @@ class SessionState(Enum):
     IDLE = "idle"
     WAITING = "waiting"
     STEPPING = "stepping"
+    PARKED = "parked"
     CLOSED = "closed"
 
 
@@ -64,6 +65,8 @@ class Session:
         self.counts = Counts()
         self.last_seq: int | None = None
         self.closed = False
+        self.parked = False
+        """Whether its socket is lost and it waits to be resumed; frames in it still get steps."""
         self.in_flight: Turn | None = None
         self._waiting = TurnQueue()
         self._waiting.reset_next(ResetCause.NEW)
@@ -80,9 +83,27 @@ class Session:
     def state(self) -> SessionState:
         if self.closed:
             return SessionState.CLOSED
+        if self.parked:
+            return SessionState.PARKED
         if self.in_flight:
             return SessionState.STEPPING
         return SessionState.WAITING if self._waiting else SessionState.IDLE
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Return whether its memory was lost and is still to be rebuilt from past frames."""
+        in_step = self.in_flight is not None and self.in_flight.rebuild
+        return in_step or self._waiting.is_rebuilding
+
+    @property
+    def has_lost_memory(self) -> bool:
+        """Return whether its memory was lost and cannot be rebuilt; the next mask reports that."""
+        return self._waiting.next_reset is ResetCause.ENGINE
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes the past frames hold that could rebuild the memory."""
+        return sum(frame.nbytes for frame in self._past)
 
     @property
     def waiting(self) -> int:

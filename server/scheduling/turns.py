@@ -56,6 +56,16 @@ class TurnQueue:
         first = self._rebuilding or self._offered
         return bool(first) and first[0].alone
 
+    @property
+    def is_rebuilding(self) -> bool:
+        """Return whether past frames wait to rebuild a lost memory."""
+        return bool(self._rebuilding)
+
+    @property
+    def next_reset(self) -> ResetCause | None:
+        """Return why the memory is emptied before the next frame offered, if it is."""
+        return self._offered[0].reset if self._offered else self._reset_next
+
     def append(self, frame: Frame, now: float) -> Turn:
         """Add a frame that is offered now."""
         requested = ResetCause.CLIENT if frame.reset else None

@@ -5,28 +5,30 @@ There is no socket and no clock here: messages and their times of arrival are pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import uuid4
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import protocol
-from protocol import DropCause, DropPolicy, InputEncoding, MaskSize
+from protocol import DropCause, DropPolicy, InputEncoding, MaskSize, MemoryState
 from protocol.messages import ClientMessage
 from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
-from server.frame import Dropped
+from server.frame import Dropped, Frame
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
-from server.recordings.recording import RecordedSink
+from server.recordings.recording import Recording
 from server.scheduling.session import Session
 from server.settings import StreamSettings
 from server.sources.nvjpeg import DevicePictures
 from server.sources.packets import Packet, PacketDecoder
 from server.sources.picture import check_pixels
+from server.streams.answer_log import AnswerLog
 from server.streams.ending import ENDED, EndStream, ending_of
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.mask_packer import MaskPacker
-from server.streams.outbox import Outbox
+from server.streams.outbox import Answer, Outbox
+from server.streams.resuming import Resumable, Resuming
 from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
@@ -42,16 +44,26 @@ _AS_TEXT = protocol.Failure(
 class Opened:
     """What ``open`` settled for the rest of a stream."""
 
-    session: Session
+    resumable: Resumable
     policy: DropPolicy
     decoder: PacketDecoder
     answers: MaskPacker
+
+    @property
+    def session(self) -> Session:
+        return self.resumable.session
+
+    @property
+    def log(self) -> AnswerLog:
+        return self.resumable.log
 
 
 class ClientMessages:
     """Acts on one client's messages; records the stream if there are ``recordings``.
 
-    Mutable state: what was opened, the last seq, and whether the next frame resets the memory.
+    ``on_taken_over`` is called when a newer socket resumes the session. Mutable state: what was
+    opened, the last seq, whether the next frame resets the memory, and which of the frames that are
+    not processed yet do.
     """
 
     def __init__(
@@ -64,10 +76,13 @@ class ClientMessages:
         ledger: FrameLedger,
         pictures: DevicePictures | None = None,
         recordings: Recordings | None = None,
+        resuming: Resuming | None = None,
+        on_taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._recordings = recordings
-        self._sink = RecordedSink(outbox)
         self._pictures = pictures
+        self._resuming = resuming or Resuming(worker, settings, metrics)
+        self._on_taken_over = on_taken_over
         self._worker = worker
         self._settings = settings
         self._metrics = metrics
@@ -76,6 +91,7 @@ class ClientMessages:
         self._ledger = ledger
         self._last_seq: int | None = None
         self._reset_next = False
+        self._resets: list[int] = []
         self.opened: Opened | None = None
 
     def __repr__(self) -> str:
@@ -102,24 +118,53 @@ class ClientMessages:
 
     def refuse(self, packet: Packet, error: Undecodable | TooLarge) -> None:
         """Answer a packet whose picture cannot be a frame; the next frame inherits its reset."""
-        if packet.reset and self.opened:
-            self._worker.reset(self.opened.session)
+        if self.opened:
+            self.opened.log.passed(packet.seq)
+            if packet.reset:
+                self._worker.reset(self.opened.session)
         if isinstance(error, Undecodable):
             self._metrics.frame("dropped", DropCause.UNDECODABLE)
             cause = protocol.DropCause.UNDECODABLE
             self._outbox.notice(protocol.Dropped((packet.seq,), cause, str(error)))
-            if self._sink.recording:
-                self._sink.recording.failed(packet.seq, error)
         else:
             self._metrics.frame("failed", error.code)
-            self._sink.failed(packet.seq, error)
+            self._outbox.failed(packet.seq, error)
+        if self._recording:
+            self._recording.failed(packet.seq, error)
 
-    def close(self) -> None:
-        """Free the session. Idempotent."""
+    def offer(self, frame: Frame) -> None:
+        """Offer a decoded frame to the session. Raises what the worker's ``offer`` raises."""
+        assert self.opened, "a frame came before its session"
+        if frame.replay:
+            self.opened.log.passed(frame.seq)
+        else:
+            self.opened.log.offered(frame.seq)
+        self._worker.offer(self.opened.session, frame)
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an answer that is about to be sent, in case the socket is lost with it."""
         if self.opened:
-            self._worker.close(self.opened.session)
-        if self._sink.recording:
-            self._sink.recording.end()
+            self.opened.log.keep(answer)
+
+    def close(self, lost: bool = False) -> None:
+        """Leave the session: it waits to be resumed if its socket was ``lost``, otherwise it is
+        closed. Idempotent."""
+        opened, self.opened = self.opened, None
+        if opened and lost:
+            opened.resumable.resets += self._resets_to_come(opened.log.processed)
+            self._resuming.park(opened.resumable)
+        elif opened:
+            self._resuming.close(opened.resumable)
+
+    def _hand_over(self) -> None:
+        self.close(lost=True)
+        self._on_taken_over()
+
+    def _resets_to_come(self, processed: int) -> tuple[int, ...]:
+        """Return the seqs from which on a reset applies that no processed frame has used."""
+        last = processed if self._last_seq is None else self._last_seq
+        asked = [max(last, processed) + 1] if self._reset_next else []
+        return tuple(seq for seq in [*self._resets, *asked] if seq > processed)
 
     def _take_control(self, message: ClientMessage) -> None:
         if isinstance(message, protocol.Open):
@@ -136,28 +181,38 @@ class ClientMessages:
     def _take_frame(self, data: bytes, now: float) -> None:
         given, payload = protocol.unpack_frame(data, self._settings.max_message_bytes)
         self.assume()
-        packet = Packet(
-            data=payload,
-            seq=self._number(given.seq),
-            arrived=now,
-            pts=given.pts,
-            reset=given.reset or self._reset_next,
-            replay=given.replay,
-        )
+        assert self.opened, "a frame came before its session"
+        seq = self._number(given.seq)
+        if not given.replay:
+            self._ledger.expect(seq)
+        if seq > self.opened.log.processed:
+            self._queue(Packet(payload, seq, now, given.pts, given.reset, given.replay))
+        elif not given.replay:
+            self.opened.log.again(seq)
+
+    def _queue(self, packet: Packet) -> None:
+        assert self.opened, "a packet came before its session"
+        inherited = self.opened.resumable.take_reset(packet.seq)
+        if packet.reset or self._reset_next or inherited:
+            packet = replace(packet, reset=True)
+            self._resets = [s for s in self._resets if s > self.opened.log.processed]
+            self._resets.append(packet.seq)
         self._reset_next = False
-        if not packet.replay:
-            self._ledger.expect(packet.seq)
         self._report_dropped(self._inbox.put(packet))
 
     def _report_dropped(self, drops: Sequence[Dropped]) -> None:
         for drop in drops:
             self._metrics.frame("dropped", drop.cause)
-        self._sink.dropped(drops)
+        self._outbox.dropped(drops)
+        if self._recording:
+            self._recording.dropped(drops)
 
     def _number(self, given: int | None) -> int:
-        """Return the frame's seq, which must rise; the next number if none was given."""
+        """Return the frame's seq, which must rise on this socket; the next number of the session
+        if none was given."""
         last = -1 if self._last_seq is None else self._last_seq
-        seq = last + 1 if given is None else given
+        processed = self.opened.log.processed if self.opened else -1
+        seq = max(last, processed) + 1 if given is None else given
         if seq <= last:
             words = f"seq must rise, but {seq} came after {last}; number frames upwards."
             raise EndStream(ending_of(OutOfSequence(words), seq))
@@ -173,33 +228,38 @@ class ClientMessages:
         if self._last_seq is not None:
             raise BadMessage("The message 'open' must come before the first frame: send it first.")
         _check_raw(wish, self._settings)
-        self.close()
-        self.opened = None
-        name = uuid4().hex
-        self.opened = self._claim(wish, name)
-        self._inbox.policy = self.opened.policy
-        self._outbox.keeps_all = self.opened.policy is DropPolicy.EVERY
-        self._outbox.notice(self._ready(name))
+        self.close(lost=True)
+        resumable, memory = self._claim(wish)
+        decoder = self._decoder(wish, resumable.sink.recording is not None)
+        packer = MaskPacker(self._worker.spec, wish)
+        self.opened = Opened(resumable, wish.policy, decoder, packer)
+        resumable.hand_over = self._hand_over
+        resumable.log.attach(self._outbox)
+        self._inbox.policy = wish.policy
+        self._outbox.keeps_all = wish.policy is DropPolicy.EVERY
+        self._outbox.notice(self._ready(resumable, memory))
 
-    def _claim(self, wish: protocol.Open, name: str) -> Opened:
-        policy = wish.policy
+    def _claim(self, wish: protocol.Open) -> tuple[Resumable, MemoryState]:
+        """Return the session to resume, or a new one, and the state of its memory."""
         budget = None if wish.budget_ms is None else wish.budget_ms / 1000
+        found, memory = None, MemoryState.NEW
+        if wish.resume is not None:
+            found, memory = self._resuming.claim(wish.resume)
+        if found:
+            found.session.policy, found.session.budget = wish.policy, budget
+            return found, memory
         try:
-            self._record(name, wish)
-            session = self._worker.open(
-                self._sink, policy=policy, budget=budget, window=self._settings.window
-            )
+            return self._resuming.open(wish.policy, budget, partial(self._record, wish)), memory
         except NoCapacity as error:
             self._metrics.rejected(error.code)
             raise
-        return Opened(session, policy, self._decoder(wish), MaskPacker(self._worker.spec, wish))
 
-    def _record(self, name: str, wish: protocol.Open) -> None:
+    def _record(self, wish: protocol.Open, name: str) -> Recording | None:
         """Begin the recording, which has the session's name, if one is wanted. Raises NoCapacity if
         too many streams are recorded already."""
         if self._recordings is None:
-            return
-        self._sink.recording = self._recordings.begin(
+            return None
+        return self._recordings.begin(
             self._worker.engines[0],
             stream="",
             policy=wish.policy,
@@ -207,7 +267,11 @@ class ClientMessages:
             name=name,
         )
 
-    def _decoder(self, wish: protocol.Open) -> PacketDecoder:
+    @property
+    def _recording(self) -> Recording | None:
+        return self.opened.resumable.sink.recording if self.opened else None
+
+    def _decoder(self, wish: protocol.Open, is_recorded: bool) -> PacketDecoder:
         raw = wish.input is InputEncoding.RGB24
         return PacketDecoder(
             self._worker.spec.height,
@@ -216,12 +280,19 @@ class ClientMessages:
             (wish.height or 0, wish.width or 0) if raw else None,
             keep_original=wish.overlay and wish.size is MaskSize.INPUT,
             device=self._pictures,
-            keep_packet=self._recordings is not None,
+            keep_packet=is_recorded,
         )
 
-    def _ready(self, name: str) -> protocol.Ready:
-        limits = protocol.Limits(self._settings.max_message_bytes, self._settings.max_pixels)
-        return protocol.Ready(name, self._worker.spec.to_dict(), limits, self._settings.window)
+    def _ready(self, resumable: Resumable, memory: MemoryState) -> protocol.Ready:
+        settings = self._settings
+        return protocol.Ready(
+            resumable.name,
+            self._worker.spec.to_dict(),
+            protocol.Limits(settings.max_message_bytes, settings.max_pixels),
+            settings.window,
+            resumable.token if self._resuming.is_on else None,
+            memory,
+        )
 
 
 def _check_raw(wish: protocol.Open, settings: StreamSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import protocol
@@ -16,6 +17,21 @@ from server.streams.frame_ledger import FrameLedger
 
 Notice = protocol.Ready | protocol.Dropped | protocol.Failure | protocol.Pong
 """A text message to a client."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """The message of a mask that was packed for an earlier socket of its session."""
+
+    seq: int
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
+
+
+Answer = Mask | Packed | Notice
 
 MAX_NOTICES = 1024
 MAX_SEQS = 1024
@@ -45,8 +61,10 @@ class Outbox(Sink):
         self._capacity = capacity
         self._ledger = ledger or FrameLedger()
         self._on_lost = on_lost
-        self._masks: deque[Mask] = deque()
+        self._masks: deque[Mask | Packed] = deque()
         self._notices: deque[Notice] = deque()
+        self._taken: Answer | None = None
+        """What was taken and is not sent yet."""
         self._closed = False
         self._discarded = False
         self._overrun = False
@@ -58,15 +76,7 @@ class Outbox(Sink):
         return f"<Outbox {state}: {waiting}>"
 
     def mask(self, mask: Mask) -> None:
-        if self._discarded:
-            return
-        self._masks.append(mask)
-        self._ledger.picture(mask.frame.seq, mask.nbytes)
-        while self._is_overfull():
-            lost = self._masks.popleft()
-            self._on_lost()
-            self.dropped((Dropped(lost.frame.seq, DropCause.CLIENT_SLOW),))
-        self._changes.notify()
+        self._put_mask(mask)
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         for cause, group in groupby(drops, key=lambda drop: drop.cause):
@@ -74,6 +84,13 @@ class Outbox(Sink):
 
     def failed(self, seq: int, error: Exception) -> None:
         self.notice(failure(error, seq))
+
+    def put(self, answer: Answer) -> None:
+        """Queue any answer."""
+        if isinstance(answer, Mask | Packed):
+            self._put_mask(answer)
+        else:
+            self.notice(answer)
 
     def notice(self, notice: Notice) -> None:
         """Queue a text message."""
@@ -92,9 +109,15 @@ class Outbox(Sink):
         """Close, and release the waiting masks and all that still come. Idempotent."""
         self._discarded = True
         self._masks.clear()
+        self._taken = None
         self.close()
 
-    async def take(self) -> Mask | Notice | None:
+    def unsent(self) -> list[Answer]:
+        """Return the messages that were not sent, the one that was taken last included."""
+        taken = [] if self._taken is None else [self._taken]
+        return [*taken, *self._masks, *self._notices]
+
+    async def take(self) -> Answer | None:
         """Return the next message, or None when all are taken after :meth:`close`.
 
         Raises TooSlow if too many notices wait.
@@ -102,13 +125,25 @@ class Outbox(Sink):
         await self._changes.until(self._has_something)
         if self._overrun:
             raise TooSlow("Too many messages wait for a client that does not read; read faster.")
-        if self._notices:
-            return self._notices.popleft()
-        return self._masks.popleft() if self._masks else None
+        waiting: deque[Notice] | deque[Mask | Packed] = self._notices or self._masks
+        self._taken = waiting.popleft() if waiting else None
+        return self._taken
 
-    def sent(self, item: Mask | Notice) -> None:
+    def sent(self, item: Answer) -> None:
         """Record that a message that :meth:`take` returned was sent."""
+        self._taken = None
         self._ledger.answered(_answers(item))
+
+    def _put_mask(self, mask: Mask | Packed) -> None:
+        if self._discarded:
+            return
+        self._masks.append(mask)
+        self._ledger.picture(_answers(mask)[0], mask.nbytes)
+        while self._is_overfull():
+            lost = self._masks.popleft()
+            self._on_lost()
+            self.dropped((Dropped(_answers(lost)[0], DropCause.CLIENT_SLOW),))
+        self._changes.notify()
 
     def _has_something(self) -> bool:
         return bool(self._notices or self._masks or self._closed or self._overrun)
@@ -136,10 +171,12 @@ def failure(error: Exception, seq: int | None = None, fatal: bool = False) -> pr
     return protocol.Failure(error.code, str(error), error.status, "", seq, fatal)
 
 
-def _answers(item: Mask | Notice) -> tuple[int, ...]:
+def _answers(item: Answer) -> tuple[int, ...]:
     match item:
         case Mask():
             return (item.frame.seq,)
+        case Packed():
+            return (item.seq,)
         case protocol.Dropped():
             return item.seqs
         case protocol.Failure() if item.seq is not None:

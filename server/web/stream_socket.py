@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
-from server.errors import MastreamError, TooLarge, TooSlow, Undecodable, strip
+from server.errors import MastreamError, TakenOver, TooLarge, TooSlow, Undecodable, strip
 from server.frame import Frame, Mask
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
@@ -31,10 +31,15 @@ from server.streams.client_messages import ClientMessages, Opened
 from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
-from server.streams.outbox import Outbox
+from server.streams.outbox import Outbox, Packed
+from server.streams.resuming import Resuming
 from server.threads import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.workers.serving import Serving
+
+_BROKEN = (1001, 1006, 1011)
+"""The close codes of a client that may come back: it navigates away or restarts, the connection
+broke, its own watchdog gave the connection up."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +56,16 @@ class StreamServices:
     hardware: Callable[[], Hardware | None] = lambda: None
     """The GPU that decodes, once it is known."""
     recordings: Recordings | None = None
+    resuming: Resuming | None = None
+    """The sessions that can be resumed; None: only those of the same socket."""
 
 
 class StreamSocket:
     """One stream socket.
 
     Mutable state: when the client was last active, the allowance of messages, when the current
-    send began, the reading task, and how the stream will end.
+    send began, the tasks that read and feed, how the stream will end, whether the socket was lost,
+    and whether a newer socket has the session.
     """
 
     def __init__(
@@ -78,22 +86,27 @@ class StreamSocket:
             self._ledger,
             hardware.pictures if (hardware := services.hardware()) else None,
             services.recordings if is_recorded else None,
+            services.resuming,
+            self._give_up_session,
         )
         self._alive = time.monotonic()
         self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
         self._sending: float | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._feeding: asyncio.Task[None] | None = None
+        self._taken_over = asyncio.Event()
+        self._lost = False
         self._ending = ENDED
 
     def __repr__(self) -> str:
         return f"<StreamSocket {self._messages!r} {self._outbox!r}>"
 
     async def run(self) -> None:
-        """Serve the stream until either side ends it; free the session, then close the socket."""
+        """Serve the stream until either side ends it; leave the session, then close the socket."""
         try:
             last = await self._serve()
         finally:
-            self._messages.close()
+            self._messages.close(self._lost)
             self._ledger.close()
             self._inbox.discard()
             self._outbox.discard()
@@ -108,16 +121,24 @@ class StreamSocket:
             # A task that is cancelled before its first step never reaches its `finally`.
             self._inbox.close()
 
+    def _give_up_session(self) -> None:
+        """Touch the session no more, from now on: a newer socket has it."""
+        for task in (self._reading, self._feeding):
+            if task:
+                task.cancel()
+        self._taken_over.set()
+
     async def _serve(self) -> Ending | None:
         """Return how to end, or None if the client is gone."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
                 self._reading = tasks.create_task(self._read())
-                tasks.create_task(self._feed())
+                self._feeding = tasks.create_task(self._feed())
                 await self._write()
                 watch.cancel()
         except ExceptionGroup as group:
+            self._lost = _is_lost(group.exceptions[0])
             ended = _ending_after(group.exceptions[0])
             # asyncio's TaskGroup leaves its error in a reference cycle with its own frame, and our
             # frames hold masks.
@@ -202,22 +223,27 @@ class StreamSocket:
             self._ledger.picture(frame.seq, frame.nbytes)
         if opened.policy is DropPolicy.EVERY or frame.replay:
             await self._services.worker.wait_for_room(opened.session)
-        self._services.worker.offer(opened.session, frame)
+        self._messages.offer(frame)
 
     async def _write(self) -> None:
         while (item := await self._outbox.take()) is not None:
             if isinstance(item, Mask):
                 await self._answer(item)
+            elif isinstance(item, Packed):
+                await self._send({"bytes": item.data})
             else:
+                self._messages.keep(item)
                 await self._send({"text": protocol.serialise(item)})
             self._outbox.sent(item)
 
     async def _answer(self, mask: Mask) -> None:
         opened = self._messages.opened
-        assert opened, "a mask came before its session"
+        if opened is None:
+            return  # a newer socket has the session, and this mask
         began = time.monotonic()
         answer = await self._services.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
         packed = time.monotonic()
+        self._messages.keep(Packed(mask.frame.seq, answer))
         await self._send({"bytes": answer})
         self._measure(mask, began, packed, time.monotonic())
 
@@ -233,10 +259,14 @@ class StreamSocket:
         self._sending = None
 
     async def _watch(self) -> None:
-        """Raise TooSlow once the client has not read, or has not sent anything, for too long."""
+        """Raise TooSlow once the client has not read, or has not sent anything, for too long, and
+        TakenOver once a newer socket has the session."""
         idle, slow = self._settings.idle_seconds, self._settings.slow_seconds
         while True:
-            await asyncio.sleep(min(1.0, idle / 4, slow / 4))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, idle / 4, slow / 4)):
+                    await self._taken_over.wait()
+                    raise TakenOver("A newer connection has resumed this stream.")
             now = time.monotonic()
             if self._sending is not None and now - self._sending > slow:
                 raise TooSlow(f"Nothing was read for {slow:g} s; read faster, or request less.")
@@ -263,6 +293,13 @@ async def send_ending(socket: WebSocket, last: Ending, seconds: float) -> None:
             async with asyncio.timeout(seconds):
                 await socket.send_text(protocol.serialise(last.message))
         await socket.close(last.close, last.reason)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return whether the client may want to resume: its connection broke, or stood still."""
+    if isinstance(error, WebSocketDisconnect):
+        return error.code in _BROKEN
+    return isinstance(error, TooSlow)
 
 
 def _ending_after(error: Exception) -> Ending | None:

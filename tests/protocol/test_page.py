@@ -63,6 +63,7 @@ def test_the_defaults_on_the_page_are_those_of_the_settings() -> None:
     assert f"| nothing is received after connecting | {settings.open_seconds:g} |" in PAGE
     assert f"no frame is unanswered | {settings.idle_seconds:g} |" in PAGE
     assert f"one send makes no progress | {settings.slow_seconds:g} |" in PAGE
+    assert f"| the socket of a session is lost | {settings.resume_seconds:g} |" in PAGE
     assert f"{settings.outbox} masks wait at most" in PAGE
 
 
