@@ -23,6 +23,7 @@ DEADLY = np.full((HEIGHT, WIDTH, 3), 251, np.uint8)
 
 IDLE_SECONDS = 5.0
 SLOW_SECONDS = 2.0
+RESUME_SECONDS = 3.0
 
 
 def die_of_the_deadly(frames: Sequence[AnyPixels]) -> None:
@@ -38,7 +39,9 @@ def main() -> None:
     settings = Settings(
         port=0,
         folder=Path(sys.argv[1]),
-        streams=StreamSettings(idle_seconds=IDLE_SECONDS, slow_seconds=SLOW_SECONDS),
+        streams=StreamSettings(
+            idle_seconds=IDLE_SECONDS, slow_seconds=SLOW_SECONDS, resume_seconds=RESUME_SECONDS
+        ),
         videos=VideoSettings(min_free_bytes=0),
     )
     sys.exit(serve(settings, make_engine))

@@ -13,6 +13,7 @@ It adds to uvicorn:
   turn is taken while messages wait for the application.
 - A connection that sends more than its allowance of small frames is closed.
 - A handshake that the parser refuses gets a response.
+- A connection that is lost without a close frame is reported as 1006.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from server.errors import BadMessage
 from server.web.allowance import FRAMES_A_SECOND, FREE_BYTES, Allowance
 from server.web.refusal import refusal
 from server.web.stream_parser import StreamParser
+
+_LOST = 1006
+"""The close code of a connection that was lost without a close frame (RFC 6455, 7.1.5)."""
 
 
 class StreamTransport(WebSocketsSansIOProtocol):
@@ -55,6 +59,9 @@ class StreamTransport(WebSocketsSansIOProtocol):
         for timer in (self._cut, self._turn):
             if timer:
                 timer.cancel()
+        if self.handshake_complete and not self.conn.close_rcvd and not self.close_sent:
+            # uvicorn reports 1005, as for a client that closes without a code.
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _LOST})
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

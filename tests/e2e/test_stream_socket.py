@@ -96,7 +96,9 @@ def get(server: Any, path: str) -> tuple[int, str]:
 
 
 def open_sessions(server: Any) -> float:
-    lines = re.findall(r'^mastream_sessions\{state="\w+"\} (\S+)', get(server, "/metrics")[1], re.M)
+    """How many sessions have a socket."""
+    pattern = r'^mastream_sessions\{state="(?!parked)\w+"\} (\S+)'
+    lines = re.findall(pattern, get(server, "/metrics")[1], re.M)
     return sum(map(float, lines))
 
 

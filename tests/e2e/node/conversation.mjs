@@ -48,7 +48,7 @@ const rows = {
   async "open, ready"() {
     const { ready, socket } = await Stream.open(url, {});
     assert.equal(socket.protocol, "mastream.v1");
-    assert.deepEqual([ready.window, ready.memory, ready.resume], [4, "new", null]);
+    assert.deepEqual([ready.window, ready.memory, typeof ready.resume], [4, "new", "string"]);
     assert.deepEqual(ready.limits, { max_message_bytes: 2000000, max_pixels: 4000000 });
     assert.equal(ready.model.name, "fake");
     assert.ok(ready.model.classes.every((one) => one.name && one.colour.length === 3));
@@ -138,6 +138,37 @@ const rows = {
     assert.deepEqual([dropped.type, dropped.seqs, dropped.cause], ["dropped", [3], "undecodable"]);
     assert.deepEqual([mask.seq, mask.memory.filled], [4, 2]);
     assert.deepEqual(types(found), ["dropped", "mask", "end", "closed"]);
+  },
+  async "resume: intact after a lost socket, cold and a replay after an unknown token"() {
+    const raw = { policy: "every", output: "raw", input: "rgb24", width: 48, height: 32 };
+    const picture = (seq) => Buffer.alloc(48 * 32 * 3, Buffer.from([seq, 9 * seq, 99 - seq]));
+    const frames = (from) => Array.from({ length: 7 - from }, (_, i) => [{ seq: from + i }, picture(from + i)]);
+    const whole = (await talk(raw, ...frames(0))).filter(({ type }) => type === "mask");
+    const labels = (messages) => messages.filter(({ type }) => type === "mask").map(({ payload }) => payload);
+
+    const lost = await Stream.open(url, raw);
+    for (const one of frames(0).slice(0, 4)) lost.frame(...one);
+    const [first, second] = [await lost.next(), await lost.next()];
+    lost.socket.tcp.destroy();
+    const found = await talk({ ...raw, resume: lost.ready.resume }, (stream) => {
+      assert.deepEqual([stream.ready.memory, stream.ready.session], ["intact", lost.ready.session]);
+    }, ...frames(2));
+    assert.deepEqual(labels([first, second, ...found]), labels(whole));
+
+    const replays = frames(1).slice(0, 2).map(([header, data]) => [{ ...header, replay: true }, data]);
+    const cold = await talk({ ...raw, resume: "unknown" }, (stream) => {
+      assert.equal(stream.ready.memory, "cold");
+    }, ...replays, ...frames(3));
+    assert.deepEqual(labels(cold), labels(whole.slice(3)));
+  },
+  async "resume: 4409 for the older of two sockets"() {
+    const older = await Stream.open(url, EVERY);
+    older.frame({}, jpeg);
+    await older.next();
+    const newer = await Stream.open(url, { ...EVERY, resume: older.ready.resume });
+    await ends(4409, "taken_over", older.rest());
+    newer.say("end");
+    assert.deepEqual(types(await newer.rest()), ["end", "closed"]);
   },
   async "dropped: newer, told before the masks of frames before; the reset goes on"() {
     const frames = Array.from({ length: 6 }, (_, seq) => [{ seq, reset: seq === 3 }, jpeg]);

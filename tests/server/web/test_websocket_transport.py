@@ -346,3 +346,24 @@ async def test_a_server_that_ends_says_so() -> None:
     told = await reader.read()
     writer.close()
     assert told[2:] == struct.pack(">H", 1012) + b"going_away"
+
+
+@pytest.mark.parametrize(
+    ("last", "code"), [(b"", 1006), (small(8), 1005), (small(8, struct.pack(">H", 1000)), 1000)]
+)
+async def test_a_lost_connection_is_told_from_a_close(last: bytes, code: int) -> None:
+    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        told.set_result((await receive())["code"])
+
+    async with serving(app, StreamTransport) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(last)
+        writer.close()
+        await writer.wait_closed()
+        assert await asyncio.wait_for(told, 10) == code
