@@ -20,7 +20,7 @@ from server.frame import Mask
 from server.metrics import Metrics
 from server.settings import StreamSettings
 from server.streams.ending import ENDED, Ending, EndStream, ending_of
-from server.streams.outbox import Outbox
+from server.streams.outbox import Outbox, Packed
 from server.streams.pulled import PulledStream
 from server.streams.viewers import Renditions, form_of
 
@@ -119,6 +119,7 @@ class ViewerSocket:
 
     async def _write(self, outbox: Outbox) -> None:
         while (item := await outbox.take()) is not None:
+            assert not isinstance(item, Packed), "a viewer resumes nothing"
             if isinstance(item, Mask):
                 await self._send({"bytes": await self._renditions.message(item, self._form)})
             else:
