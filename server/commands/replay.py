@@ -13,8 +13,8 @@ from server.engines import make_engine
 from server.engines.base import Engine
 from server.errors import BadRecording, MastreamError
 from server.recordings.recording_file import read
-from server.recordings.records import Ending, Failed, Lost, Masked, Opening, Rebuilt, Record
-from server.recordings.replaying import Replayed, check_model, replay
+from server.recordings.records import Ending, Lost, Masked, Opening, Rebuilt, Record
+from server.recordings.replaying import Replayed, Retried, check_model, replay
 from server.settings import Settings
 
 
@@ -75,16 +75,17 @@ def _print_opening(opening: Opening, engine: Engine) -> None:
         print("Another provider ran the model, so masks may differ without a fault.")
 
 
-def _count(tally: Tally, outcome: Record | Replayed) -> None:
+def _count(tally: Tally, outcome: Record | Replayed | Retried) -> None:
     match outcome:
         case Replayed(record=record):
             _count_mask(tally, record, outcome.difference)
         case Lost(seqs=seqs, cause=cause):
             tally.drops[cause] += len(seqs)
             print(f"dropped ({cause}): {_shortened(seqs)}")
-        case Failed(seq=seq, code=code, detail=detail):
+        case Retried(record=failed, outcome=here):
             tally.failed += 1
-            print(f"failed ({code}): frame {seq}: {detail}")
+            what = f"{failed.detail.rstrip('.')}; {here.rstrip('.')}"
+            print(f"failed ({failed.code}): frame {failed.seq}: {what}")
         case Rebuilt(seq=seq):
             tally.rebuilt += 1
             print(f"rebuilt: the engine had died, frame {seq} was segmented again")

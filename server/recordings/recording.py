@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 
-from server.errors import detached
-from server.frame import AnyPixels, Dropped, Frame, Labels, Mask, Pixels, host_pixels
+from server.errors import MastreamError, detached
+from server.frame import (
+    AnyPixels,
+    Dropped,
+    Frame,
+    Labels,
+    Mask,
+    Pixels,
+    ResetCause,
+    host_pixels,
+)
 from server.recordings.recording_file import encode
 from server.recordings.records import (
     Failed,
     Lost,
     Masked,
     Opening,
-    PictureKind,
+    Pictured,
     Rebuilt,
     Record,
     Why,
 )
 from server.recordings.writer import Writer
 from server.sinks.base import Sink
+from server.sources.packets import Packet
+
+BuildBlock = Callable[[AnyPixels, bytes | None], bytes]
+"""Makes a block of a frame's pixels and packet, in the writer's thread."""
 
 _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
@@ -56,11 +70,8 @@ class Recording:
         self._begun = self._begun or mask.reset is not None
         if not self._begun or self.ended:
             return
-        frame, labels, pixels = mask.frame, mask.labels, mask.frame.pixels
-        packet = b"" if frame.packet is None else frame.packet
-        build = partial(_masked, _about(mask), labels, pixels, frame.packet)
-        self._put_opening()
-        self._writer.put(build, labels.nbytes + pixels.nbytes + len(packet))
+        build = partial(_masked, _about(mask), mask.labels)
+        self._put_picture(build, mask.frame, mask.labels.nbytes)
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
         """Record frames that got no mask."""
@@ -68,10 +79,31 @@ class Recording:
             seqs = tuple(drop.seq for drop in drops if drop.cause == cause)
             self._put(Lost(seqs=seqs, cause=str(cause)))
 
-    def failed(self, seq: int, error: Exception) -> None:
-        """Record a frame that failed."""
-        known = detached(error)
-        self._put(Failed(seq=seq, code=known.code, detail=str(known)))
+    def failed(self, frame: Frame, reset: ResetCause | None, error: Exception) -> None:
+        """Record a frame whose step failed; ``reset`` is why its memory was emptied."""
+        if self._begun or reset is not None:
+            known = detached(error)
+            record = Failed(
+                **_picture_of(frame),
+                stage="step",
+                reset=None if reset is None else str(reset),
+                code=known.code,
+                detail=str(known),
+            )
+            self._put_picture(partial(_pictured, record), frame)
+
+    def refused(self, packet: Packet, raw: tuple[int, int] | None, error: MastreamError) -> None:
+        """Record a packet whose picture was refused; ``raw`` is the size of rgb24 pictures."""
+        record = Failed(
+            seq=packet.seq,
+            picture="packet" if raw is None else "rgb24",
+            size=raw or (0, 0),
+            stage="decode",
+            code=error.code,
+            detail=str(error),
+        )
+        self._put_opening()
+        self._writer.put(partial(encode, record, packet.data), len(packet.data))
 
     def rebuilt(self, seq: int) -> None:
         """Record that a past frame was segmented again, after the memory was lost."""
@@ -81,6 +113,13 @@ class Recording:
     def end(self, why: Why = "closed") -> None:
         """End the recording; what was recorded is still written. Idempotent."""
         self._writer.end(why)
+
+    def _put_picture(self, build: BuildBlock, frame: Frame, more_bytes: int = 0) -> None:
+        """Put what ``build`` makes of the frame's pixels and packet, without the frame itself."""
+        self._put_opening()
+        packet_bytes = 0 if frame.packet is None else len(frame.packet)
+        nbytes = more_bytes + frame.pixels.nbytes + packet_bytes
+        self._writer.put(partial(build, frame.pixels, frame.packet), nbytes)
 
     def _put(self, record: Record) -> None:
         self._put_opening()
@@ -118,9 +157,12 @@ class RecordedSink(Sink):
         self._inner.dropped(drops)
 
     def failed(self, seq: int, error: Exception) -> None:
-        if self.recording:
-            self.recording.failed(seq, error)
         self._inner.failed(seq, error)
+
+    def faulted(self, frame: Frame, reset: ResetCause | None, error: Exception) -> None:
+        if self.recording:
+            self.recording.failed(frame, reset, error)
+        self._inner.faulted(frame, reset, error)
 
     def replayed(self, mask: Mask) -> None:
         if self.recording:
@@ -140,14 +182,12 @@ def sha256(values: Labels | Pixels) -> str:
 
 def _about(mask: Mask) -> Masked:
     """Return the record of a mask, still without its hashes."""
-    frame: Frame = mask.frame
+    frame = mask.frame
     return Masked(
-        seq=frame.seq,
+        **_picture_of(frame),
         pts=None if frame.pts is None else str(frame.pts),
         reset=None if mask.reset is None else str(mask.reset),
         replay=frame.replay,
-        picture=_picture_kind(frame),
-        size=frame.size,
         pixels="",
         mask="",
         filled=mask.filled,
@@ -155,19 +195,23 @@ def _about(mask: Mask) -> Masked:
     )
 
 
-def _picture_kind(frame: Frame) -> PictureKind:
-    if frame.packet is None:
-        return "png"
-    return "packet" if frame.decoder else "rgb24"
+def _picture_of(frame: Frame) -> dict[str, Any]:
+    """Return the fields of Pictured."""
+    kind = "png" if frame.packet is None else "packet" if frame.decoder else "rgb24"
+    whole = frame.original is not None
+    return {"seq": frame.seq, "picture": kind, "size": frame.size, "whole": whole}
 
 
 def _masked(record: Masked, labels: Labels, picture: AnyPixels, packet: bytes | None) -> bytes:
-    """Return the block of a mask. Without a packet the picture is stored as PNG: lossless, smaller
-    than raw, and read by the same decoder as a client's pictures."""
     pixels = host_pixels(picture)
     hashes = {"pixels": sha256(pixels), "mask": sha256(labels)}
-    payload = _png(pixels) if packet is None else packet
-    return encode(record.model_copy(update=hashes), payload)
+    return _pictured(record.model_copy(update=hashes), pixels, packet)
+
+
+def _pictured(record: Pictured, picture: AnyPixels, packet: bytes | None) -> bytes:
+    """Return the block of a record with its picture. Without a packet that is a PNG: lossless,
+    smaller than raw, and read by the same decoder as a client's pictures."""
+    return encode(record, _png(host_pixels(picture)) if packet is None else packet)
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 from server.errors import BadRecording, NotFound
-from server.recordings.records import Opening, Record, from_json, to_json
+from server.recordings.records import Opening, Pictured, Record, from_json, to_json
 
 MAGIC = b"mastream recording 1\n"
 MAX_JSON_BYTES = 2**20
@@ -31,7 +31,7 @@ class Block(NamedTuple):
     payload: bytes
 
 
-def encode(record: Record, payload: bytes = b"") -> bytes:
+def encode(record: Record | Pictured, payload: bytes = b"") -> bytes:
     """Return the block of a record."""
     text = to_json(record)
     lengths = _LENGTHS.pack(len(text), len(payload))

@@ -1,6 +1,6 @@
 """What a recording holds: one record per event of a session, in the order of its steps.
 
-A :class:`Masked` record comes with its picture. Together with the resets they determine every mask
+A :class:`Masked` record comes with its picture. Together with the resets these determine every mask
 of the stream, so a replay needs nothing else; the other records say what happened in between.
 """
 
@@ -40,29 +40,51 @@ class Opening(_Record):
     began: float
 
 
-class Masked(_Record):
-    """A frame that was segmented. Its picture is the record's payload.
+class Pictured(_Record):
+    """A record whose payload is a frame's picture.
+
+    ``picture`` says what that is: the ``packet`` that the client sent, one of ``rgb24`` pixels, or
+    the pixels at the model's size as ``png``. ``size`` is the (height, width) of the picture before
+    it was scaled; with ``whole`` it was decoded at that size, although a smaller one would have
+    been enough.
+    """
+
+    seq: int
+    picture: PictureKind
+    size: tuple[int, int]
+    whole: bool = False
+
+
+class Masked(Pictured):
+    """A frame that was segmented.
 
     ``reset`` is why the memory was emptied before it, if it was. A ``replay`` updated the memory
-    without an answer. ``picture`` says what the payload is: the ``packet`` that the client sent,
-    one of ``rgb24`` pixels, or the pixels at the model's size as ``png``. ``size`` is the (height,
-    width) of the picture before it was scaled. ``pixels`` and ``mask`` are SHA-256 in hexadecimal,
-    of the (height, width, 3) RGB bytes that the engine got and the (height, width) labels that it
-    returned. ``filled`` is how many frames the memory held, ``batch`` how many streams shared the
-    step.
+    without an answer. ``pixels`` and ``mask`` are SHA-256 in hexadecimal, of the (height, width, 3)
+    RGB bytes that the engine got and the (height, width) labels that it returned. ``filled`` is how
+    many frames the memory held, ``batch`` how many streams shared the step.
     """
 
     kind: Literal["mask"] = "mask"
-    seq: int
     pts: str | None
     reset: str | None
     replay: bool
-    picture: PictureKind
-    size: tuple[int, int]
     pixels: str
     mask: str
     filled: int
     batch: int
+
+
+class Failed(Pictured):
+    """A frame whose picture was refused (``stage`` decode) or whose step failed.
+
+    The memory stayed as it was; the next frame inherits ``reset``.
+    """
+
+    kind: Literal["failed"] = "failed"
+    stage: Literal["decode", "step"]
+    reset: str | None = None
+    code: str
+    detail: str
 
 
 class Lost(_Record):
@@ -71,15 +93,6 @@ class Lost(_Record):
     kind: Literal["dropped"] = "dropped"
     seqs: tuple[int, ...]
     cause: str
-
-
-class Failed(_Record):
-    """A frame whose picture was refused or whose step failed; the memory stayed as it was."""
-
-    kind: Literal["failed"] = "failed"
-    seq: int
-    code: str
-    detail: str
 
 
 class Rebuilt(_Record):
@@ -104,7 +117,7 @@ Record = Opening | Masked | Lost | Failed | Rebuilt | Ending
 _ADAPTER: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
-def to_json(record: Record) -> bytes:
+def to_json(record: Record | Pictured) -> bytes:
     """Return the record as JSON."""
     return record.model_dump_json().encode()
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from models.spec import ModelSpec, SpecError
 from server.engines.base import Engine, Memory
-from server.errors import BadRecording, Conflict, TooLarge, Undecodable
+from server.errors import BadRecording, Conflict, EngineFault, TooLarge, Undecodable
 from server.frame import AnyPixels, host_pixels
 from server.recordings.recording import sha256
 from server.recordings.recording_file import Block
-from server.recordings.records import Masked, Opening, Record
+from server.recordings.records import Failed, Masked, Opening, Pictured, Record
 from server.sources.packets import Packet, PacketDecoder
 
 
@@ -19,7 +19,7 @@ from server.sources.packets import Packet, PacketDecoder
 class Replayed:
     """A recorded frame and what came out of its replay.
 
-    ``error`` says why its picture cannot be decoded here, empty if it can. ``pixels`` and ``mask``
+    ``error`` says why it cannot be segmented here, empty if it can. ``pixels`` and ``mask``
     are hashes as in Masked, ``filled`` is how many frames the memory held.
     """
 
@@ -34,7 +34,7 @@ class Replayed:
         """Return what differs from the recording, as part of a sentence; empty if nothing does."""
         was = self.record
         if self.error:
-            return f"its picture cannot be decoded here: {self.error.rstrip('.')}"
+            return self.error.rstrip(".")
         if self.pixels != was.pixels:
             return f"its picture was decoded to {was.pixels}, here to {self.pixels}"
         if self.filled != was.filled:
@@ -42,6 +42,14 @@ class Replayed:
         if self.mask != was.mask:
             return f"its mask was {was.mask}, here it is {self.mask} (memory filled {was.filled})"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A frame that failed when it was recorded, and what becomes of it here."""
+
+    record: Failed
+    outcome: str
 
 
 def check_model(opening: Opening, spec: ModelSpec) -> None:
@@ -59,36 +67,60 @@ def check_model(opening: Opening, spec: ModelSpec) -> None:
 
 def replay(
     blocks: Iterable[Block], engine: Engine, limit_pixels: int
-) -> Iterator[Record | Replayed]:
-    """Yield the outcome of every frame that was segmented, and every other record as it is.
+) -> Iterator[Record | Replayed | Retried]:
+    """Yield the outcome of every frame, and every other record as it is.
 
-    ``blocks`` are those after the Opening. Raises what reading them raises, and what a step does.
+    ``blocks`` are those after the Opening. Raises what reading them raises.
     """
-    spec = engine.spec
     memory = engine.blank()
     for record, payload in blocks:
-        if not isinstance(record, Masked):
-            yield record
-            continue
-        raw = record.size if record.picture == "rgb24" else None
-        decoder = PacketDecoder(spec.height, spec.width, limit_pixels, raw)
-        try:
-            pixels = decoder.decode(Packet(payload, record.seq, 0.0)).pixels
-        except (Undecodable, TooLarge) as error:
-            yield Replayed(record, error=str(error))
-            continue
-        outcome, memory = _step(engine, record, pixels, memory)
-        yield outcome
+        match record:
+            case Masked():
+                outcome, memory = _again(engine, record, payload, memory, limit_pixels)
+                yield outcome
+            case Failed():
+                yield _retried(engine, record, payload, memory, limit_pixels)
+            case _:
+                yield record
 
 
-def _step(
-    engine: Engine, record: Masked, pixels: AnyPixels, memory: Memory
+def _again(
+    engine: Engine, record: Masked, payload: bytes, memory: Memory, limit_pixels: int
 ) -> tuple[Replayed, Memory]:
-    before = engine.blank() if record.reset else memory
-    filled = engine.filled(before)
-    (labels,), (after,) = engine.step([pixels], [before])
+    """Segment a frame; return the outcome and the memory to continue with."""
+    try:
+        pixels = _decode(engine.spec, record, payload, limit_pixels)
+        before = engine.blank() if record.reset else memory
+        filled = engine.filled(before)
+        (labels,), (after,) = engine.step([pixels], [before])
+    except (Undecodable, TooLarge) as error:
+        return Replayed(record, error=f"its picture cannot be decoded here: {error}"), memory
+    except EngineFault as error:
+        return Replayed(record, error=f"its step fails here: {error}"), memory
     hashes = sha256(host_pixels(pixels)), sha256(labels)
     return Replayed(record, *hashes, filled), after
+
+
+def _retried(
+    engine: Engine, record: Failed, payload: bytes, memory: Memory, limit_pixels: int
+) -> Retried:
+    """Try a frame that failed; the memory is not kept."""
+    try:
+        pixels = _decode(engine.spec, record, payload, limit_pixels)
+        if record.stage == "decode":
+            return Retried(record, "its picture can be decoded here")
+        engine.step([pixels], [engine.blank() if record.reset else memory])
+    except (Undecodable, TooLarge):
+        return Retried(record, "its picture cannot be decoded here either")
+    except EngineFault as error:
+        return Retried(record, f"its step fails here too: {error}")
+    return Retried(record, "its step succeeds here")
+
+
+def _decode(spec: ModelSpec, record: Pictured, payload: bytes, limit_pixels: int) -> AnyPixels:
+    raw = record.size if record.picture == "rgb24" else None
+    decoder = PacketDecoder(spec.height, spec.width, limit_pixels, raw, keep_original=record.whole)
+    return decoder.decode(Packet(payload, record.seq, 0.0)).pixels
 
 
 def _identity(spec: ModelSpec) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from server.frame import Dropped, Mask
+from server.frame import Dropped, Frame, Mask, ResetCause
 
 
 class Sink(ABC):
@@ -23,7 +23,13 @@ class Sink(ABC):
     def failed(self, seq: int, error: Exception) -> None:
         """Receive the error of a frame whose step failed; the stream continues."""
 
-    def replayed(self, mask: Mask) -> None:  # noqa: B027  most sinks have no use for it
+    def faulted(  # noqa: B027  most sinks have no use for it
+        self, frame: Frame, reset: ResetCause | None, error: Exception
+    ) -> None:
+        """Receive the frame whose failure :meth:`failed` reports, and why its memory was emptied
+        before its step, if it was."""
+
+    def replayed(self, mask: Mask) -> None:  # noqa: B027  as above
         """Receive the mask of a replayed frame, which is nobody's answer."""
 
     def rebuilt(self, seq: int) -> None:  # noqa: B027  as above

@@ -129,8 +129,8 @@ class ClientMessages:
         else:
             self._metrics.frame("failed", error.code)
             self._outbox.failed(packet.seq, error)
-        if self._recording:
-            self._recording.failed(packet.seq, error)
+        if self._recording and self.opened:
+            self._recording.refused(packet, self.opened.decoder.raw, error)
 
     def offer(self, frame: Frame) -> None:
         """Offer a decoded frame to the session. Raises what the worker's ``offer`` raises."""

@@ -62,6 +62,7 @@ class Delivery:
         if turn.rebuild:
             return
         self._metrics.frame("failed", error.code)
+        self._answer(partial(self._sink.faulted, turn.frame, turn.reset, error))
         self._answer(partial(self._sink.failed, turn.frame.seq, error))
 
     def wake(self) -> None:

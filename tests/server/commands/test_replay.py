@@ -46,7 +46,15 @@ def blocks(provider: str = "fake") -> list[Block]:
         hashes = {"pixels": sha256(PICTURES[seq]), "mask": sha256(labels)}
         made.append(Block(mask(seq=seq, reset=reset, filled=filled, **hashes), png))
     made.append(Block(Lost(seqs=tuple(range(10, 20)), cause="newer"), b""))
-    made.append(Block(Failed(seq=20, code="undecodable", detail="It is cut off."), b""))
+    refused = Failed(
+        seq=20,
+        picture="packet",
+        size=(0, 0),
+        stage="decode",
+        code="undecodable",
+        detail="It is cut off.",
+    )
+    made.append(Block(refused, b"no picture"))
     made.append(Block(Rebuilt(seq=3), b""))
     made.append(Block(Ending(why="bytes"), b""))
     return made
@@ -69,7 +77,7 @@ def test_all_masks_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "reset (new): before frame 0",
         "reset (cut): before frame 2",
         "dropped (newer): 10, 11, 12, 13, 14, 15, 16, 17 and 2 more",
-        "failed (undecodable): frame 20: It is cut off.",
+        "failed (undecodable): frame 20: It is cut off; its picture cannot be decoded here either",
         "rebuilt: the engine had died, frame 3 was segmented again",
         "4 masks, 2 resets, 10 dropped, 1 failed, 1 rebuilt",
         "the recording's end: bytes",

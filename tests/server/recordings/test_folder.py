@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from protocol import DropPolicy
+from protocol import DropCause, DropPolicy
 from server.engines.fake import fake_spec
 from server.engines.info import EngineInfo
 from server.errors import BadRequest, Conflict, NoCapacity, NotFound
+from server.frame import Dropped
 from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
 from server.settings import StreamSettings
@@ -31,7 +32,7 @@ def begin(kept: Recordings, name: str | None = None, stream: str = "") -> Record
 
 def finish(kept: Recordings, one: Recording) -> None:
     one.rebuilt(0)
-    one.failed(1, ValueError("x"))
+    one.dropped([Dropped(1, DropCause.NEWER)])
     kept.close(30)
 
 
@@ -67,7 +68,7 @@ def test_no_other_file_is_found(tmp_path: Path, name: str) -> None:
 def test_one_that_is_written_is_not_removed(tmp_path: Path) -> None:
     kept = recordings(tmp_path)
     one = begin(kept, A)
-    one.failed(1, ValueError("x"))
+    one.dropped([Dropped(1, DropCause.NEWER)])
     file = tmp_path / "recordings" / f"{A}.mastream"
     while not file.is_file():
         pass

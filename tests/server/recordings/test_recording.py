@@ -16,7 +16,7 @@ import pytest
 from protocol import DropCause, DropPolicy
 from server.engines.fake import FakeEngine, fake_spec
 from server.engines.info import EngineInfo
-from server.errors import EngineDead, EngineFault, MastreamError
+from server.errors import EngineDead, EngineFault, MastreamError, Undecodable
 from server.frame import Dropped, Frame, Mask, ResetCause
 from server.recordings.recording import RecordedSink, Recording, sha256
 from server.recordings.recording_file import Block, read
@@ -30,7 +30,7 @@ from server.recordings.records import (
     from_json,
     to_json,
 )
-from server.recordings.replaying import Replayed, check_model, replay
+from server.recordings.replaying import Replayed, Retried, check_model, replay
 from server.recordings.writer import Limits, Writer
 from server.sinks.base import Sink
 from server.sources.packets import Packet, PacketDecoder
@@ -210,19 +210,61 @@ async def test_an_engine_that_died_leaves_equal_masks(tmp_path: Path) -> None:
     assert_equal(notes, blocks)
 
 
-async def test_a_frame_that_failed_is_named_and_changes_no_memory(tmp_path: Path) -> None:
+async def test_a_frame_that_failed_is_tried_again_and_changes_no_memory(tmp_path: Path) -> None:
     def on_step(frames: Sequence[Any]) -> None:
         if np.array_equal(frames[0], pixels(1)):
             raise EngineFault("It failed.")
 
     async def script(scene: Scene) -> None:
-        await scene.offer_each(0, 1, 2)
+        await scene.offer_each(0)
+        scene.worker.reset(scene.session, ResetCause.GAP)
+        await scene.offer_each(1, 2)
 
     notes, blocks = await recorded(tmp_path / "a", script, on_step=on_step)
     assert notes.failures == [1]
-    assert of_kind(blocks, Failed) == [Failed(seq=1, code="engine_fault", detail="It failed.")]
-    assert [one.filled for one in of_kind(blocks, Masked)] == [0, 1]
+    (failed,) = of_kind(blocks, Failed)
+    assert (failed.seq, failed.stage, failed.reset) == (1, "step", "gap")
+    assert (failed.code, failed.detail) == ("engine_fault", "It failed.")
+    assert [one.reset for one in of_kind(blocks, Masked)] == ["new", "gap"]
     assert_equal(notes, blocks)
+    assert retried(blocks, None) == ["its step succeeds here"]
+    assert retried(blocks, on_step) == ["its step fails here too: It failed."]
+
+
+def retried(blocks: list[Block], on_step: Callable[[Sequence[Any]], None] | None) -> list[str]:
+    outcomes = replay(blocks[1:], FakeEngine(SPEC, on_step=on_step), 10**6)
+    return [one.outcome for one in outcomes if isinstance(one, Retried)]
+
+
+async def test_a_picture_that_was_refused_is_tried_again(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        assert scene.sink.recording
+        error = Undecodable("It is cut off.")
+        scene.sink.recording.refused(Packet(b"no", 0, 0.0), None, error)
+        scene.sink.recording.refused(Packet(bytes(12), 1, 0.0), (2, 2), error)
+
+    _, blocks = await recorded(tmp_path / "a", script)
+    assert [(one.stage, one.detail) for one in of_kind(blocks, Failed)] == [
+        ("decode", "It is cut off.")
+    ] * 2
+    assert [block.payload for block in blocks[1:3]] == [b"no", bytes(12)]
+    assert retried(blocks, None) == [
+        "its picture cannot be decoded here either",
+        "its picture can be decoded here",
+    ]
+
+
+async def test_a_step_that_fails_only_in_the_replay_is_a_difference(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.offer_each(0)
+
+    def on_step(_: Sequence[Any]) -> None:
+        raise EngineFault("It failed.")
+
+    _, blocks = await recorded(tmp_path / "a", script)
+    (outcome, _ending) = replay(blocks[1:], FakeEngine(SPEC, on_step=on_step), 10**6)
+    assert isinstance(outcome, Replayed)
+    assert outcome.difference == "its step fails here: It failed"
 
 
 async def test_a_recording_that_begins_late_begins_with_a_reset(tmp_path: Path) -> None:
@@ -234,13 +276,15 @@ async def test_a_recording_that_begins_late_begins_with_a_reset(tmp_path: Path) 
     assert_equal(notes, blocks)
 
 
-@pytest.mark.parametrize("raw", [None, (40, 60)])
+@pytest.mark.parametrize("overlay", [False, True])
+@pytest.mark.parametrize("raw", [None, (80, 120)])
 async def test_a_clients_packets_are_kept_as_they_came(
-    tmp_path: Path, raw: tuple[int, int] | None
+    tmp_path: Path, raw: tuple[int, int] | None, overlay: bool
 ) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    # More than twice the model's size: without an overlay the JPEG is decoded at half its own.
+    picture = np.random.default_rng(1).integers(0, 256, (80, 120, 3), np.uint8)
     data = picture.tobytes() if raw else cv2.imencode(".jpg", picture)[1].tobytes()
-    decoder = PacketDecoder(32, 48, 10**6, raw, keep_packet=True)
+    decoder = PacketDecoder(32, 48, 10**6, raw, keep_original=overlay, keep_packet=True)
 
     async def script(scene: Scene) -> None:
         scene.worker.offer(scene.session, decoder.decode(Packet(data, 0, 0.0)))
@@ -248,7 +292,7 @@ async def test_a_clients_packets_are_kept_as_they_came(
     notes, blocks = await recorded(tmp_path / "a", script)
     assert blocks[1].payload == data
     assert of_kind(blocks, Masked)[0].picture == ("rgb24" if raw else "packet")
-    assert of_kind(blocks, Masked)[0].size == (40, 60)
+    assert of_kind(blocks, Masked)[0].size == (80, 120)
     assert_equal(notes, blocks)
 
 
