@@ -226,7 +226,10 @@ class Service:
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SHARE * self.settings.drain_seconds):
                 await asyncio.gather(
-                    self.streams.drain(), self._put_jobs_back(), self._upgrade.stop()
+                    self.streams.drain(),
+                    self._drain_live(),
+                    self._put_jobs_back(),
+                    self._upgrade.stop(),
                 )
 
     async def end(self) -> None:
@@ -280,6 +283,10 @@ class Service:
         return Database(
             self.settings.videos.database or sqlite_url(self.settings.folder / "videos.db")
         )
+
+    async def _drain_live(self) -> None:
+        if self._live:
+            await self._live.streams.drain()
 
     async def _put_jobs_back(self) -> None:
         if self._jobs:

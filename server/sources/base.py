@@ -26,6 +26,16 @@ class Source(ABC):
         """Return when data of a live source came last (time.monotonic()); None before."""
         return None
 
+    @property
+    def last_frame(self) -> float | None:
+        """Return when a live source last decoded a picture (time.monotonic()); None before."""
+        return None
+
+    @property
+    def lost(self) -> int:
+        """Return how many frames of a live source were dropped because nobody took them in time."""
+        return 0
+
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Frame]:
         """Iterate over the frames in order. Raises BadVideo or SourceFault if reading fails."""

@@ -20,8 +20,10 @@ EARLY = Fraction(1, 10)
 class Continuity:
     """What is known of the stream so far.
 
-    ``shift`` is what is added to the times of this ``connection``; ``pts`` and ``arrived`` are the
-    last frame's, ``due`` is when the next frame may be taken.
+    ``shift`` is what is added to the times of this ``connection``; ``pts`` and ``arrived`` are
+    those of the last frame that was taken, ``due`` is when the next one may be. ``seen`` is when
+    the last frame arrived, taken or not, and ``pending`` why the memory is to be emptied before the
+    next frame that is taken.
     """
 
     connection: int = 0
@@ -31,6 +33,8 @@ class Continuity:
     shift: Fraction = Fraction(0)
     size: tuple[int, int] = (0, 0)
     due: Fraction | None = None
+    seen: float = 0.0
+    pending: ResetCause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,24 @@ def follow(
     """
     shift = _shift(before, frame, connection)
     pts = (frame.pts or Fraction(0)) + shift
-    now = replace(before, connection=connection, shift=shift)
+    cause = before.pending or _cause(before, frame, connection, is_cut, asked)
+    now = replace(
+        before,
+        connection=connection,
+        shift=shift,
+        size=frame.size,
+        seen=max(before.seen, frame.arrived),
+        pending=cause,
+    )
     if not _is_due(before, pts, asked):
         return now, None
-    cause = _cause(before, frame, connection, is_cut, asked)
     now = replace(
         now,
         seq=before.seq + 1,
         pts=pts,
         arrived=frame.arrived,
-        size=frame.size,
         due=_next_due(before, pts, asked),
+        pending=None,
     )
     return now, Placed(replace(frame, seq=now.seq, pts=pts), cause)
 
@@ -95,7 +106,7 @@ def _cause(
         return None
     reasons = (
         (connection != before.connection, asked.on_connect, ResetCause.CONNECTION),
-        (frame.arrived - before.arrived > asked.max_gap, asked.on_gap, ResetCause.GAP),
+        (frame.arrived - before.seen > asked.max_gap, asked.on_gap, ResetCause.GAP),
         (frame.size != before.size, asked.on_size, ResetCause.SIZE),
         (is_cut, asked.on_cut, ResetCause.CUT),
     )

@@ -108,9 +108,10 @@ class Measures:
         self._out.append(now)
         self._latencies.append((now - mask.frame.arrived) * 1000)
 
-    def lost(self, cause: str) -> None:
-        """Count a frame that gets no mask."""
-        self.drops[cause] += 1
+    def lost(self, cause: str, count: int = 1) -> None:
+        """Count frames that get no mask."""
+        if count:
+            self.drops[cause] += count
 
     def status(
         self, supervised: Supervised, connections: int, viewers: int, now: float

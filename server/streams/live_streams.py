@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from server.database.streams import StreamRows
-from server.errors import Conflict, NoCapacity, NotFound
+from server.errors import Conflict, Draining, NoCapacity, NotFound
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.supervision import StreamState
@@ -21,7 +21,7 @@ class LiveStreams:
     """Streams by name. Mutable state: those that run, each with its task.
 
     A change is written to the database before it takes effect, so a restart finds the same
-    streams.
+    streams. One change is made at a time, so that the database and the streams agree.
     """
 
     def __init__(self, services: PulledServices, rows: StreamRows, max_streams: int) -> None:
@@ -31,6 +31,8 @@ class LiveStreams:
         self._disk = ThreadRunner("live")
         self._streams: dict[str, PulledStream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
+        self._draining = False
 
     def __repr__(self) -> str:
         return f"<LiveStreams {list(self._streams.values())!r}>"
@@ -43,15 +45,30 @@ class LiveStreams:
         for row in await self._disk(self._rows.all):
             self._begin(StreamDefinition.from_dict(row))
 
+    async def drain(self) -> None:
+        """End every viewer with ``going_away`` and close every source; add nothing more.
+
+        Returns once the viewers have left. Idempotent.
+        """
+        self._draining = True
+        streams = self.all()
+        for stream in streams:
+            stream.leave()
+        await self._cancel()
+        await asyncio.gather(*(stream.viewers.all_left() for stream in streams))
+
     async def stop(self) -> None:
         """Close every source and end every viewer; the definitions stay. Idempotent."""
+        await self._cancel()
+        self._tasks.clear()
+        self._streams.clear()
+        await self._disk.close()
+
+    async def _cancel(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._streams.clear()
-        await self._disk.close()
 
     def all(self) -> list[PulledStream]:
         """Return every stream, the oldest first."""
@@ -71,8 +88,14 @@ class LiveStreams:
     async def add(self, definition: StreamDefinition) -> PulledStream:
         """Write a new stream down and pull it.
 
-        Raises Conflict if the name is taken, NoCapacity if there are as many as may be.
+        Raises Conflict if the name is taken, NoCapacity if there are as many as may be, Draining if
+        the server is stopping.
         """
+        async with self._changing:
+            return await self._add(definition)
+
+    async def _add(self, definition: StreamDefinition) -> PulledStream:
+        self.check_open()
         if len(self) >= self._max_streams:
             raise NoCapacity(
                 f"There are {self._max_streams} streams already: remove one, or raise "
@@ -86,19 +109,29 @@ class LiveStreams:
 
     async def pause(self, name: str, paused: bool) -> PulledStream:
         """Pause a stream, or resume it. Idempotent. Raises NotFound."""
-        stream = self.find(name)
-        definition = replace(stream.definition, paused=paused)
-        await self._disk(self._rows.change, name, definition.to_dict())
-        await (stream.pause() if paused else stream.resume())
-        return stream
+        async with self._changing:
+            stream = self.find(name)
+            definition = replace(stream.definition, paused=paused)
+            await self._disk(self._rows.change, name, definition.to_dict())
+            await (stream.pause() if paused else stream.resume())
+            return stream
 
     async def remove(self, name: str) -> None:
         """Forget a stream; its source is closed and its viewers have ended when this returns.
 
         Raises NotFound.
         """
-        self.find(name)
-        await self._disk(self._rows.remove, name)
+        async with self._changing:
+            self.find(name)
+            await self._disk(self._rows.remove, name)
+            await self._end(name)
+
+    def check_open(self) -> None:
+        """Raise Draining if the server is stopping."""
+        if self._draining:
+            raise Draining("The server is about to stop; try again in a moment.")
+
+    async def _end(self, name: str) -> None:
         self._streams.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from models.spec import ModelSpec
-from protocol import DropPolicy
+from protocol import DropCause, DropPolicy
 from server.changes import Changes
 from server.errors import BadRequest, MastreamError, SourceRefused
 from server.frame import Frame, Mask, ResetCause, host_pixels
@@ -35,6 +35,9 @@ MAX_ABANDONED = 32
 
 WINDOW = 4
 """Frames of one stream between its source and its masks."""
+
+_ASKED = supervision.Pause | supervision.Resume
+"""Events that do not come from a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class PulledStream:
         self._last_picture = 0.0
         self._continuity = Continuity()
         self._scene = SceneCut()
+        self._lost = 0
         self._session: Session | None = None
 
     def __repr__(self) -> str:
@@ -108,7 +112,11 @@ class PulledStream:
         )
 
     async def news_after(self, seen: int) -> list[News]:
-        """Wait for events with a higher id and return them; none if the stream is over."""
+        """Wait for events with a higher id and return them; none if the stream is over.
+
+        An id that was not given out yet is of an earlier run of the server: all events are new.
+        """
+        seen = seen if seen <= self.measures.last_news else 0
         await self.changes.until(lambda: self._over or self.measures.last_news > seen)
         return self.measures.news_after(seen)
 
@@ -116,7 +124,7 @@ class PulledStream:
         """Close the source until :meth:`resume`; it is closed on return. Idempotent."""
         self.definition = replace(self.definition, paused=True)
         self._notice(supervision.Pause())
-        await self.changes.until(lambda: self._over or not self.supervised.state.has_source)
+        await self.changes.until(lambda: self._over or self._is_closed)
 
     async def resume(self) -> None:
         """Connect again after a pause, an end or a failure. Idempotent."""
@@ -141,6 +149,11 @@ class PulledStream:
             self._sink.recording = self._begin_recording()
             if self._session is not None:
                 self._services.worker.reset(self._session)
+
+    def leave(self) -> None:
+        """End every viewer as the server stops; :meth:`run` is still to be cancelled."""
+        self.viewers.is_leaving = True
+        self.viewers.close()
 
     async def run(self) -> None:
         """Supervise the source until cancelled; then everything is closed."""
@@ -168,6 +181,7 @@ class PulledStream:
             self._report(supervised)
         if action is not Action.NOTHING:
             await self._close_source()
+            self.changes.notify()
         if action is Action.OPEN:
             self._open_source()
         if not supervised.state.has_source and supervised.state is not StreamState.BACKOFF:
@@ -190,11 +204,22 @@ class PulledStream:
             return self._overdue()
         return self._events.popleft()
 
+    @property
+    def _is_closed(self) -> bool:
+        return self._source is None and not self.supervised.state.has_source
+
     def _overdue(self) -> Event:
-        """Return what the deadline means: how long nothing was seen, and whether data came."""
-        silent = self._services.clock() - self._last_picture
-        packet = None if self._source is None else self._source.last_packet
-        return supervision.Deadline(silent, packet is not None and packet > self._last_picture)
+        """Return what the deadline means: how long nothing was decoded, and whether data came.
+
+        A picture that was decoded counts even if the stream could not take it yet: it is not the
+        camera that is late if the engine is.
+        """
+        picture, packet = self._last_picture, None
+        if self._source is not None:
+            picture = max(picture, self._source.last_frame or 0.0)
+            packet = self._source.last_packet
+        silent = self._services.clock() - picture
+        return supervision.Deadline(silent, packet is not None and packet > picture)
 
     def _notice(self, event: Event) -> None:
         self._events.append(event)
@@ -210,7 +235,12 @@ class PulledStream:
         self._last_picture = self._services.clock()
         self._scene = SceneCut()
         self._pace = Pace()
-        source = self._services.open_source(self.definition, self._services.worker.spec)
+        self._lost = 0
+        try:
+            source = self._services.open_source(self.definition, self._services.worker.spec)
+        except MastreamError as error:
+            self._notice(supervision.Broken(error.code, str(error), refused=True))
+            return
         self._source = source
         self._reading = asyncio.create_task(self._read(source, self._connection))
 
@@ -220,9 +250,16 @@ class PulledStream:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             self._reading = None
+            self._forget_reports()
         if self._source is not None:
             await self._source.aclose()
             self._source = None
+
+    def _forget_reports(self) -> None:
+        """Forget what the closed connection still had to report: it is not about the next one."""
+        asked = [one for one in self._events if isinstance(one, _ASKED)]
+        self._events.clear()
+        self._events.extend(asked)
 
     async def _read(self, source: Source, connection: int) -> None:
         """Take every frame of one connection; its end becomes an event."""
@@ -243,6 +280,7 @@ class PulledStream:
         if not source.live:
             await asyncio.sleep(self._pace.wait(frame.pts, self._services.clock()))
             frame = replace(frame, arrived=self._services.clock())
+        session = self._open_session()
         self._last_picture = self._services.clock()
         if self.supervised.state is not StreamState.LIVE and not self._events:
             self._notice(supervision.Picture())
@@ -250,16 +288,22 @@ class PulledStream:
         self._continuity, placed = follow(
             self._continuity, frame, connection, is_cut, self.definition
         )
+        self._count_lost(source)
         if placed is None:
             self.measures.passed_over()
             return
-        session = self._open_session()
         if placed.reset is not None:
+            self._scene, _ = look(SceneCut(), host_pixels(frame.pixels), frame.pts)
             self._services.worker.reset(session, placed.reset)
         self.measures.frame(placed.frame, self._services.clock())
         if not source.live or self.definition.policy is DropPolicy.EVERY:
             await self._services.worker.wait_for_room(session)
         self._services.worker.offer(session, placed.frame)
+
+    def _count_lost(self, source: Source) -> None:
+        """Count the frames that the source dropped since this was last called."""
+        lost, self._lost = source.lost - self._lost, source.lost
+        self.measures.lost(DropCause.OVERLOAD, lost)
 
     def _open_session(self) -> Session:
         if self._session is None or self._session.closed:

@@ -201,22 +201,22 @@ def _overdue(
     if now_is.state is StreamState.LIVE:
         if event.silent < rules.stall:
             return replace(now_is, deadline=now + rules.stall - event.silent), Action.NOTHING
-        code, detail = _silence(event, rules.stall)
+        code, detail = _silence(event)
         attempt = _attempt(now_is, now, rules)
         stalled = Supervised(StreamState.STALLED, now, now + rules.give_up, attempt, code, detail)
         return stalled, Action.NOTHING
-    waited = rules.connect if now_is.state is StreamState.CONNECTING else now - now_is.since
-    code, detail = _silence(event, waited)
+    code, detail = _silence(event)
     return _retry(now_is, now, rules, jitter, code, detail)
 
 
-def _silence(event: Deadline, seconds: float) -> tuple[str, str]:
+def _silence(event: Deadline) -> tuple[str, str]:
+    seconds = f"{round(event.silent, 1):g} s"
     if event.has_packets:
         return "source_undecodable", (
-            f"The camera sends data, but no picture could be decoded for {seconds:.0f} s: check its"
+            f"The camera sends data, but no picture could be decoded for {seconds}: check its"
             " codec and key frame interval."
         )
-    return "source_silent", f"The camera sent nothing for {seconds:.0f} s."
+    return "source_silent", f"The camera sent nothing for {seconds}."
 
 
 def _retry(

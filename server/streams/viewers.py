@@ -44,7 +44,8 @@ class Viewers(Sink):
     """Hands every mask to every viewer's outbox; a slow viewer loses masks of its own.
 
     ``on_mask`` is called for each mask first, ``on_loss`` for each frame without one. The masks
-    themselves are shared, so a viewer's ledger counts against a budget of its own.
+    themselves are shared, so a viewer's ledger counts against a budget of its own. ``is_leaving``
+    says that the stream ended because the server stops, and may be back soon.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Viewers(Sink):
     ) -> None:
         self.newest: Mask | None = None
         self.changes = Changes()
+        self.is_leaving = False
         self._closed = False
         self._on_mask = on_mask
         self._on_loss = on_loss
@@ -66,17 +68,25 @@ class Viewers(Sink):
         return f"<Viewers {len(self)}>"
 
     def join(self, on_lost: Callable[[], None] = lambda: None) -> Outbox:
-        """Return the outbox of a new viewer; the newest mask is in it already."""
+        """Return the outbox of a new viewer; the newest mask is in it already, or its end if the
+        stream is over."""
         outbox = Outbox(VIEWER_MASKS, on_lost, FrameLedger(ByteBudget()))
         self._outboxes.add(outbox)
         if self.newest is not None:
             outbox.mask(self.newest)
+        if self._closed:
+            outbox.close()
         return outbox
 
     def leave(self, outbox: Outbox) -> None:
         """Forget a viewer. Idempotent."""
         self._outboxes.discard(outbox)
         outbox.discard()
+        self.changes.notify()
+
+    async def all_left(self) -> None:
+        """Wait until no viewer is left."""
+        await self.changes.until(lambda: not self._outboxes)
 
     async def next_after(self, seq: int | None) -> Mask | None:
         """Wait for a mask other than that of ``seq`` and return the newest; None if the stream is
@@ -125,22 +135,28 @@ class Renditions:
 
     async def message(self, mask: Mask, form: protocol.Open) -> bytes:
         """Return the binary message of a mask in this form."""
-        packer = MaskPacker(self._spec, form)
-        return await self._once(mask, form, packer.cost(mask), lambda: packer.pack(mask))
+        making = self._made.get((mask.frame.seq, form)) or self._pack(mask, form)
+        return await _result(making)
 
     async def picture(self, mask: Mask, form: PictureForm) -> bytes:
         """Return the picture of a mask, painted with it or not, as JPEG."""
-        return await self._once(mask, form, PAINT_SECONDS, lambda: self._paint(mask, form))
+        making = self._made.get((mask.frame.seq, form)) or self._make(
+            mask, form, PAINT_SECONDS, lambda: self._paint(mask, form)
+        )
+        return await _result(making)
 
-    async def _once(self, mask: Mask, form: Form, cost: float, make: Callable[[], bytes]) -> bytes:
-        key = mask.frame.seq, form
-        making = self._made.get(key)
-        if making is None:
-            making = self._made[key] = asyncio.create_task(self._pool.run(cost, make))
-            while len(self._made) > RENDITIONS:
-                self._made.popitem(last=False)
-        # A viewer who leaves meanwhile takes nothing from the others.
-        return await asyncio.shield(making)
+    def _pack(self, mask: Mask, form: protocol.Open) -> asyncio.Task[bytes]:
+        packer = MaskPacker(self._spec, form)
+        return self._make(mask, form, packer.cost(mask), lambda: packer.pack(mask))
+
+    def _make(
+        self, mask: Mask, form: Form, cost: float, make: Callable[[], bytes]
+    ) -> asyncio.Task[bytes]:
+        making = asyncio.create_task(self._pool.run(cost, make))
+        self._made[mask.frame.seq, form] = making
+        while len(self._made) > RENDITIONS:
+            self._made.popitem(last=False)
+        return making
 
     def _paint(self, mask: Mask, form: PictureForm) -> bytes:
         whole = mask.frame.original
@@ -149,6 +165,11 @@ class Renditions:
             return encode_jpeg(picture)
         labels = resize_labels(mask.labels, picture.shape[0], picture.shape[1])
         return encode_jpeg(overlay(picture, labels, self._palette, form.opacity))
+
+
+async def _result(making: asyncio.Task[bytes]) -> bytes:
+    """Return what is being made; a viewer who leaves meanwhile takes nothing from the others."""
+    return making.result() if making.done() else await asyncio.shield(making)
 
 
 def form_of(wish: protocol.Open) -> protocol.Open:

@@ -164,6 +164,7 @@ async def view_stream(socket: WebSocket, name: str) -> None:
         live: LiveService = service.live
         if offered and SUBPROTOCOL not in offered:
             raise BadRequest(f"Offer the sub-protocol {SUBPROTOCOL}, or none.")
+        live.streams.check_open()
         stream = live.streams.find(name)
     except MastreamError as error:
         service.metrics.rejected(error.code)

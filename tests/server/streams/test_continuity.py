@@ -109,3 +109,37 @@ def test_a_stream_slower_than_max_fps_loses_nothing_and_never_bursts() -> None:
     found = play([(frame(t, float(t)), 1, False) for t in [*slow, *burst]], asked)
     assert all(one is not None for one in found[:8])
     assert sum(one is not None for one in found[8:]) <= 3
+
+
+SLOW = replace(ASKED, max_fps=1.0)
+
+
+@pytest.mark.parametrize(
+    ("connection", "size", "is_cut", "cause"),
+    [
+        (2, (48, 64), False, ResetCause.CONNECTION),
+        (1, (96, 64), False, ResetCause.SIZE),
+        (1, (48, 64), True, ResetCause.CUT),
+    ],
+)
+def test_what_happens_between_frames_that_are_taken_counts(
+    connection: int, size: tuple[int, int], is_cut: bool, cause: ResetCause
+) -> None:
+    found = play(
+        [
+            (frame(F(0), 0.0), 1, False),
+            (frame(F(1, 4), 0.25, size), connection, is_cut),
+            (frame(F(1, 2), 0.5, size), connection, False),
+            (frame(F(1), 1.0, size), connection, False),
+            (frame(F(2), 2.0, size), connection, False),
+        ],
+        SLOW,
+    )
+    assert causes(found) == [None, None, None, cause, None]
+
+
+def test_frames_that_are_passed_over_are_no_gap() -> None:
+    rare = replace(ASKED, max_fps=0.2)
+    found = play([(frame(F(second), float(second)), 1, False) for second in range(11)], rare)
+    assert [one is not None for one in found] == [second % 5 == 0 for second in range(11)]
+    assert causes(found) == [None] * 11

@@ -14,8 +14,8 @@ from watching import unbroken
 from models.spec import ModelSpec
 from protocol import DropPolicy
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import SourceFault, SourceUnauthorized
-from server.frame import Frame, Mask, Pixels, ResetCause
+from server.errors import BadRequest, EngineDead, SourceFault, SourceUnauthorized
+from server.frame import AnyPixels, Frame, Mask, Pixels, ResetCause
 from server.sources.base import Source
 from server.streams import pulled
 from server.streams.definition import StreamDefinition
@@ -46,10 +46,20 @@ class Scripted(Source):
         self.clock = clock
         self.closed = False
         self.packet: float | None = None
+        self.decoded: float | None = None
+        self.missed = 0
 
     @property
     def last_packet(self) -> float | None:
         return self.packet
+
+    @property
+    def last_frame(self) -> float | None:
+        return self.decoded
+
+    @property
+    def lost(self) -> int:
+        return self.missed
 
     def frame(self, number: int) -> Frame:
         return Frame(
@@ -126,10 +136,15 @@ class Stage:
 
 @asynccontextmanager
 async def playing(
-    *scenes: Scene, definition: StreamDefinition | None = None
+    *scenes: Scene,
+    definition: StreamDefinition | None = None,
+    on_step: Callable[[Sequence[AnyPixels]], None] | None = None,
+    max_sessions: int = 64,
 ) -> AsyncIterator[Stage]:
     stage = Stage(scenes)
-    worker = Worker(lambda: FakeEngine(SPEC))
+    worker = Worker(
+        lambda: FakeEngine(SPEC, on_step=on_step), max_sessions=max_sessions, backoff=0.001
+    )
     await worker.start()
     clock = asyncio.get_running_loop().time
     services = PulledServices(
@@ -266,3 +281,85 @@ async def test_events_are_followed_by_their_ids() -> None:
         await stage.stream.pause()
         async with asyncio.timeout(WAIT):
             assert [one.data["state"] for one in await waiting][-1] in ("paused", "stalled")
+
+
+async def test_events_of_an_earlier_run_of_the_server_hide_none_of_this_one() -> None:
+    async with playing(three_and_silence) as stage:
+        await stage.state(StreamState.LIVE)
+        assert await stage.stream.news_after(10**6) == await stage.stream.news_after(0)
+
+
+async def test_a_pause_returns_once_the_source_is_closed() -> None:
+    async with playing(three_and_silence) as stage:
+        await stage.until(lambda: bool(stage.sources))
+        await stage.stream.pause()
+        assert stage.sources[0].closed
+
+
+async def test_a_pause_and_a_resume_at_once_leave_a_live_stream() -> None:
+    async with playing(breaks, three_and_silence) as stage:
+        await stage.until(lambda: bool(stage.sources))
+        await asyncio.gather(stage.stream.pause(), stage.stream.resume())
+        await stage.state(StreamState.LIVE)
+        assert stage.stream.supervised.attempt == 0, "what the closed connection met is forgotten"
+
+
+async def test_an_address_that_may_not_be_opened_any_more_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> Source:
+        raise BadRequest("The server may not play this file.")
+
+    monkeypatch.setattr(Stage, "open_source", refuse)
+    async with playing(three_and_silence) as stage:
+        await stage.state(StreamState.BACKOFF)
+        assert stage.stream.supervised.detail == "The server may not play this file."
+
+
+async def test_an_engine_that_is_busy_is_no_silent_camera() -> None:
+    async def decodes_on(source: Scripted) -> AsyncIterator[Frame]:
+        yield source.frame(0)
+        while not source.closed:
+            source.packet = source.decoded = source.clock()
+            await asyncio.sleep(0.01)
+
+    async with playing(decodes_on) as stage:
+        await stage.state(StreamState.LIVE)
+        await asyncio.sleep(3 * QUICK.stall)
+        assert stage.states() == ["connecting", "live"]
+
+
+async def test_a_full_server_is_why_a_camera_is_not_live() -> None:
+    async with playing(three_and_silence, max_sessions=0) as stage:
+        await stage.state(StreamState.BACKOFF)
+        assert stage.stream.supervised.code == "no_capacity"
+        assert "live" not in stage.states()
+
+
+async def test_an_engine_that_dies_costs_a_stream_no_mask_and_no_memory() -> None:
+    deaths = iter([False, False, True])
+
+    def dies_once(_: object) -> None:
+        if next(deaths, False):
+            raise EngineDead("It died.")
+
+    every = StreamDefinition("cam", "rtsp://host/path", policy=DropPolicy.EVERY, on_cut="keep")
+    async with playing(three_and_silence, definition=every, on_step=dies_once) as stage:
+        await stage.until(lambda: len(stage.masks) == 3)
+        whole = unbroken(SPEC, [picture(number) for number in range(3)])
+        for mask, expected in zip(stage.masks, whole, strict=True):
+            assert np.array_equal(mask.labels, expected)
+        assert stage.stream.status.resets == {}
+
+
+async def test_frames_that_nobody_took_in_time_are_counted() -> None:
+    async def loses(source: Scripted) -> AsyncIterator[Frame]:
+        source.missed = 2
+        yield source.frame(0)
+        source.missed = 5
+        yield source.frame(1)
+        await asyncio.Event().wait()
+
+    async with playing(loses) as stage:
+        await stage.until(lambda: stage.stream.status.frames == 2)
+        assert stage.stream.status.drops["overload"] == 5

@@ -169,3 +169,22 @@ async def test_a_picture_is_painted_over_the_whole_one_if_it_is_kept(
 def test_only_the_form_of_an_open_counts() -> None:
     wish = protocol.Open(output=MaskEncoding.RLE, overlay=True, budget_ms=5)
     assert form_of(wish) == protocol.Open(output=MaskEncoding.RLE, overlay=True)
+
+
+async def test_who_comes_after_the_end_gets_the_end() -> None:
+    viewers = Viewers()
+    viewers.mask(mask(1))
+    viewers.close()
+    async with asyncio.timeout(5):
+        assert await viewers.join().take() is None
+
+
+async def test_the_last_to_leave_is_waited_for() -> None:
+    viewers = Viewers()
+    outbox = viewers.join()
+    waiting = asyncio.create_task(viewers.all_left())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    viewers.leave(outbox)
+    async with asyncio.timeout(5):
+        await waiting
