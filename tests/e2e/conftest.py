@@ -66,3 +66,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     limits = {"streams__slow_seconds": "1", "streams__max_message_bytes": "2000000"}
     with _run(tmp_path_factory.mktemp("server"), **limits) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def camera_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of small masks that loses patience with cameras within seconds."""
+    settings = {
+        "engine__fake_height": "48",
+        "engine__fake_width": "64",
+        "live__connect_seconds": "3",
+        "live__stall_seconds": "0.5",
+        "live__give_up_seconds": "1.5",
+        "live__backoff_seconds": "0.1",
+        "live__longest_backoff_seconds": "0.3",
+        "live__refused_seconds": "0.5",
+    }
+    with _run(tmp_path_factory.mktemp("cameras"), **settings) as running:
+        yield running
