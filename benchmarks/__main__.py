@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import echo_ratio, int8, memory_cost, served_ratio, socket_overhead
+from benchmarks import echo_ratio, int8, live, memory_cost, served_ratio, socket_overhead
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
         ("fake engine over a bare echo of the same bytes", f"{echo['ratio']:.2f}", "at least 0.5"),
         ("MA-ResNet50 over plain ResNet-50, frames/s", f"{cost['ratio']:.3f}", "at least 0.93"),
         ("int8 over float32, frames/s", f"{integers['ratio']:.2f}", "at least 1.4"),
+        *live.rows(),
     ]
     table = Table("what", "measured", "goal")
     for row in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,28 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"
 
 # mypy reads the packages alone.
 import clock_picture  # type: ignore[import-not-found]
-from cameras import Camera  # type: ignore[import-not-found]
+from cameras import Camera, missing  # type: ignore[import-not-found]
 
 
 @contextmanager
-def camera(**options: Any) -> Iterator[list[str]]:
-    """Run a camera and yield the URLs of its mounts; ``options`` are ``rtsp_camera.Options``."""
-    one = Camera(**options)
-    try:
-        yield [one.mount(number) for number in range(options.get("mounts", 1))]
-    finally:
-        one.kill()
+def cameras_at_work(number: int, **options: Any) -> Iterator[list[str]]:
+    """Run so many cameras and yield their URLs; ``options`` are ``rtsp_camera.Options``.
+
+    Each is a process of its own, so that they do not all take their pictures at the same moment.
+    """
+    with ExitStack() as stack:
+        urls = []
+        for _ in range(number):
+            one = Camera(**options)
+            stack.callback(one.kill)
+            urls.append(one.url)
+        yield urls
+
+
+def why_none() -> str | None:
+    """Return why there can be no camera on this machine, or None."""
+    why: str | None = missing()
+    return why
 
 
 def read_clock(pixels: Any) -> Any:

@@ -83,7 +83,7 @@ def measure(
     number: int = 8, rate: int = 25, size: tuple[int, int] = (640, 360), seconds: float = 30.0
 ) -> Pulled:
     """Pull so many cameras for so long."""
-    with cameras.camera(mounts=number, fps=rate, width=size[0], height=size[1]) as urls:
+    with cameras.cameras_at_work(number, fps=rate, width=size[0], height=size[1]) as urls:
         return asyncio.run(_pull(urls, seconds))
 
 
@@ -94,7 +94,7 @@ def viewers_cost(
     seconds: float = 8.0,
 ) -> list[Cost]:
     """Watch one camera by each number of viewers in turn, for so many seconds each."""
-    with cameras.camera(mounts=1, fps=rate, width=size[0], height=size[1]) as urls:
+    with cameras.cameras_at_work(1, fps=rate, width=size[0], height=size[1]) as urls:
         return asyncio.run(_watch_by(urls[0], numbers, seconds))
 
 
@@ -196,6 +196,19 @@ def viewers_report(costs: Sequence[Cost]) -> str:
     rows = [(one.viewers, one.cpu, one.steps, one.encodes) for one in costs]
     heads = ("viewers", "CPU ms/frame", "steps/frame", "encodes/frame")
     return tabulate(rows, heads, tablefmt="plain", floatfmt=("", ".2f", ".2f", ".2f"))
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Return the lines of ``make bench``: what, measured, goal."""
+    added, watched_by = "added to a pulled stream, p99, 8 cameras", "CPU of 100 viewers over 10"
+    if why := cameras.why_none():
+        return [(added, f"no camera: {why}", ""), (watched_by, f"no camera: {why}", "")]
+    p99 = measure(seconds=15.0).percentile("added", 99)
+    cost = ratio(viewers_cost((10, 100)))
+    return [
+        (added, f"{p99:.1f} ms", f"{GOAL_MS:g} ms"),
+        (watched_by, f"{cost:.2f}", f"at most {GOAL_VIEWERS:g}"),
+    ]
 
 
 def ratio(costs: Sequence[Cost]) -> float:

@@ -127,7 +127,7 @@ class Camera:
 
 
 @cache
-def _missing() -> str | None:
+def missing() -> str | None:
     """Return why there can be no camera here, or None."""
     if not Path(PYTHON).exists():
         return f"no {PYTHON}"
@@ -140,7 +140,7 @@ def _missing() -> str | None:
 @pytest.fixture
 def camera() -> Iterator[Callable[..., Camera]]:
     """Make cameras, which end with the test."""
-    if why := _missing():
+    if why := missing():
         pytest.skip(f"no GStreamer RTSP server ({why}): apt-get install {PACKAGES}")
     made: list[Camera] = []
 
