@@ -152,19 +152,13 @@ class OverlayVideo(Artefact):
             },
         )
         stream = CODINGS["overlay.mp4"].add_to(container, info)
-        _tag_bt709(stream)
+        tag_bt709(stream)
         self._encoder = Encoder(container, stream, Fraction(1, scale), info.rate)
 
     def add(self, segmented: Segmented) -> None:
         picture = self._picture(segmented)
         painted = even(overlay(picture, segmented.labels, self._palette, OPACITY))
-        frame = self._reformatter.reformat(
-            VideoFrame.from_ndarray(painted, format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        frame = bt709_frame(painted, self._reformatter)
         self._encoder.encode(frame, segmented.pts, segmented.duration)
 
     def finish(self) -> None:
@@ -218,7 +212,19 @@ def set_matroska_scale(path: Path, scale: int) -> None:
         file.write(_SCALE + scale.to_bytes(3, "big"))
 
 
-def _tag_bt709(stream: VideoStream) -> None:
+def bt709_frame(picture: Pixels, reformatter: VideoReformatter) -> VideoFrame:
+    """Return an RGB picture of even size as yuv420p in BT.709, for :func:`tag_bt709`."""
+    return reformatter.reformat(
+        VideoFrame.from_ndarray(picture, format="rgb24"),
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
+
+
+def tag_bt709(stream: VideoStream) -> None:
+    """Mark a stream's colours as those of :func:`bt709_frame`."""
     codec = stream.codec_context
     codec.colorspace = BT709_MATRIX
     codec.color_primaries = ColorPrimaries.BT709

@@ -47,6 +47,11 @@ class StreamDefinition:
         return without_secrets(self.url)
 
     @property
+    def shown_publish(self) -> str | None:
+        """Return the address of ``publish`` without user name, password and query."""
+        return None if self.publish is None else without_secrets(self.publish)
+
+    @property
     def is_file(self) -> bool:
         """Return whether a file is played, at its own pace, rather than a camera."""
         return urlsplit(self.url).scheme == "file"

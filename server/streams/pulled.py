@@ -17,6 +17,8 @@ from server.frame import Frame, Mask, ResetCause, host_pixels
 from server.recordings.folder import Recordings
 from server.recordings.recording import RecordedSink, Recording
 from server.scheduling.session import Session
+from server.sinks.overlay import palette
+from server.sinks.publishing import Publisher
 from server.sources.abandoned import abandoned_decoders
 from server.sources.base import Source
 from server.sources.scene_cut import SceneCut, look
@@ -100,6 +102,7 @@ class PulledStream:
         self._scene = SceneCut()
         self._lost = 0
         self._session: Session | None = None
+        self.publisher = self._new_publisher()
 
     def __repr__(self) -> str:
         return f"<PulledStream {self.definition.name} {self.supervised.state}>"
@@ -173,6 +176,8 @@ class PulledStream:
             self.viewers.close()
             self._over = True
             self.changes.notify()
+            if self.publisher is not None:
+                await asyncio.to_thread(self.publisher.close)
 
     async def _enter(self, supervised: Supervised, action: Action) -> None:
         """Take a decision: remember it, report it if it is news, act on it."""
@@ -327,6 +332,12 @@ class PulledStream:
             budget=None if budget is None else budget / 1000,
         )
 
+    def _new_publisher(self) -> Publisher | None:
+        if self.definition.publish is None:
+            return None
+        colours = palette(self._services.worker.spec.classes)
+        return Publisher(self.definition.name, self.definition.publish, colours)
+
     def _close_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
@@ -334,6 +345,8 @@ class PulledStream:
 
     def _on_mask(self, mask: Mask) -> None:
         self.measures.mask(mask, self._services.clock())
+        if self.publisher is not None:
+            self.publisher.offer(mask)
         if mask.reset is not None and mask.reset is not ResetCause.NEW:
             self.measures.reset(mask.reset, mask.frame.seq, self._services.wall())
             self.changes.notify()

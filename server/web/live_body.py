@@ -14,6 +14,7 @@ from starlette.datastructures import URL
 from protocol import DropPolicy
 from server.errors import BadRequest
 from server.settings import LiveSettings
+from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledStream
 from server.streams.supervision import StreamState
@@ -84,6 +85,16 @@ class Rates(BaseModel):
     latency_p99: float | None
 
 
+class PublishBody(BaseModel):
+    """How the overlay is restreamed. The url is shown without user name, password and query."""
+
+    url: str
+    state: PublishState
+    detail: str = Field(description="what failed last, in a sentence; empty if nothing did")
+    sent: int
+    skipped: int = Field(description="masks that a newer one replaced before they were sent")
+
+
 class StreamBody(BaseModel):
     """One pulled stream as it is now. The url is shown without user name, password and query."""
 
@@ -106,6 +117,7 @@ class StreamBody(BaseModel):
     recording: str | None = Field(description="the id of the recording that is being made")
     resets: dict[str, int] = Field(description="how often the memory was emptied, by cause")
     rates: Rates
+    publish: PublishBody | None
     created: datetime
     links: dict[str, str]
 
@@ -144,8 +156,23 @@ def stream_body(stream: PulledStream, url_for: UrlFor) -> StreamBody:
             latency_p50=status.latency_p50,
             latency_p99=status.latency_p99,
         ),
+        publish=_publish_body(stream),
         created=datetime.fromtimestamp(definition.created, UTC),
         links=_links(definition.name, url_for),
+    )
+
+
+def _publish_body(stream: PulledStream) -> PublishBody | None:
+    url, publisher = stream.definition.shown_publish, stream.publisher
+    if url is None or publisher is None:
+        return None
+    status = publisher.status
+    return PublishBody(
+        url=url,
+        state=status.state,
+        detail=status.detail,
+        sent=status.sent,
+        skipped=status.skipped,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -232,3 +234,26 @@ def test_a_password_is_shown_nowhere(web: TestClient, caplog: pytest.LogCaptureF
     added(web, name="cam", url="rtsp://user:secret@127.0.0.1:9/x?token=secret")
     told = web.get("/v1/streams").text + web.get("/v1/streams/cam").text + web.get("/metrics").text
     assert "secret" not in told + caplog.text and "rtsp://127.0.0.1:9/x" in told
+
+
+def test_the_overlay_is_published(
+    web: TestClient, rtsp_recorder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = rtsp_recorder(password="secret")
+    body = added(web, publish=server.url.replace("//", "//user:secret@"))
+    assert body["publish"]["url"] == server.url
+    deadline = time.monotonic() + 30
+    while len(server.pictures()) < 10:
+        assert time.monotonic() < deadline, web.get("/v1/streams/film").json()["publish"]
+        time.sleep(0.1)
+    told = web.get("/v1/streams/film")
+    assert told.json()["publish"]["state"] == "live"
+    assert told.json()["publish"]["sent"] >= 9
+    assert (server.pictures()[0].width, server.pictures()[0].height) == (96, 72)
+    assert web.delete("/v1/streams/film").status_code == 204
+    assert not any(one.name.startswith("publish") for one in threading.enumerate())
+    assert "secret" not in told.text + caplog.text
+
+
+def test_a_stream_that_is_not_published_says_so(web: TestClient) -> None:
+    assert added(web)["publish"] is None
