@@ -110,6 +110,29 @@ def test_a_client_that_goes_away_ends_its_recording(tmp_path: Path) -> None:
     assert kept(tmp_path, name)[-1].record == Ending(why="closed")
 
 
+def test_a_stream_that_is_resumed_is_one_recording(tmp_path: Path) -> None:
+    with service(tmp_path) as web:
+        wish: dict[str, Any] = {"type": "open", "policy": "every"}
+        for part in range(3):
+            with web.websocket_connect("/v1/stream?record=1") as socket:
+                socket.send_json(wish)
+                ready = socket.receive_json()
+                for seq in range(3 * part, 3 * part + 3):
+                    socket.send_bytes(protocol.pack({"seq": seq}, jpeg(seq)))
+                    socket.receive_bytes()
+                socket.close(1006)
+            wish["resume"] = ready["resume"]
+        assert ready["memory"] == "intact"
+    blocks = kept(tmp_path, ready["session"])
+    assert len(list((tmp_path / "recordings").iterdir())) == 1
+    outcomes = list(replay(blocks[1:], FakeEngine(fake_spec(32, 48)), 10**6))
+    masks = [one for one in outcomes if isinstance(one, Replayed)]
+    assert [(one.record.seq, one.record.reset, one.difference) for one in masks] == [
+        (seq, None if seq else "new", "") for seq in range(9)
+    ]
+    assert blocks[-1].record == Ending(why="stopped")
+
+
 def test_they_are_listed_downloaded_and_removed(tmp_path: Path) -> None:
     with service(tmp_path) as web:
         assert web.get("/v1/recordings").json() == {"recordings": []}
