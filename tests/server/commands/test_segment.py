@@ -55,7 +55,7 @@ def test_only_what_was_asked_for_replaces_what_was_there(
     [
         ("absent.mp4", None, "no file"),
         ("empty.mp4", b"", "empty"),
-        ("text.mp4", b"no video at all" * 100, "no video"),
+        ("text.mp4", b"no video at all" * 100, "not a supported video"),
         (".", None, "is not a file"),
         ("long" * 99, None, "File name too long"),
         ("empty.mp4/clip.mp4", None, "Not a directory"),
