@@ -66,6 +66,9 @@ def _add_add(actions: Any) -> None:
     command.add_argument(
         "--publish", metavar="RTSP", help="send the overlay to this address, as RTSP"
     )
+    command.add_argument(
+        "--replace", action="store_true", help="first remove a camera of this name, if there is one"
+    )
     command.add_argument("--paused", action="store_true", help="do not connect before resume")
     add_url(command)
 

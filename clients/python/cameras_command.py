@@ -19,7 +19,7 @@ from clients.python.camera import Camera
 from clients.python.camera_table import camera_line, cameras_table, masks_line
 from clients.python.cameras import Cameras
 from clients.python.drawing import OverlayVideo, check_video
-from clients.python.errors import ClientError, NotOurs
+from clients.python.errors import ClientError, NotFound, NotOurs
 from clients.python.stream import Mask
 from protocol import MaskEncoding
 
@@ -44,6 +44,9 @@ async def _act(args: Namespace) -> None:
 
 
 async def _add(cameras: Cameras, args: Namespace) -> None:
+    if args.replace:
+        with suppress(NotFound):
+            await cameras.remove(args.name)
     camera = await cameras.add(
         args.name,
         args.source,

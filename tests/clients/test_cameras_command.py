@@ -77,6 +77,19 @@ def test_an_address_can_come_from_standard_input(web: Any, monkeypatch: pytest.M
     assert asked == [SECRET]
 
 
+@pytest.mark.parametrize("status", [204, 404])
+def test_a_camera_is_replaced(status: int, web: Any) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        return httpx.Response(status if request.method == "DELETE" else 201, json=BODY)
+
+    web(answer)
+    assert main(["cameras", "add", "front", SECRET, "--replace"]) == 0
+    assert asked == ["DELETE /v1/streams/front", "POST /v1/streams"]
+
+
 def test_cameras_are_listed_with_what_is_wrong(
     web: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,10 +11,12 @@ import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from clients.python.arguments import parse
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +24,7 @@ WRITTEN = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = WRITTEN["services"]
 PROFILES = {
     "gpu": {"mastream-gpu"},
-    "camera": {"camera"},
+    "camera": {"camera", "add-camera"},
     "monitoring": {"prometheus", "grafana"},
     "postgres": {"postgres"},
 }
@@ -159,3 +161,32 @@ def test_files_that_services_mount_are_in_the_tree() -> None:
             if volume["type"] == "bind":
                 assert Path(volume["source"]).exists()
                 assert volume["read_only"] is True
+
+
+def test_the_camera_is_pulled_and_its_overlay_published_where_mediamtx_takes_it() -> None:
+    services = config("camera")["services"]
+    argv = [*services["add-camera"]["entrypoint"], *services["add-camera"]["command"]]
+    assert argv[0] == "mastream"
+    args, _ = parse(argv[1:])
+    assert (args.action, args.name, args.replace) == ("add", "camera", True)
+    source, target, server = urlsplit(args.source), urlsplit(args.publish), urlsplit(args.url)
+    assert {source.hostname, target.hostname} == {"camera"} <= services.keys()
+    assert (server.hostname, server.port) == (
+        "mastream",
+        services["mastream"]["ports"][0]["target"],
+    )
+    served = yaml.safe_load((ROOT / "docker/camera/mediamtx.yml").read_text())
+    assert served["paths"].keys() == {source.path[1:], target.path[1:]}
+    allowed = {"action": "publish", "path": target.path[1:]}
+    users = [one for one in served["authInternalUsers"] if allowed in one["permissions"]]
+    assert [(one["user"], one["pass"]) for one in users] == [(target.username, target.password)]
+
+
+def test_mediamtx_serves_what_it_has_ports_for() -> None:
+    served = yaml.safe_load((ROOT / "docker/camera/mediamtx.yml").read_text())
+    off = {name for name in ("rtmp", "srt", "moq") if served[name] is False}
+    assert off == {"rtmp", "srt", "moq"}
+    ports = {
+        (one["target"], one["protocol"]) for one in config("camera")["services"]["camera"]["ports"]
+    }
+    assert ports == {(8554, "tcp"), (8888, "tcp"), (8889, "tcp"), (8189, "udp")}
