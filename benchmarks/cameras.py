@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"
 # mypy reads the packages alone.
 import clock_picture  # type: ignore[import-not-found]
 from cameras import Camera, missing  # type: ignore[import-not-found]
+from http_cameras import http_camera  # type: ignore[import-not-found]
 
 
 @contextmanager
@@ -28,6 +29,23 @@ def cameras_at_work(number: int, **options: Any) -> Iterator[list[str]]:
             stack.callback(one.kill)
             urls.append(one.url)
         yield urls
+
+
+@contextmanager
+def mortal_camera(**options: Any) -> Iterator[Any]:
+    """Run one camera and yield it, to be killed and started at will."""
+    one = Camera(**options)
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+@contextmanager
+def over_http() -> Iterator[str]:
+    """Yield the address of a camera over HTTP, which needs no GStreamer."""
+    with http_camera() as base:
+        yield base
 
 
 def why_none() -> str | None:

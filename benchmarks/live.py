@@ -17,8 +17,9 @@ import asyncio
 import os
 import time
 from argparse import ArgumentParser
+from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +49,8 @@ WARM_UP_SECONDS = 3.0
 class Pulled:
     """What a run of several cameras gave. Mutable state: the samples so far, all in ms."""
 
-    added: list[float] = field(default_factory=list)
-    glass: list[float] = field(default_factory=list)
+    added: MutableSequence[float] = field(default_factory=lambda: array("d"))
+    glass: MutableSequence[float] = field(default_factory=lambda: array("d"))
     drops: Counter[str] = field(default_factory=Counter)
     frames: int = 0
     masks: int = 0

@@ -1,11 +1,13 @@
 """Let clients of every kind come and go for a while, then print what is left of them.
 
-    python -m benchmarks.soak --seconds 1200 [--clients 16] [--uploads 2] [--streams N]
-        [--kinds whole aborts ...] [--seed 0]
+    python -m benchmarks.soak --seconds 1200 [--clients 16] [--uploads 2] [--cameras 3]
+        [--streams N] [--kinds whole aborts ...] [--seed 0]
 
-``--streams`` ends it after that many streams, if that is sooner. The exit code is 1 if a frame
-was not answered, was answered twice or got another stream's mask, if anything unexpected happened
-to a client, or if a session, thread or file is left over.
+``--cameras`` pulled streams are added, watched and removed at any time; one more camera is killed
+and started again, if GStreamer's RTSP server is installed. ``--streams`` ends the soak after that
+many pushed streams, if that is sooner. The exit code is 1 if a frame was not answered, was answered
+twice or got another stream's mask, if anything unexpected happened to a client, or if a session,
+pulled stream, thread or file is left over.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from benchmarks.cameras import why_none
 from benchmarks.servers import soak_server
-from benchmarks.soak import sockets, uploads
+from benchmarks.soak import pulled, sockets, uploads
 from benchmarks.soak.report import report
 from benchmarks.soak.tally import Tally
 from benchmarks.soak.watch import Sample, look, sessions
@@ -46,6 +49,7 @@ class Soak:
     tally: Tally = field(default_factory=Tally)
     samples: list[Sample] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> float:
@@ -56,20 +60,31 @@ class Soak:
         streams = sum(count for kind, count in self.tally.lives.items() if kind in sockets.KINDS)
         return self.now >= self.seconds or bool(self.streams and streams >= self.streams)
 
-    async def run(self, clients: int, uploaders: int) -> bool:
+    async def run(self, clients: int, uploaders: int, cameras: int) -> bool:
         """Soak, wait until the server is quiet, print the table; return whether all is well."""
         video = uploads.clip()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(clients):
-                tasks.create_task(self._streams(random.Random(f"{self.seed}/{number}")))
-            for number in range(uploaders):
-                tasks.create_task(self._videos(video, random.Random(f"{self.seed}/v{number}")))
-            tasks.create_task(self._watch())
+        with pulled.short_lived() as camera:
+            await self._soak(clients, uploaders, cameras, video, camera)
         left = await self._quiet()
         print(report(self.tally, self.samples, left, WARM_UP_SECONDS))
         warm, last = [one for one in self.samples if one.at >= WARM_UP_SECONDS], self.samples[-1]
         grown = len(warm) > 1 and last.threads > max(one.threads for one in warm[:-1])
         return self.tally.clean and not left and not grown
+
+    async def _soak(
+        self, clients: int, uploaders: int, cameras: int, video: bytes, camera: str
+    ) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(clients):
+                tasks.create_task(self._streams(random.Random(f"{self.seed}/{number}")))
+            for number in range(uploaders):
+                tasks.create_task(self._videos(video, random.Random(f"{self.seed}/v{number}")))
+            for number in range(cameras):
+                dice = random.Random(f"{self.seed}/c{number}")
+                tasks.create_task(self._cameras(camera, dice))
+            if cameras and not why_none():
+                tasks.create_task(self._mortal(random.Random(f"{self.seed}/m")))
+            tasks.create_task(self._watch())
 
     async def _streams(self, dice: random.Random) -> None:
         weights = [sockets.KINDS[kind][1] for kind in self.kinds]
@@ -90,17 +105,34 @@ class Soak:
                 except Exception as error:
                     self.tally.trouble("upload", error)
 
+    async def _cameras(self, camera: str, dice: random.Random) -> None:
+        async with self._http() as http:
+            while not self.is_over:
+                try:
+                    await pulled.come_and_go(http, self.url, camera, dice, self.tally)
+                except Exception as error:
+                    self.tally.trouble("camera", error)
+
+    async def _mortal(self, dice: random.Random) -> None:
+        async with self._http() as http:
+            try:
+                await pulled.dies_again_and_again(http, self.url, dice, self.tally, self.over)
+            except Exception as error:
+                self.tally.trouble("mortal camera", error)
+
     async def _watch(self) -> None:
         while not self.is_over:
             self.samples.append(look(self.pid, self.now))
             await asyncio.sleep(1.0)
+        self.over.set()
 
     async def _quiet(self) -> int:
-        """Wait until no session is left, at most QUIET_SECONDS; return how many are left."""
+        """Wait until no session or pulled stream is left, at most QUIET_SECONDS; return how many
+        are left."""
         end = self.now + QUIET_SECONDS
         async with self._http() as http:
             while True:
-                left = sessions((await http.get("/metrics")).text)
+                left = sessions((await http.get("/metrics")).text) + await pulled.left(http)
                 if not left or self.now >= end:
                     break
                 await asyncio.sleep(0.2)
@@ -117,6 +149,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1200.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--uploads", type=int, default=2)
+    parser.add_argument("--cameras", type=int, default=3)
     parser.add_argument("--streams", type=int, default=0)
     kinds = list(sockets.KINDS)
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
@@ -124,7 +157,7 @@ def main() -> None:
     given = parser.parse_args()
     with soak_server() as (url, pid):
         soak = Soak(url, pid, given.seconds, given.streams, given.kinds, given.seed)
-        well = asyncio.run(soak.run(given.clients, given.uploads))
+        well = asyncio.run(soak.run(given.clients, given.uploads, given.cameras))
     sys.exit(0 if well else 1)
 
 

@@ -21,7 +21,7 @@ def report(tally: Tally, samples: Sequence[Sample], left: int, warm_up: float) -
         f"{'unanswered':28}{tally.frames['unanswered']}",
         f"{'answered twice':28}{tally.frames['twice']}",
         f"{'masks of another stream':28}{tally.frames['foreign']}",
-        f"{'sessions left':28}{left}",
+        f"{'sessions and cameras left':28}{left}",
         f"{'threads, warm and at the end':28}{first.threads} {last.threads}",
         f"{'files, warm and at the end':28}{first.files} {last.files}",
         f"{'RSS, warm and at the end':28}{first.rss:.1f} {last.rss:.1f} MiB",

@@ -15,7 +15,7 @@ from server.commands.serve import serve
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineDead
 from server.frame import AnyPixels, host_pixels
-from server.settings import Settings, StreamSettings, VideoSettings
+from server.settings import LiveSettings, Settings, StreamSettings, VideoSettings
 
 HEIGHT, WIDTH = 48, 64
 DEADLY = np.full((HEIGHT, WIDTH, 3), 251, np.uint8)
@@ -43,6 +43,9 @@ def main() -> None:
             idle_seconds=IDLE_SECONDS, slow_seconds=SLOW_SECONDS, resume_seconds=RESUME_SECONDS
         ),
         videos=VideoSettings(min_free_bytes=0),
+        live=LiveSettings(
+            connect_seconds=5.0, stall_seconds=1.0, backoff_seconds=0.1, longest_backoff_seconds=1.0
+        ),
     )
     sys.exit(serve(settings, make_engine))
 

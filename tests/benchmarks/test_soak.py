@@ -54,7 +54,7 @@ def test_the_table_names_every_trouble() -> None:
     tally.trouble("whole", ValueError("lost"))
     told = report(tally, [Sample(0, 50, 5, 9), Sample(30, 51, 5, 9)], left=2, warm_up=20)
     assert "1 x whole: ValueError: lost" in told
-    assert "sessions left               2" in told
+    assert "sessions and cameras left   2" in told
 
 
 def test_a_short_soak_is_clean() -> None:
@@ -69,3 +69,4 @@ def test_a_short_soak_is_clean() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "masks of another stream     0" in done.stdout
+    assert "camera watched" in done.stdout
