@@ -133,6 +133,30 @@ def test_a_stream_that_is_resumed_is_one_recording(tmp_path: Path) -> None:
     assert blocks[-1].record == Ending(why="stopped")
 
 
+def test_a_stream_goes_on_when_its_recording_has_reached_its_limit(tmp_path: Path) -> None:
+    limit = 3 * len(jpeg(0)) + 6000
+    with service(tmp_path, record_bytes=limit, record_total_bytes=limit) as web:
+        with web.websocket_connect("/v1/stream?record=1") as socket:
+            socket.send_json({"type": "open", "policy": "every"})
+            name = socket.receive_json()["session"]
+            for seq in range(9):
+                socket.send_bytes(protocol.pack({"seq": seq}, jpeg(seq)))
+                header = protocol.unpack(socket.receive_bytes(), 10**6).header
+                assert (header["seq"], header["memory"]["filled"]) == (seq, min(seq, 2))
+            while not (found := web.get("/v1/recordings").json()["recordings"]) or any(
+                one["recording"] for one in found
+            ):
+                pass
+            blocks = kept(tmp_path, name)
+            assert blocks[-1].record == Ending(why="bytes")
+            assert [block.record.seq for block in blocks[1:-1]] == list(range(len(blocks) - 2))
+            assert 3 <= len(blocks) - 2 <= 5
+            assert (tmp_path / "recordings" / f"{name}.mastream").stat().st_size <= limit
+        again = push(web, {})
+    # There is room for one file only: the older one was removed for the newer.
+    assert [path.stem for path in (tmp_path / "recordings").iterdir()] == [again] != [name]
+
+
 def test_they_are_listed_downloaded_and_removed(tmp_path: Path) -> None:
     with service(tmp_path) as web:
         assert web.get("/v1/recordings").json() == {"recordings": []}
