@@ -15,6 +15,7 @@ downloads their results; :class:`Cameras` lets the server pull cameras. Every er
 from importlib.metadata import version
 
 from clients.python import (
+    Backoff,
     BadFootage,
     BadOutput,
     Camera,
@@ -25,11 +26,13 @@ from clients.python import (
     Frame,
     GoneAway,
     Ledger,
+    Lost,
     Mask,
     NoCapacity,
     NotFound,
     NotOurs,
     Refused,
+    Resumed,
     ServerFault,
     Stream,
     TakenOver,
@@ -45,6 +48,7 @@ from clients.python import (
 __version__ = version("mastream")
 
 __all__ = [
+    "Backoff",
     "BadFootage",
     "BadOutput",
     "Camera",
@@ -55,11 +59,13 @@ __all__ = [
     "Frame",
     "GoneAway",
     "Ledger",
+    "Lost",
     "Mask",
     "NoCapacity",
     "NotFound",
     "NotOurs",
     "Refused",
+    "Resumed",
     "ServerFault",
     "Stream",
     "TakenOver",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import msgspec
 from msgspec import Meta
 
 from protocol.errors import bad_field
@@ -38,6 +39,10 @@ class Open(Fields, frozen=True, tag="open", forbid_unknown_fields=True):
         if not raw and (self.width or self.height):
             words = "'width' and 'height' go with 'rgb24' only; a picture knows its own"
             raise bad_field(f"open: {words}.")
+
+    def resuming(self, token: str | None) -> Self:
+        """Return this with the token of the session to resume."""
+        return msgspec.structs.replace(self, resume=token)
 
     def to_dict(self) -> dict[str, Any]:
         return {key: value for key, value in super().to_dict().items() if value is not None}

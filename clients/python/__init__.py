@@ -32,10 +32,12 @@ from clients.python.errors import (
 )
 from clients.python.ledger import Ledger
 from clients.python.pictures import Frame
+from clients.python.reconnecting import Backoff, Lost, Resumed
 from clients.python.stream import Mask, Stream
 from clients.python.videos import Video, Videos
 
 __all__ = [
+    "Backoff",
     "BadFootage",
     "BadOutput",
     "Camera",
@@ -46,11 +48,13 @@ __all__ = [
     "Frame",
     "GoneAway",
     "Ledger",
+    "Lost",
     "Mask",
     "NoCapacity",
     "NotFound",
     "NotOurs",
     "Refused",
+    "Resumed",
     "ServerFault",
     "Stream",
     "TakenOver",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,13 @@ def _add_stream(commands: Any) -> None:
     _add_stream_options(command)
     command.add_argument(
         "--overlay", type=Path, metavar="OUT.mp4", help="save a video with the masks drawn on it"
+    )
+    command.add_argument(
+        "--resume",
+        action=BooleanOptionalAction,
+        default=True,
+        help="connect again if the connection is lost, and continue without losing a mask "
+        "(default: --resume)",
     )
     command.add_argument(
         "--rate",

@@ -5,21 +5,25 @@
             ...
 
 At most ``stream.ready.window`` frames are unanswered at a time. If the loop ends early, the sender
-is stopped and the iterable of frames closed; the socket is closed at the end of the block.
+is stopped and the iterable of frames closed; the socket is closed at the end of the block. A lost
+connection is made again, and the session resumed.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.typing import Subprotocol
 
 from clients.python.addresses import stream_address
+from clients.python.connection import MAX_RESULT_BYTES
 from clients.python.foreign import socket_errors
-from clients.python.stream import MAX_RESULT_BYTES, OnDropped, OnFailure, Stream
+from clients.python.reconnecting import Backoff, OnEvent
+from clients.python.stream import Callbacks, OnDropped, OnFailure, Stream
 from protocol import SUBPROTOCOL, DropPolicy, InputEncoding, MaskEncoding, MaskSize, Open
 
 CLOSE_SECONDS = 2.0
@@ -41,6 +45,8 @@ async def connect(
     decode: bool = True,
     on_dropped: OnDropped | None = None,
     on_failure: OnFailure | None = None,
+    on_event: OnEvent | None = None,
+    resume: bool | Backoff = True,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stream]:
     """Open a stream on the server at ``url``; it is closed at the end of the block.
@@ -48,6 +54,11 @@ async def connect(
     ``input`` is the encoding in which arrays are sent; "rgb24" needs ``width`` and ``height``.
     With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks receive frames
     that get no mask. Raises a ClientError.
+
+    If the connection is lost, the stream connects again and resumes its session, with the same
+    masks as if nothing had happened; ``on_event`` receives a :class:`Lost` or :class:`Resumed`.
+    ``resume`` may be a :class:`Backoff`, which says how long to wait and when to give up; with
+    ``False`` a lost connection is an error.
     """
     request = Open(
         InputEncoding(input),
@@ -59,8 +70,10 @@ async def connect(
         DropPolicy(policy),
         budget_ms,
     )
-    socket = await open_stream_socket(stream_address(url, model), headers)
-    stream = Stream(socket, request, decode, on_dropped, on_failure)
+    dial = partial(open_stream_socket, stream_address(url, model), headers)
+    callbacks = Callbacks(on_dropped, on_failure, on_event)
+    backoff = Backoff() if resume is True else resume or None
+    stream = Stream(dial, request, decode, callbacks, backoff)
     async with contextlib.aclosing(stream):
         await stream.open()
         yield stream

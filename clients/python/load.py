@@ -179,6 +179,7 @@ def _opened(plan: Plan) -> AbstractAsyncContextManager[Stream]:
         policy=plan.policy,
         budget_ms=plan.budget_ms,
         decode=False,
+        resume=False,
     )
 
 

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
-from clients.python.errors import ClientError, GoneAway
-from clients.python.foreign import closed, message_errors, of_failure
+from clients.python.backlog import Backlog
+from clients.python.connection import Connection, Dial
+from clients.python.errors import ClientError
+from clients.python.foreign import message_errors
 from clients.python.ledger import Ledger
 from clients.python.pictures import Frame, Frames, Pictures, encode_picture
+from clients.python.reconnecting import (
+    Backoff,
+    Lost,
+    OnEvent,
+    Resumed,
+    check_same_model,
+    may_pass,
+    may_resume,
+    wait,
+)
 from protocol import (
     Dropped,
     End,
     Failure,
     FrameHeader,
-    GoingAway,
     MaskEncoding,
     MaskHeader,
+    MemoryState,
     Open,
-    Ping,
-    Pong,
     Ready,
     ServerMessage,
     decode_mask,
     pack,
-    parse_server,
-    serialise,
     split_overlay,
-    unpack_mask,
 )
-
-MAX_RESULT_BYTES = 2**28
-OPEN_SECONDS = 30.0
-CLOSE_SECONDS = 2.0
-"""How long to wait for the close after a fatal error."""
 
 OnDropped = Callable[[Dropped], None]
 OnFailure = Callable[[Failure], None]
@@ -68,48 +68,70 @@ class Mask:
         return self.header.seq
 
 
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Called in the event loop: for frames without a mask, and when a connection is lost and
+    resumed."""
+
+    dropped: OnDropped | None = None
+    failure: OnFailure | None = None
+    event: OnEvent | None = None
+
+
 class Stream:
     """An open stream; made by :func:`connect`. ``ledger`` counts the frames by outcome.
 
-    ``on_dropped`` and ``on_failure`` are called in the event loop for frames without a mask.
+    With a ``backoff`` it survives its connections: if one is lost, :meth:`segment` connects again,
+    resumes the session and sends what has no answer yet, so that its masks are those of an
+    unbroken stream. Mutable state besides: the connection, the token that resumes its session, the
+    frames that would have to be sent again, and since when and how often it has tried to connect.
     """
 
     ready: Ready
 
     def __init__(
         self,
-        socket: ClientConnection,
+        dial: Dial,
         request: Open,
         decode: bool = True,
-        on_dropped: OnDropped | None = None,
-        on_failure: OnFailure | None = None,
+        callbacks: Callbacks | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self.ledger = Ledger()
-        self.on_dropped = on_dropped
-        self.on_failure = on_failure
-        self._socket = socket
+        self._dial = dial
         self._request = request
         self._decode = decode
-        self._room = asyncio.Event()
+        self._callbacks = callbacks or Callbacks()
+        self._backoff = backoff
+        self._connection: Connection | None = None
+        self._outgoing: Connection
+        """Where frames are sent: a new connection, once what is missing is sent first."""
+        self._connected = False
+        self._token: str | None = None
+        self._backlog = Backlog(0)
+        self._lost_at: float | None = None
+        self._attempt = 0
+        self._turn = asyncio.Lock()
+        """Held by whoever sends frames, so that they are sent in order."""
+        self._changed = asyncio.Event()
+        self._ended = False
         self._pictures: Pictures | None = None
         self._sender: asyncio.Task[None] | None = None
-        self._going_away: GoingAway | None = None
-        self._fatal: Failure | None = None
+        self._resender: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Send ``open`` and wait for ``ready``. Raises a ClientError."""
-        with self._errors():
-            async with asyncio.timeout(OPEN_SECONDS):
-                await self._send_message(self._request)
-                while not isinstance(message := await self._receive(), Ready):
-                    pass
-            self.ready = message
+        """Connect, send ``open`` and wait for ``ready``. Raises a ClientError."""
+        self._connection = self._outgoing = await Connection.open(self._dial, self._request)
+        self._connected = True
+        self.ready = self._connection.ready
+        self._token = self.ready.resume
+        self._backlog = Backlog(self.ready.model.get("memory_horizon"))
 
     async def segment(self, frames: Frames) -> AsyncGenerator[Mask]:
         """Yield the masks of ``frames`` as they arrive, until every frame is answered.
 
         May be called once per stream. Raises what ``frames`` raises, after the masks of the
-        earlier frames, or a ClientError if the stream ends early.
+        earlier frames, or a ClientError if the stream ends early and cannot be resumed.
         """
         if self._sender is not None:
             raise ClientError("A stream carries one sequence of frames; open another stream.")
@@ -126,7 +148,8 @@ class Stream:
     async def aclose(self) -> None:
         """Stop sending and close the socket. Idempotent."""
         await self._stop_sending()
-        await self._socket.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     async def _send_pictures(self, pictures: Pictures) -> None:
         """Send all pictures, then ``end``, also if reading the pictures fails.
@@ -135,60 +158,69 @@ class Stream:
         """
         try:
             async for frame, data in pictures:
-                seq = self.ledger.send(frame, time.monotonic())
-                header = FrameHeader(seq, frame.pts, frame.reset)
-                await self._socket.send(pack(header, data))
+                async with self._turn:
+                    await self._send_frame(frame, data)
                 await self._wait_for_room()
-        except ConnectionClosed:
-            return  # the receiver gets it too, with the reason
         except Exception:
-            await self._send_message(End())
+            await self._end()
             raise
-        await self._send_message(End())
+        await self._end()
 
-    async def _send_message(self, message: Open | End | Pong) -> None:
-        """Send a message. Ignore a closed socket: the receiver finds out why, since it has yet to
-        read the server's last messages."""
-        with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(serialise(message))
+    async def _end(self) -> None:
+        self._ended = True
+        async with self._turn:
+            await self._outgoing.send(End())
+
+    async def _send_frame(self, frame: Frame, data: bytes) -> None:
+        seq = self.ledger.send(frame, time.monotonic())
+        header = FrameHeader(seq, frame.pts, frame.reset)
+        if self._backoff is not None:
+            header = self._backlog.add(header, data)
+        if not await self._outgoing.send_frame(pack(header, data)):
+            self._connected = False
 
     async def _wait_for_room(self) -> None:
-        while self.ledger.unanswered >= self.ready.window:
-            self._room.clear()
-            await self._room.wait()
+        while not self._connected or self.ledger.unanswered >= self.ready.window:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _stop_sending(self) -> None:
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.wait([self._sender])
-            if not self._sender.cancelled():
-                self._sender.exception()  # segment() has raised it or a more important one
+        for task in (self._sender, self._resender):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.exception()  # segment() has raised it or a more important one
         if self._pictures is not None:
             await self._pictures.aclose()
 
     async def _next_mask(self) -> Mask | None:
-        """Return the next mask, or None at the end."""
-        with self._errors():
-            while not isinstance(message := await self._receive(), Mask | End):
-                pass
-            return message if isinstance(message, Mask) else None
+        """Return the next mask, or None at the end; resume the session as often as it takes."""
+        while True:
+            try:
+                message = await self._receive()
+            except ClientError as error:
+                if self._is_complete(error):
+                    return None
+                await self._resume(error)
+                continue
+            if isinstance(message, Mask | End):
+                return message if isinstance(message, Mask) else None
 
     async def _receive(self) -> Mask | ServerMessage | None:
-        async with asyncio.timeout(CLOSE_SECONDS if self._fatal else None):
-            data = await self._socket.recv()
-        if isinstance(data, bytes):
-            return self._mask(data, time.monotonic())
-        message = parse_server(data)
-        self._note(message)
-        if isinstance(message, Ping):
-            await self._send_message(Pong())
-        return message
+        received = await self._link.receive()
+        if isinstance(received, tuple):
+            with message_errors():
+                return self._mask(*received, time.monotonic())
+        self._note(received)
+        return received
 
-    def _mask(self, data: bytes, now: float) -> Mask | None:
-        """Return the mask in a binary message; None if it answers no unanswered frame."""
-        header, payload = unpack_mask(data, MAX_RESULT_BYTES)
+    def _mask(self, header: MaskHeader, payload: bytes, now: float) -> Mask | None:
+        """Return a mask; None if it answers no unanswered frame."""
         sent = self.ledger.mask(header.seq)
-        self._room.set()
+        self._backlog.mask(header.seq, header.memory.reset is not None)
+        self._token = self._link.ready.resume
+        self._progress()
         if sent is None:
             return None
         packed, overlay = split_overlay(header, payload)
@@ -201,37 +233,97 @@ class Stream:
         match message:
             case Dropped():
                 self.ledger.drop(message.seqs, message.cause)
-                if self.on_dropped is not None:
-                    self.on_dropped(message)
+                self._backlog.drop(message.seqs, message.cause)
+                self._progress()
+                if self._callbacks.dropped is not None:
+                    self._callbacks.dropped(message)
             case Failure():
                 self._note_failure(message)
-            case GoingAway():
-                self._going_away = message
-        self._room.set()
 
     def _note_failure(self, message: Failure) -> None:
         if message.seq is not None:
             self.ledger.fail(message.seq)
-        if message.fatal:
-            self._fatal = message
-        elif self.on_failure is not None:
-            self.on_failure(message)
+            self._backlog.fail(message.seq)
+            self._progress()
+        if not message.fatal and self._callbacks.failure is not None:
+            self._callbacks.failure(message)
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Translate whatever ends the stream; a fatal ``error`` before it takes precedence."""
-        try:
-            with message_errors():
-                yield
-        except ConnectionClosed as error:
-            raise self._ending(error) from error
-        except ClientError as error:
-            if self._fatal is None:
-                raise
-            raise of_failure(self._fatal) from error
+    def _progress(self) -> None:
+        """Record that a frame was answered: the connection works, and there is room."""
+        self._lost_at, self._attempt = None, 0
+        self._changed.set()
 
-    def _ending(self, error: ConnectionClosed) -> ClientError:
-        if self._going_away is not None and self._fatal is None:
-            after = self._going_away.reconnect_after_ms / 1000
-            return GoneAway("The server is stopping; try again later.", "", after)
-        return closed(error, self._fatal)
+    @property
+    def _link(self) -> Connection:
+        assert self._connection, "the stream was not opened"
+        return self._connection
+
+    def _is_complete(self, error: ClientError) -> bool:
+        """Return whether nothing but the server's ``end`` is missing from a stream that could be
+        resumed."""
+        resumable = self._backoff is not None and may_resume(error) and not self._link.is_refused
+        return resumable and self._ended and not self.ledger.unanswered
+
+    async def _resume(self, error: ClientError) -> None:
+        """Connect again until the session continues. Raises a ClientError if it cannot."""
+        backoff = self._backoff
+        if backoff is None or not may_resume(error) or self._link.is_refused:
+            raise error
+        await self._disconnect()
+        lost_at = self._lost_at = self._lost_at or time.monotonic()
+        while True:
+            await self._wait_to_connect(error, backoff, lost_at)
+            try:
+                request = self._request.resuming(self._token)
+                connection = await Connection.open(self._dial, request)
+            except ClientError as failed:
+                if not may_pass(failed):
+                    raise
+                error = failed
+            else:
+                self._continue(connection, time.monotonic() - lost_at)
+                return
+
+    async def _disconnect(self) -> None:
+        self._connected = False
+        self._link.abort()
+        if self._resender is not None:
+            self._resender.cancel()
+            await asyncio.wait([self._resender])
+
+    async def _wait_to_connect(self, error: ClientError, backoff: Backoff, lost_at: float) -> None:
+        if time.monotonic() - lost_at >= backoff.give_up:
+            raise error
+        seconds = wait(error, backoff, self._attempt, random.random())
+        self._attempt += 1
+        if self._callbacks.event is not None:
+            self._callbacks.event(Lost(error, self._attempt, seconds))
+        await asyncio.sleep(seconds)
+
+    def _continue(self, connection: Connection, after: float) -> None:
+        """Receive from a new connection; replay what its memory lacks, and send what has no
+        answer."""
+        before, self.ready = self.ready, connection.ready
+        self._connection = connection
+        check_same_model(before, connection.ready)
+        memory, rebuilds = connection.ready.memory, False
+        if memory in (MemoryState.COLD, MemoryState.NEW):
+            # Until a mask has come, the server may have only a part of the replay.
+            self._token = None
+            rebuilds = self._backlog.can_rebuild
+            memory = MemoryState.REBUILT if rebuilds else MemoryState.COLD
+        self._resender = asyncio.create_task(self._send_again(connection, rebuilds))
+        if self._callbacks.event is not None:
+            self._callbacks.event(Resumed(memory, after))
+
+    async def _send_again(self, connection: Connection, rebuilds: bool) -> None:
+        """Send what is missing before all other frames, which wait for their turn meanwhile."""
+        async with self._turn:
+            self._outgoing = connection
+            replay = self._backlog.replay() if rebuilds else []
+            for message in [*replay, *self._backlog.unanswered()]:
+                await connection.send_frame(message)
+            if self._ended:
+                await connection.send(End())
+        self._connected = True
+        self._changed.set()

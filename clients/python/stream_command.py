@@ -22,11 +22,18 @@ from clients.python.ledger import Ledger
 from clients.python.measures import Outcome, Times
 from clients.python.meter import Meter
 from clients.python.pictures import Frame
+from clients.python.reconnecting import Event, Lost
 from clients.python.stream import Mask, Stream
 from clients.python.tables import outcome_table, times_table
-from protocol import DropPolicy, Failure
+from protocol import DropPolicy, Failure, MemoryState
 
 SHOW_SECONDS = 0.25
+
+_MEMORY = {
+    MemoryState.INTACT: "the stream's memory is intact",
+    MemoryState.REBUILT: "the stream's memory was rebuilt",
+    MemoryState.COLD: "the stream's memory is lost, so it begins empty",
+}
 
 Show = Callable[[str], None]
 
@@ -97,7 +104,18 @@ def _connected(args: Namespace, tally: Tally) -> AbstractAsyncContextManager[Str
         budget_ms=args.budget_ms,
         decode=args.overlay is not None,
         on_failure=tally.note_failure,
+        on_event=_show_event,
+        resume=args.resume,
     )
+
+
+def _show_event(event: Event) -> None:
+    """Show a line, also while the status line is shown."""
+    if isinstance(event, Lost):
+        words = f"{event.error} Connecting again in {event.retry_in:.1f} s."
+    else:
+        words = f"Resumed after {event.after:.1f} s; {_MEMORY[event.memory]}."
+    print(f"mastream: {words}", file=sys.stderr)
 
 
 def _overlay(args: Namespace, stack: AsyncExitStack, stream: Stream) -> OverlayVideo | None:

@@ -11,10 +11,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clients.python.client import open_stream_socket
+from clients.python.connection import MAX_RESULT_BYTES, OPEN_SECONDS
 from clients.python.errors import GoneAway
 from clients.python.foreign import closed, message_errors, of_failure
 from clients.python.pictures import Frame
-from clients.python.stream import MAX_RESULT_BYTES, OPEN_SECONDS, Mask
+from clients.python.stream import Mask
 from protocol import (
     End,
     Failure,

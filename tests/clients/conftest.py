@@ -32,11 +32,24 @@ class Talk:
     socket: ServerConnection
     heard: list[protocol.ClientMessage] = field(default_factory=list)
 
-    async def greet(self, window: int = 4) -> protocol.Open:
+    async def greet(
+        self,
+        window: int = 4,
+        resume: str | None = None,
+        memory: protocol.MemoryState = protocol.MemoryState.NEW,
+        horizon: int | None = 2,
+        **model: Any,
+    ) -> protocol.Open:
         opened = await self.hear()
         assert isinstance(opened, protocol.Open)
-        await self.say(protocol.Ready("s", MODEL, protocol.Limits(2**20), window))
+        model = MODEL | {"memory_horizon": horizon} | model
+        limits = protocol.Limits(2**20)
+        await self.say(protocol.Ready("s", model, limits, window, resume, memory))
         return opened
+
+    async def end(self) -> None:
+        await self.say(protocol.End())
+        await self.socket.wait_closed()
 
     async def hear(self) -> protocol.ClientMessage | tuple[protocol.FrameHeader, bytes]:
         """The next message; a frame as its header and picture."""

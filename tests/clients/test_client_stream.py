@@ -243,7 +243,7 @@ async def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None
         await asyncio.Event().wait()
 
     with pytest.raises(GoneAway) as caught:
-        async with connect(small_server(handler).url) as stream:
+        async with connect(small_server(handler).url, resume=False) as stream:
             async for mask in stream.segment(forever()):
                 seen.append(mask.seq)  # noqa: PERF401 - those before the error count
     assert caught.value.reconnect_after == 1.5
@@ -257,7 +257,7 @@ async def test_a_lost_connection(small_server: Any) -> None:
         talk.socket.transport.abort()
 
     with pytest.raises(Unreachable, match="was lost"):
-        await segment(small_server(handler).url, [JPEG] * 3)
+        await segment(small_server(handler).url, [JPEG] * 3, resume=False)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.typing import Subprotocol
 
-import clients.python.stream
+import clients.python.connection
 from clients.python import ClientError, GoneAway, NotOurs, ServerFault, connect
 from clients.python.errors import NoCapacity, NotFound, TooLarge, TooSlow
 from clients.python.stream import Stream
@@ -30,7 +31,11 @@ async def test_a_refusal_that_came_before_we_said_anything(small_server: Any) ->
         protocols = [Subprotocol(SUBPROTOCOL)]
         socket = await open_socket(url.replace("http", "ws"), subprotocols=protocols)
         await socket.wait_closed()
-        await Stream(socket, Open()).open()
+
+        async def dial() -> ClientConnection:
+            return socket
+
+        await Stream(dial, Open()).open()
 
     with pytest.raises(NotFound, match="no model is called 'nope'"):
         await run(small_server(refuse).url)
@@ -44,7 +49,7 @@ async def streamed(url: str) -> list[int]:
 
         async def frames() -> AsyncIterator[bytes]:
             yield JPEG
-            await stream._socket.wait_closed()
+            await stream._link._socket.wait_closed()
             yield JPEG
 
         async for mask in stream.segment(frames()):
@@ -95,7 +100,7 @@ async def test_a_fatal_error_after_which_the_connection_is_cut(small_server: Any
 async def test_a_fatal_error_after_which_nothing_sensible_comes(
     small_server: Any, monkeypatch: pytest.MonkeyPatch, greets: bool, nonsense: str | None
 ) -> None:
-    monkeypatch.setattr(clients.python.stream, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(clients.python.connection, "CLOSE_SECONDS", 0.05)
 
     async def handler(talk: Any) -> None:
         if greets:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from clients.python.cli import main
-from protocol import DropCause, Dropped, DropPolicy, End, Failure, MaskEncoding
+from protocol import DropCause, Dropped, DropPolicy, End, Failure, MaskEncoding, MemoryState
 
 
 @pytest.fixture
@@ -96,6 +97,50 @@ def test_a_stream_that_breaks_off_is_summed_up_too(
     told = capsys.readouterr()
     assert told.out.startswith("1 masks in ")
     assert told.err == "mastream: The server closed the stream: engine_dead.\n"
+
+
+def breaking(small_server: Any) -> Any:
+    """A server that loses its first connection after one mask."""
+
+    async def handler(talk: Any) -> None:
+        first = len(server.talks) == 1
+        await talk.greet(resume="token", memory=MemoryState.NEW if first else MemoryState.INTACT)
+        if first:
+            await talk.frame()
+            await talk.mask(0)
+            talk.socket.transport.abort()
+        else:
+            await talk.answer_all()
+            await talk.socket.wait_closed()
+
+    server = small_server(handler)
+    return server
+
+
+def test_a_lost_connection_is_resumed_and_a_line_says_so(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = breaking(small_server)
+    assert main(["stream", clip, "--url", server.url, "--policy", "every"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("5 masks in ")
+    lost, resumed = told.err.splitlines()
+    assert re.fullmatch(
+        r"mastream: The connection to the server was lost\. Connecting again in \d\.\d s\.", lost
+    )
+    assert re.fullmatch(
+        r"mastream: Resumed after \d\.\d s; the stream's memory is intact\.", resumed
+    )
+    assert [talk.heard[0].resume for talk in server.talks] == [None, "token"]
+
+
+def test_without_resuming_a_lost_connection_is_an_error(
+    small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = breaking(small_server)
+    assert main(["stream", clip, "--url", server.url, "--policy", "every", "--no-resume"]) == 1
+    assert capsys.readouterr().err == "mastream: The connection to the server was lost.\n"
+    assert len(server.talks) == 1
 
 
 def test_a_clip_that_cannot_be_read(
