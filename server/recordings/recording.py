@@ -39,7 +39,12 @@ from server.sources.packets import Packet
 BuildBlock = Callable[[AnyPixels, bytes | None], bytes]
 """Makes a block of a frame's pixels and packet, in the writer's thread."""
 
-_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+_FAST_PNG = (
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,  # of a camera's picture 13 % smaller than the default, and faster
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+)
 
 
 class Recording:
