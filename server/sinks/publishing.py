@@ -6,34 +6,28 @@ The stream never waits for either: one mask waits at most, and a newer one repla
 from __future__ import annotations
 
 import logging
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Condition, Thread
-from types import TracebackType
-from typing import Self
 
 from av.error import FFmpegError
 
 from server.frame import Mask, Pixels
-from server.sinks import rtsp_push
-from server.sinks.live_encoding import LiveEncoder, shown_picture
+from server.sinks.live_encoding import shown_picture
+from server.sinks.pushing import CLOSE_SECONDS, PublishFailed, Push
 
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 5.0
 """Without a mask for so long, the RTSP server is left: it would do so itself soon."""
 
-WRITE_SECONDS = 4.0
-"""A picture that takes longer to send shows that the RTSP server reads no more."""
+WRITE_SECONDS = 5.0
+"""A picture that takes longer to send shows that the RTSP server reads no more. FFmpeg itself would
+wait for ever."""
 
-CLOSE_SECONDS = 2.0
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 
@@ -55,10 +49,6 @@ class PublishStatus:
     detail: str = ""
     sent: int = 0
     skipped: int = 0
-
-
-class PublishFailed(Exception):
-    """The RTSP server could not be reached or broke off; the message is a sentence."""
 
 
 def backoff(attempt: int) -> float:
@@ -91,7 +81,7 @@ class Publisher:
         self._status = PublishStatus()
         self._closed = False
         self._thread: Thread | None = None
-        self._push: _Push | None = None
+        self._push: Push | None = None
 
     def __repr__(self) -> str:
         return f"<Publisher {self._name} {self._status.state}>"
@@ -106,6 +96,7 @@ class Publisher:
         with self._changed:
             if self._closed:
                 return
+            self._kill_if_stuck()
             skipped = self._status.skipped + (self._next is not None)
             self._status = replace(self._status, skipped=skipped)
             self._next = mask
@@ -123,10 +114,17 @@ class Publisher:
             thread, push = self._thread, self._push
         if thread is None:
             return
-        thread.join(CLOSE_SECONDS)
+        if push is None or self._status.state is PublishState.LIVE:
+            thread.join(CLOSE_SECONDS)
         if push is not None:
             push.kill()
         thread.join(CLOSE_SECONDS)
+
+    def _kill_if_stuck(self) -> None:
+        push = self._push
+        since = None if push is None else push.busy_since
+        if push is not None and since is not None and time.monotonic() - since > WRITE_SECONDS:
+            push.kill()
 
     def _run(self) -> None:
         attempt = 0
@@ -154,8 +152,8 @@ class Publisher:
                 mask = self._take(IDLE_SECONDS)
         self._report(PublishState.WAITING)
 
-    def _pushing(self, height: int, width: int) -> _Push:
-        push = _Push(self._url, height, width, self._palette)
+    def _pushing(self, height: int, width: int) -> Push:
+        push = Push(self._url, height, width, self._palette)
         with self._changed:
             self._push = push
         return push
@@ -191,93 +189,3 @@ class Publisher:
         if before.state is not state:
             words = f": {detail}" if detail else ""
             _log.info("stream %s: publishing is %s%s", self._name, state.value, words)
-
-
-class _Push:
-    """One connection to the RTSP server: an encoder, and the process that it writes to."""
-
-    def __init__(self, url: str, height: int, width: int, palette: Pixels) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", rtsp_push.__name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-        )
-        assert self._process.stdin and self._process.stdout
-        self._input, self._output = self._process.stdin, self._process.stdout
-        os.set_blocking(self._output.fileno(), False)
-        self._said = b""
-        self._encoder: LiveEncoder | None = None
-        self._url, self._size, self._palette = url, (height, width), palette
-
-    def __enter__(self) -> Self:
-        try:
-            self.write(f"{self._url}\n".encode())
-            self._encoder = LiveEncoder(self, *self._size, self._palette)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._encoder is not None:
-            with suppress(OSError, FFmpegError, PublishFailed):
-                self._encoder.close()
-        self._end()
-
-    @property
-    def is_live(self) -> bool:
-        """Return whether the RTSP server has accepted the video."""
-        self._listen()
-        return self._said.startswith(rtsp_push.LIVE.encode())
-
-    def send(self, mask: Mask) -> None:
-        """Encode a mask and send it. Raises PublishFailed."""
-        assert self._encoder is not None
-        began = time.monotonic()
-        try:
-            self._encoder.add(mask)
-        except BrokenPipeError as error:
-            raise PublishFailed(self._reason()) from error
-        if time.monotonic() - began > WRITE_SECONDS:
-            raise PublishFailed("The RTSP server reads too slowly, or not at all.")
-
-    def write(self, data: bytes, /) -> int:
-        """Write everything to the process; called by the encoder."""
-        left = memoryview(data)
-        while left:
-            left = left[self._input.write(left) or 0 :]
-        return len(data)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def _reason(self) -> str:
-        """Return why the process has ended, in its own words."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
-        self._listen()
-        *_, last = self._said.decode().splitlines() or [""]
-        if last in ("", rtsp_push.LIVE):
-            return "The RTSP server did not answer in time."
-        return last
-
-    def _listen(self) -> None:
-        while piece := self._output.read(4096):
-            self._said += piece
-
-    def _end(self) -> None:
-        with suppress(OSError):
-            self._input.close()
-        try:
-            self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
-        self._output.close()

@@ -161,6 +161,49 @@ def test_a_silent_server_stops_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
         connection.close()
 
 
+def noise(seq: int) -> Mask:
+    """A mask over a large picture that takes many bytes, so that buffers are soon full."""
+    small = np.zeros((24, 32, 3), np.uint8)
+    picture = np.random.default_rng(seq % 4).integers(0, 255, (360, 640, 3), np.uint8)
+    frame = Frame(small, seq, pts=Fraction(seq, 25), size=(360, 640), original=picture)
+    return Mask(np.zeros((24, 32), np.uint8), frame)
+
+
+def test_a_server_that_freezes_is_left_and_tried_again(
+    rtsp_recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.sinks.publishing.WRITE_SECONDS", 1.0)
+    server = rtsp_recorder()
+    with publishing(server.url, noise) as publisher:
+        until(lambda: publisher.status.state is PublishState.LIVE)
+        server.suspend()
+        until(lambda: publisher.status.state is PublishState.BACKOFF)
+        assert publisher.status.detail == "The RTSP server reads too slowly, or not at all."
+        server.kill()
+        server.start()
+        until(lambda: publisher.status.state is PublishState.LIVE)
+
+
+def test_without_masks_the_server_is_left_until_the_next(
+    rtsp_recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.sinks.publishing.IDLE_SECONDS", 0.3)
+    server = rtsp_recorder()
+    publisher = Publisher("front", server.url, PALETTE)
+    film = Film(publisher, mask)
+    until(lambda: publisher.status.state is PublishState.LIVE)
+    film.stop()
+    until(lambda: publisher.status.state is PublishState.WAITING)
+    film = Film(publisher, mask)
+    until(lambda: publisher.status.state is PublishState.LIVE)
+    film.stop()
+    publisher.close()
+    sent = publisher.status.sent
+    publisher.offer(mask(0))
+    assert publisher.status.sent == sent
+    assert not any(one.name == "publish front" for one in threading.enumerate())
+
+
 def test_waits_are_doubled_up_to_the_longest() -> None:
     for attempt in range(12):
         longest = min(LONGEST_WAIT, 2.0**attempt)
