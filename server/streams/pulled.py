@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 MAX_ABANDONED = 32
 """Most decoders, of all streams, that may hang and be abandoned; beyond that a stream fails."""
 
+CROWDED_TRIES = 5
+"""How often a stream waits until decoders that hang have ended, before it fails."""
+
 WINDOW = 4
 """Frames of one stream between its source and its masks."""
 
@@ -101,6 +104,7 @@ class PulledStream:
         self._continuity = Continuity()
         self._scene = SceneCut()
         self._lost = 0
+        self._crowded = 0
         self._session: Session | None = None
         self.publisher = self._new_publisher()
 
@@ -232,8 +236,9 @@ class PulledStream:
 
     def _open_source(self) -> None:
         if abandoned_decoders() >= MAX_ABANDONED:
-            self._notice(supervision.Hung())
+            self._notice(self._too_many_hang())
             return
+        self._crowded = 0
         self._connection += 1
         if self._connection > 1:
             self._services.reconnected()
@@ -248,6 +253,15 @@ class PulledStream:
             return
         self._source = source
         self._reading = asyncio.create_task(self._read(source, self._connection))
+
+    def _too_many_hang(self) -> Event:
+        """Try again for a while: the decoder of a silent camera ends at its own time limit."""
+        self._crowded += 1
+        if self._crowded > CROWDED_TRIES:
+            self._crowded = 0
+            return supervision.Hung()
+        detail = "Too many decoders hang: the stream waits until some have ended."
+        return supervision.Broken("decoder_hung", detail)
 
     async def _close_source(self) -> None:
         """Stop reading; a decoder that hangs is abandoned. Idempotent, even if cancelled."""

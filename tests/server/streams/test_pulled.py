@@ -267,6 +267,7 @@ async def test_too_many_hung_decoders_fail_the_stream_and_not_the_service(
     async with playing(three_and_silence) as stage:
         await stage.state(StreamState.FAILED)
         assert stage.sources == [] and stage.stream.supervised.code == "decoder_hung"
+        assert stage.states() == [*["connecting", "backoff"] * 5, "connecting", "failed"]
         monkeypatch.setattr(pulled, "abandoned_decoders", lambda: 0)
         await stage.stream.resume()
         await stage.state(StreamState.LIVE)
@@ -363,3 +364,13 @@ async def test_frames_that_nobody_took_in_time_are_counted() -> None:
     async with playing(loses) as stage:
         await stage.until(lambda: stage.stream.status.frames == 2)
         assert stage.stream.status.drops["overload"] == 5
+
+
+async def test_decoders_that_hang_for_a_moment_only_delay_a_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = iter([pulled.MAX_ABANDONED] * 3)
+    monkeypatch.setattr(pulled, "abandoned_decoders", lambda: next(counts, 0))
+    async with playing(three_and_silence) as stage:
+        await stage.state(StreamState.LIVE)
+        assert stage.states() == [*["connecting", "backoff"] * 3, "connecting", "live"]
