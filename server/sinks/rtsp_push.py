@@ -76,6 +76,7 @@ def sentence(error: Exception) -> str:
 
 def main() -> int:
     """Push until standard input ends, and return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
     signal.alarm(CONNECT_SECONDS)
     url = sys.stdin.buffer.readline().decode().strip()
     options = {"rtsp_transport": "tcp", "timeout": str(SOCKET_SECONDS * 1_000_000)}
