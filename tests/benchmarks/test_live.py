@@ -26,14 +26,19 @@ def test_the_ratio_of_viewers_is_that_of_the_last_two() -> None:
     assert "100" in live.viewers_report(costs)
 
 
-@pytest.mark.usefixtures("camera")
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "WARM_UP_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("camera", "short")
 def test_a_short_run_of_real_cameras() -> None:
     found = live.measure(2, rate=10, size=(160, 120), seconds=2.0)
     assert found.masks > 0 and len(found.added) > 0
     assert found.percentile("glass", 50) > 0
 
 
-@pytest.mark.usefixtures("camera")
+@pytest.mark.usefixtures("camera", "short")
 def test_viewers_share_every_step_and_encode() -> None:
     one, ten = live.viewers_cost((1, 10), rate=10, size=(160, 120), seconds=2.0)
     assert (one.viewers, ten.viewers) == (1, 10)
