@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,35 @@ def test_the_overlay_is_published(
 
 def test_a_stream_that_is_not_published_says_so(web: TestClient) -> None:
     assert added(web)["publish"] is None
+
+
+def test_a_server_that_stops_ends_its_viewers_and_takes_no_more(web: TestClient) -> None:
+    added(web)
+    service = web.app.state.service  # type: ignore[attr-defined]
+    assert web.portal
+    with web.websocket_connect("/v1/streams/film/masks") as socket:
+        socket.send_json({"type": "open"})
+        assert socket.receive_json()["type"] == "ready"
+        web.portal.call(service.drain)
+        last = {}
+        while (message := socket.receive())["type"] != "websocket.close":
+            last = message
+        assert json.loads(last["text"])["type"] == "going_away" and message["code"] == 1012
+    assert "about to stop" in problem(web.post("/v1/streams", json=FILM | {"name": "late"}), 503)
+    with web.websocket_connect("/v1/streams/film/masks") as socket:
+        assert "about to stop" in socket.receive_json()["detail"]
+
+
+def test_changes_at_the_same_time_are_made_one_by_one(web: TestClient) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: web.post("/v1/streams", json=FILM), range(8)))
+        assert sorted(answer.status_code for answer in answers) == [201, *[409] * 7]
+        paused = list(
+            pool.map(
+                lambda number: web.patch("/v1/streams/film", json={"paused": number % 2 == 0}),
+                range(8),
+            )
+        )
+        assert {answer.status_code for answer in paused} == {200}
+        removed = list(pool.map(lambda _: web.delete("/v1/streams/film"), range(8)))
+    assert sorted(answer.status_code for answer in removed) == [204, *[404] * 7]
