@@ -110,6 +110,8 @@ class StreamSocket:
             self._ledger.close()
             self._inbox.discard()
             self._outbox.discard()
+            # A task that was cancelled keeps its frames, and with them a picture and this socket.
+            self._reading = self._feeding = None
         if last:
             await send_ending(self._socket, last, self._time_left())
 

@@ -11,10 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def living(*kinds: type) -> dict[str, int]:
-    """Return how many objects of each type are alive, those that nobody can reach included."""
-    found = Counter(type(one) for one in gc.get_objects())
-    return {kind.__name__: found[kind] for kind in kinds if found[kind]}
+class Fresh:
+    """Counts objects of some types that did not exist when this was made.
+
+    What earlier tests left behind is kept here, so that it is not counted, nor its id used again.
+    """
+
+    def __init__(self, *kinds: type) -> None:
+        gc.collect()
+        self._kinds = kinds
+        self._before = {id(one): one for one in gc.get_objects() if type(one) in kinds}
+
+    def alive(self) -> dict[str, int]:
+        """Return how many of each type are alive, those that nobody can reach included."""
+        found = (one for one in gc.get_objects() if type(one) in self._kinds)
+        return dict(Counter(type(one).__name__ for one in found if id(one) not in self._before))
+
+    def reachable(self) -> dict[str, int]:
+        """Return the same after a collection."""
+        gc.collect()
+        return self.alive()
 
 
 @contextmanager

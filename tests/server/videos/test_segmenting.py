@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from living import living, without_collector
+from living import Fresh, without_collector
 
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadVideo, EngineFault, Fault, NoCapacity
@@ -272,13 +272,14 @@ async def test_no_picture_of_a_video_waits_for_the_cyclic_collector(
     clip = make_clip(tmp_path / "clip.mp4", 8)
     blocked = tmp_path / "file" / "out"
     blocked.parent.write_bytes(b"")
+    heavy = Fresh(*HEAVY)
     with without_collector():
         await segmented(clip, tmp_path / "done")
-        assert living(*HEAVY) == {}, "after a video that succeeded"
+        assert heavy.alive() == {}, "after a video that succeeded"
         await fails(clip, tmp_path / "step", on_step=fail_at(5))
-        assert living(*HEAVY) == {}, "after a step that failed"
+        assert heavy.alive() == {}, "after a step that failed"
         await fails(clip, blocked)
-        assert living(*HEAVY) == {}, "after a recorder that could not be made"
+        assert heavy.alive() == {}, "after a recorder that could not be made"
         break_encoder(monkeypatch)
         await fails(clip, tmp_path / "full")
-        assert living(*HEAVY) == {}, "after a disk that was full"
+        assert heavy.alive() == {}, "after a disk that was full"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from living import living, without_collector
+from living import Fresh, without_collector
 from watching import unbroken
 
 from protocol import DropCause, DropPolicy
@@ -511,6 +511,7 @@ async def test_a_closed_session_is_freed_once_its_last_frame_is_answered(
 
 
 async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
+    fresh = Fresh(Session, Notes, Mask, Frame)
     with without_collector():
         async with serving() as worker:
             for _ in range(100):
@@ -519,7 +520,7 @@ async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
                 await worker.settled(session)
                 worker.close(session)
             del session, _
-            assert living(Session, Notes, Mask, Frame) == {}
+            assert fresh.alive() == {}
 
 
 async def test_stopping_leaves_a_hung_step_behind_and_answers_its_frames() -> None:
