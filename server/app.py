@@ -152,6 +152,8 @@ class Service:
         budget = ByteBudget(settings.streams.total_bytes)
         self.metrics.watch_held(lambda: budget.held)
         self.recordings = Recordings(settings.folder / "recordings", settings.streams)
+        self._resuming = Resuming(self.worker, settings.streams, self.metrics)
+        self.worker.make_room = self._resuming.make_room
         self.streams = Streams(
             StreamServices(
                 self.worker,
@@ -161,7 +163,7 @@ class Service:
                 budget,
                 lambda: self._hardware,
                 self.recordings,
-                Resuming(self.worker, settings.streams, self.metrics),
+                self._resuming,
             )
         )
         self._hardware: Hardware | None = None
@@ -241,6 +243,7 @@ class Service:
             await self._live.streams.stop()
         if self._jobs:
             await self._jobs.stop()
+        self._resuming.stop()
         await self.worker.stop(STOP_SECONDS)
         await asyncio.to_thread(self.recordings.close, STOP_SECONDS)
         self.pool.close()

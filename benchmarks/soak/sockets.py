@@ -17,21 +17,20 @@ from websockets.exceptions import ConnectionClosed
 import protocol
 from benchmarks.soak.server import DEADLY, HEIGHT, WIDTH
 from benchmarks.soak.tally import Answers, Tally
-from protocol import DropPolicy, InputEncoding, MaskEncoding, MaskSize
+from protocol import DropPolicy, InputEncoding, MaskEncoding, MaskSize, MemoryState
 from server.engines.fake import FakeEngine, fake_spec
 
 Labels = NDArray[np.uint8]
 
-RAW = protocol.serialise(
-    protocol.Open(
-        input=InputEncoding.RGB24,
-        width=WIDTH,
-        height=HEIGHT,
-        output=MaskEncoding.RAW,
-        size=MaskSize.MODEL,
-        policy=DropPolicy.EVERY,
-    )
+_OPEN = protocol.Open(
+    input=InputEncoding.RGB24,
+    width=WIDTH,
+    height=HEIGHT,
+    output=MaskEncoding.RAW,
+    size=MaskSize.MODEL,
+    policy=DropPolicy.EVERY,
 )
+RAW = protocol.serialise(_OPEN)
 LARGE = cv2.imencode(".jpg", np.full((1080, 1920, 3), 90, np.uint8))[1].tobytes()
 NONSENSE = ("{", '{"type": "nobody"}', b"\xff" * 20, b"", '{"type": "open", "size": 7}')
 TOO_SLOW = 4408
@@ -58,6 +57,31 @@ async def whole(url: str, dice: random.Random, tally: Tally) -> None:
             if mask is not None and not np.array_equal(mask, next(expected)):
                 tally.frames["foreign"] += 1
     answers.close(tally, complete=True)
+
+
+async def resumes(url: str, dice: random.Random, tally: Tally) -> None:
+    """Lose the connection again and again, resume, and compare every mask with that of a stream on
+    its own."""
+    frames = _frames(dice, dice.randint(2, 12))
+    expected, token = _unbroken(frames), None
+    missing = list(range(len(frames)))
+    while missing:
+        async with _connected(url) as socket:
+            await socket.send(protocol.serialise(_OPEN.resuming(token)))
+            ready = protocol.parse_server(await socket.recv())
+            assert isinstance(ready, protocol.Ready)
+            if token is not None and ready.memory is MemoryState.COLD:
+                raise RuntimeError("The session was not kept.")
+            token = ready.resume
+            for seq in missing[: ready.window]:
+                await socket.send(protocol.pack({"seq": seq}, frames[seq].tobytes()))
+            for _ in range(dice.randint(1, len(missing[: ready.window]))):
+                (seq,), mask = _read(await socket.recv(), tally)
+                missing.remove(seq)
+                if mask is None or not np.array_equal(mask, expected[seq]):
+                    tally.frames["foreign"] += 1
+            if missing:
+                socket.transport.abort()
 
 
 async def deadly(url: str, dice: random.Random, tally: Tally) -> None:
@@ -138,6 +162,7 @@ async def sends_nothing(url: str, dice: random.Random, tally: Tally) -> None:
 
 KINDS: dict[str, tuple[Life, float]] = {
     "whole": (whole, 10),
+    "resumes": (resumes, 3),
     "aborts": (aborts, 5),
     "closes": (closes, 3),
     "nonsense": (sends_nonsense, 3),

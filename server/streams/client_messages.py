@@ -77,12 +77,11 @@ class ClientMessages:
         pictures: DevicePictures | None = None,
         recordings: Recordings | None = None,
         resuming: Resuming | None = None,
-        on_taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._recordings = recordings
         self._pictures = pictures
         self._resuming = resuming or Resuming(worker, settings, metrics)
-        self._on_taken_over = on_taken_over
+        self.on_taken_over: Callable[[], None] = lambda: None
         self._worker = worker
         self._settings = settings
         self._metrics = metrics
@@ -158,7 +157,7 @@ class ClientMessages:
 
     def _hand_over(self) -> None:
         self.close(lost=True)
-        self._on_taken_over()
+        self.on_taken_over()
 
     def _resets_to_come(self, processed: int) -> tuple[int, ...]:
         """Return the seqs from which on a reset applies that no processed frame has used."""

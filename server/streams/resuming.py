@@ -16,7 +16,6 @@ from server.recordings.recording import RecordedSink, Recording
 from server.scheduling.parked import ParkingLot
 from server.scheduling.session import Session
 from server.settings import StreamSettings
-from server.sinks.base import Sink
 from server.streams.answer_log import AnswerLog
 from server.streams.byte_budget import ByteBudget
 from server.workers.serving import Serving
@@ -90,7 +89,7 @@ class Resuming:
         budget: float | None,
         record: Callable[[str], Recording | None] = lambda _: None,
     ) -> Resumable:
-        """Open a session; one that is parked makes room for it. Raises NoCapacity or Draining.
+        """Open a session. Raises NoCapacity or Draining.
 
         ``record`` begins the recording of the session with a name, if it is to be recorded; it may
         raise the same.
@@ -100,7 +99,9 @@ class Resuming:
         sink = RecordedSink(log)
         sink.recording = record(name)
         try:
-            session = self._open(sink, policy, budget)
+            session = self._worker.open(
+                sink, policy=policy, budget=budget, window=self._settings.window
+            )
         except NoCapacity:
             if sink.recording:
                 sink.recording.end()
@@ -139,21 +140,21 @@ class Resuming:
         self._close(self._parked.put(one.token, one, nbytes, self._clock()))
         asyncio.get_running_loop().call_later(self._seconds + 0.1, self._expire)
 
+    def make_room(self) -> bool:
+        """Close the session that has been parked longest; return whether there was one."""
+        oldest = self._parked.take_oldest()
+        self._close(oldest)
+        return bool(oldest)
+
     def close(self, one: Resumable) -> None:
         """Close a session for good. Idempotent."""
         self._held.pop(one.token, None)
         self._close([one])
 
-    def _open(self, sink: Sink, policy: DropPolicy, budget: float | None) -> Session:
-        while True:
-            try:
-                return self._worker.open(
-                    sink, policy=policy, budget=budget, window=self._settings.window
-                )
-            except NoCapacity:
-                if not (oldest := self._parked.take_oldest()):
-                    raise
-                self._close(oldest)
+    def stop(self) -> None:
+        """Close all sessions that wait. Idempotent."""
+        while self.make_room():
+            pass
 
     def _hold(self, one: Resumable) -> Resumable:
         self._held[one.token] = one

@@ -87,7 +87,6 @@ class StreamSocket:
             hardware.pictures if (hardware := services.hardware()) else None,
             services.recordings if is_recorded else None,
             services.resuming,
-            self._give_up_session,
         )
         self._alive = time.monotonic()
         self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
@@ -103,10 +102,14 @@ class StreamSocket:
 
     async def run(self) -> None:
         """Serve the stream until either side ends it; leave the session, then close the socket."""
+        self._messages.on_taken_over = self._give_up_session
         try:
             last = await self._serve()
         finally:
             self._messages.close(self._lost)
+            # A cancelled task keeps its frames, and these keep the socket: a reference cycle.
+            self._feeding = None
+            self._messages.on_taken_over = _nothing
             self._ledger.close()
             self._inbox.discard()
             self._outbox.discard()
@@ -285,6 +288,10 @@ class StreamSocket:
 
     def _count_slow(self) -> None:
         self._services.metrics.frame("dropped", DropCause.CLIENT_SLOW)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 async def send_ending(socket: WebSocket, last: Ending, seconds: float) -> None:

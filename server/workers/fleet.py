@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
@@ -20,12 +20,13 @@ class Fleet:
     GPU. If an engine dies, only the memories of its own sessions are lost.
 
     At most ``max_sessions`` are accepted in total. The workers after the first are for further
-    GPUs: if the first engine runs on the CPU, they are not started.
+    GPUs: if the first engine runs on the CPU, they are not started. ``make_room`` is as Worker's.
     """
 
     def __init__(self, workers: Sequence[Worker], *, max_sessions: int) -> None:
         assert workers, "a fleet has at least one worker"
         self.workers = tuple(workers)
+        self.make_room: Callable[[], bool] = lambda: False
         self._max_sessions = max_sessions
 
     def __repr__(self) -> str:
@@ -80,7 +81,8 @@ class Fleet:
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
         self._check_serving()
-        if sum(worker.sessions for worker in self.workers) >= self._max_sessions:
+        taken = sum(worker.sessions for worker in self.workers)
+        if taken >= self._max_sessions and not self.make_room():
             raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         worker = least_loaded(self.workers)
         return worker.open(sink, policy=policy, window=window, budget=budget)

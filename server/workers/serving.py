@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from models.spec import ModelSpec
@@ -15,6 +16,8 @@ from server.workers.worker import Worker, WorkerState
 
 class Serving(Protocol):
     """Serves sessions; the methods are documented at Worker."""
+
+    make_room: Callable[[], bool]
 
     @property
     def state(self) -> WorkerState: ...

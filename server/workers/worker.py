@@ -35,6 +35,8 @@ class Worker:
     failed batch, or of a step in which the engine died, are tried once more, alone. Memories that
     were lost with an engine are rebuilt from each session's last frames; only if that is not exact
     (``memory_horizon`` None) does a stream continue with an empty one and reset cause ``engine``.
+
+    ``make_room`` is called when all sessions are taken; it returns whether it closed one.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = WorkerState.STARTING
+        self.make_room: Callable[[], bool] = lambda: False
         self._max_sessions = max_sessions
         self._metrics = metrics or Metrics()
         self._clock = clock
@@ -140,7 +143,7 @@ class Worker:
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
         self._check_serving()
-        if len(self._scheduler) >= self._max_sessions:
+        if len(self._scheduler) >= self._max_sessions and not self.make_room():
             raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         horizon = self.spec.memory_horizon
         session = Session(policy, window=window, budget=budget, horizon=horizon)

@@ -59,7 +59,7 @@ def test_the_table_names_every_trouble() -> None:
 
 def test_a_short_soak_is_clean() -> None:
     command = [sys.executable, "-m", "benchmarks.soak", "--seconds", "60", "--streams", "120"]
-    kinds = ["whole", "aborts", "closes", "nonsense", "deadly"]
+    kinds = ["whole", "resumes", "aborts", "closes", "nonsense", "deadly"]
     done = subprocess.run(
         [*command, "--clients", "4", "--uploads", "1", "--kinds", *kinds],
         cwd=ROOT,

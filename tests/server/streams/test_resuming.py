@@ -46,9 +46,12 @@ async def scene(most: int = 2, **settings: float) -> AsyncIterator[Scene]:
     await worker.start()
     limits = StreamSettings(max_sessions=most, **settings)  # type: ignore[arg-type]
     found = Scene(Resuming(worker, limits, metrics, lambda: found.now), worker, metrics)
+    worker.make_room = found.resuming.make_room
     try:
         yield found
     finally:
+        found.resuming.stop()
+        worker.make_room = lambda: False
         await worker.stop()
 
 
@@ -138,6 +141,15 @@ async def test_a_reset_that_no_frame_has_used_goes_to_the_next(
         one = at.opened()
         one.resets = (4, 10) if len(seqs) == 2 else (4,)
         assert [one.take_reset(seq) for seq in seqs] == found
+
+
+async def test_what_waits_is_closed_when_the_service_stops() -> None:
+    async with scene() as at:
+        one = at.opened()
+        at.resuming.park(one)
+        at.resuming.stop()
+        assert one.session.closed
+        assert at.resuming.claim(one.token) == (None, MemoryState.COLD)
 
 
 async def test_tokens_are_long_and_never_the_same() -> None:

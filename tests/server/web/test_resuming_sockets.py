@@ -16,6 +16,8 @@ import protocol
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Pixels
+from server.recordings.recording_file import read
+from server.recordings.records import Ending, Masked
 from server.settings import Settings, StreamSettings
 
 SIDE = 32
@@ -244,3 +246,22 @@ def test_with_resuming_off_there_is_no_token(tmp_path: Path) -> None:
             socket.close(1006)
         with stream(web, resume="x") as (_, again):
             assert (again["memory"], again["resume"]) == ("cold", None)
+
+
+def test_a_recording_continues_with_its_session(tmp_path: Path) -> None:
+    with service(tmp_path, record=True) as web:
+        with web.websocket_connect("/v1/stream?record=1") as socket:
+            socket.send_json(WISH)
+            ready = socket.receive_json()
+            for seq in range(3):
+                send(socket, seq)
+                mask(socket)
+            socket.close(1006)
+        with stream(web, resume=ready["resume"]) as (socket, _):
+            for seq in range(2, 6):
+                send(socket, seq)
+                mask(socket)
+    blocks = read(tmp_path / "recordings" / f"{ready['session']}.mastream")
+    records = [block.record for block in blocks]
+    assert [one.seq for one in records if isinstance(one, Masked)] == list(range(6))
+    assert records[-1] == Ending(why="closed")

@@ -130,6 +130,26 @@ async def test_no_more_sessions_than_it_takes_in_all() -> None:
         opened(served)
 
 
+async def test_a_full_fleet_may_be_made_room_in() -> None:
+    served = fleet(None, None, max_sessions=2)
+    await served.start()
+    sessions = [opened(served)[0] for _ in range(2)]
+
+    def make_room() -> bool:
+        session = sessions.pop() if sessions else None
+        if session:
+            served.close(session)
+        return session is not None
+
+    served.make_room = make_room
+    for _ in range(2):
+        opened(served)
+    with pytest.raises(NoCapacity):
+        opened(served)
+    served.make_room = lambda: False  # breaks the cycle that keeps the sessions alive
+    await served.stop()
+
+
 async def test_an_engine_that_dies_takes_only_its_own_memories_along() -> None:
     steps: dict[int, int] = {0: 0, 1: 0}
 

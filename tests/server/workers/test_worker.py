@@ -430,6 +430,23 @@ async def test_no_more_sessions_than_it_takes_and_a_closed_one_makes_room() -> N
         opened(worker)
 
 
+async def test_a_full_worker_may_be_made_room_in() -> None:
+    async with serving(max_sessions=1) as worker:
+        session, _ = opened(worker)
+
+        def make_room() -> bool:
+            was_open = not session.closed
+            worker.close(session)
+            return was_open
+
+        worker.make_room = make_room
+        opened(worker)
+        with pytest.raises(NoCapacity):
+            opened(worker)
+        assert session.closed and worker.sessions == 1
+        worker.make_room = lambda: False  # breaks the cycle that keeps the session alive
+
+
 async def test_a_frame_that_is_refused_is_not_taken() -> None:
     async with serving() as worker:
         session, notes = opened(worker)
