@@ -107,8 +107,6 @@ class StreamSocket:
             last = await self._serve()
         finally:
             self._messages.close(self._lost)
-            # A cancelled task keeps its frames, and these keep the socket: a reference cycle.
-            self._feeding = None
             self._messages.on_taken_over = _nothing
             self._ledger.close()
             self._inbox.discard()
