@@ -243,9 +243,9 @@ class Service:
             await self._live.streams.stop()
         if self._jobs:
             await self._jobs.stop()
-        self._resuming.stop()
         await self.worker.stop(STOP_SECONDS)
         await asyncio.to_thread(self.recordings.close, STOP_SECONDS)
+        self._resuming.stop()
         self.pool.close()
         if self._database:
             self._database.close()
