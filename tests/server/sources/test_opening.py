@@ -103,7 +103,7 @@ def test_a_picture_sequence_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "upload%d.png"
     frame = av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24")
     frame.save(str(tmp_path / "upload1.png"))
-    frame.save(path)
+    frame.save(str(path))
     assert type(refusal(path)) is UnsupportedMedia
 
 
