@@ -144,7 +144,9 @@ class ContainerSource(Source):
         self._handover.close()
         try:
             grace = LIVE_GRACE if self.live else FILE_GRACE
-            await asyncio.wait_for(self._handover.finished(), grace)
+            # Not wait_for: Python 3.11's forgets a cancellation that comes as the thread ends.
+            async with asyncio.timeout(grace):
+                await self._handover.finished()
         except TimeoutError:
             ABANDONED.add(thread)
         except asyncio.CancelledError:

@@ -69,7 +69,8 @@ class SyntheticSource(Source):
         wait = self._began + float(self._seq / self._rate) - now
         if wait > 0:
             try:
-                await asyncio.wait_for(self._left.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._left.wait()
             except TimeoutError:
                 return
 

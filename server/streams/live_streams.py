@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 
 from server.database.streams import StreamRows
@@ -13,6 +12,9 @@ from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.supervision import StreamState
 from server.threads import ThreadRunner
+
+CANCEL_SECONDS = 5.0
+"""The longest that closing one source takes; then its supervisor is cancelled again."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,10 +67,7 @@ class LiveStreams:
         await self._disk.close()
 
     async def _cancel(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(_cancelled(task) for task in self._tasks.values()))
 
     def all(self) -> list[PulledStream]:
         """Return every stream, the oldest first."""
@@ -135,9 +134,7 @@ class LiveStreams:
         self._streams.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await _cancelled(task)
 
     def _begin(self, definition: StreamDefinition) -> PulledStream:
         stream = PulledStream(definition, self._services)
@@ -146,6 +143,14 @@ class LiveStreams:
         task.add_done_callback(_report_failure)
         self._tasks[definition.name] = task
         return stream
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; again after a while, should the first cancellation be
+    lost to a library that swallows it, or nothing could be changed any more."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:
