@@ -13,8 +13,8 @@ from server.streams.pulled import PulledServices, PulledStream
 from server.streams.supervision import StreamState
 from server.threads import ThreadRunner
 
-CANCEL_SECONDS = 5.0
-"""The longest that closing one source takes; then its supervisor is cancelled again."""
+CANCEL_SECONDS = 15.0
+"""Longer than closing a source and a publisher takes; then a supervisor is cancelled again."""
 
 _log = logging.getLogger(__name__)
 
