@@ -38,6 +38,7 @@ from server.web.health import health_router
 from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
 from server.web.models import models_router
+from server.web.page import page_router, read_page
 from server.web.recordings import recordings_router
 from server.web.stream_socket import StreamServices
 from server.web.streams import Streams, stream_router
@@ -95,6 +96,7 @@ def create_app(
         (videos.router, once_loaded),
         (live.router, []),
         (recordings_router(service.recordings), []),
+        (page_router(read_page()), []),
     )
     for router, needs in routers:
         app.include_router(router, dependencies=needs)

@@ -1,0 +1,67 @@
+// The page's frame: navigation, colours, and one view at a time.
+
+import { texts } from "./texts.js";
+import { h, icon, problem } from "./ui.js";
+
+// A view's module exports `show(root, ...path)`, which fills root and may return a function that
+// stops everything it began.
+const VIEWS = {
+  live: () => import("./live.js"),
+  videos: () => import("./videos.js"),
+  cameras: () => import("./cameras.js"),
+  server: () => import("./server.js"),
+};
+const THEMES = { auto: "auto", light: "sun", dark: "moon" };
+
+const view = document.getElementById("view");
+let leave = null, turn = 0;
+
+async function go() {
+  const [name, ...path] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const chosen = name || "live", mine = ++turn;
+  leave?.();
+  leave = null;
+  mark(chosen);
+  document.title = `${texts.nav[chosen] ?? "?"} · mastream`;
+  try {
+    if (!VIEWS[chosen]) throw new Error(texts.errors.missing);
+    const { show } = await VIEWS[chosen]();
+    if (mine !== turn) return;
+    view.replaceChildren();
+    leave = show(view, ...path) ?? null;
+  } catch (error) {
+    view.replaceChildren(problem(error));
+  }
+}
+
+function mark(chosen) {
+  for (const link of document.querySelectorAll("#nav a")) {
+    if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function paintTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  const button = document.getElementById("theme");
+  button.replaceChildren(icon(THEMES[theme]));
+  button.setAttribute("aria-label", texts.theme[theme]);
+  button.title = texts.theme[theme];
+}
+
+function chooseTheme() {
+  const names = Object.keys(THEMES);
+  const next = names[(names.indexOf(theme()) + 1) % names.length];
+  localStorage.setItem("theme", next);
+  paintTheme(next);
+}
+
+const theme = () => (THEMES[localStorage.getItem("theme")] ? localStorage.getItem("theme") : "auto");
+
+document.getElementById("nav").setAttribute("aria-label", texts.nav.label);
+document.getElementById("nav").append(
+  ...Object.keys(VIEWS).map((name) => h("a", { href: `#/${name}`, "data-view": name }, texts.nav[name])));
+document.getElementById("theme").addEventListener("click", chooseTheme);
+paintTheme(theme());
+addEventListener("hashchange", () => go().then(() => view.focus({ preventScroll: true })));
+go();
