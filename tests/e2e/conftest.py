@@ -2,69 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """``http`` and ``ws`` are its addresses, without a trailing slash."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-    @property
-    def http(self) -> str:
-        return f"http://{self.address}"
-
-    @property
-    def ws(self) -> str:
-        return f"ws://{self.address}"
-
-
-@contextmanager
-def _run(data: Path, *flags: str, **settings: str) -> Iterator[RunningServer]:
-    environment = {f"MASTREAM_{name.upper()}": value for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "server", "--port", "0", "--engine", "fake", *flags],
-        cwd=ROOT,
-        env=os.environ | {"MASTREAM_FOLDER": str(data)} | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        found = re.match(r"mastream is ready at http://(\S+) \(model fake, engine fake\)", line)
-        assert found, f"not the ready line: {line!r}"
-        yield RunningServer(process, found[1])
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+from server_process import RunningServer, server_process
 
 
 @pytest.fixture
 def run_server(tmp_path: Path) -> Callable[..., AbstractContextManager[RunningServer]]:
     """Starts a server with settings of its own: ``with run_server(port="0") as server``."""
-    return lambda *flags, **settings: _run(tmp_path / "data", *flags, **settings)
+    return lambda *flags, **settings: server_process(tmp_path / "data", *flags, **settings)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for all tests that leave it unharmed; it gives up slow readers after 1 s."""
     limits = {"streams__slow_seconds": "1", "streams__max_message_bytes": "2000000"}
-    with _run(tmp_path_factory.mktemp("server"), **limits) as running:
+    with server_process(tmp_path_factory.mktemp("server"), **limits) as running:
         yield running
 
 
@@ -81,5 +37,5 @@ def camera_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
         "live__longest_backoff_seconds": "0.3",
         "live__refused_seconds": "0.5",
     }
-    with _run(tmp_path_factory.mktemp("cameras"), **settings) as running:
+    with server_process(tmp_path_factory.mktemp("cameras"), **settings) as running:
         yield running

@@ -1,0 +1,51 @@
+"""The page's frame: it opens, complains of nothing, asks no other host, and all can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from server_process import RunningServer
+
+pytestmark = pytest.mark.browser
+
+VIEWS = ("live", "videos", "cameras", "server")
+
+
+def test_axe_finds_nothing_in_any_view_light_or_dark(
+    server: RunningServer, open_page: Callable[..., Page], axe: Callable[[Page], None]
+) -> None:
+    page = open_page(f"{server.http}/")
+    for view in VIEWS:
+        page.locator(f"#nav [data-view={view}]").click()
+        expect(page.locator("#nav [aria-current=page]")).to_have_attribute("href", f"#/{view}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            axe(page)
+
+
+@pytest.mark.parametrize("size", [(360, 640), (3840, 2160)], ids=["phone", "4k"])
+def test_no_view_is_wider_than_its_window(
+    server: RunningServer, open_page: Callable[..., Page], size: tuple[int, int]
+) -> None:
+    page = open_page(f"{server.http}/", size=size)
+    for view in VIEWS:
+        page.locator(f"#nav [data-view={view}]").click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_the_colours_follow_the_system_until_they_are_chosen(
+    server: RunningServer, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{server.http}/", dark=True)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Colours follow the system").click()
+    light = page.evaluate(ground)
+    assert light != dark
+    page.reload()
+    expect(page.get_by_role("button", name="Light colours")).to_be_visible()
+    assert page.evaluate(ground) == light
