@@ -8,6 +8,11 @@ export const texts = {
     status: (status) => `The server answered with status ${status}.`,
     missing: "There is no such page. Choose one above.",
   },
+  stream: {
+    lost: "The connection was lost. The stream continues as soon as the server can be reached.",
+    foreign: "The server's answer cannot be read. Check that it is a mastream server of this version.",
+    otherModel: "The server serves another model than before. Start the stream again.",
+  },
   live: { title: "Live" },
   videos: { title: "Videos" },
   cameras: { title: "Cameras" },

@@ -44,6 +44,9 @@ POLICY = "; ".join(
 )
 """The Content-Security-Policy: the page takes nothing from any other host."""
 
+Accepted = Annotated[str, Header(alias="Accept-Encoding")]
+Known = Annotated[str, Header(alias="If-None-Match")]
+
 FOR_EVER = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
@@ -97,8 +100,6 @@ def read_page(folder: Path = FOLDER) -> Page:
 def page_router(page: Page) -> APIRouter:
     """Return the routes of the page."""
     router = APIRouter(include_in_schema=False)
-    Accepted = Annotated[str, Header(alias="Accept-Encoding")]
-    Known = Annotated[str, Header(alias="If-None-Match")]
 
     @router.get("/")
     async def index(accepted: Accepted = "", known: Known = "") -> Response:

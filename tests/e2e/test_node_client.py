@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import clients
 import protocol
 from protocol import vectors
 
 NODE = shutil.which("node")
 FOLDER = Path(__file__).with_name("node")
+PAGE = Path(clients.__file__).parent / "browser"
 SETTINGS = {
     "engine__fake_step_ms": "50",
     "streams__window": "4",
@@ -63,8 +65,9 @@ def turned(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def test_the_vectors_pass_in_another_language() -> None:
-    (line,) = run("vectors.mjs", str(Path(protocol.__file__).parent))
+@pytest.mark.parametrize("client", [FOLDER / "client.mjs", PAGE / "wire.js"])
+def test_the_vectors_pass_in_another_language(client: Path) -> None:
+    (line,) = run("run_vectors.mjs", str(Path(protocol.__file__).parent), str(client))
     golden = json.loads(vectors.PATH.read_text())
     del golden["about"]
     assert json.loads(line) == {group: len(cases) for group, cases in golden.items()}

@@ -15,7 +15,8 @@ export function pack(header, payload) {
 }
 
 /** A binary message taken apart: {header, payload}. A bare picture has the header {}. */
-export function unpack(data, limit = Infinity) {
+export function unpack(bytes, limit = Infinity) {
+  const data = buffer(bytes);
   if (data.length > limit) throw new Error("the message is over the limit");
   if (data.length < 4) throw new Error("the message is too short");
   const length = data.readUInt32LE(0);
@@ -25,11 +26,11 @@ export function unpack(data, limit = Infinity) {
   }
   if (4 + length > data.length) throw new Error("the header is cut off");
   const text = new TextDecoder("utf-8", { fatal: true }).decode(data.subarray(4, 4 + length));
-  return { header: parseObject(text || "{}"), payload: data.subarray(4 + length) };
+  return { header: parse(text || "{}"), payload: data.subarray(4 + length) };
 }
 
 /** A JSON object; anything else is an error. */
-export function parseObject(text) {
+export function parse(text) {
   if (text.length > MAX_HEADER) throw new Error("the text is over the limit");
   const value = JSON.parse(text, (_, one) => {
     if (typeof one === "string" && /\p{Surrogate}/u.test(one)) throw new Error("half a surrogate pair");
@@ -49,14 +50,16 @@ export function splitOverlay({ overlay = 0 }, payload) {
 
 /** The labels of a mask: height * width bytes, row by row. */
 export function decodeMask(data, encoding, width, height) {
-  const labels = { png: fromPng, rle: fromRle, raw: (bytes) => bytes }[encoding](data, width, height);
+  const labels = { png: fromPng, rle: fromRle, raw: (bytes) => bytes }[encoding](buffer(data), width, height);
   if (labels.length !== width * height) throw new Error("the mask is not of its size");
   return labels;
 }
 
+const buffer = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
+
 function fromRle(data, width, height) {
   const labels = Buffer.alloc(width * height), seen = Buffer.alloc(width * height);
-  for (const [label, text] of Object.entries(parseObject(data.toString()))) {
+  for (const [label, text] of Object.entries(parse(data.toString()))) {
     if (!/^(0|[1-9]\d{0,2})$/.test(label) || label > 255) throw new Error(`no class: ${label}`);
     let at = 0;
     runs(text).forEach((length, index) => {
@@ -164,7 +167,7 @@ export class Stream {
 
   #take(data) {
     if (typeof data === "string") {
-      const message = parseObject(data);
+      const message = parse(data);
       if (message.type === "ping") this.say("pong");
       return this.#put(message);
     }

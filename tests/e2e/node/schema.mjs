@@ -1,7 +1,5 @@
 // As much of JSON Schema as protocol/schema.json uses.
 
-import { isDeepStrictEqual } from "node:util";
-
 /** Whether a value fits one of the schema's `$defs`. */
 export function fits(root, name, value) {
   return check(root, root.$defs[name], value);
@@ -21,7 +19,7 @@ const RULES = {
   $ref: (path, one, root) => check(root, root.$defs[path.split("/").at(-1)], one),
   type: (kind, one) => KINDS[kind](one),
   const: (wanted, one) => one === wanted,
-  enum: (words, one) => words.some((word) => isDeepStrictEqual(word, one)),
+  enum: (words, one) => words.includes(one),
   anyOf: (schemas, one, root) => schemas.some((schema) => check(root, schema, one)),
   minimum: (least, one) => !KINDS.number(one) || one >= least,
   maximum: (most, one) => !KINDS.number(one) || one <= most,

@@ -1,0 +1,12 @@
+// The worker of paint.js: draws on a canvas that the page has handed over.
+
+import { brush } from "./brush.js";
+
+let tool;
+
+onmessage = async ({ data: { canvas, frame, look, shot } }) => {
+  if (canvas) tool = brush(canvas);
+  else if (shot) postMessage({ blob: await tool.shot(look) });
+  else postMessage({ drawn: tool.draw(frame, look) });
+};
+postMessage({ isReady: true });

@@ -1,0 +1,103 @@
+// Paints masks over their pictures: in a worker if the browser has OffscreenCanvas, else on the page.
+
+import { brush } from "./brush.js";
+
+/** Return a Painter for a canvas; `classes` are those of the model: [{name, colour: [red, green, blue]}]. */
+export const painter = (canvas, classes) => new Painter(canvas, classes);
+
+/**
+ * Paints frames. While one is being drawn, only the newest of the others is kept. Set `opacity` (0..1), `mode`
+ * ("over" the picture, or the "mask" alone), `isolated` (a class, or null) and `hidden` (a Set of classes), then
+ * call `refresh`.
+ */
+class Painter {
+  opacity = 0.55;
+  mode = "over";
+  isolated = null;
+  hidden = new Set();
+  #classes;
+  #started;
+  #hand = null;
+  #next; // what waits for the hand: a frame, null to draw the last one again, or undefined
+  #isBusy = true;
+  #isClosed = false;
+
+  constructor(canvas, classes) {
+    this.#classes = classes;
+    const next = () => this.#go();
+    this.#started = remote(canvas, next).catch(() => local(canvas, next)).then((hand) => {
+      this.#hand = hand;
+      if (this.#isClosed) hand.close();
+      this.#go();
+      return hand;
+    });
+  }
+
+  /** Draw a mask over its picture (an ImageBitmap or a VideoFrame, which is then closed; or null). */
+  draw(picture, labels, width, height) {
+    this.#next?.picture?.close();
+    this.#next = { picture, labels, width, height };
+    if (this.#isClosed) picture?.close();
+    else if (!this.#isBusy) this.#go();
+  }
+
+  /** Draw the last frame again, as it is to look by now. */
+  refresh() {
+    this.#next ??= null;
+    if (!this.#isBusy) this.#go();
+  }
+
+  /** Return what is on the canvas as a PNG Blob. */
+  async snapshot() {
+    return (await this.#started).shot(this.#look());
+  }
+
+  /** Stop drawing. Idempotent. */
+  close() {
+    this.#isClosed = true;
+    this.#next?.picture?.close();
+    this.#hand?.close();
+  }
+
+  #go() {
+    const frame = this.#next;
+    this.#isBusy = frame !== undefined && !this.#isClosed;
+    this.#next = undefined;
+    if (this.#isBusy) this.#hand.draw(frame, this.#look());
+  }
+
+  #look() {
+    const palette = new Uint8Array(1024), masked = this.mode === "mask";
+    const isShown = (index) => !this.hidden.has(index) && (this.isolated ?? index) === index;
+    this.#classes.forEach(({ colour }, index) =>
+      palette.set([...colour, isShown(index) ? 255 * (masked ? 1 : this.opacity) : 0], index * 4));
+    return { palette, masked };
+  }
+}
+
+/** Draw on the page, once per frame of the screen. */
+function local(canvas, ondrawn) {
+  const { draw, shot } = brush(canvas);
+  const paint = (frame, look) => requestAnimationFrame(() => ondrawn(draw(frame, look)));
+  return { draw: paint, shot, close() {} };
+}
+
+/** Draw in a worker. The canvas is handed over only once the worker runs. */
+async function remote(canvas, ondrawn) {
+  const worker = new Worker(new URL("paint-worker.js", import.meta.url), { type: "module" });
+  const blobs = [];
+  await new Promise((resolve, reject) => Object.assign(worker, { onmessage: resolve, onerror: reject }));
+  const offscreen = canvas.transferControlToOffscreen();
+  worker.postMessage({ canvas: offscreen }, [offscreen]);
+  worker.onmessage = ({ data: { blob } }) => (blob ? blobs.shift()(blob) : ondrawn());
+  return {
+    draw(frame, look) {
+      worker.postMessage({ frame, look }, frame?.picture ? [frame.picture] : []);
+    },
+    shot(look) {
+      worker.postMessage({ shot: true, look });
+      return new Promise((resolve) => blobs.push(resolve));
+    },
+    close: () => worker.terminate(),
+  };
+}

@@ -1,0 +1,244 @@
+// A stream of masks that outlives its connections: it connects again, resumes its session and sends again what
+// has no answer, so that its masks are those of an unbroken stream.
+
+import { Backlog } from "./backlog.js";
+import { texts } from "./texts.js";
+import { decodeMask, pack, parse, splitOverlay, unpack } from "./wire.js";
+
+const DELAY = { first: 500, longest: 15000 }; // ms; doubled each time, less up to half of it by chance
+const SILENCE = 15000; // ms; a connection that is silent for up to twice as long is lost
+const PASSING = [1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429, 4503]; // closes after which to try again
+const MODEL = ["name", "fingerprint", "classes", "height", "width"];
+
+/** Push frames to `url` (/v1/stream) and receive their masks: returns a MaskStream. */
+export const openStream = (url, options) => new MaskStream(url, options);
+
+/** Watch the masks of a pulled stream at `url` (/v1/streams/NAME/masks): returns a MaskStream. */
+export const watch = (url, options) => new MaskStream(url, { ...options, watches: true });
+
+/**
+ * A stream. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions, which
+ * are called in the order of events:
+ *   onready(ready, memory)         at each connection; `memory` is new, intact, rebuilt or cold
+ *   onmask(mask)                   its header's fields, `labels` (bytes, or null), `overlay` (bytes of a JPEG),
+ *                                  and `sent`, when its frame was sent by performance.now()
+ *   onlost({seqs, cause, detail})  frames that get no mask
+ *   onstate(state, sentence)       connecting, live, waiting (for the next try) or ended; and why
+ *   onerror(error)                 what failed without ending the stream
+ */
+export class MaskStream {
+  ready = null;
+  state = "connecting";
+  #url;
+  #on;
+  #socket = null;
+  #backlog = new Backlog();
+  #token = null;
+  #offer = null; // the newest `ready`, until it is certain that no other follows
+  #seq = 0;
+  #resets = false;
+  #ending = false;
+  #attempt = 0;
+  #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
+  #heard = true;
+  #timer;
+  #heartbeat;
+  #delivery = Promise.resolve();
+  #waiting = [];
+
+  constructor(url, options) {
+    this.#url = String(url).replace(/^http/, "ws");
+    this.#on = { Socket: globalThis.WebSocket, ...options };
+    this.#connect();
+    this.#heartbeat = setInterval(() => this.#beat(), SILENCE);
+  }
+
+  /** Frames without an answer. */
+  get inFlight() {
+    return this.#backlog.size;
+  }
+
+  /** Whether a frame can be sent: the stream is live and its window is not full. */
+  get hasRoom() {
+    return this.state === "live" && !this.#ending && this.inFlight < this.ready.window;
+  }
+
+  /** Wait until a frame can be sent; false if none can be any more. */
+  async room() {
+    while (!this.hasRoom && this.state !== "ended" && !this.#ending)
+      await new Promise((resolve) => this.#waiting.push(resolve));
+    return this.hasRoom;
+  }
+
+  /** Send a picture (a Blob or bytes) and return its number; without room it is lost, and null is returned. */
+  send(picture, { pts, reset } = {}) {
+    if (!this.hasRoom) return null;
+    const header = { seq: this.#seq++, pts, reset: reset || this.#resets || undefined };
+    this.#resets = false;
+    this.#post({ header: this.#backlog.add(header, picture, performance.now()), data: picture });
+    return header.seq;
+  }
+
+  /** Forget all frames before the next one. */
+  reset() {
+    this.#resets = true;
+  }
+
+  /** Send no more frames; the stream has ended when the last mask has come. */
+  end() {
+    this.#ending = true;
+    this.#wake();
+    if (this.state === "live") this.#say("end");
+  }
+
+  /** Connect at once if the stream waits for its next try. */
+  retry() {
+    if (this.state === "waiting" && !this.#socket) this.#connect();
+  }
+
+  /** Stop; no function is called any more. Idempotent. */
+  close() {
+    this.#on = {};
+    this.#finish("");
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    const socket = new this.#on.Socket(this.#url, "mastream.v1");
+    const current = (take) => (event) => socket === this.#socket && take(event);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = current(() => this.#greet());
+    socket.onmessage = current(({ data }) => this.#receive(data));
+    socket.onclose = current((event) => this.#lost(event));
+    this.#socket = socket;
+    this.#heard = true;
+  }
+
+  // A server that waits for an `open` sends a `ready` unasked. All that came before the `pong` but the last are such.
+  #greet() {
+    this.#say("open", { ...this.#on.open, resume: this.#token });
+    this.#say("ping");
+  }
+
+  #receive(data) {
+    this.#heard = true;
+    try {
+      if (typeof data === "string") this.#note(parse(data));
+      else this.#mask(unpack(new Uint8Array(data)));
+    } catch (error) {
+      this.#finish(texts.stream.foreign, error);
+    }
+  }
+
+  #note(message) {
+    const { type, seq = null, seqs, cause, detail = "" } = message;
+    if (type === "ready") this.#offer = message;
+    if (this.#offer && (type === "pong" || this.#on.watches)) this.#continue(this.#offer);
+    else if (type === "ping") this.#say("pong");
+    else if (type === "dropped") this.#lose(seqs, cause, detail);
+    else if (type === "error" && seq !== null) this.#lose([seq], message.code, detail);
+    else if (type === "error" && !message.fatal) this.#deliver(() => this.#on.onerror?.(new Error(detail)));
+    else if (type === "going_away") this.#last.pause = message.reconnect_after_ms;
+    else if (type === "end") this.#finish("");
+    if (message.fatal) this.#last.why = detail;
+  }
+
+  #continue(ready) {
+    const before = this.ready?.model, horizon = ready.model.memory_horizon ?? null;
+    if (before && !sameModel(before, ready.model)) return this.#finish(texts.stream.otherModel);
+    const isCold = before && !this.#on.watches && ["cold", "new"].includes(ready.memory);
+    const memory = isCold && horizon !== null ? "rebuilt" : ready.memory;
+    this.ready = ready;
+    this.#offer = null;
+    // Until a mask has come, the server may have only a part of the replay.
+    this.#token = isCold ? null : ready.resume;
+    this.#backlog.horizon = horizon ?? 0;
+    this.#deliver(() => this.#on.onready?.(ready, memory));
+    for (const frame of [...(isCold ? this.#backlog.replay() : []), ...this.#backlog.unanswered()]) this.#post(frame);
+    if (this.#ending) this.#say("end");
+    this.#enter("live", "");
+  }
+
+  #mask({ header, payload }) {
+    const frame = this.#backlog.mask(header.seq, header.memory.reset !== null);
+    this.#token = this.ready.resume;
+    this.#progress();
+    if (!frame && !this.#on.watches) return;
+    const [packed, overlay] = splitOverlay(header, payload);
+    const decoded = decode(packed, header).catch((error) => this.#finish(texts.stream.foreign, error));
+    this.#deliver(async () => {
+      const labels = await decoded;
+      if (labels !== undefined) this.#on.onmask?.({ ...header, labels, overlay, sent: frame?.at });
+    });
+  }
+
+  #lose(seqs, cause, detail) {
+    this.#backlog.drop(seqs, cause);
+    this.#progress();
+    this.#deliver(() => this.#on.onlost?.({ seqs, cause, detail }));
+  }
+
+  #progress() {
+    this.#attempt = 0;
+    this.#wake();
+  }
+
+  #lost({ code, reason = "" }) {
+    const { why = reason.split(": ")[1], pause = 0 } = this.#last;
+    const sentence = why || (this.state === "live" ? texts.stream.lost : texts.errors.unreachable);
+    this.#socket = this.#offer = null;
+    this.#last = {};
+    if (this.#ending && !this.inFlight && this.ready) return this.#finish("");
+    if (!PASSING.includes(code)) return this.#finish(sentence);
+    const delay = Math.min(DELAY.longest, DELAY.first * 2 ** this.#attempt++) * (1 - Math.random() / 2);
+    this.#timer = setTimeout(() => this.#connect(), Math.max(pause, delay));
+    this.#enter("waiting", sentence);
+  }
+
+  #beat() {
+    if (!this.#socket) return;
+    if (!this.#heard) {
+      this.#socket.close(3000); // without a code, the server would end the session
+      return this.#lost({ code: 1006 });
+    }
+    this.#heard = false;
+    if (this.state === "live") this.#say("ping");
+  }
+
+  #finish(sentence, cause) {
+    if (this.state === "ended") return;
+    clearTimeout(this.#timer);
+    clearInterval(this.#heartbeat);
+    this.#socket?.close(1000);
+    this.#socket = null;
+    if (cause) this.#deliver(() => this.#on.onerror?.(cause));
+    this.#enter("ended", sentence);
+  }
+
+  #enter(state, sentence) {
+    this.state = state;
+    this.#wake();
+    this.#deliver(() => this.#on.onstate?.(state, sentence));
+  }
+
+  #deliver(call) {
+    this.#delivery = this.#delivery.then(call).catch((error) => queueMicrotask(() => { throw error; }));
+  }
+
+  #wake() {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #say(type, fields) {
+    this.#socket.send(JSON.stringify({ type, ...fields }));
+  }
+
+  #post({ header, data }) {
+    this.#socket.send(pack(header, data));
+  }
+}
+
+const decode = async (bytes, { encoding, width, height }) =>
+  (encoding === "none" ? null : decodeMask(bytes, encoding, width, height));
+
+const sameModel = (one, other) => MODEL.every((name) => JSON.stringify(one[name]) === JSON.stringify(other[name]));
