@@ -147,6 +147,9 @@ class VideoSettings(BaseModel):
     min_free_bytes: NonNegativeInt = Field(
         2**30, description="free disk space below which uploads are refused"
     )
+    keep_uploads: bool = Field(
+        True, description="keep the uploaded file of a video that has succeeded, for its player"
+    )
     database: str | None = Field(
         None, description="a SQLAlchemy URL; an SQLite file next to the videos if absent"
     )

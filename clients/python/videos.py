@@ -23,7 +23,7 @@ POLL_SECONDS = 0.5
 TAKE_BACK_SECONDS = 5.0
 """How long an interrupted client waits for the server to remove its video."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
-NO_ARTEFACT = frozenset({"self", "events"})
+NO_ARTEFACT = frozenset({"self", "events", "source"})
 
 OnBytes = Callable[[int], None]
 """Receives the number of bytes transferred since the last call."""

@@ -1,7 +1,7 @@
 """Rows and files of uploaded videos, kept consistent.
 
-A video's state determines its files: ``<video>/upload`` until it has ended,
-``<video>/results/<artefact>`` once it has succeeded, none otherwise.
+A video's state determines its files: ``<video>/upload`` until it has ended, and afterwards too if
+it has succeeded and uploads are kept; ``<video>/results/<artefact>`` once it has succeeded.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class VideoFiles:
 
     def results(self, video: str) -> Path:
         return self._folder / video / "results"
+
+    def keeps_upload(self, state: VideoState) -> bool:
+        """Return whether the file of a video in this state is kept."""
+        return not state.ended or (state is VideoState.SUCCEEDED and self._settings.keep_uploads)
 
     def recover(self, now: float) -> int:
         """Queue the videos that a dead process left running and remove stale files.
@@ -128,7 +132,8 @@ class VideoFiles:
         if state in (VideoState.QUEUED, VideoState.RUNNING):
             shutil.rmtree(self.results(video), ignore_errors=True)
         elif state is VideoState.SUCCEEDED:
-            _remove(self.upload(video))
+            if not self.keeps_upload(state):
+                _remove(self.upload(video))
         else:
             shutil.rmtree(self._folder / video, ignore_errors=True)
 

@@ -178,6 +178,14 @@ class Jobs:
             raise NotFound(f"The video has no {name}: it was not requested with the upload.")
         return record, self._files.results(video) / name
 
+    async def source(self, video: str) -> tuple[VideoRecord, Path]:
+        """Return the uploaded file of a video. Raises NotFound if it is not kept."""
+        found = await self.find(video)
+        path = self._files.upload(video)
+        if not found.has_source or not await self._disk(path.exists):
+            raise NotFound("The uploaded file of this video is not kept.")
+        return found.record, path
+
     async def delete(self, video: str) -> None:
         """Cancel a video, or remove it if it has ended.
 
@@ -219,7 +227,8 @@ class Jobs:
         return self._files.store.cancel(video, self._clock(), frames)
 
     def _seen(self, record: VideoRecord) -> Video:
-        return video_now(record, self._runner.frames(record.id), self._clock())
+        now = video_now(record, self._runner.frames(record.id), self._clock())
+        return replace(now, has_source=self._files.keeps_upload(record.state))
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -19,10 +19,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """The present state of a video: its row and its progress."""
+    """The present state of a video: its row, its progress, and whether its upload is kept."""
 
     record: VideoRecord
     progress: Progress
+    has_source: bool = False
 
     @property
     def version(self) -> str:

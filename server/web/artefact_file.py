@@ -1,13 +1,19 @@
-"""The response that carries an artefact."""
+"""The response that carries an artefact or an uploaded file."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from fastapi import Request, Response
 from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import RangeNotSatisfiable
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Receive, Scope, Send
+
+from server.web.preconditions import Verdict, judge
 
 Part = tuple[int, int]
 """First byte and the one after the last."""
@@ -35,6 +41,27 @@ class ArtefactFile(FileResponse):
             size = {"Content-Range": f"bytes */{error.max_size}"}
             words = f"The file has {error.max_size} bytes and no requested range begins within them"
             raise HTTPException(416, words, size) from error
+
+
+async def answer_file(request: Request, path: Path, media_type: str, disposition: str) -> Response:
+    """Return the response to a GET or HEAD of a file: the file, a part of it, or 304.
+
+    Raises HTTPException (412) if the request's conditions do not hold.
+    """
+    answer = ArtefactFile(
+        path,
+        media_type=media_type,
+        stat_result=await run_in_threadpool(path.stat),
+        headers={
+            "Content-Disposition": disposition,
+            "Cache-Control": "private, no-cache",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+    verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
+    if verdict is Verdict.FAILED:
+        raise HTTPException(412, "The file is not the version that the request requires")
+    return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
 
 
 def requested_parts(header: str, size: int, max_parts: int) -> list[Part]:

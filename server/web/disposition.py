@@ -25,6 +25,16 @@ FILE_FIELD = "file"
 MAX_PARAMETERS = 64
 """Parameters of one part. The time to read them grows with the square of their number."""
 
+VIDEO_TYPES = {
+    "avi": "video/x-msvideo",
+    "m4v": "video/mp4",
+    "mkv": "video/x-matroska",
+    "mov": "video/quicktime",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
+"""Media types by the suffix of a file's name; browsers recognise what they can play by itself."""
+
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _ESCAPED_BY_BROWSERS = {"%22": '"', "%0A": "\n", "%0D": "\r"}
 _AS_IT_IS = {"", "7bit", "8bit", "binary"}
@@ -77,6 +87,11 @@ def offered(kind: str, name: str) -> str:
     plain = _UNSAFE.sub("_", name)
     exact = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'{kind}; filename="{plain}"{exact}'
+
+
+def video_type(name: str) -> str:
+    """Return the media type of a video file with this name."""
+    return VIDEO_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def _check_encoding(message: Message) -> None:

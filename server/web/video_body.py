@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
-from server.database.video_record import VideoRecord, VideoState
+from server.database.video_record import VideoState
 from server.sinks.recorder import ARTEFACTS
 from server.videos.progress import Video
 from server.web.problems import PROBLEM_CONTENT, Problem
@@ -67,7 +67,8 @@ class VideoBody(BaseModel):
     started: datetime | None
     ended: datetime | None
     links: dict[str, str] = Field(
-        description="self, events and, once it has succeeded, each artefact by its name"
+        description="self, events, source while the upload is kept and, once the video has "
+        "succeeded, each artefact by its name"
     )
 
 
@@ -112,7 +113,7 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
         created=_time(record.created),
         started=None if record.started is None else _time(record.started),
         ended=None if record.ended is None else _time(record.ended),
-        links=_links(record, url_for),
+        links=_links(video, url_for),
     )
 
 
@@ -120,11 +121,14 @@ def path_of(video: str, url_for: UrlFor) -> str:
     return url_for("get_video", video=video).path
 
 
-def _links(record: VideoRecord, url_for: UrlFor) -> dict[str, str]:
+def _links(video: Video, url_for: UrlFor) -> dict[str, str]:
+    record = video.record
     links = {
         "self": path_of(record.id, url_for),
         "events": url_for("watch_video", video=record.id).path,
     }
+    if video.has_source:
+        links["source"] = url_for("get_source", video=record.id).path
     if record.state is VideoState.SUCCEEDED:
         for name in record.artefacts:
             links[name] = url_for("get_artefact", video=record.id, name=name).path
@@ -178,16 +182,20 @@ UPLOAD: dict[str, Any] = {
 """What FastAPI cannot infer about the upload: comma-separated lists, and a body that the route
 itself reads."""
 
-ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = {
+FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the file", "content": {"video/*": _FILE}},
+    206: {"description": "the part that Range requests"},
+    304: {"description": "unchanged according to If-None-Match or If-Modified-Since"},
+    412: {"description": "If-Match or If-Unmodified-Since does not hold"} | PROBLEM_CONTENT,
+    416: {"description": "no part that Range requests is in the file"} | PROBLEM_CONTENT,
+}
+
+ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = FILE_ANSWERS | {
     200: {
         "description": "the file",
         "model": SummaryBody,
         "content": {kind: _FILE for name, kind in MEDIA_TYPES.items() if name != "summary.json"},
     },
-    206: {"description": "the part that Range requests"},
-    304: {"description": "unchanged according to If-None-Match or If-Modified-Since"},
-    412: {"description": "If-Match or If-Unmodified-Since does not hold"} | PROBLEM_CONTENT,
-    416: {"description": "no part that Range requests is in the file"} | PROBLEM_CONTENT,
 }
 
 ARTEFACT_CONDITIONS: dict[str, Any] = {

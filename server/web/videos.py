@@ -9,24 +9,21 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.staticfiles import NotModifiedResponse
 
 from server.database.video_record import VideoRecord
 from server.errors import NotFound
 from server.sinks.recorder import ARTEFACTS, chosen_artefacts
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
-from server.web.artefact_file import ArtefactFile
-from server.web.disposition import offered
-from server.web.preconditions import Verdict, judge
+from server.web.artefact_file import answer_file
+from server.web.disposition import offered, video_type
 from server.web.problems import PROBLEMS
 from server.web.upload import Upload, announced_size, receive
 from server.web.video_body import (
     ARTEFACT_ANSWERS,
     ARTEFACT_CONDITIONS,
     EVENT_ANSWERS,
+    FILE_ANSWERS,
     MEDIA_TYPES,
     UPLOAD,
     VideoBody,
@@ -150,6 +147,20 @@ async def watch_video(
 
 
 @router.get(
+    "/{video}/source",
+    response_class=FileResponse,
+    responses=FILE_ANSWERS,
+    openapi_extra=ARTEFACT_CONDITIONS,
+)
+async def get_source(request: Request, jobs: JobsOf, video: VideoId) -> Response:
+    """Download the uploaded file while it is kept; Range and If-Range select parts of it."""
+    record, path = await jobs.source(video)
+    return await answer_file(
+        request, path, video_type(record.name), offered("attachment", record.name)
+    )
+
+
+@router.get(
     "/{video}/{name}",
     response_class=FileResponse,
     responses=ARTEFACT_ANSWERS,
@@ -162,20 +173,7 @@ async def get_artefact(
     if name not in ARTEFACTS:
         raise NotFound(f"A video has no {name!r}; choose from {', '.join(ARTEFACTS)}.")
     record, path = await jobs.artefact(video, name)
-    answer = ArtefactFile(
-        path,
-        media_type=MEDIA_TYPES[name],
-        stat_result=await run_in_threadpool(path.stat),
-        headers={
-            "Content-Disposition": _offer(record, name),
-            "Cache-Control": "private, no-cache",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-    verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
-    if verdict is Verdict.FAILED:
-        raise HTTPException(412, "The file is not the version that the request requires")
-    return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
+    return await answer_file(request, path, MEDIA_TYPES[name], _offer(record, name))
 
 
 def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:

@@ -220,7 +220,12 @@ async def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None
 
 
 def test_artefacts_are_the_links_to_them() -> None:
-    assert Video.from_dict(body("succeeded", links=LINKS | RESULTS)).artefacts == RESULTS
+    assert (
+        Video.from_dict(
+            body("succeeded", links=LINKS | RESULTS | {"source": "/v1/videos/7/source"})
+        ).artefacts
+        == RESULTS
+    )
 
 
 async def test_a_video_can_be_removed() -> None:

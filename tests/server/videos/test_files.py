@@ -23,7 +23,9 @@ INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 def video_files(tmp_path: Path) -> Iterator[VideoFiles]:
     store = OwnRows(sqlite_url(tmp_path / "videos.db"))
     video_files = VideoFiles(
-        store, tmp_path / "videos", VideoSettings(min_free_bytes=0, max_jobs=2)
+        store,
+        tmp_path / "videos",
+        VideoSettings(min_free_bytes=0, max_jobs=2, keep_uploads=False),
     )
     video_files.recover(0.0)
     yield video_files
@@ -54,6 +56,25 @@ def test_a_video_that_succeeded_keeps_its_results_alone(video_files: VideoFiles)
     video = begun(video_files)
     video_files.end(video, VideoState.SUCCEEDED, 3.0, 10)
     assert files(video_files, video) == {"results/masks.mkv"}
+
+
+@pytest.mark.parametrize(
+    ("end", "kept"),
+    [
+        (VideoState.SUCCEEDED, {"upload", "results/masks.mkv"}),
+        (VideoState.FAILED, set()),
+    ],
+)
+def test_uploads_are_kept_with_their_results(
+    tmp_path: Path, video_files: VideoFiles, end: VideoState, kept: set[str]
+) -> None:
+    keeping = VideoFiles(video_files.store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
+    video = begun(keeping)
+    assert keeping.keeps_upload(VideoState.RUNNING)
+    keeping.end(video, end, 3.0, 10)
+    keeping.recover(4.0)
+    assert files(keeping, video) == kept
+    assert keeping.keeps_upload(end) == bool(kept)
 
 
 def test_a_video_that_failed_keeps_nothing(video_files: VideoFiles) -> None:

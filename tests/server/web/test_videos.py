@@ -112,7 +112,7 @@ def test_a_video_goes_in_and_its_artefacts_come_out(client: TestClient, clip: Pa
     assert done["progress"]["frames_done"] == done["progress"]["frames_total"] == 12
     assert done["progress"]["fps"] > 0
     assert done["progress"]["eta_s"] == 0
-    assert set(done["links"]) == {"self", "events", *ARTEFACTS}
+    assert set(done["links"]) == {"self", "events", "source", *ARTEFACTS}
     for name in ARTEFACTS:
         assert client.get(done["links"][name]).status_code == 200
 
@@ -127,7 +127,7 @@ def test_a_form_is_taken_with_its_name_and_artefacts(
     done = ended(client, answer.json())
     assert done["name"] == "straße.mp4"
     assert done["artefacts"] == ["masks.zip", "summary.json"]
-    assert set(done["links"]) == {"self", "events", "masks.zip", "summary.json"}
+    assert set(done["links"]) == {"self", "events", "source", "masks.zip", "summary.json"}
     (tmp_path / "masks.zip").write_bytes(client.get(done["links"]["masks.zip"]).content)
     with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
         assert len(archive.namelist()) == 12
@@ -438,6 +438,38 @@ def test_artefacts_have_types_names_and_parts(client: TestClient, clip: Path) ->
     assert two.headers["content-length"] == str(len(two.content))
     assert two.content.count(b"Content-Range: ") == 2
     assert whole.content[10:22] in two.content
+
+
+def test_the_uploaded_file_is_served_while_it_is_kept(tmp_path: Path, clip: Path) -> None:
+    content, on_step = clip.read_bytes(), held(1)
+    with serving(tmp_path, on_step[0], keep_uploads=False) as client:
+        link = post(client, content)["links"]["source"]
+        whole = client.get(link)
+        assert (whole.status_code, whole.content) == (200, content)
+        part = client.get(link, headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, content[10:20])
+        etag = {"If-None-Match": whole.headers["etag"]}
+        assert client.get(link, headers=etag).status_code == 304
+        on_step[1].set()
+        done = ended(client, client.get(link.removesuffix("/source")).json())
+        assert "source" not in done["links"]
+        refused(client.get(link), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.MP4", "video/mp4"), ("a.webm", "video/webm"), ("a.html", "application/octet-stream")],
+)
+def test_the_uploaded_file_is_never_a_page(
+    client: TestClient, clip: Path, name: str, kind: str
+) -> None:
+    file = {"file": (name, clip.read_bytes(), "text/html")}
+    done = ended(client, client.post("/v1/videos", files=file).json())
+    answer = client.get(done["links"]["source"])
+    assert answer.content == clip.read_bytes()
+    assert answer.headers["content-type"] == kind
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_artefacts_obey_conditions(client: TestClient, clip: Path) -> None:
