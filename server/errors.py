@@ -20,6 +20,7 @@
     |   `-- NotReady             the result of a health check
     |-- TooSlow                  idle, or does not read what it is sent
     `-- Fault                    the server's fault
+        |-- DiskFull             nothing more can be written; it can be once there is space
         |-- EngineFault          a step failed; every memory is as it was
         |   `-- EngineDead       the engine must be restarted
         `-- SourceFault          a camera or file failed while being read
@@ -152,6 +153,10 @@ class TooSlow(MastreamError):
 
 class Fault(MastreamError):
     code, status, close = "fault", 500, 1011
+
+
+class DiskFull(Fault):
+    code, status = "disk_full", 507
 
 
 class EngineFault(Fault):

@@ -24,7 +24,8 @@ SUPPORTING = {
         "scene_distance", "streams", "surface", "timeline",
     },
     "server/sinks": {
-        "archive", "areas", "artefacts", "coding", "encoding", "matroska", "summary",
+        "archive", "areas", "artefacts", "coding", "encoding", "mask_video", "matroska", "remuxing",
+        "summary", "totals",
     },
     "server/commands": {"serve", "segment", "stopping"},
     "server/web": {

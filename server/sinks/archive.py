@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,3 +36,11 @@ class MaskArchive(Artefact):
             self._zip.close()
         with suppress(OSError):
             self._file.close()
+
+    @classmethod
+    def join(cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, _info: VideoInfo) -> None:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as joined:
+            for part in parts:
+                with zipfile.ZipFile(part) as members:
+                    for member in members.infolist():
+                        joined.writestr(zipfile.ZipInfo(member.filename), members.read(member))

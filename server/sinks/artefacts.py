@@ -1,12 +1,15 @@
-"""The contract of an artefact: one file made from a video's masks."""
+"""The contract of an artefact: a file made from a video's masks, written in parts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
-from server.frame import Labels, Losses, Mask
+from models.spec import ModelSpec
+from server.frame import Labels, Losses, Mask, VideoInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,18 +26,24 @@ class Segmented:
 
 
 class Artefact(ABC):
-    """One file that grows with every mask. Errors of the file or encoder are not translated.
+    """One part of an artefact: a file that grows with the masks of one piece of a video.
 
-    A row of the recorder's table is made with (path, spec, info): the file to write, the model
-    whose classes the labels are, and the video's size, rate and tick.
+    :meth:`join` makes the artefact from the parts of all pieces. A part may have another format
+    than the artefact. Its bytes depend only on the arguments, the pictures and the losses, so that
+    a part written again, on another lane or after a crash, is the same. Errors of the file or
+    encoder are not translated.
     """
+
+    @abstractmethod
+    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+        """Begin the file ``path`` for labels of the model's classes and a video's pictures."""
 
     @abstractmethod
     def add(self, segmented: Segmented) -> None:
         """Append one picture; pictures come in display order."""
 
-    def note(self, losses: Losses) -> None:  # noqa: B027  # most have no place for it
-        """Record the video's losses; called once, before :meth:`finish`."""
+    def note(self, losses: Losses) -> None:  # noqa: B027  most have no place for it
+        """Record the piece's losses; called once, before :meth:`finish`."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -43,3 +52,11 @@ class Artefact(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Close the file without completing it. Does nothing after :meth:`finish`."""
+
+    @classmethod
+    @abstractmethod
+    def join(cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+        """Write the artefact ``path`` from finished parts, in order, encoding nothing again.
+
+        The parts are not changed. ``path`` is a new file in the same file system.
+        """

@@ -1,10 +1,10 @@
-"""masks.mkv and overlay.mp4: masks as video, with the source's size, pixel shape and timestamps."""
+"""overlay.mp4, and the encoder that it shares with masks.mkv: exact times, no reordering."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
-from math import gcd
 from pathlib import Path
 
 import av
@@ -20,22 +20,17 @@ from models.spec import ModelSpec
 from server.frame import Pixels, VideoInfo, host_pixels
 from server.sinks.artefacts import Artefact, Segmented
 from server.sinks.coding import CODINGS
-from server.sinks.matroska import BT709_MATRIX, reserve_pixel_aspect, set_pixel_aspect
+from server.sinks.matroska import BT709_MATRIX
 from server.sinks.overlay import overlay, palette
+from server.sinks.remuxing import copy_packets
 
 OPACITY = 0.5
-
-MATROSKA_TICK = 10_000
-"""Nanoseconds; fine enough to recover a source's tick of 1/90000 s or coarser by rounding."""
 
 MP4_TIMESCALE = 10_000
 """Least ticks per second, so that made-up times fit between the source's own."""
 
 MP4_DELTA = 2**31 - 2
 """Ticks; FFmpeg's MP4 cannot show a picture for longer."""
-
-_SCALE = b"\x2a\xd7\xb1\x83"
-_MILLISECOND_SCALE = _SCALE + (1_000_000).to_bytes(3, "big")
 
 
 class Encoder:
@@ -90,70 +85,23 @@ class Encoder:
             self._container.mux(packet)
 
 
-class MaskVideo(Artefact):
-    """masks.mkv: FFV1, lossless; the grey value of a pixel is its class index.
-
-    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK), or a fraction of it of
-    which the source's tick is a multiple. If there is none, times are rounded.
-    """
-
-    def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
-        self._path = path
-        # A cluster ends after this many ticks, which must fit an int16.
-        container = av.open(path, "w", format="matroska", options={"cluster_time_limit": "30000"})
-        stream = CODINGS["masks.mkv"].add_to(container, info)
-        stream.codec_context.color_range = ColorRange.JPEG
-        self._info = info
-        if info.pixel_aspect != 1:
-            reserve_pixel_aspect(stream)
-        # The muxer can only count in milliseconds, so it is given our ticks as if they were some.
-        self._scale = matroska_scale(info.time_base)
-        self._stretch = Fraction(1_000_000, self._scale)
-        tick = Fraction(1, 1000)
-        self._encoder = Encoder(container, stream, tick, info.rate / self._stretch)
-
-    def add(self, segmented: Segmented) -> None:
-        frame = VideoFrame.from_ndarray(segmented.labels, format="gray")
-        frame.color_range = ColorRange.JPEG
-        duration = segmented.duration and segmented.duration * self._stretch
-        self._encoder.encode(frame, segmented.pts * self._stretch, duration)
-
-    def finish(self) -> None:
-        self._encoder.finish()
-        set_matroska_scale(self._path, self._scale)
-        if self._info.pixel_aspect != 1:
-            info = self._info
-            set_pixel_aspect(self._path, info.height, info.width, info.pixel_aspect)
-
-    def discard(self) -> None:
-        self._encoder.discard()
-
-
 class OverlayVideo(Artefact):
     """overlay.mp4: H.264 yuv420p, BT.709, with the index in front and exactly the source's ticks.
 
     The movie's timescale is the same; otherwise a start later than 0 would be rounded. 4:2:0 has no
-    odd sizes, so the last column or row of an odd picture is repeated.
+    odd sizes, so the last column or row of an odd picture is repeated. A part has its index at the
+    end. Its first picture is an IDR picture, and no picture refers to one before the last IDR.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
         self._palette = palette(spec.classes)
         self._size = (info.height, info.width)
         self._reformatter = VideoReformatter()
-        scale = mp4_timescale(info.time_base)
-        container = av.open(
-            path,
-            "w",
-            format="mp4",
-            options={
-                "movflags": "+faststart",
-                "video_track_timescale": str(scale),
-                "movie_timescale": str(scale),
-            },
-        )
+        container = _opened(path, info)
         stream = CODINGS["overlay.mp4"].add_to(container, info)
         tag_bt709(stream)
-        self._encoder = Encoder(container, stream, Fraction(1, scale), info.rate)
+        tick = Fraction(1, mp4_timescale(info.time_base))
+        self._encoder = Encoder(container, stream, tick, info.rate)
 
     def add(self, segmented: Segmented) -> None:
         picture = self._picture(segmented)
@@ -167,6 +115,14 @@ class OverlayVideo(Artefact):
     def discard(self) -> None:
         self._encoder.discard()
 
+    @classmethod
+    def join(cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
+        container = _opened(path, info, movflags="+faststart")
+        with av.open(parts[0]) as first:
+            stream = container.add_stream_from_template(first.streams.video[0])
+        stream.time_base = tick = Fraction(1, mp4_timescale(info.time_base))
+        copy_packets(parts, container, stream, tick, tick)
+
     def _picture(self, segmented: Segmented) -> Pixels:
         frame = segmented.mask.frame
         picture = host_pixels(frame.pixels) if frame.original is None else frame.original
@@ -174,6 +130,12 @@ class OverlayVideo(Artefact):
         if picture.shape[:2] == (height, width):
             return picture
         return np.asarray(cv2.resize(picture, (width, height)), dtype=np.uint8)
+
+
+def _opened(path: Path, info: VideoInfo, **options: str) -> OutputContainer:
+    scale = str(mp4_timescale(info.time_base))
+    scales = {"video_track_timescale": scale, "movie_timescale": scale}
+    return av.open(path, "w", format="mp4", options={"fflags": "+bitexact", **scales, **options})
 
 
 def even(picture: Pixels) -> Pixels:
@@ -192,24 +154,6 @@ def mp4_timescale(tick: Fraction) -> int:
     while scale < MP4_TIMESCALE:
         scale *= 2
     return scale
-
-
-def matroska_scale(tick: Fraction) -> int:
-    """Return nanoseconds of which MATROSKA_TICK and, if possible, ``tick`` are multiples."""
-    nanoseconds = tick * 10**9
-    return gcd(int(nanoseconds), MATROSKA_TICK) if nanoseconds.denominator == 1 else MATROSKA_TICK
-
-
-def set_matroska_scale(path: Path, scale: int) -> None:
-    """Make a file that was muxed in milliseconds count in ``scale`` nanoseconds instead.
-
-    The muxer always writes a TimestampScale (RFC 9559, 5.1.2.9) of 1,000,000 ns; durations,
-    clusters and cues are all relative to it, so only that value has to change.
-    """
-    with path.open("r+b") as file:
-        place = file.read(4096).index(_MILLISECOND_SCALE)
-        file.seek(place)
-        file.write(_SCALE + scale.to_bytes(3, "big"))
 
 
 def bt709_frame(picture: Pixels, reformatter: VideoReformatter) -> VideoFrame:

@@ -11,11 +11,29 @@ from av.video.stream import VideoStream
 BT709_MATRIX = 1
 """AVCOL_SPC_BT709, in a codec's fields."""
 
+MILLISECOND = Fraction(1, 1000)
+"""The muxer's only unit of time, in seconds."""
+
+_SCALE = b"\x2a\xd7\xb1\x83"
+_MILLISECOND_SCALE = _SCALE + (1_000_000).to_bytes(3, "big")
+
 _HEAD_BYTES = 4096
 """Size of the file's beginning that contains the description of its tracks."""
 
 _PLACEHOLDER = bytes.fromhex("54b28104 55b090 55ba8101 55b18101 55bb8101 55b98102")
 """DisplayUnit "unknown" and Colour: transfer, matrix and primaries of BT.709, full range."""
+
+
+def set_timestamp_scale(path: Path, scale: int) -> None:
+    """Make a file that was muxed in milliseconds count in ``scale`` nanoseconds instead.
+
+    The muxer always writes a TimestampScale (RFC 9559, 5.1.2.9) of 1,000,000 ns; durations,
+    clusters and cues are all relative to it, so only that value has to change.
+    """
+    with path.open("r+b") as file:
+        place = file.read(_HEAD_BYTES).index(_MILLISECOND_SCALE)
+        file.seek(place)
+        file.write(_SCALE + scale.to_bytes(3, "big"))
 
 
 def reserve_pixel_aspect(stream: VideoStream) -> None:

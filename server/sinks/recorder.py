@@ -1,22 +1,24 @@
-"""The recorder, which writes all artefacts of one video from one thread."""
+"""The recorder, which writes a part of each artefact of one video, and the joining of the parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from av.error import FFmpegError
 
 from models.spec import ModelSpec
-from server.errors import BadRequest, Fault
+from server.errors import BadRequest, DiskFull, Fault
 from server.frame import Losses, Mask, VideoInfo
 from server.sinks.archive import MaskArchive
 from server.sinks.artefacts import Artefact, Segmented
-from server.sinks.encoding import MaskVideo, OverlayVideo
+from server.sinks.encoding import OverlayVideo
+from server.sinks.mask_video import MaskVideo
 from server.sinks.overlay import resize_labels
 from server.sinks.summary import Summary
 
-ARTEFACTS: dict[str, Callable[[Path, ModelSpec, VideoInfo], Artefact]] = {
+ARTEFACTS: dict[str, type[Artefact]] = {
     "masks.mkv": MaskVideo,
     "overlay.mp4": OverlayVideo,
     "masks.zip": MaskArchive,
@@ -25,16 +27,20 @@ ARTEFACTS: dict[str, Callable[[Path, ModelSpec, VideoInfo], Artefact]] = {
 
 WHOLE = Losses()
 
+FULL = (ENOSPC, EDQUOT)
+"""What an error's number is if the disk, or its owner's share of it, is full."""
+
 PARTIAL = ".part"
 """The suffix of a file that is not complete yet."""
 
 
 class Recorder:
-    """Writes the requested artefacts into ``folder``, each under a temporary name until closed.
+    """Writes a part of each artefact into ``folder``, under a temporary name until closed.
 
-    All have the size of ``info``: if pictures change size in the middle, they and their masks are
-    scaled to it. End it with :meth:`close` or :meth:`abort`; after a Fault, with abort. Raises
-    BadRequest if an artefact is not in ARTEFACTS, and Fault if nothing can be written.
+    :func:`join_parts` makes the artefacts from the parts of a whole video. All have the size of
+    ``info``: if pictures change size in the middle, they and their masks are scaled to it. End it
+    with :meth:`close` or :meth:`abort`; after a Fault, with abort. Raises BadRequest if an artefact
+    is not in ARTEFACTS, and Fault if nothing can be written: DiskFull if there is no space.
     """
 
     def __init__(
@@ -109,6 +115,26 @@ class Recorder:
         return self._folder / (name + PARTIAL)
 
 
+def join_parts(
+    folders: Sequence[Path],
+    folder: Path,
+    spec: ModelSpec,
+    info: VideoInfo,
+    artefacts: Collection[str],
+) -> None:
+    """Make each artefact in ``folder`` from its parts in ``folders``, in order.
+
+    A file has its name only when it is complete. Raises Fault if one cannot be made; what is there
+    then may be removed, as the parts stay.
+    """
+    for name in artefacts:
+        partial = folder / (name + PARTIAL)
+        with _Faults(name):
+            partial.unlink(missing_ok=True)
+            ARTEFACTS[name].join([part / name for part in folders], partial, spec, info)
+            partial.replace(folder / name)
+
+
 class _Faults:
     """Raises a Fault from an error in its block.
 
@@ -124,7 +150,8 @@ class _Faults:
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (FFmpegError, OSError)):
-            raise Fault(f"{self._name} could not be written: {error.strerror}.") from error
+            kind = DiskFull if error.errno in FULL else Fault
+            raise kind(f"{self._name} could not be written: {error.strerror}.") from error
 
 
 def chosen_artefacts(asked: str | None) -> tuple[str, ...]:

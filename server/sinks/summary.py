@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models.spec import ModelSpec
-from protocol import STAGES, StageTimes
 from server.frame import Losses, VideoInfo
 from server.sinks.areas import areas
 from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.totals import Totals
+
+_TOTALS = '{"totals": '
+"""How the last line of a part begins; the others are rows."""
 
 
 class Summary(Artefact):
@@ -26,14 +29,14 @@ class Summary(Artefact):
     number of frames per decoder, and ``losses``, what could not be decoded. ``resets`` lists before
     which frames the memory was emptied, and why; ``timing`` has the mean and largest milliseconds
     of each stage.
+
+    A part has one JSON object per line: the rows, then the sums over them.
     """
 
-    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo) -> None:
         self._names = [label.name for label in spec.classes]
         self._totals = Totals()
         self._file = path.open("w", encoding="utf-8")
-        head = json.dumps(_head(spec, info), indent=1)
-        self._file.write(head.removesuffix("\n}") + ',\n "frames": [')
 
     def add(self, segmented: Segmented) -> None:
         mask = segmented.mask
@@ -47,70 +50,41 @@ class Summary(Artefact):
         }
         if mask.frame.damaged:
             row["damaged"] = True
-        self._file.write(("," if self._totals.frames else "") + "\n  " + json.dumps(row))
-        self._totals.add(segmented, shares)
+        self._file.write(json.dumps(row) + "\n")
+        self._totals.add(mask, shares)
 
     def note(self, losses: Losses) -> None:
-        self._totals.losses = losses
+        self._totals.note(losses)
 
     def finish(self) -> None:
-        tail = json.dumps(self._totals.to_dict(), indent=1)
-        self._file.write("\n ],\n" + tail.removeprefix("{\n") + "\n")
+        self._file.write(_TOTALS + json.dumps(self._totals.to_part()) + "}\n")
         self._file.close()
 
     def discard(self) -> None:
         with suppress(OSError):
             self._file.close()
 
+    @classmethod
+    def join(cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+        totals = Totals()
+        head = json.dumps(_head(spec, info), indent=1)
+        with path.open("w", encoding="utf-8") as file:
+            file.write(head.removesuffix("\n}") + ',\n "frames": [')
+            for number, row in enumerate(_rows(parts, totals)):
+                file.write(("," if number else "") + "\n  " + row)
+            tail = json.dumps(totals.to_dict(), indent=1)
+            file.write("\n ],\n" + tail.removeprefix("{\n") + "\n")
 
-class Totals:
-    """The part of the summary that is known only at the end."""
 
-    def __init__(self) -> None:
-        self.frames = 0
-        self.losses = Losses()
-        self._areas: Counter[str] = Counter()
-        self._seen: Counter[str] = Counter()
-        self._decoders: Counter[str] = Counter()
-        self._resets: list[dict[str, Any]] = []
-        self._sums: dict[str, float] = {}
-        self._largest: dict[str, float] = {}
-
-    def add(self, segmented: Segmented, shares: dict[str, float]) -> None:
-        mask = segmented.mask
-        self.frames += 1
-        self._areas.update(shares)
-        self._seen.update(shares.keys())
-        self._decoders[mask.frame.decoder] += 1
-        if mask.reset is not None:
-            self._resets.append({"frame": mask.frame.seq, "cause": mask.reset.value})
-        self._time(mask.times)
-
-    def to_dict(self) -> dict[str, Any]:
-        count = max(1, self.frames)
-        return {
-            "totals": {
-                "frames": self.frames,
-                "areas": {name: round(area / count, 6) for name, area in self._areas.items()},
-                "seen": dict(self._seen),
-                "decoders": dict(self._decoders),
-                "losses": asdict(self.losses),
-            },
-            "resets": self._resets,
-            "timing": {
-                stage: {
-                    "mean_ms": round(self._sums[stage] / count, 3),
-                    "max_ms": largest,
-                }
-                for stage, largest in self._largest.items()
-            },
-        }
-
-    def _time(self, times: StageTimes) -> None:
-        for stage in STAGES[: STAGES.index("encode")]:  # a video's masks are not encoded singly
-            milliseconds: float = getattr(times, stage)
-            self._sums[stage] = self._sums.get(stage, 0.0) + milliseconds
-            self._largest[stage] = max(milliseconds, self._largest.get(stage, 0.0))
+def _rows(parts: Sequence[Path], totals: Totals) -> Iterator[str]:
+    """Yield the rows of all parts, as text; add the parts' sums to ``totals``."""
+    for part in parts:
+        with part.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith(_TOTALS):
+                    totals.merge(json.loads(line)["totals"])
+                else:
+                    yield line.rstrip("\n")
 
 
 def _head(spec: ModelSpec, info: VideoInfo) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +17,7 @@ from protocol import DropPolicy
 from server.errors import BadVideo, Fault, MastreamError, detached
 from server.frame import Dropped, Losses, Mask, VideoInfo
 from server.sinks.base import Sink
-from server.sinks.recorder import Recorder
+from server.sinks.recorder import Recorder, join_parts
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
 from server.workers.serving import Serving
@@ -67,13 +68,18 @@ async def segment_video(
         hardware=hardware,
         rate=info.rate,
     )
-    make = partial(_recorder, folder, spec, info, artefacts)
-    async with Recording(make, window, on_progress) as sink:
-        frames = await _feed(worker, source, sink, window)
-        losses = source.losses()
-        on_losses(losses)
-        _check_losses(losses, frames)
-        await sink.finish(frames, losses)
+    part = folder / "part"
+    make = partial(_recorder, part, spec, info, artefacts)
+    try:
+        async with Recording(make, window, on_progress) as sink:
+            frames = await _feed(worker, source, sink, window)
+            losses = source.losses()
+            on_losses(losses)
+            _check_losses(losses, frames)
+            await sink.finish(frames, losses)
+        await asyncio.to_thread(join_parts, [part], folder, spec, info, artefacts)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return frames
 
 
@@ -222,7 +228,7 @@ def _recorder(
     folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
 ) -> Recorder:
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Fault(f"The results cannot be written: {error.strerror}.") from error
     return Recorder(folder, spec, info, artefacts)

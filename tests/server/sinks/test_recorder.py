@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from protocol.masks import decode_mask
 from server.errors import BadRequest, Fault
 from server.frame import Frame, Labels, Mask, ResetCause, VideoInfo
 from server.sinks.overlay import resize_labels
-from server.sinks.recorder import ARTEFACTS, Recorder
+from server.sinks.recorder import ARTEFACTS, Recorder, join_parts
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 SPEC = ModelSpec(
@@ -52,10 +53,25 @@ def mask(index: int, pts: Fraction | None, height: int = 48, width: int = 64) ->
 def record(
     folder: Path, times: Sequence[Fraction], info: VideoInfo, artefacts: Sequence[str]
 ) -> None:
-    recorder = Recorder(folder, SPEC, info, artefacts)
+    parts = folder / "parts"
+    if folder.is_dir():
+        parts.mkdir(exist_ok=True)
+    recorder = Recorder(parts, SPEC, info, artefacts)
     for index, pts in enumerate(times):
         recorder.write(mask(index, pts, info.height, info.width))
+    finish(recorder, folder, info, artefacts)
+
+
+def begin(folder: Path, artefacts: Sequence[str]) -> Recorder:
+    (folder / "parts").mkdir()
+    return Recorder(folder / "parts", SPEC, video(), artefacts)
+
+
+def finish(recorder: Recorder, folder: Path, info: VideoInfo, artefacts: Sequence[str]) -> None:
+    """Close a recorder that writes in ``folder``/parts, and make the artefacts of that one part."""
     recorder.close()
+    join_parts([folder / "parts"], folder, SPEC, info, artefacts)
+    shutil.rmtree(folder / "parts")
 
 
 def read(path: Path, pixels: str) -> tuple[list[Fraction], list[Any]]:
@@ -119,12 +135,12 @@ def lasts(path: Path) -> tuple[list[Fraction], Fraction]:
 def test_each_picture_lasts_till_the_next_and_the_last_as_long_as_it_is_told(
     tmp_path: Path, name: str
 ) -> None:
-    recorder = Recorder(tmp_path, SPEC, video(), [name])
+    recorder = begin(tmp_path, [name])
     for index, pts in enumerate((Fraction(0), Fraction(1), Fraction(3))):
         given = mask(index, pts)
         told = replace(given.frame, duration=Fraction(3) if index == 2 else Fraction(9))
         recorder.write(replace(given, frame=told))
-    recorder.close()
+    finish(recorder, tmp_path, video(), [name])
     assert lasts(tmp_path / name) == ([1, 2, 3], 6)
 
 
@@ -145,11 +161,11 @@ def test_a_pause_that_mp4_cannot_hold_is_shortened_and_no_failure(tmp_path: Path
 
 
 def test_overlay_shows_the_classes_and_plays_in_browsers(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, SPEC, video(), ["overlay.mp4"])
+    recorder = begin(tmp_path, ["overlay.mp4"])
     for index in range(3):
         frame = Frame(np.zeros((24, 32, 3), np.uint8), index, Fraction(index, 25))
         recorder.write(Mask(np.full((24, 32), index, np.uint8), frame))
-    recorder.close()
+    finish(recorder, tmp_path, video(), ["overlay.mp4"])
     _, pictures = read(tmp_path / "overlay.mp4", "rgb24")
     for index, picture in enumerate(pictures):
         assert np.abs(picture.mean((0, 1)) - np.array(COLOURS[index]) / 2).max() < 6
@@ -168,10 +184,10 @@ def test_odd_sizes(tmp_path: Path) -> None:
 
 
 def test_pictures_that_change_size_are_scaled_to_the_videos(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, SPEC, video(), list(ARTEFACTS))
+    recorder = begin(tmp_path, list(ARTEFACTS))
     recorder.write(mask(0, Fraction(0)))
     recorder.write(mask(1, Fraction(1, 25), 80, 96))
-    recorder.close()
+    finish(recorder, tmp_path, video(), list(ARTEFACTS))
     for name, pixels in (("masks.mkv", "gray"), ("overlay.mp4", "rgb24")):
         assert {p.shape[:2] for p in read(tmp_path / name, pixels)[1]} == {(48, 64)}
 
@@ -231,11 +247,12 @@ def test_abort_removes_everything(tmp_path: Path, written: int) -> None:
 
 
 def test_times_that_are_missing_or_do_not_rise(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, SPEC, video(), ["masks.mkv", "overlay.mp4"])
+    names = ["masks.mkv", "overlay.mp4"]
+    recorder = begin(tmp_path, names)
     for index, pts in enumerate((None, None, Fraction(1, 25), Fraction(0))):
         recorder.write(mask(index, pts))
-    recorder.close()
-    for name in ("masks.mkv", "overlay.mp4"):
+    finish(recorder, tmp_path, video(), names)
+    for name in names:
         times, _ = read(tmp_path / name, "rgb24")
         assert len(times) == 4 and times == sorted(set(times))
 
