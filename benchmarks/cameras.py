@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"
 
 # mypy reads the packages alone.
 import clock_picture  # type: ignore[import-not-found]
-from cameras import Camera, missing  # type: ignore[import-not-found]
+from cameras import SHARED, Camera, missing  # type: ignore[import-not-found]
 from http_cameras import http_camera  # type: ignore[import-not-found]
 
 
@@ -20,15 +20,20 @@ from http_cameras import http_camera  # type: ignore[import-not-found]
 def cameras_at_work(number: int, **options: Any) -> Iterator[list[str]]:
     """Run so many cameras and yield their URLs; ``options`` are ``rtsp_camera.Options``.
 
-    Each is a process of its own, so that they do not all take their pictures at the same moment.
+    They share one encoder, because the server is measured on the same machine. Each sends its
+    pictures :func:`lag` seconds after they are painted.
     """
-    with ExitStack() as stack:
-        urls = []
-        for _ in range(number):
-            one = Camera(**options)
-            stack.callback(one.kill)
-            urls.append(one.url)
-        yield urls
+    one = Camera(SHARED, mounts=number, **options)
+    try:
+        yield [one.mount(mount) for mount in range(number)]
+    finally:
+        one.kill()
+
+
+def lag(camera: int, cameras: int, rate: float) -> float:
+    """Return how many seconds one of several cameras waits before it sends a picture: they do not
+    all send at the same moment."""
+    return camera / cameras / rate
 
 
 @contextmanager

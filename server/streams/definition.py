@@ -52,6 +52,11 @@ class StreamDefinition:
         return None if self.publish is None else without_secrets(self.publish)
 
     @property
+    def budget(self) -> float | None:
+        """Return ``budget_ms`` in seconds."""
+        return None if self.budget_ms is None else self.budget_ms / 1000
+
+    @property
     def is_file(self) -> bool:
         """Return whether a file is played, at its own pace, rather than a camera."""
         return urlsplit(self.url).scheme == "file"

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).with_name("rtsp_camera.py")
+SHARED = Path(__file__).with_name("shared_camera.py")
 PYTHON = "/usr/bin/python3"
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly}"
 
@@ -39,10 +40,12 @@ for name in "appsrc x264enc x265enc jpegenc h264parse h265parse rtph264pay".spli
 class Camera:
     """One camera on a loopback port of its own, which it keeps when it is started again.
 
-    Keyword arguments are the fields of ``rtsp_camera.Options``.
+    Keyword arguments are the fields of ``rtsp_camera.Options``; ``program`` may be SHARED, which
+    obeys nothing.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, program: Path = PROGRAM, **options: Any) -> None:
+        self._program = program
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self.start()
@@ -69,7 +72,7 @@ class Camera:
         assert self._process is None, "it runs already"
         self._options.update(changes)
         self._process = subprocess.Popen(
-            [PYTHON, str(PROGRAM), json.dumps(self._options)],
+            [PYTHON, str(self._program), json.dumps(self._options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
