@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 
 from server.database.connection import Database, sqlite_url
 from server.database.streams import StreamRows
-from server.database.video_record import VideoState
+from server.database.video_record import ACTIVE, VideoState
 from server.database.videos import VideoRows
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
@@ -33,7 +33,8 @@ from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
-from server.web import live, problems, videos
+from server.web import live, problems, sources, videos
+from server.web.about import ServerFacts, about_router
 from server.web.health import health_router
 from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
@@ -95,6 +96,8 @@ def create_app(
         (models, once_loaded),
         (videos.router, once_loaded),
         (live.router, []),
+        (sources.router, []),
+        (about_router(service.facts()), []),
         (recordings_router(service.recordings), []),
         (page_router(read_page()), []),
     )
@@ -153,6 +156,8 @@ class Service:
         self.pool = PicturePool(os.cpu_count() or 1)
         budget = ByteBudget(settings.streams.total_bytes)
         self.metrics.watch_held(lambda: budget.held)
+        self._budget = budget
+        self._started = time.monotonic()
         self.recordings = Recordings(settings.folder / "recordings", settings.streams)
         self._resuming = Resuming(self.worker, settings.streams, self.metrics)
         self.worker.make_room = self._resuming.make_room
@@ -188,6 +193,20 @@ class Service:
         self.check_loaded()
         assert self._live, "the model was loaded without the pulled streams"
         return self._live
+
+    def facts(self) -> ServerFacts:
+        """Return where the numbers about this service come from."""
+        return ServerFacts(
+            settings=self.settings,
+            version=VERSION,
+            uptime=lambda: time.monotonic() - self._started,
+            reasons=self.reasons,
+            sessions=lambda: sum(worker.sessions for worker in self.worker.workers),
+            streams=lambda: len(self._live.streams) if self._live else 0,
+            videos=lambda: self.metrics.jobs(*ACTIVE),
+            held_bytes=lambda: self._budget.held,
+            masks=lambda: self.metrics.masks,
+        )
 
     def plan(self) -> PlanStatus:
         """Return the state of the TensorRT plan."""

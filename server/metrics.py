@@ -102,6 +102,12 @@ class Metrics:
         """Count answered frames; ``cause`` is why they were dropped or failed."""
         self._frames.labels(result, cause).inc(count)
 
+    @property
+    def masks(self) -> int:
+        """Return how many masks were made since the start."""
+        sample = self._registry.get_sample_value
+        return int(sample("mastream_frames_total", {"result": "segmented", "cause": ""}) or 0)
+
     def decoded(self, decoder: str) -> None:
         """Count a segmented frame by its decoder, "" if it came raw."""
         self._decoded.labels(decoder).inc()
@@ -147,6 +153,10 @@ class Metrics:
         """Report a number of jobs; ``count`` may block and raise MastreamError: see
         :meth:`count_jobs`."""
         self._job_counts[state] = count
+
+    def jobs(self, *states: str) -> int:
+        """Return how many jobs are in these states. May block, and raise MastreamError."""
+        return sum(int(self._job_counts[one]()) for one in states if one in self._job_counts)
 
     def count_jobs(self) -> None:
         """Update the numbers of jobs; omit one whose count fails. May block."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.datastructures import URL
@@ -201,7 +201,7 @@ def _check_file(url: str, settings: LiveSettings) -> None:
         raise BadRequest(
             "The server plays no files: set MASTREAM_LIVE__FILES to the folder that it may play."
         )
-    path = PurePosixPath(urlsplit(url).path)
+    path = PurePosixPath(unquote(urlsplit(url).path))
     if ".." in path.parts or not (settings.files / str(path).lstrip("/")).is_file():
         raise BadRequest(
             f"There is no file {str(path)[:200]} in the folder that the server may play."

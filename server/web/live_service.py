@@ -17,6 +17,7 @@ from server.streams.live_streams import LiveStreams
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.pulled_source import source_opener
 from server.streams.supervision import Rules, StreamState
+from server.streams.trial import Trials
 from server.streams.viewers import Renditions
 from server.threads import PicturePool
 from server.web.viewer_socket import ViewerServices
@@ -28,6 +29,7 @@ class LiveService:
     """Mutable state: the renditions of each stream, made when its first viewer comes."""
 
     streams: LiveStreams
+    trials: Trials
     settings: LiveSettings
     viewers: ViewerServices
     pool: PicturePool
@@ -67,9 +69,10 @@ def live_service(
     recordings: Recordings,
 ) -> LiveService:
     """Return the service of pulled streams; its ``streams`` are still to be started."""
+    open_source = source_opener(settings.live, settings.streams.max_pixels, hardware)
     services = PulledServices(
         worker=worker,
-        open_source=source_opener(settings.live, settings.streams.max_pixels, hardware),
+        open_source=open_source,
         rules=rules_of(settings.live),
         clock=time.monotonic,
         wall=time.time,
@@ -82,6 +85,7 @@ def live_service(
         metrics.watch_sources(state.value, partial(streams.count, state))
     return LiveService(
         streams,
+        Trials(open_source, worker.spec, settings.live.connect_seconds),
         settings.live,
         ViewerServices(worker.spec, metrics, settings.streams),
         pool,

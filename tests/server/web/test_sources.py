@@ -1,0 +1,80 @@
+"""/v1/sources: what may be pulled, and an address that is tested before it is added."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from http_cameras import http_camera
+from PIL import Image
+
+from server.app import create_app
+from server.engines.fake import FakeEngine, fake_spec
+from server.settings import LiveSettings, Settings
+
+
+@contextmanager
+def service(folder: Path, **live: Any) -> Iterator[TestClient]:
+    settings = Settings(folder=folder / "data", live=LiveSettings(**live))
+    app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64)))
+    with TestClient(app) as web:
+        assert web.portal
+        web.portal.call(app.state.service.loaded)
+        yield web
+
+
+def test_what_may_be_pulled_is_listed(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    (films / "folder.mp4").mkdir(parents=True)
+    for name in ("b c.mp4", "a.MKV", "notes.txt"):
+        (films / name).touch()
+    with service(tmp_path, files=films) as web:
+        assert web.get("/v1/sources").json() == {
+            "schemes": ["rtsp", "rtsps", "http", "https"],
+            "files": ["file:///a.MKV", "file:///b%20c.mp4"],
+        }
+    with service(tmp_path, schemes=("rtsp",)) as web:
+        assert web.get("/v1/sources").json() == {"schemes": ["rtsp"], "files": None}
+
+
+def test_an_address_that_works_shows_its_first_picture(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_clip(tmp_path / "the film.mp4", 5, (960, 540))
+    with service(tmp_path, files=tmp_path) as web:
+        body = web.post("/v1/sources/test", json={"url": "file:///the%20film.mp4"}).json()
+        assert (body["width"], body["height"]) == (960, 540)
+        assert 0 <= body["seconds"] < 10
+        kind, _, data = body["picture"].partition(",")
+        assert kind == "data:image/jpeg;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (480, 270)
+        assert web.get("/v1/streams").json() == {"streams": []}
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "code"),
+    [
+        ("rtsp://127.0.0.1:1/cam", 502, "source_unreachable"),
+        ("http://user:hidden@{camera}/mjpeg", 502, "source_unauthorized"),
+        ("ftp://127.0.0.1/cam", 422, "bad_request"),
+        ("file:///%2e%2e/film.mp4", 422, "bad_request"),
+        ("no address", 422, "bad_request"),
+    ],
+)
+def test_an_address_that_does_not_is_explained(
+    tmp_path: Path, url: str, status: int, code: str
+) -> None:
+    with http_camera(password="user:secret") as camera, service(tmp_path, files=tmp_path) as web:
+        answer = web.post(
+            "/v1/sources/test", json={"url": url.format(camera=camera.removeprefix("http://"))}
+        )
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (status, code)
+    assert problem["detail"].endswith(".")
+    assert "hidden" not in problem["detail"]
