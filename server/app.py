@@ -33,7 +33,8 @@ from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
 from server.videos.jobs import Jobs
-from server.web import live, problems, sources, videos
+from server.videos.uploads import Uploads
+from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
 from server.web.health import health_router
 from server.web.live_service import LiveService, live_service
@@ -95,6 +96,7 @@ def create_app(
         (health, []),
         (models, once_loaded),
         (videos.router, once_loaded),
+        (uploads.router, once_loaded),
         (live.router, []),
         (sources.router, []),
         (about_router(service.facts()), []),
@@ -119,8 +121,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _provide_jobs(request: Request) -> None:
-    """Provide the queue of videos to its routes. Raises NoCapacity until the model is loaded."""
+    """Provide the queue of videos and the uploads to their routes. Raises NoCapacity until the
+    model is loaded."""
     request.app.state.jobs = request.app.state.service.jobs
+    request.app.state.uploads = request.app.state.service.uploads
 
 
 class Service:
@@ -176,6 +180,7 @@ class Service:
         self._hardware: Hardware | None = None
         self.draining = False
         self._jobs: Jobs | None = None
+        self._uploads: Uploads | None = None
         self._live: LiveService | None = None
         self._database: Database | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -186,6 +191,13 @@ class Service:
         self.check_loaded()
         assert self._jobs, "the model was loaded without the queue"
         return self._jobs
+
+    @property
+    def uploads(self) -> Uploads:
+        """Return the uploads in parts. Raises NoCapacity until the model is loaded."""
+        self.check_loaded()
+        assert self._uploads, "the model was loaded without the uploads"
+        return self._uploads
 
     @property
     def live(self) -> LiveService:
@@ -289,6 +301,7 @@ class Service:
             hardware=self._hardware,
         )
         await jobs.start()
+        self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
         self._live = live_service(
             self.worker,
             StreamRows(self._database),
@@ -313,6 +326,8 @@ class Service:
             await self._live.streams.drain()
 
     async def _put_jobs_back(self) -> None:
+        if self._uploads:
+            self._uploads.drain()
         if self._jobs:
             await self._jobs.drain()
 

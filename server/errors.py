@@ -14,7 +14,8 @@
     |       `-- HeadTooLarge     a request's headers over a limit
     |-- NotFound                 no such model, stream, video
     |-- Conflict                 the object's state does not allow it
-    |   `-- TakenOver            a newer connection resumed the session
+    |   |-- OffsetMismatch       a part of an upload that does not begin where the last one ended
+    |   `-- TakenOver            a newer connection continues the session or the upload
     |-- NoCapacity               full, or not serving yet; try again later
     |   |-- Draining             about to stop; the next server takes over
     |   `-- NotReady             the result of a health check
@@ -36,6 +37,8 @@ and the WebSocket ``close`` code with which it ends a stream.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from errno import EDQUOT, ENOSPC
 from typing import Any, ClassVar
 
 
@@ -66,6 +69,29 @@ def detached(error: Exception) -> MastreamError:
     if isinstance(error, MastreamError):
         return type(error)(*error.args)
     return Fault("The server failed; its log says why.")
+
+
+def of_problem(problem: Mapping[str, Any]) -> MastreamError:
+    """Return the error that an RFC 9457 object was made of; an unknown one becomes a Fault."""
+    kind = {kind.code: kind for kind in _kinds(MastreamError)}.get(problem["code"], Fault)
+    return kind(problem["detail"])
+
+
+def _kinds(kind: type[MastreamError]) -> Iterator[type[MastreamError]]:
+    yield kind
+    for one in kind.__subclasses__():
+        yield from _kinds(one)
+
+
+def unwritable(what: str, errno: int | None, reason: str | None) -> MastreamError:
+    """Return the error for ``what``, which could not be written: DiskFull if ``errno`` says that no
+    space is left on the disk or for this user, otherwise a Fault with the reason."""
+    if errno in (ENOSPC, EDQUOT):
+        return DiskFull(
+            f"{what} could not be written since the server's disk is full: remove videos, or try "
+            "again later."
+        )
+    return Fault(f"{what} could not be written: {reason}.")
 
 
 def strip(error: BaseException | None) -> None:
@@ -129,6 +155,10 @@ class NotFound(MastreamError):
 
 class Conflict(MastreamError):
     code, status, close = "conflict", 409, 4409
+
+
+class OffsetMismatch(Conflict):
+    code = "offset_mismatch"
 
 
 class TakenOver(Conflict):

@@ -143,12 +143,26 @@ class VideoSettings(BaseModel):
         "of them may be CPU time",
     )
     max_jobs: PositiveInt = Field(100, description="videos that may be queued at once")
+    max_uploads: PositiveInt = Field(
+        100, description="uploads in parts that may be unfinished at once"
+    )
+    unfinished_bytes: PositiveInt = Field(
+        16 * 2**30, description="bytes of all unfinished uploads, when they are complete"
+    )
+    upload_seconds: PositiveFloat = Field(
+        24 * 3600.0, description="seconds after its last byte until an unfinished upload is removed"
+    )
     running: PositiveInt = Field(1, description="videos segmented at the same time")
     min_free_bytes: NonNegativeInt = Field(
         2**30, description="free disk space below which uploads are refused"
     )
     keep_uploads: bool = Field(
         True, description="keep the uploaded file of a video that has succeeded, for its player"
+    )
+    pause_free_bytes: NonNegativeInt = Field(
+        256 * 2**20,
+        description="free disk space below which videos pause; they continue once twice as much is "
+        "free",
     )
     database: str | None = Field(
         None, description="a SQLAlchemy URL; an SQLite file next to the videos if absent"

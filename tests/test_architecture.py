@@ -32,7 +32,7 @@ SUPPORTING = {
         "artefact_file", "disposition", "live_body", "live_service", "methods", "multipart",
         "preconditions", "refusal",
         "stream_parser", "summary_body",
-        "upload", "video_body",
+        "upload", "upload_part", "video_body", "video_request",
     },
 }  # fmt: skip
 """Modules that the page need not name."""

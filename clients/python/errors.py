@@ -127,7 +127,7 @@ _BY_CLOSE: dict[int, type[ClientError]] = {
 def of_status(status: int, detail: str, code: str = "") -> ClientError:
     """Return the error for an HTTP status."""
     kind = _BY_STATUS.get(status, ServerFault if status >= 500 else Refused)
-    if code == "conflict":  # a name or a key is in use; nobody took anything over
+    if kind is TakenOver and code != "taken_over":  # a name, a key or a number is not free
         kind = Refused
     return kind(detail or f"The server answered with status {status}.", code)
 

@@ -17,16 +17,20 @@ from clients.python.addresses import web_address
 from clients.python.errors import BadFootage, ClientError, NotOurs, Unreachable, VideoFailed
 from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.outputs import output_errors, whole_file
+from clients.python.parted import (
+    CHUNK_BYTES,
+    TAKE_BACK_SECONDS,
+    NotOffered,
+    OnBytes,
+    PartedUpload,
+)
 
-CHUNK_BYTES = 2**18
+PARTS_ABOVE = 8 * 10**6
+"""Bytes above which a file is sent in parts."""
+
 POLL_SECONDS = 0.5
-TAKE_BACK_SECONDS = 5.0
-"""How long an interrupted client waits for the server to remove its video."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 NO_ARTEFACT = frozenset({"self", "events", "source"})
-
-OnBytes = Callable[[int], None]
-"""Receives the number of bytes transferred since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +103,28 @@ class Videos:
     async def upload(
         self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None
     ) -> Video:
-        """Upload a file in pieces and return its video. Raises a ClientError.
+        """Upload a file and return its video. Raises a ClientError.
 
-        ``key`` makes the upload idempotent: the same key and bytes give the same video. If this
-        is cancelled, the video is removed from the server.
+        A file above ``PARTS_ABOVE`` bytes is sent in parts: after a lost connection the upload
+        continues. ``key`` makes the upload idempotent: the same key and bytes give the same video.
+        If this is cancelled, the video is removed from the server.
         """
-        size, sent = size_of(path), 0
+        size, key = size_of(path), key or uuid.uuid4().hex
+        if size > PARTS_ABOVE:
+            parted = PartedUpload(self._http, path, size, key, on_bytes or _ignore)
+            with contextlib.suppress(NotOffered):
+                return await self.status((await parted.run()).rpartition("/")[2])
+        return await self._upload_whole(path, size, key, on_bytes or _ignore)
+
+    async def _upload_whole(self, path: Path, size: int, key: str, on_bytes: OnBytes) -> Video:
+        sent = 0
 
         def count(more: int) -> None:
             nonlocal sent
             sent += more
-            if on_bytes is not None:
-                on_bytes(more)
+            on_bytes(more)
 
-        posting = asyncio.create_task(self._post(path, size, key or uuid.uuid4().hex, count))
+        posting = asyncio.create_task(self._post(path, size, key, count))
         try:
             return await asyncio.shield(posting)
         except asyncio.CancelledError:
@@ -201,6 +213,10 @@ class Videos:
                     async for line in answer.aiter_lines():
                         if line.startswith("data:"):
                             yield Video.from_dict(json_of(line.removeprefix("data:")))
+
+
+def _ignore(_: int) -> None:
+    pass
 
 
 def size_of(path: Path) -> int:

@@ -34,3 +34,16 @@ STREAMS = sql.Table(
     sql.Column("definition", sql.JSON, nullable=False),
     sql.Column("created", sql.Double, nullable=False),
 )
+
+UPLOADS = sql.Table(
+    "uploads",
+    METADATA,
+    sql.Column("id", sql.String(64), primary_key=True),
+    sql.Column("length", sql.BigInteger, nullable=False),
+    sql.Column("request", sql.JSON, nullable=False),
+    sql.Column("key", sql.String(255), unique=True),
+    sql.Column("created", sql.Double, nullable=False),
+    sql.Column("ended", sql.Double),
+    sql.Column("video", sql.String(64)),
+    sql.Column("problem", sql.JSON(none_as_null=True)),
+)

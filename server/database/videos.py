@@ -26,12 +26,12 @@ class VideoRows:
     """Rows of videos. Synchronous; any thread may use it. Raises Fault if the database fails."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def add(self, record: VideoRecord, max_queued: int) -> None:
         """Store a new video. Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or
         key is taken."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             if _count(connection, VideoState.QUEUED) >= max_queued:
                 raise NoCapacity(f"{max_queued} videos are queued already: try again later.")
             try:
@@ -54,17 +54,17 @@ class VideoRows:
         chosen = VIDEOS.select().order_by(VIDEOS.c.id.desc()).limit(limit)
         if before is not None:
             chosen = chosen.where(VIDEOS.c.id < before)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             return [_from_row(row) for row in connection.execute(chosen).mappings()]
 
     def count(self, state: VideoState) -> int:
         """Return how many videos are in this state."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             return _count(connection, state)
 
     def states(self) -> dict[str, VideoState]:
         """Return the state of every video by its id."""
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state))
             return {video: VideoState(state) for video, state in rows}
 
@@ -139,7 +139,7 @@ class VideoRows:
         server.
         """
         left = _moved(VideoState.RUNNING)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(
                 left.where(VIDEOS.c.attempts >= max_attempts).values(
                     state=VideoState.FAILED, ended=now, problem=problem
@@ -154,12 +154,12 @@ class VideoRows:
         )
 
     def _one(self, statement: sql.Executable) -> VideoRecord | None:
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             row = connection.execute(statement).mappings().first()
         return None if row is None else _from_row(row)
 
     def _changed(self, statement: sql.Update | sql.Delete) -> bool:
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from av.error import FFmpegError
 
 from models.spec import ModelSpec
-from server.errors import BadRequest, DiskFull, Fault
+from server.errors import BadRequest, Fault, unwritable
 from server.frame import Losses, Mask, VideoInfo
 from server.sinks.archive import MaskArchive
 from server.sinks.artefacts import Artefact, Segmented
@@ -26,9 +25,6 @@ ARTEFACTS: dict[str, type[Artefact]] = {
 }
 
 WHOLE = Losses()
-
-FULL = (ENOSPC, EDQUOT)
-"""What an error's number is if the disk, or its owner's share of it, is full."""
 
 PARTIAL = ".part"
 """The suffix of a file that is not complete yet."""
@@ -136,7 +132,7 @@ def join_parts(
 
 
 class _Faults:
-    """Raises a Fault from an error in its block.
+    """Raises a Fault, or DiskFull, from an error in its block.
 
     Not a generator: its frame and the error would refer to each other, which keeps the pictures in
     the frames below alive until the garbage collector runs.
@@ -150,8 +146,7 @@ class _Faults:
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (FFmpegError, OSError)):
-            kind = DiskFull if error.errno in FULL else Fault
-            raise kind(f"{self._name} could not be written: {error.strerror}.") from error
+            raise unwritable(self._name, error.errno, error.strerror) from error
 
 
 def chosen_artefacts(asked: str | None) -> tuple[str, ...]:

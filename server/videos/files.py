@@ -2,21 +2,25 @@
 
 A video's state determines its files: ``<video>/upload`` until it has ended, and afterwards too if
 it has succeeded and uploads are kept; ``<video>/results/<artefact>`` once it has succeeded.
+An upload that arrives in parts has the same file before there is a video.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from server.database.uploads import UploadRows
 from server.database.video_record import VideoRecord, VideoState
 from server.database.videos import VideoRows
 from server.errors import Fault, NoCapacity
 from server.frame import Losses
 from server.settings import VideoSettings
+from server.videos.disk_space import free_bytes
 
 MAX_ATTEMPTS = 3
 
@@ -31,6 +35,7 @@ class VideoFiles:
 
     def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
         self.store = store
+        self.uploads = UploadRows(store.database)
         self._folder = folder
         self._settings = settings
 
@@ -55,7 +60,10 @@ class VideoFiles:
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
         self._folder.mkdir(parents=True, exist_ok=True)
         states = self.store.states()
+        arriving = {record.id for record in self.uploads.unfinished()} - states.keys()
         for folder in list(self._folder.iterdir()):
+            if folder.name in arriving:
+                continue
             if folder.name not in states and self._may_be_anothers(folder.name, states):
                 _log.warning("%s belongs to no video in this database: it is kept", folder)
             else:
@@ -69,7 +77,7 @@ class VideoFiles:
 
     def check_room(self, size: int) -> None:
         """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
-        if shutil.disk_usage(self._folder).free - size < self._settings.min_free_bytes:
+        if free_bytes(self._folder) - size < self._settings.min_free_bytes:
             raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
 
     def check_capacity(self, size: int, key: str | None) -> None:
@@ -88,6 +96,22 @@ class VideoFiles:
         """Make a new video's folder; return the path for its bytes."""
         self.upload(video).parent.mkdir()
         return self.upload(video)
+
+    def arrived(self, video: str) -> tuple[int, float] | None:
+        """Return how many bytes of an upload have arrived, and when the last of them did; None if
+        its file is lost."""
+        try:
+            found = self.upload(video).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_size, found.st_mtime
+
+    def sync_upload(self, video: str) -> None:
+        """Make the bytes of an upload that have arrived durable, if there are any."""
+        if self.arrived(video) is None:
+            return
+        with self.upload(video).open("rb") as file:
+            os.fsync(file.fileno())
 
     def add(self, record: VideoRecord) -> None:
         """Queue a video whose bytes are in its file. Raises as :meth:`VideoRows.add`."""

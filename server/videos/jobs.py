@@ -22,6 +22,7 @@ from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
 from server.videos.progress import Video, video_now
+from server.videos.request import VideoRequest
 from server.videos.runner import JobRunner
 from server.workers.serving import Serving
 
@@ -67,6 +68,15 @@ class Jobs:
 
     def __repr__(self) -> str:
         return f"<Jobs {self._runner!r}>"
+
+    @property
+    def files(self) -> VideoFiles:
+        return self._files
+
+    @property
+    def disk(self) -> ThreadRunner:
+        """Return the one thread that does all database and file work."""
+        return self._disk
 
     @property
     def model(self) -> str:
@@ -132,6 +142,30 @@ class Jobs:
         info = await self._probes(self._probe, path, limits)
         await self._probes(check_encodable, info, artefacts)
         return info
+
+    async def accept(
+        self, video: str, path: Path, request: VideoRequest, size: int, digest: str
+    ) -> Video:
+        """Queue the video in ``path``, unless it was queued before with the request's key.
+
+        ``size`` is the file's in bytes, ``digest`` its SHA-256. Return the queued video. Raises as
+        :meth:`known`, :meth:`probe` and :meth:`add`.
+        """
+        fingerprint = request.fingerprint(digest)
+        accepted = await self.known(request.key, fingerprint)
+        if accepted is not None:
+            return accepted
+        record = VideoRecord(
+            id=video,
+            name=request.name,
+            model=self.model,
+            size=size,
+            info=await self.probe(path, request.artefacts),
+            artefacts=request.artefacts,
+            fingerprint=fingerprint,
+            key=request.key,
+        )
+        return await self.add(record)
 
     async def add(self, record: VideoRecord) -> Video:
         """Queue a video whose bytes are in its file, as created now.

@@ -14,7 +14,7 @@ from typing import Self
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
-from server.errors import BadVideo, Fault, MastreamError, detached
+from server.errors import BadVideo, Fault, MastreamError, detached, unwritable
 from server.frame import Dropped, Losses, Mask, VideoInfo
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder, join_parts
@@ -54,8 +54,8 @@ async def segment_video(
     it can; pictures are then copied to the host only if an overlay is drawn.
 
     Raises BadVideo or SourceFault if decoding fails or most of the video is lost, Fault if a frame
-    got no mask or the disk is full, and NoCapacity if the worker accepts no session. On an error or
-    when cancelled, no artefact is left.
+    got no mask, NoCapacity if the worker accepts no session, and DiskFull if the disk is full. On
+    an error or when cancelled, no artefact is left.
     """
     spec = worker.spec
     source = ContainerSource(
@@ -230,5 +230,5 @@ def _recorder(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Fault(f"The results cannot be written: {error.strerror}.") from error
+        raise unwritable("The results", error.errno, error.strerror) from error
     return Recorder(folder, spec, info, artefacts)

@@ -13,7 +13,7 @@ from typing import BinaryIO, ParamSpec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from server.errors import BadRequest, BadVideo, Fault, TooLarge, TooSlow
+from server.errors import BadRequest, BadVideo, TooLarge, TooSlow, unwritable
 from server.web.multipart import FORM_BYTES, Body, body_of
 
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ def announced_size(request: Request, max_bytes: int) -> int:
     """Return the Content-Length, 0 if there is none. Raises TooLarge if the file must be too
     large."""
     size = int(request.headers.get("content-length", "0"))
-    _check_size(size - FORM_BYTES, max_bytes)
+    check_size(size - FORM_BYTES, max_bytes)
     return size
 
 
@@ -75,10 +75,10 @@ async def _spool(
         size += len(chunk)
         buffer += chunk
         if len(buffer) >= CHUNK_BYTES:
-            await _in_thread(write, buffer)
+            await in_disk_thread(write, buffer)
             buffer = bytearray()
-    await _in_thread(write, buffer)
-    await _in_thread(_sync, file)
+    await in_disk_thread(write, buffer)
+    await in_disk_thread(sync, file)
     return size, digest.hexdigest()
 
 
@@ -87,15 +87,17 @@ async def _file_chunks(
 ) -> AsyncIterator[bytes | bytearray]:
     """Yield the file's bytes as they come in, and check their number."""
     total = received = 0
-    async for chunk in _request_chunks(request):
+    async for chunk in request_chunks(request):
         received += len(chunk)
         found = body.feed(chunk)
         total += len(found)
-        _check_size(max(total, received - FORM_BYTES), max_bytes)
+        check_size(max(total, received - FORM_BYTES), max_bytes)
         yield found
 
 
-async def _request_chunks(request: Request) -> AsyncIterator[bytes]:
+async def request_chunks(request: Request) -> AsyncIterator[bytes]:
+    """Yield a request's body as it comes in. Raises BadRequest if it is cut off, and TooSlow if
+    nothing comes for ``IDLE_SECONDS``."""
     stream = request.stream()
     while True:
         try:
@@ -108,18 +110,21 @@ async def _request_chunks(request: Request) -> AsyncIterator[bytes]:
             raise BadRequest("The upload was cut off: send it again.") from error
 
 
-def _check_size(size: int, max_bytes: int) -> None:
+def check_size(size: int, max_bytes: int) -> None:
+    """Raise TooLarge if a file of ``size`` bytes is."""
     if size > max_bytes:
         raise TooLarge(f"The upload is over the limit of {max_bytes} bytes: send a shorter video.")
 
 
-def _sync(file: BinaryIO) -> None:
+def sync(file: BinaryIO) -> None:
+    """Make what was written to a file durable."""
     file.flush()
     os.fsync(file.fileno())
 
 
-async def _in_thread(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+async def in_disk_thread(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call ``act`` in a thread. Raises Fault if it raises an OSError."""
     try:
         await run_in_threadpool(act, *args, **kwargs)
     except OSError as error:
-        raise Fault(f"The upload could not be stored: {error.strerror}.") from error
+        raise unwritable("The upload", error.errno, error.strerror) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from server.videos.progress import Video
 from server.web.artefact_file import answer_file
 from server.web.disposition import offered, video_type
 from server.web.problems import PROBLEMS
-from server.web.upload import Upload, announced_size, receive
+from server.web.upload import announced_size, receive
 from server.web.video_body import (
     ARTEFACT_ANSWERS,
     ARTEFACT_CONDITIONS,
@@ -31,6 +30,7 @@ from server.web.video_body import (
     path_of,
     video_body,
 )
+from server.web.video_request import video_request
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=PROBLEMS)
 
@@ -71,21 +71,9 @@ async def upload_video(
     await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
-        artefacts = chosen_artefacts(upload.fields.get("artefacts", asked))
-        fingerprint = _fingerprint(upload, artefacts)
-        accepted = await jobs.known(key, fingerprint)
-        if accepted is None:
-            record = VideoRecord(
-                id=video,
-                name=_shown_name(upload.name or name),
-                model=jobs.model,
-                size=upload.size,
-                info=await jobs.probe(path, artefacts),
-                artefacts=artefacts,
-                fingerprint=fingerprint,
-                key=key,
-            )
-            accepted = await jobs.add(record)
+        fields = {"artefacts": asked, "name": name} | dict(upload.fields)
+        wanted = video_request(fields, upload.name, key)
+        accepted = await jobs.accept(video, path, wanted, upload.size, upload.digest)
     response.headers["Location"] = path_of(accepted.record.id, request.url_for)
     return video_body(accepted, request.url_for)
 
@@ -174,18 +162,6 @@ async def get_artefact(
         raise NotFound(f"A video has no {name!r}; choose from {', '.join(ARTEFACTS)}.")
     record, path = await jobs.artefact(video, name)
     return await answer_file(request, path, MEDIA_TYPES[name], _offer(record, name))
-
-
-def _fingerprint(upload: Upload, artefacts: tuple[str, ...]) -> str:
-    asked = "\n".join((upload.digest, *artefacts))
-    return hashlib.sha256(asked.encode()).hexdigest()
-
-
-def _shown_name(given: str | None) -> str:
-    """Return a file's name for display: no folders, only printable characters, at most 255."""
-    last = (given or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(c for c in last if c.isprintable()).strip()[:255]
-    return shown if shown.strip(". ") else "video"
 
 
 def _offer(record: VideoRecord, artefact: str) -> str:

@@ -54,6 +54,43 @@ async def test_an_upload_is_streamed_with_its_name_and_key(tmp_path: Path) -> No
     assert sum(counted) == 600_000
 
 
+async def test_a_large_file_is_sent_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(videos, "PARTS_ABOVE", 9)
+    clip, asked = tmp_path / "a.mp4", []
+    clip.write_bytes(bytes(10))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.method == "POST":
+            return httpx.Response(201, headers={"Location": "/v1/uploads/7"})
+        if request.method == "GET":
+            return httpx.Response(200, json=body("queued"))
+        done = {"Upload-Offset": "10", "Video-Location": "/v1/videos/7"}
+        return httpx.Response(204, headers=done)
+
+    video = await ask(answer, lambda server: server.upload(clip))
+    assert video.id == "7"
+    assert asked == ["POST /v1/uploads", "HEAD /v1/uploads/7", "GET /v1/videos/7"]
+
+
+async def test_a_server_that_takes_no_parts_gets_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(videos, "PARTS_ABOVE", 9)
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(bytes(10))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/uploads":
+            return httpx.Response(404, json={"code": "not_found"})
+        assert request.headers["Content-Length"] == "10"
+        return httpx.Response(202, json=body("queued"))
+
+    assert (await ask(answer, lambda server: server.upload(clip))).id == "7"
+
+
 async def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
     clip, keys = tmp_path / "a.mp4", []
     clip.write_bytes(b"x")

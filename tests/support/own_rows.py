@@ -10,8 +10,7 @@ class OwnRows(VideoRows):
     """Opens the database at ``url``; :meth:`close` closes it."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database(url)
-        super().__init__(self.database)
+        super().__init__(Database(url))
 
     def close(self) -> None:
         self.database.close()

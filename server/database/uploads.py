@@ -1,0 +1,106 @@
+"""The durable rows of uploads that arrive in parts.
+
+The bytes that have arrived are those in the upload's file; no row counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.exc import IntegrityError
+
+from server.database.connection import Database
+from server.database.schema import UPLOADS
+from server.errors import Conflict, NoCapacity
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """One upload of ``length`` bytes as last stored.
+
+    ``request`` describes the video that it is to become, and ``key`` is its idempotency key.
+    ``ended`` is when it became the video with the id ``video``, or was refused for ``problem``, an
+    RFC 9457 object; None while it is unfinished.
+    """
+
+    id: str
+    length: int
+    request: Mapping[str, Any]
+    key: str | None
+    created: float
+    ended: float | None = None
+    video: str | None = None
+    problem: Mapping[str, Any] | None = None
+
+
+class UploadRows:
+    """Rows of uploads. Synchronous; any thread may use it. Raises Fault if the database fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, record: UploadRecord, max_unfinished: int, max_bytes: int) -> None:
+        """Store a new upload.
+
+        Raises NoCapacity if ``max_unfinished`` are unfinished, or if they would hold more than
+        ``max_bytes`` together, and Conflict if its key is taken.
+        """
+        with self._database.begin() as connection:
+            _check_bounds(connection, record.length, max_unfinished, max_bytes)
+            try:
+                connection.execute(UPLOADS.insert().values(**asdict(record)))
+            except IntegrityError as error:
+                raise Conflict(
+                    "Another upload with this Idempotency-Key came first: send it again."
+                ) from error
+
+    def get(self, upload: str) -> UploadRecord | None:
+        return self._one(UPLOADS.c.id == upload)
+
+    def by_key(self, key: str) -> UploadRecord | None:
+        return self._one(UPLOADS.c.key == key)
+
+    def unfinished(self) -> list[UploadRecord]:
+        """Return the uploads that have not ended, the oldest first."""
+        chosen = UPLOADS.select().where(UPLOADS.c.ended.is_(None)).order_by(UPLOADS.c.created)
+        with self._database.begin() as connection:
+            return [UploadRecord(**row) for row in connection.execute(chosen).mappings()]
+
+    def end(
+        self, upload: str, now: float, video: str | None, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store what an upload became: a video, or nothing because of a problem."""
+        ended = UPLOADS.update().where(UPLOADS.c.id == upload)
+        with self._database.begin() as connection:
+            connection.execute(ended.values(ended=now, video=video, problem=problem))
+
+    def remove(self, upload: str) -> bool:
+        """Remove an upload; return False if there is none with this id."""
+        with self._database.begin() as connection:
+            return connection.execute(UPLOADS.delete().where(UPLOADS.c.id == upload)).rowcount == 1
+
+    def remove_ended(self, before: float) -> None:
+        """Remove the uploads that ended before a time."""
+        with self._database.begin() as connection:
+            connection.execute(UPLOADS.delete().where(UPLOADS.c.ended < before))
+
+    def _one(self, condition: sql.ColumnElement[bool]) -> UploadRecord | None:
+        with self._database.begin() as connection:
+            row = connection.execute(UPLOADS.select().where(condition)).mappings().first()
+        return None if row is None else UploadRecord(**row)
+
+
+def _check_bounds(
+    connection: sql.Connection, length: int, max_unfinished: int, max_bytes: int
+) -> None:
+    totals = sql.select(sql.func.count(), sql.func.coalesce(sql.func.sum(UPLOADS.c.length), 0))
+    count, held = connection.execute(totals.where(UPLOADS.c.ended.is_(None))).one()
+    if count >= max_unfinished:
+        raise NoCapacity(f"{max_unfinished} uploads are unfinished already: try again later.")
+    if held + length > max_bytes:
+        raise NoCapacity(
+            f"The unfinished uploads would hold more than {max_bytes} bytes: try again later."
+        )

@@ -1,0 +1,210 @@
+"""Uploads that arrive in parts: what /v1/uploads does.
+
+An upload has the id and the file of the video that it becomes, so completing it moves no byte. Its
+offset is the size of that file, which survives the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.database.uploads import UploadRecord
+from server.database.video_record import new_id
+from server.errors import BadInput, Conflict, NotFound, of_problem
+from server.settings import VideoSettings
+from server.threads import ThreadRunner
+from server.videos.files import VideoFiles
+from server.videos.jobs import Jobs
+from server.videos.request import VideoRequest
+from server.videos.upload_turns import Turn, UploadTurns
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload and how far it is: ``offset`` of its bytes are durable.
+
+    ``expires`` is when it is removed, in seconds since the epoch, unless more bytes come.
+    """
+
+    record: UploadRecord
+    offset: int
+    expires: float
+
+    @property
+    def complete(self) -> bool:
+        return self.offset == self.record.length
+
+
+class Uploads:
+    """Unfinished uploads, from their creation to the videos that they become.
+
+    Bounds: ``settings.max_uploads`` are unfinished at once, with ``settings.unfinished_bytes``
+    together; each is removed ``settings.upload_seconds`` after its last byte. Mutable state: the
+    turns of requests.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        files: VideoFiles,
+        disk: ThreadRunner,
+        settings: VideoSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self._jobs = jobs
+        self._files = files
+        self._rows = files.uploads
+        self._disk = disk
+        self._clock = clock
+        self._turns = UploadTurns()
+
+    async def create(self, request: VideoRequest, length: int) -> Upload:
+        """Return a new upload, or the one that was created before with the request's key.
+
+        Raises NoCapacity if there is no room for it, and Conflict if the key was used for another
+        upload.
+        """
+        before = await self._before(request, length)
+        if before is not None:
+            return before
+        await self._jobs.check_capacity(length + await self._disk(self._promised), request.key)
+        now = self._clock()
+        record = UploadRecord(new_id(now), length, request.to_dict(), request.key, now)
+        await self._disk(self._add, record)
+        return Upload(record, 0, now + self.settings.upload_seconds)
+
+    async def find(self, upload: str) -> Upload:
+        """Return an upload. Raises NotFound if there is none with this id."""
+        found = await self._disk(self._find, upload)
+        if found is None or found.expires < self._clock():
+            raise NotFound("There is no such upload: it has expired, or its id is wrong.")
+        return found
+
+    async def sync(self, upload: str) -> None:
+        """Make the bytes that have arrived durable, in this request's turn."""
+        await asyncio.to_thread(self._files.sync_upload, upload)
+
+    def turn(self, upload: str) -> AbstractAsyncContextManager[Turn]:
+        """Give an upload to one request; the one that writes it so far ends first."""
+        return self._turns.take(upload)
+
+    def path(self, upload: str) -> Path:
+        """Return the file of an unfinished upload."""
+        return self._files.upload(upload)
+
+    def check_room(self, size: int) -> None:
+        """Raise DiskFull if ``size`` more bytes would leave the disk nearly full."""
+        self._files.check_room(size)
+
+    async def complete(self, upload: str) -> Upload:
+        """Queue the video that a complete upload is, in this request's turn. Idempotent.
+
+        Raises what makes it no video, also if asked again, and NoCapacity if the queue is full.
+        """
+        found = await self.find(upload)
+        if found.record.problem is not None:
+            raise of_problem(found.record.problem)
+        if found.record.video is None:
+            await self._disk(self._rows.end, upload, self._clock(), await self._queue(found))
+            await self._disk(self._files.discard_unless_added, upload)
+        return await self.find(upload)
+
+    async def remove(self, upload: str) -> None:
+        """Remove an upload with its bytes, in this request's turn; a video that it has become
+        stays. Raises NotFound if there is none with this id."""
+        await self.find(upload)
+        await self._disk(self._remove, upload)
+
+    async def expire(self) -> None:
+        """Remove the uploads whose time is up."""
+        for upload in await self._disk(self._expired):
+            async with self.turn(upload):
+                if upload in await self._disk(self._expired):
+                    _log.info("upload %s has expired", upload)
+                    await self._disk(self._remove, upload)
+        await self._disk(self._rows.remove_ended, self._clock() - self.settings.upload_seconds)
+
+    def drain(self) -> None:
+        """Let all requests end that write uploads. Idempotent."""
+        self._turns.drain()
+
+    async def _before(self, request: VideoRequest, length: int) -> Upload | None:
+        """Return the upload created with the same key; one that was refused may be sent again."""
+        key = request.key
+        record = None if key is None else await self._disk(self._rows.by_key, key)
+        if record is None:
+            return None
+        if record.problem is not None:
+            await self._disk(self._remove, record.id)
+            return None
+        if record.length != length or VideoRequest.from_dict(record.request) != request:
+            raise Conflict("This Idempotency-Key was used for another upload: choose a new one.")
+        return await self.find(record.id)
+
+    async def _queue(self, upload: Upload) -> str:
+        """Queue the video of a complete upload; return its id."""
+        record = upload.record
+        path = self.path(record.id)
+        try:
+            digest = await asyncio.to_thread(_sha256, path)
+            request = VideoRequest.from_dict(record.request)
+            video = await self._jobs.accept(record.id, path, request, record.length, digest)
+        except BadInput as error:
+            await self._disk(self._rows.end, record.id, self._clock(), None, error.problem())
+            await self._disk(self._files.discard_unless_added, record.id)
+            raise
+        return video.record.id
+
+    def _add(self, record: UploadRecord) -> None:
+        settings = self.settings
+        self._rows.add(record, settings.max_uploads, settings.unfinished_bytes)
+        self._files.place(record.id).touch()
+
+    def _find(self, upload: str) -> Upload | None:
+        record = self._rows.get(upload)
+        if record is not None and record.ended is None and self._files.store.get(upload):
+            # The process died after it had queued the video.
+            self._rows.end(upload, self._clock(), upload)
+            record = self._rows.get(upload)
+        return None if record is None else self._measured(record)
+
+    def _measured(self, record: UploadRecord) -> Upload:
+        """Return how far an upload is; one whose file is lost has expired."""
+        keep = self.settings.upload_seconds
+        if record.ended is not None:
+            return Upload(record, record.length, record.ended + keep)
+        arrived = self._files.arrived(record.id)
+        if arrived is None:
+            return Upload(record, 0, 0.0)
+        offset, changed = arrived
+        return Upload(record, offset, changed + keep)
+
+    def _unfinished(self) -> list[Upload]:
+        found = [self._find(record.id) for record in self._rows.unfinished()]
+        return [one for one in found if one is not None and one.record.ended is None]
+
+    def _promised(self) -> int:
+        """Return how many bytes the unfinished uploads have yet to send."""
+        return sum(one.record.length - one.offset for one in self._unfinished())
+
+    def _expired(self) -> list[str]:
+        now = self._clock()
+        return [one.record.id for one in self._unfinished() if one.expires < now]
+
+    def _remove(self, upload: str) -> None:
+        self._rows.remove(upload)
+        self._files.discard_unless_added(upload)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,159 @@
+"""/v1/uploads: uploads that arrive in parts and survive lost connections, by tus 1.0.0."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from starlette.exceptions import HTTPException
+
+from server.errors import BadRequest, BadVideo, OffsetMismatch, UnsupportedMedia
+from server.videos.upload_turns import Turn
+from server.videos.uploads import Upload, Uploads
+from server.web.problems import PROBLEMS
+from server.web.tus import EXTENSIONS, PART_TYPE, VERSION, expires, metadata
+from server.web.upload import check_size
+from server.web.upload_part import append
+from server.web.video_request import video_request
+from server.web.videos import NO_NUL, Key
+
+_PART: dict[str, Any] = {
+    "requestBody": {
+        "description": "the next bytes of the file",
+        "content": {PART_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def _uploads(request: Request) -> Uploads:
+    uploads: Uploads = request.app.state.uploads
+    return uploads
+
+
+def _check_version(
+    request: Request,
+    response: Response,
+    version: Annotated[str | None, Header(alias="Tus-Resumable")] = None,
+) -> None:
+    if version not in (None, VERSION) and request.method != "OPTIONS":
+        raise HTTPException(412, f"Only tus {VERSION} is supported", {"Tus-Version": VERSION})
+    response.headers["Tus-Resumable"] = VERSION
+
+
+UploadsOf = Annotated[Uploads, Depends(_uploads)]
+UploadId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
+Length = Annotated[int | None, Header(alias="Upload-Length", ge=0, description="bytes")]
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="bytes sent so far")]
+Metadata = Annotated[
+    str | None,
+    Header(alias="Upload-Metadata", description="filename and fields of the video, in Base64"),
+]
+
+router = APIRouter(
+    prefix="/v1/uploads",
+    tags=["uploads"],
+    responses=PROBLEMS,
+    dependencies=[Depends(_check_version)],
+)
+
+
+@router.options("", status_code=204)
+@router.options("/{upload}", status_code=204, include_in_schema=False)
+async def describe_uploads(response: Response, uploads: UploadsOf) -> None:
+    """Describe what of tus is supported."""
+    response.headers["Tus-Version"] = VERSION
+    response.headers["Tus-Extension"] = EXTENSIONS
+    response.headers["Tus-Max-Size"] = str(uploads.settings.max_bytes)
+
+
+@router.post("", status_code=201, openapi_extra=_PART)
+async def create_upload(
+    request: Request,
+    response: Response,
+    *,
+    uploads: UploadsOf,
+    length: Length = None,
+    given: Metadata = None,
+    key: Key = None,
+) -> None:
+    """Begin an upload, with its first bytes if there is a body. With the Idempotency-Key of an
+    earlier one, continue that."""
+    if length is None:
+        raise BadRequest("Upload-Length is missing: send the size of the file in bytes.")
+    if not length:
+        raise BadVideo("The upload is empty: send the bytes of a video.")
+    check_size(length, uploads.settings.max_bytes)
+    with_part = _has_part(request)
+    fields = metadata(given)
+    upload = await uploads.create(video_request(fields, fields.get("filename"), key), length)
+    response.headers["Location"] = request.url_for("find_upload", upload=upload.record.id).path
+    if with_part and upload.offset == 0:
+        async with uploads.turn(upload.record.id) as turn:
+            upload = await _appended(request, uploads, upload, turn)
+    _describe(request, response, upload)
+
+
+@router.head("/{upload}")
+async def find_upload(
+    request: Request, response: Response, uploads: UploadsOf, upload: UploadId
+) -> None:
+    """Tell how many bytes have arrived, and of what video, once it is complete."""
+    async with uploads.turn(upload):
+        await uploads.sync(upload)
+        found = await uploads.find(upload)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Upload-Length"] = str(found.record.length)
+    _describe(request, response, found)
+
+
+@router.patch("/{upload}", status_code=204, openapi_extra=_PART)
+async def continue_upload(
+    request: Request,
+    response: Response,
+    *,
+    uploads: UploadsOf,
+    upload: UploadId,
+    offset: Offset,
+) -> None:
+    """Append bytes; with the last one the video is queued, as by POST /v1/videos. A body without
+    bytes asks for the result of a complete upload again."""
+    if not _has_part(request):
+        raise UnsupportedMedia(f"The part's Content-Type must be {PART_TYPE}.")
+    async with uploads.turn(upload) as turn:
+        found = await uploads.find(upload)
+        if offset != found.offset:
+            raise OffsetMismatch(
+                f"The upload has {found.offset} bytes, the part begins at {offset}: ask with HEAD "
+                "where to continue."
+            )
+        found = await _appended(request, uploads, found, turn)
+    _describe(request, response, found)
+
+
+@router.delete("/{upload}", status_code=204)
+async def remove_upload(uploads: UploadsOf, upload: UploadId) -> None:
+    """Remove an upload with its bytes. A video that it has become stays."""
+    async with uploads.turn(upload):
+        await uploads.remove(upload)
+
+
+async def _appended(request: Request, uploads: Uploads, upload: Upload, turn: Turn) -> Upload:
+    """Append the request's body, queue the video if it is complete, and return the upload."""
+    name = upload.record.id
+    if not upload.complete:
+        missing = upload.record.length - upload.offset
+        await append(request, uploads.path(name), missing, uploads.check_room, turn)
+        upload = await uploads.find(name)
+    return await uploads.complete(name) if upload.complete else upload
+
+
+def _has_part(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip() == PART_TYPE
+
+
+def _describe(request: Request, response: Response, upload: Upload) -> None:
+    response.headers["Upload-Offset"] = str(upload.offset)
+    response.headers["Upload-Expires"] = expires(upload.expires)
+    if upload.record.video is not None:
+        found = request.url_for("get_video", video=upload.record.video)
+        response.headers["Video-Location"] = found.path

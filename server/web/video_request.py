@@ -1,0 +1,29 @@
+"""What a client asks for with an upload, from the fields that it sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.sinks.recorder import chosen_artefacts
+from server.videos.request import VideoRequest
+
+
+def video_request(
+    fields: Mapping[str, str | None], filename: str | None, key: str | None
+) -> VideoRequest:
+    """Return the request of an upload: ``fields`` are those of its query, form or metadata.
+
+    The file's own name precedes the field ``name``. Raises BadRequest if a field is not valid.
+    """
+    return VideoRequest(
+        name=shown_name(filename or fields.get("name")),
+        artefacts=chosen_artefacts(fields.get("artefacts")),
+        key=key,
+    )
+
+
+def shown_name(given: str | None) -> str:
+    """Return a file's name for display: no folders, only printable characters, at most 255."""
+    last = (given or "").replace("\\", "/").rpartition("/")[2]
+    shown = "".join(c for c in last if c.isprintable()).strip()[:255]
+    return shown if shown.strip(". ") else "video"

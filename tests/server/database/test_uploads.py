@@ -1,0 +1,80 @@
+"""Rows of uploads in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server.database.connection import Database, sqlite_url
+from server.database.uploads import UploadRecord, UploadRows
+from server.errors import Conflict, NoCapacity
+
+REQUEST = {"name": "drive.mp4", "artefacts": ["masks.mkv"]}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UploadRows]:
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path / "videos.db")
+    else:
+        url = request.getfixturevalue("postgres").url
+    with closing(Database(url)) as database:
+        rows = UploadRows(database)
+        yield rows
+        for name in "abc":
+            rows.remove(name)
+
+
+def add(rows: UploadRows, name: str, length: int = 10, key: str | None = None) -> UploadRecord:
+    record = UploadRecord(name, length, REQUEST, key, created=float(ord(name)))
+    rows.add(record, max_unfinished=2, max_bytes=100)
+    return record
+
+
+def test_an_upload_is_stored_ended_and_removed(rows: UploadRows) -> None:
+    record = add(rows, "a", key="k")
+    assert rows.get("a") == rows.by_key("k") == record
+    assert rows.unfinished() == [record]
+    rows.end("a", 5.0, "video")
+    assert rows.unfinished() == []
+    ended = rows.get("a")
+    assert ended is not None and (ended.ended, ended.video) == (5.0, "video")
+    assert rows.remove("a") and not rows.remove("a")
+    assert rows.get("a") is None and rows.by_key("k") is None
+
+
+def test_a_problem_is_stored(rows: UploadRows) -> None:
+    add(rows, "a")
+    rows.end("a", 5.0, None, {"code": "bad_video"})
+    ended = rows.get("a")
+    assert ended is not None and ended.problem == {"code": "bad_video"}
+
+
+def test_unfinished_uploads_are_bounded(rows: UploadRows) -> None:
+    add(rows, "a", 60)
+    with pytest.raises(NoCapacity, match="more than 100 bytes"):
+        add(rows, "b", 41)
+    add(rows, "b", 40)
+    with pytest.raises(NoCapacity, match="2 uploads"):
+        add(rows, "c", 0)
+    rows.end("a", 5.0, "video")
+    add(rows, "c", 60)
+
+
+def test_a_key_is_used_once(rows: UploadRows) -> None:
+    add(rows, "a", key="k")
+    with pytest.raises(Conflict, match="came first"):
+        add(rows, "b", key="k")
+
+
+def test_ended_uploads_are_removed_after_a_while(rows: UploadRows) -> None:
+    add(rows, "a")
+    add(rows, "b")
+    rows.end("a", 5.0, "video")
+    rows.remove_ended(5.0)
+    assert rows.get("a") is not None
+    rows.remove_ended(5.1)
+    assert rows.get("a") is None and rows.get("b") is not None
