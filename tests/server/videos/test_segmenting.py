@@ -184,7 +184,7 @@ async def test_results_that_cannot_be_written_are_told(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     (tmp_path / "out").write_bytes(b"a file, not a folder")
-    with pytest.raises(Fault, match="cannot be written"):
+    with pytest.raises(Fault, match="could not be written"):
         await segmented(make_clip(tmp_path / "clip.mp4", 12), tmp_path / "out")
 
 
