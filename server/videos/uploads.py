@@ -102,7 +102,7 @@ class Uploads:
         return self._files.upload(upload)
 
     def check_room(self, size: int) -> None:
-        """Raise DiskFull if ``size`` more bytes would leave the disk nearly full."""
+        """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
         self._files.check_room(size)
 
     async def complete(self, upload: str) -> Upload:

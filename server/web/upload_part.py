@@ -21,8 +21,8 @@ async def append(
     """Append a request's body to ``path``, which lacks ``missing`` bytes.
 
     What came before an error is kept, and durable. Raises TooLarge if the body is longer than what
-    is missing, BadRequest if it is cut off, TooSlow if nothing comes for a while, DiskFull if the
-    disk is nearly full, Fault if writing fails, and the turn's reason if that ends.
+    is missing, BadRequest if it is cut off, TooSlow if nothing comes for a while, NoCapacity if
+    the disk is nearly full, Fault if writing fails, and the turn's reason if that ends.
     """
     announced = int(request.headers.get("content-length", "0"))
     _check_missing(announced, missing)

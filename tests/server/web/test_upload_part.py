@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from server.errors import BadRequest, DiskFull, TakenOver, TooLarge
+from server.errors import BadRequest, DiskFull, NoCapacity, TakenOver, TooLarge
 from server.videos.upload_turns import Turn
 from server.web import upload_part
 from server.web.upload import CHUNK_BYTES, CheckRoom
@@ -100,9 +100,9 @@ async def test_a_request_that_is_cancelled_keeps_what_came(path: Path) -> None:
 
 async def test_the_disk_is_asked_before_each_write(path: Path) -> None:
     def full(size: int) -> None:
-        raise DiskFull(f"There is no room for {size} bytes.")
+        raise NoCapacity(f"There is no room for {size} bytes.")
 
-    with pytest.raises(DiskFull, match=f"for {CHUNK_BYTES} bytes"):
+    with pytest.raises(NoCapacity, match=f"for {CHUNK_BYTES} bytes"):
         await add(Sender([bytes(CHUNK_BYTES)]), path, check_room=full)
     assert path.read_bytes() == b"before"
 

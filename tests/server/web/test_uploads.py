@@ -250,6 +250,6 @@ def test_a_full_disk_refuses_a_part_and_keeps_what_has_arrived(
         link = create(client, 5_000_000)
         send(client, link, 0, bytes(2_000_000))
         monkeypatch.setattr("server.videos.files.free_bytes", lambda _: -1)
-        assert refused(send(client, link, 2_000_000, bytes(3_000_000)), 503, "disk_full")
+        assert refused(send(client, link, 2_000_000, bytes(3_000_000)), 503, "no_capacity")
         monkeypatch.undo()
         assert offset(client, link) >= 2_000_000

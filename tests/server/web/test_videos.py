@@ -289,7 +289,7 @@ def test_a_disk_nearly_full_refuses(tmp_path: Path, clip: Path) -> None:
         assert client.portal is not None
         client.portal.call(app.state.service.loaded)
         answer = client.post("/v1/videos", content=clip.read_bytes())
-        assert "disk" in refused(answer, 503, "disk_full")
+        assert "disk" in refused(answer, 503, "no_capacity")
 
 
 def test_a_key_gives_the_same_video_again(client: TestClient, clip: Path, tmp_path: Path) -> None:
