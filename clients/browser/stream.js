@@ -39,6 +39,7 @@ export class MaskStream {
   #resets = false;
   #ending = false;
   #attempt = 0;
+  #sentence = "";
   #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
   #heard = true;
   #timer;
@@ -216,7 +217,9 @@ export class MaskStream {
   }
 
   #enter(state, sentence) {
+    if (state === this.state && sentence === this.#sentence) return;
     this.state = state;
+    this.#sentence = sentence;
     this.#wake();
     this.#deliver(() => this.#on.onstate?.(state, sentence));
   }

@@ -1,7 +1,9 @@
 // Stream pictures through the page's stream.js: node page_stream.mjs URL COUNT WIDTH HEIGHT OUTPUT
 //
-// Prints a line of JSON for each event: {mask, labels, reset}, {lost, cause}, {ready}, {state, sentence}.
+// Prints a line of JSON for each event: {mask, labels, reset}, {lost, cause}, {ready}, {state, sentence}. The
+// labels are printed as their SHA-256: lines must be short, or a full pipe stops this process.
 
+import { createHash } from "node:crypto";
 import { openStream } from "../../../clients/browser/stream.js";
 import { WebSocket } from "./web_socket.mjs";
 
@@ -21,7 +23,7 @@ const stream = openStream(url, {
   Socket: WebSocket,
   onready: (_, memory) => say({ ready: memory }),
   onmask: ({ seq, labels, memory }) =>
-    say({ mask: seq, labels: Buffer.from(labels).toString("base64"), reset: memory.reset }),
+    say({ mask: seq, labels: createHash("sha256").update(labels).digest("hex"), reset: memory.reset }),
   onlost: ({ seqs, cause }) => say({ lost: seqs, cause }),
   onstate: (state, sentence) => say({ state, sentence }),
   onerror: (error) => say({ error: error.message }),
