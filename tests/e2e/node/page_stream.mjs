@@ -28,6 +28,6 @@ const stream = openStream(url, {
   onstate: (state, sentence) => say({ state, sentence }),
   onerror: (error) => say({ error: error.message }),
 });
-for (let number = 0; number < count && (await stream.room()); number++)
-  stream.send(picture(number), { pts: number / 25, reset: number === 3 });
+for (let number = 0; number < count && (await stream.room()); )
+  if (stream.send(picture(number), { pts: number / 25, reset: number === 3 }) !== null) number++;
 stream.end();
