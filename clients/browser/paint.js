@@ -84,7 +84,7 @@ function local(canvas, ondrawn) {
 
 /** Draw in a worker. The canvas is handed over only once the worker runs. */
 async function remote(canvas, ondrawn) {
-  const worker = new Worker(new URL("paint-worker.js", import.meta.url), { type: "module" });
+  const worker = new Worker(new URL("./paint-worker.js", import.meta.url), { type: "module" });
   const blobs = [];
   await new Promise((resolve, reject) => Object.assign(worker, { onmessage: resolve, onerror: reject }));
   const offscreen = canvas.transferControlToOffscreen();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,9 @@ POLICY = "; ".join(
 Accepted = Annotated[str, Header(alias="Accept-Encoding")]
 Known = Annotated[str, Header(alias="If-None-Match")]
 
+GZIP = re.compile(r"(^|,)\s*gzip\s*($|,|;\s*q=(?!0(\.0*)?\s*($|,)))", re.IGNORECASE)
+"""Found in an Accept-Encoding that allows gzip."""
+
 FOR_EVER = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
@@ -64,7 +68,8 @@ class PageFile:
 
     @cached_property
     def etag(self) -> str:
-        return f'"{_digest(self.data)}"'
+        """Return a weak tag, since it is the same for both encodings."""
+        return f'W/"{_digest(self.data)}"'
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,9 @@ def _respond(file: PageFile, accepted: str, known: str, caching: str) -> Respons
         "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
     }
-    if file.etag in known:
+    if known == "*" or file.etag.removeprefix("W/") in known:
         return Response(status_code=304, headers=headers)
-    if "gzip" not in accepted:
+    if not GZIP.search(accepted):
         return Response(file.data, media_type=file.media_type, headers=headers)
     headers["Content-Encoding"] = "gzip"
     return Response(file.packed, media_type=file.media_type, headers=headers)
