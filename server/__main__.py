@@ -78,11 +78,13 @@ def _serve(_: Namespace, settings: Settings) -> int:
 def _segment(flags: Namespace, settings: Settings) -> int:
     from server.commands.segment import segment  # noqa: PLC0415  as above
     from server.sinks.recorder import chosen_artefacts  # noqa: PLC0415
+    from server.sinks.style import chosen_style  # noqa: PLC0415
 
     if not logging.root.isEnabledFor(logging.DEBUG):
         # segment() prints the same error in its one sentence.
         logging.getLogger("server.videos.segmenting").setLevel(logging.CRITICAL)
-    return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts))
+    style = chosen_style(flags.classes, flags.opacity)
+    return segment(flags.video, flags.out, settings, chosen_artefacts(flags.artefacts), style)
 
 
 def _replay(flags: Namespace, settings: Settings) -> int:
@@ -113,8 +115,12 @@ def _parser() -> ArgumentParser:
     segment.add_argument("video", type=Path, metavar="VIDEO")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     segment.add_argument(
-        "--artefacts", metavar="NAMES", help="artefacts to write, comma-separated (all)"
+        "--artefacts", metavar="NAMES", help="artefacts to write, comma-separated (the usual four)"
     )
+    segment.add_argument(
+        "--classes", metavar="NAMES", help="classes to draw and list, comma-separated (all)"
+    )
+    segment.add_argument("--opacity", metavar="SHARE", help="of the overlay, 0 to 1 (0.5)")
     replay = commands.add_parser("replay", help="segment a recording again and compare its masks")
     replay.add_argument("file", type=Path, metavar="FILE")
     for command in (serve, segment, replay):

@@ -24,12 +24,13 @@ SUPPORTING = {
         "scene_distance", "streams", "surface", "timeline",
     },
     "server/sinks": {
-        "archive", "areas", "artefacts", "coding", "encoding", "mask_video", "matroska", "remuxing",
-        "summary", "totals",
+        "archive", "areas", "artefacts", "class_shares", "coco_rle", "coding", "encoding",
+        "mask_listing", "mask_video", "matroska", "poster", "remuxing", "summary", "totals",
     },
     "server/commands": {"serve", "segment", "stopping"},
     "server/web": {
-        "artefact_file", "disposition", "live_body", "live_service", "methods", "multipart",
+        "artefact_file", "disposition", "listing_body", "live_body", "live_service", "methods",
+        "multipart", "outputs", "unfinished_file",
         "preconditions", "refusal",
         "stream_parser", "summary_body",
         "upload", "upload_part", "video_body", "video_request",

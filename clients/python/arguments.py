@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,18 @@ exit status:
 LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
     "--engine": (str, "NAME", "what runs the model"),
     "--model": (str, "FILE", "the model to use instead of the shipped one"),
-    "--artefacts": (str, "NAMES", "write only these results, separated by commas"),
     "--max-batch": (int, "N", "maximum number of streams per step"),
     "--threads": (int, "N", "number of compute threads"),
     "--log-level": (str, "LEVEL", "debug, info, warning, ..."),
 }
 """Options of ``python -m server segment``, which runs the model here if there is no --url."""
+
+OUTPUT_OPTIONS: dict[str, tuple[type, str, str]] = {
+    "--artefacts": (str, "NAMES", "make only these results, separated by commas"),
+    "--classes": (str, "NAMES", "draw and list only these classes, separated by commas"),
+    "--opacity": (float, "SHARE", "opacity of the overlay, 0 to 1 (default: 0.5)"),
+}
+"""Options that a server has, too."""
 
 REPLAY_OPTIONS = ("--engine", "--model", "--threads", "--log-level")
 """Those of them that ``python -m server replay`` has, too."""
@@ -52,7 +60,8 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if fault := _misplaced(args):
         args.parser.error(fault)
-    return args, _local_options(args)
+    is_local = args.command in ("segment", "replay")
+    return args, _given(args, LOCAL_OPTIONS, OUTPUT_OPTIONS) if is_local else []
 
 
 def _misplaced(args: Namespace) -> str:
@@ -61,19 +70,18 @@ def _misplaced(args: Namespace) -> str:
         return "--overlay needs masks: omit --output none"
     if args.command != "segment":
         return ""
-    if args.url and (local := _local_options(args)):
+    if args.url and (local := _given(args, LOCAL_OPTIONS)):
         return f"{local[0]} is for a model that runs here: omit either it or --url"
     if args.remove and not args.url:
         return "--remove is for a video on a server: give the server with --url"
     return ""
 
 
-def _local_options(args: Namespace) -> list[str]:
-    """Return the LOCAL_OPTIONS that were given, with their values."""
-    given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in LOCAL_OPTIONS}
+def _given(args: Namespace, *tables: Iterable[str]) -> list[str]:
+    """Return those of the tables' options that were given, with their values."""
+    given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in chain(*tables)}
     chosen = [(name, str(value)) for name, value in given.items() if value is not None]
-    is_local = args.command in ("segment", "replay")
-    return [word for pair in chosen for word in pair] if is_local else []
+    return [word for pair in chosen for word in pair]
 
 
 def make_parser() -> ArgumentParser:
@@ -109,6 +117,7 @@ def _add_segment(commands: Any) -> None:
         "results are downloaded. If the command fails or is stopped, it leaves nothing behind.",
         "mastream segment drive.mp4 -o masks",
         "mastream segment drive.mp4 -o masks --url http://gpu-box:8000",
+        "mastream segment drive.mp4 -o masks --artefacts masks.json,classes.csv --classes car,road",
     )
     command.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
     command.add_argument(
@@ -121,8 +130,9 @@ def _add_segment(commands: Any) -> None:
         "--remove", action="store_true", help="with --url: delete the server's copy afterwards"
     )
     here = command.add_argument_group("without --url")
-    for name, (kind, metavar, meaning) in LOCAL_OPTIONS.items():
-        here.add_argument(name, type=kind, metavar=metavar, help=meaning)
+    for group, table in ((command, OUTPUT_OPTIONS), (here, LOCAL_OPTIONS)):
+        for name, (kind, metavar, meaning) in table.items():
+            group.add_argument(name, type=kind, metavar=metavar, help=meaning)
 
 
 def _add_stream(commands: Any) -> None:

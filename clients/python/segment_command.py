@@ -30,7 +30,7 @@ def run(args: Namespace, rest: list[str]) -> int:
         _here(args, rest)
     size = size_of(args.video)
     with results_folder(args.out) as folder:
-        done = asyncio.run(_there(args.url, args.video, size, folder, args.remove))
+        done = asyncio.run(_there(args, size, folder))
     print(f"{done.done} frames -> {args.out}: {', '.join(done.artefacts)}")
     return 0
 
@@ -46,12 +46,18 @@ def plain(path: Path) -> str:
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
-async def _there(url: str, video: Path, size: int, folder: Path, remove: bool) -> Video:
+async def _there(args: Namespace, size: int, folder: Path) -> Video:
     """Upload the video, follow it and download the results. If interrupted, cancel the video."""
     with _progress() as progress:
-        async with Videos(url) as videos:
+        async with Videos(args.url) as videos:
             bar = progress.add_task("uploading", total=size, note="")
-            uploaded = await videos.upload(video, on_bytes=partial(progress.advance, bar))
+            uploaded = await videos.upload(
+                args.video,
+                artefacts=_names(args.artefacts),
+                classes=_names(args.classes),
+                opacity=args.opacity,
+                on_bytes=partial(progress.advance, bar),
+            )
             try:
                 done = await videos.finished(uploaded, _follower(progress))
             except (asyncio.CancelledError, KeyboardInterrupt):
@@ -60,9 +66,13 @@ async def _there(url: str, video: Path, size: int, folder: Path, remove: bool) -
                         await videos.remove(uploaded.id)
                 raise
             await _download(videos, done, folder, progress)
-            if remove:
+            if args.remove:
                 await videos.remove(done.id)
     return done
+
+
+def _names(given: str | None) -> list[str]:
+    return given.split(",") if given else []
 
 
 def _follower(progress: Progress) -> Callable[[Video], None]:

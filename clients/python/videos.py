@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -101,22 +101,34 @@ class Videos:
         await self._http.aclose()
 
     async def upload(
-        self, path: Path, *, key: str | None = None, on_bytes: OnBytes | None = None
+        self,
+        path: Path,
+        *,
+        artefacts: Iterable[str] = (),
+        classes: Iterable[str] = (),
+        opacity: float | None = None,
+        key: str | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Video:
         """Upload a file and return its video. Raises a ClientError.
 
         A file above ``PARTS_ABOVE`` bytes is sent in parts: after a lost connection the upload
-        continues. ``key`` makes the upload idempotent: the same key and bytes give the same video.
-        If this is cancelled, the video is removed from the server.
+        continues. ``artefacts`` are the results to make, the usual ones if empty. ``classes`` are
+        those to draw and to list, all if empty, and ``opacity``, 0 to 1, is the overlay's. ``key``
+        makes the upload idempotent: the same key and bytes give the same video. If this is
+        cancelled, the video is removed from the server.
         """
-        size, key = size_of(path), key or uuid.uuid4().hex
+        fields = output_fields(artefacts, classes, opacity)
+        size, key, on_bytes = size_of(path), key or uuid.uuid4().hex, on_bytes or _ignore
         if size > PARTS_ABOVE:
-            parted = PartedUpload(self._http, path, size, key, on_bytes or _ignore)
+            parted = PartedUpload(self._http, path, size, key, on_bytes, fields)
             with contextlib.suppress(NotOffered):
                 return await self.status((await parted.run()).rpartition("/")[2])
-        return await self._upload_whole(path, size, key, on_bytes or _ignore)
+        return await self._upload_whole(path, size, key, on_bytes, fields)
 
-    async def _upload_whole(self, path: Path, size: int, key: str, on_bytes: OnBytes) -> Video:
+    async def _upload_whole(
+        self, path: Path, size: int, key: str, on_bytes: OnBytes, fields: Mapping[str, str]
+    ) -> Video:
         sent = 0
 
         def count(more: int) -> None:
@@ -124,7 +136,8 @@ class Videos:
             sent += more
             on_bytes(more)
 
-        posting = asyncio.create_task(self._post(path, size, key, count))
+        query = {"name": path.name, **fields}
+        posting = asyncio.create_task(self._post(path, query, size, key, count))
         try:
             return await asyncio.shield(posting)
         except asyncio.CancelledError:
@@ -132,7 +145,9 @@ class Videos:
             await self._take_back(posting, all_sent=sent + CHUNK_BYTES >= size)
             raise
 
-    async def _post(self, path: Path, size: int, key: str, on_bytes: OnBytes) -> Video:
+    async def _post(
+        self, path: Path, query: Mapping[str, str], size: int, key: str, on_bytes: OnBytes
+    ) -> Video:
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Length": str(size),
@@ -140,10 +155,7 @@ class Videos:
         }
         with web_errors(self._url):
             answer = await self._http.post(
-                "/v1/videos",
-                params={"name": path.name},
-                headers=headers,
-                content=_pieces(path, on_bytes),
+                "/v1/videos", params=query, headers=headers, content=_pieces(path, on_bytes)
             )
         return self._video(answer)
 
@@ -217,6 +229,18 @@ class Videos:
 
 def _ignore(_: int) -> None:
     pass
+
+
+def output_fields(
+    artefacts: Iterable[str], classes: Iterable[str], opacity: float | None
+) -> dict[str, str]:
+    """Return the fields of an upload that choose its results; none if nothing is chosen."""
+    chosen = {
+        "artefacts": ",".join(artefacts),
+        "classes": ",".join(classes),
+        "opacity": "" if opacity is None else str(opacity),
+    }
+    return {name: text for name, text in chosen.items() if text}
 
 
 def size_of(path: Path) -> int:

@@ -25,7 +25,8 @@ from server.plans.trial import plan_maker
 from server.plans.wanted import find_plan, make_request, why_not
 from server.settings import EngineSettings, Settings
 from server.sinks.coding import check_encodable
-from server.sinks.recorder import ARTEFACTS
+from server.sinks.recorder import chosen_artefacts
+from server.sinks.style import DEFAULT, Style
 from server.sources import open_hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
@@ -43,7 +44,11 @@ OnProgress = Callable[[int, int | None], None]
 
 
 def segment(
-    video: Path, out: Path, settings: Settings, artefacts: Collection[str] = ARTEFACTS
+    video: Path,
+    out: Path,
+    settings: Settings,
+    artefacts: Collection[str] = chosen_artefacts(None),
+    style: Style = DEFAULT,
 ) -> int:
     """Segment a video into the folder ``out``, report progress and return the exit code.
 
@@ -55,7 +60,7 @@ def segment(
     with stoppable() as stop:
         try:
             with _folder(out, artefacts) as folder, _shown(Console(stderr=True)) as on_progress:
-                work = _segment(video, folder, settings, artefacts, on_progress)
+                work = _segment(video, folder, settings, artefacts, style, on_progress)
                 frames, losses = asyncio.run(work)
         except MastreamError as error:
             print(f"mastream: {error}", file=sys.stderr)
@@ -79,6 +84,7 @@ async def _segment(
     folder: Path,
     settings: Settings,
     artefacts: Collection[str],
+    style: Style,
     on_progress: OnProgress,
 ) -> tuple[int, Losses]:
     """Segment the video; return the number of frames, and what was lost in decoding."""
@@ -96,6 +102,7 @@ async def _segment(
             folder,
             info,
             artefacts,
+            style=style,
             max_pixels=settings.videos.max_pixels,
             hardware=await asyncio.to_thread(open_hardware, settings.decode),
             on_progress=lambda done: on_progress(done, info.frames),

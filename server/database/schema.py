@@ -25,6 +25,7 @@ VIDEOS = sql.Table(
     sql.Column("started", sql.Double),
     sql.Column("ended", sql.Double),
     sql.Column("losses", sql.JSON(none_as_null=True)),
+    sql.Column("style", sql.JSON(none_as_null=True)),
 )
 
 STREAMS = sql.Table(

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from server.frame import Losses, VideoInfo
+from server.sinks.style import DEFAULT, Style
 
 
 class VideoState(StrEnum):
@@ -38,7 +39,8 @@ class VideoRecord:
 
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
     ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
-    failure; ``losses`` is what could not be decoded, None before that is known.
+    failure; ``losses`` is what could not be decoded, None before that is known; ``style`` says what
+    the artefacts show of the masks.
     """
 
     id: str
@@ -57,6 +59,7 @@ class VideoRecord:
     started: float | None = None
     ended: float | None = None
     losses: Losses | None = None
+    style: Style = DEFAULT
 
 
 def new_id(now: float) -> str:

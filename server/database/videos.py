@@ -20,6 +20,7 @@ from server.database.schema import VIDEOS
 from server.database.video_record import ACTIVE, VideoRecord, VideoState
 from server.errors import Conflict, NoCapacity
 from server.frame import Losses, VideoInfo
+from server.sinks.style import Style
 
 
 class VideoRows:
@@ -177,6 +178,7 @@ def _to_row(record: VideoRecord) -> dict[str, Any]:
     row["info"] = record.info.to_dict()
     row["artefacts"] = list(record.artefacts)
     row["losses"] = None if record.losses is None else asdict(record.losses)
+    row["style"] = record.style.to_dict()
     return row
 
 
@@ -185,5 +187,6 @@ def _from_row(row: Mapping[Any, Any]) -> VideoRecord:
     values["info"] = VideoInfo.from_dict(values["info"])
     values["losses"] = None if values["losses"] is None else Losses(**values["losses"])
     values["artefacts"] = tuple(values["artefacts"])
+    values["style"] = Style.from_dict(values["style"])
     values["state"] = VideoState(values["state"])
     return VideoRecord(**values)

@@ -12,12 +12,13 @@ from protocol.masks import encode_mask
 from server.frame import VideoInfo
 from server.sinks.artefacts import Artefact, Segmented
 from server.sinks.overlay import palette
+from server.sinks.style import Style
 
 
 class MaskArchive(Artefact):
     """Palette PNGs in class colours, with exact labels, named by frame number: 000000.png, ..."""
 
-    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo, _style: Style) -> None:
         self._palette = palette(spec.classes)
         # PNG is compressed already, and members that are only stored allow random access.
         self._file = path.open("wb")
@@ -38,7 +39,9 @@ class MaskArchive(Artefact):
             self._file.close()
 
     @classmethod
-    def join(cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, _info: VideoInfo) -> None:
+    def join(
+        cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, _info: VideoInfo, _style: Style
+    ) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as joined:
             for part in parts:
                 with zipfile.ZipFile(part) as members:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.spec import ModelSpec
 from server.frame import Labels, Losses, Mask, VideoInfo
+from server.sinks.style import Style
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +36,9 @@ class Artefact(ABC):
     """
 
     @abstractmethod
-    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
-        """Begin the file ``path`` for labels of the model's classes and a video's pictures."""
+    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo, style: Style) -> None:
+        """Begin the file ``path`` for labels of the model's classes and a video's pictures, with
+        the classes that ``style`` shows. Raises BadRequest if the model lacks one of them."""
 
     @abstractmethod
     def add(self, segmented: Segmented) -> None:
@@ -55,8 +57,33 @@ class Artefact(ABC):
 
     @classmethod
     @abstractmethod
-    def join(cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+    def join(
+        cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo, style: Style
+    ) -> None:
         """Write the artefact ``path`` from finished parts, in order, encoding nothing again.
 
         The parts are not changed. ``path`` is a new file in the same file system.
         """
+
+
+class Replacing:
+    """A block that writes a file anew: entering it returns the path to write to, which takes the
+    place of ``path`` at its end, or is removed after an error.
+
+    Not a generator: its frame and the error would refer to each other, which keeps the pictures in
+    the frames below alive until the garbage collector runs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fresh = path.with_name(path.name + ".new")
+
+    def __enter__(self) -> Path:
+        return self._fresh
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._fresh.replace(self._path)
+        finally:
+            self._fresh.unlink(missing_ok=True)

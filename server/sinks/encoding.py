@@ -23,11 +23,18 @@ from server.sinks.coding import CODINGS
 from server.sinks.matroska import BT709_MATRIX
 from server.sinks.overlay import overlay, palette
 from server.sinks.remuxing import copy_packets
-
-OPACITY = 0.5
+from server.sinks.style import Style
 
 MP4_TIMESCALE = 10_000
 """Least ticks per second, so that made-up times fit between the source's own."""
+
+FRAGMENTED = {
+    "movflags": "+empty_moov+default_base_moof+frag_discont+skip_trailer",
+    "avoid_negative_ts": "disabled",  # otherwise each part would begin at 0
+    "frag_duration": "1000000",  # microseconds
+    "flush_packets": "1",
+}
+"""Options of FFmpeg's MP4 for a part; readers see each fragment at once."""
 
 MP4_DELTA = 2**31 - 2
 """Ticks; FFmpeg's MP4 cannot show a picture for longer."""
@@ -89,24 +96,27 @@ class OverlayVideo(Artefact):
     """overlay.mp4: H.264 yuv420p, BT.709, with the index in front and exactly the source's ticks.
 
     The movie's timescale is the same; otherwise a start later than 0 would be rounded. 4:2:0 has no
-    odd sizes, so the last column or row of an odd picture is repeated. A part has its index at the
-    end. Its first picture is an IDR picture, and no picture refers to one before the last IDR.
+    odd sizes, so the last column or row of an odd picture is repeated. A part's first picture is an
+    IDR picture, and no picture refers to one before the last IDR.
+
+    A part is fragmented (ISO/IEC 14496-12, 8.8): it only grows, is readable at any time up to its
+    last fragment, and ends with it. Its times are absolute, and the bytes before the first fragment
+    are those of every part, so browsers play what is there of all parts as one file.
     """
 
-    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo, style: Style) -> None:
         self._palette = palette(spec.classes)
+        self._style, self._is_shown = style, style.is_shown(spec.classes)
         self._size = (info.height, info.width)
         self._reformatter = VideoReformatter()
-        container = _opened(path, info)
+        container = _opened(path, info, **FRAGMENTED)
         stream = CODINGS["overlay.mp4"].add_to(container, info)
         tag_bt709(stream)
         tick = Fraction(1, mp4_timescale(info.time_base))
         self._encoder = Encoder(container, stream, tick, info.rate)
 
     def add(self, segmented: Segmented) -> None:
-        picture = self._picture(segmented)
-        painted = even(overlay(picture, segmented.labels, self._palette, OPACITY))
-        frame = bt709_frame(painted, self._reformatter)
+        frame = bt709_frame(even(self._painted(segmented)), self._reformatter)
         self._encoder.encode(frame, segmented.pts, segmented.duration)
 
     def finish(self) -> None:
@@ -116,12 +126,18 @@ class OverlayVideo(Artefact):
         self._encoder.discard()
 
     @classmethod
-    def join(cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
+    def join(
+        cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, info: VideoInfo, _style: Style
+    ) -> None:
         container = _opened(path, info, movflags="+faststart")
         with av.open(parts[0]) as first:
             stream = container.add_stream_from_template(first.streams.video[0])
         stream.time_base = tick = Fraction(1, mp4_timescale(info.time_base))
         copy_packets(parts, container, stream, tick, tick)
+
+    def _painted(self, segmented: Segmented) -> Pixels:
+        picture, labels = self._picture(segmented), segmented.labels
+        return overlay(picture, labels, self._palette, self._style.opacity, self._is_shown)
 
     def _picture(self, segmented: Segmented) -> Pixels:
         frame = segmented.mask.frame

@@ -17,8 +17,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from server.frame import Mask, Pixels, host_pixels
-from server.sinks.encoding import OPACITY, bt709_frame, even, tag_bt709
+from server.sinks.encoding import bt709_frame, even, tag_bt709
 from server.sinks.overlay import overlay
+from server.sinks.style import OPACITY
 
 TICK = Fraction(1, 90_000)
 KEY_SECONDS = 2

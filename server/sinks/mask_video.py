@@ -25,6 +25,7 @@ from server.sinks.matroska import (
     set_timestamp_scale,
 )
 from server.sinks.remuxing import check_alike, copy_packets, link, private_data
+from server.sinks.style import Style
 
 MATROSKA_TICK = 10_000
 """Nanoseconds; fine enough to recover a source's tick of 1/90000 s or coarser by rounding."""
@@ -37,7 +38,7 @@ class MaskVideo(Artefact):
     which the source's tick is a multiple. If there is none, times are rounded.
     """
 
-    def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
+    def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo, _style: Style) -> None:
         self._path = path
         self._info = info
         container, stream = _opened(path, info)
@@ -59,7 +60,9 @@ class MaskVideo(Artefact):
         self._encoder.discard()
 
     @classmethod
-    def join(cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, info: VideoInfo) -> None:
+    def join(
+        cls, parts: Sequence[Path], path: Path, _spec: ModelSpec, info: VideoInfo, _style: Style
+    ) -> None:
         if len(parts) == 1:
             return link(parts[0], path)
         container, stream = _opened(path, info)

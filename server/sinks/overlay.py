@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.spec import ClassLabel
 from server.errors import Fault
@@ -28,18 +29,29 @@ def resize_labels(labels: Labels, height: int, width: int) -> Labels:
     return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def overlay(picture: Pixels, labels: Labels, palette: Pixels, opacity: float = 0.5) -> Pixels:
+def overlay(
+    picture: Pixels,
+    labels: Labels,
+    palette: Pixels,
+    opacity: float = 0.5,
+    is_shown: NDArray[np.uint8] | None = None,
+) -> Pixels:
     """Return a new picture that blends class colours over ``picture`` with ``opacity`` (0 to 1).
 
     ``labels`` may have another size than ``picture``; the result has the picture's size. A label
-    without a colour in ``palette`` is painted black.
+    without a colour in ``palette`` is painted black. The picture remains as it is where
+    ``is_shown``, (256,) uint8, is 0 for the label.
     """
     assert 0 <= opacity <= 1, "opacity is a share"
     height, width = picture.shape[:2]
     colours = np.zeros((256, 1, 3), np.uint8)
     colours[: len(palette), 0] = palette
-    painted = cv2.applyColorMap(resize_labels(labels, height, width), colours)
-    return np.asarray(cv2.addWeighted(picture, 1 - opacity, painted, opacity, 0), np.uint8)
+    fitting = resize_labels(labels, height, width)
+    painted = cv2.applyColorMap(fitting, colours)
+    blended = np.asarray(cv2.addWeighted(picture, 1 - opacity, painted, opacity, 0), np.uint8)
+    if is_shown is None:
+        return blended
+    return np.asarray(cv2.copyTo(blended, cv2.LUT(fitting, is_shown), picture.copy()), np.uint8)
 
 
 def encode_jpeg(picture: Pixels, quality: int = 85) -> bytes:

@@ -8,13 +8,17 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from models.spec import ModelSpec
-from server.errors import BadRequest, Fault, unwritable
+from server.errors import BadRequest, Fault, MastreamError, unwritable
 from server.frame import Losses, Mask, VideoInfo
 from server.sinks.archive import MaskArchive
 from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.class_shares import ClassShares
 from server.sinks.encoding import OverlayVideo
+from server.sinks.mask_listing import MaskListing
 from server.sinks.mask_video import MaskVideo
 from server.sinks.overlay import resize_labels
+from server.sinks.poster import Poster
+from server.sinks.style import DEFAULT, Style
 from server.sinks.summary import Summary
 
 ARTEFACTS: dict[str, type[Artefact]] = {
@@ -22,7 +26,16 @@ ARTEFACTS: dict[str, type[Artefact]] = {
     "overlay.mp4": OverlayVideo,
     "masks.zip": MaskArchive,
     "summary.json": Summary,
+    "masks.json": MaskListing,
+    "classes.csv": ClassShares,
+    "poster.jpg": Poster,
 }
+
+USUAL = ("masks.mkv", "overlay.mp4", "masks.zip", "summary.json")
+"""Those that are made unless others are requested."""
+
+ALWAYS = ("poster.jpg",)
+"""Those that are made whatever is requested."""
 
 WHOLE = Losses()
 
@@ -34,17 +47,24 @@ class Recorder:
     """Writes a part of each artefact into ``folder``, under a temporary name until closed.
 
     :func:`join_parts` makes the artefacts from the parts of a whole video. All have the size of
-    ``info``: if pictures change size in the middle, they and their masks are scaled to it. End it
-    with :meth:`close` or :meth:`abort`; after a Fault, with abort. Raises BadRequest if an artefact
-    is not in ARTEFACTS, and Fault if nothing can be written: DiskFull if there is no space.
+    ``info``: if pictures change size in the middle, they and their masks are scaled to it.
+    ``style`` says which classes are shown, and how. End it with :meth:`close` or :meth:`abort`;
+    after a Fault, with abort. Raises BadRequest if an artefact is not in ARTEFACTS or a class not
+    in the model, and Fault if nothing can be written: DiskFull if there is no space.
     """
 
     def __init__(
-        self, folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
+        self,
+        folder: Path,
+        spec: ModelSpec,
+        info: VideoInfo,
+        artefacts: Collection[str],
+        style: Style = DEFAULT,
     ) -> None:
         _check_known(artefacts)
         self._folder = folder
         self._info = info
+        self._style = style
         self._frames = 0
         self._open: dict[str, Artefact] = {}
         for name in ARTEFACTS:
@@ -83,8 +103,10 @@ class Recorder:
     def _make(self, name: str, spec: ModelSpec) -> None:
         try:
             with _Faults(name):
-                self._open[name] = ARTEFACTS[name](self._partial(name), spec, self._info)
-        except Fault:
+                self._open[name] = ARTEFACTS[name](
+                    self._partial(name), spec, self._info, self._style
+                )
+        except MastreamError:
             self._partial(name).unlink(missing_ok=True)
             self.abort()
             raise
@@ -117,6 +139,7 @@ def join_parts(
     spec: ModelSpec,
     info: VideoInfo,
     artefacts: Collection[str],
+    style: Style = DEFAULT,
 ) -> None:
     """Make each artefact in ``folder`` from its parts in ``folders``, in order.
 
@@ -127,7 +150,8 @@ def join_parts(
         partial = folder / (name + PARTIAL)
         with _Faults(name):
             partial.unlink(missing_ok=True)
-            ARTEFACTS[name].join([part / name for part in folders], partial, spec, info)
+            parts = [part / name for part in folders]
+            ARTEFACTS[name].join(parts, partial, spec, info, style)
             partial.replace(folder / name)
 
 
@@ -150,15 +174,13 @@ class _Faults:
 
 
 def chosen_artefacts(asked: str | None) -> tuple[str, ...]:
-    """Return the artefacts in a comma-separated list, in the table's order; all for None.
+    """Return the artefacts in a comma-separated list, USUAL for None, and with them ALWAYS.
 
-    Raises BadRequest if one is unknown.
+    They are in the table's order. Raises BadRequest if one is unknown.
     """
-    if asked is None:
-        return tuple(ARTEFACTS)
-    wanted = {name.strip() for name in asked.split(",")}
+    wanted = USUAL if asked is None else tuple(name.strip() for name in asked.split(","))
     _check_known(wanted)
-    return tuple(name for name in ARTEFACTS if name in wanted)
+    return tuple(name for name in ARTEFACTS if name in (*wanted, *ALWAYS))
 
 
 def _check_known(artefacts: Collection[str]) -> None:

@@ -13,6 +13,7 @@ from models.spec import ModelSpec
 from server.frame import Losses, VideoInfo
 from server.sinks.areas import areas
 from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.style import Style
 from server.sinks.totals import Totals
 
 _TOTALS = '{"totals": '
@@ -33,7 +34,7 @@ class Summary(Artefact):
     A part has one JSON object per line: the rows, then the sums over them.
     """
 
-    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo, _style: Style) -> None:
         self._names = [label.name for label in spec.classes]
         self._totals = Totals()
         self._file = path.open("w", encoding="utf-8")
@@ -65,7 +66,9 @@ class Summary(Artefact):
             self._file.close()
 
     @classmethod
-    def join(cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo) -> None:
+    def join(
+        cls, parts: Sequence[Path], path: Path, spec: ModelSpec, info: VideoInfo, _style: Style
+    ) -> None:
         totals = Totals()
         head = json.dumps(_head(spec, info), indent=1)
         with path.open("w", encoding="utf-8") as file:

@@ -20,7 +20,10 @@ from server.database.videos import VideoRows
 from server.errors import Fault, NoCapacity
 from server.frame import Losses
 from server.settings import VideoSettings
+from server.sinks.recorder import PARTIAL
 from server.videos.disk_space import free_bytes
+from server.videos.growing import Part, PartOf
+from server.videos.segmenting import PART
 
 MAX_ATTEMPTS = 3
 
@@ -44,6 +47,15 @@ class VideoFiles:
 
     def results(self, video: str) -> Path:
         return self._folder / video / "results"
+
+    def parts(self, video: str, name: str) -> PartOf:
+        """Return where the parts of an artefact are while the video runs."""
+        folder = self.results(video) / PART
+
+        def part_of(number: int) -> Part | None:
+            return None if number else Part(folder / name, folder / (name + PARTIAL))
+
+        return part_of
 
     def keeps_upload(self, state: VideoState) -> bool:
         """Return whether the file of a video in this state is kept."""

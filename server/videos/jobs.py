@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from models.spec import ClassLabel
 from server.database.video_record import VideoRecord, VideoState, new_id
 from server.database.videos import VideoRows
 from server.errors import Conflict, NoCapacity, NotFound
@@ -21,6 +22,7 @@ from server.sources.probing import VideoLimits
 from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
+from server.videos.growing import PartOf
 from server.videos.progress import Video, video_now
 from server.videos.request import VideoRequest
 from server.videos.runner import JobRunner
@@ -82,6 +84,11 @@ class Jobs:
     def model(self) -> str:
         """Return the name of the model that segments."""
         return self._worker.spec.name
+
+    @property
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """Return the classes that it distinguishes."""
+        return self._worker.spec.classes
 
     async def start(self) -> None:
         """Queue again the videos that a dead process left running, clean the folder and begin.
@@ -162,6 +169,7 @@ class Jobs:
             size=size,
             info=await self.probe(path, request.artefacts),
             artefacts=request.artefacts,
+            style=request.style,
             fingerprint=fingerprint,
             key=request.key,
         )
@@ -220,6 +228,10 @@ class Jobs:
             raise NotFound("The uploaded file of this video is not kept.")
         return found.record, path
 
+    def parts(self, video: str, name: str) -> PartOf:
+        """Return where the parts of an artefact are while the video runs."""
+        return self._files.parts(video, name)
+
     async def delete(self, video: str) -> None:
         """Cancel a video, or remove it if it has ended.
 
@@ -234,7 +246,7 @@ class Jobs:
             await self._disk(self._files.remove, video)
         self._notify()
 
-    async def watch(self, video: str, seen: str | None) -> AsyncIterator[Video]:
+    async def watch(self, video: str, seen: str | None) -> AsyncGenerator[Video]:
         """Yield the video now unless its version is ``seen``, and again after each change.
 
         Yield at most once per ``GATHER_SECONDS``. End when the video ends or is removed, or the

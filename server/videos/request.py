@@ -7,22 +7,33 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from server.sinks.recorder import ALWAYS
+from server.sinks.style import DEFAULT, Style
+
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
     """The video that is to be made of an upload.
 
-    ``name`` is for display. ``key`` is the client's idempotency key, if any.
+    ``name`` is for display. ``style`` says what the artefacts show of the masks. ``key`` is the
+    client's idempotency key, if any.
     """
 
     name: str
     artefacts: tuple[str, ...]
+    style: Style = DEFAULT
     key: str | None = None
 
     def fingerprint(self, digest: str) -> str:
-        """Return a hash of what is asked for, with the file's SHA-256; its name does not count."""
-        asked = "\n".join((digest, *self.artefacts))
-        return hashlib.sha256(asked.encode()).hexdigest()
+        """Return a hash of what is asked for, with the file's SHA-256; its name does not count.
+
+        What is made in any case does not count either, nor does a style that is the default: keys
+        from before there were any stay valid.
+        """
+        asked = [digest, *(name for name in self.artefacts if name not in ALWAYS)]
+        if self.style != DEFAULT:
+            asked.append(repr(self.style))
+        return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as a JSON object."""
@@ -31,4 +42,5 @@ class VideoRequest:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return the request that :meth:`to_dict` wrote."""
-        return cls(**dict(stored) | {"artefacts": tuple(stored["artefacts"])})
+        style = Style.from_dict(stored.get("style"))
+        return cls(**dict(stored) | {"artefacts": tuple(stored["artefacts"]), "style": style})

@@ -141,6 +141,7 @@ class JobRunner:
             self._files.results(record.id),
             record.info,
             record.artefacts,
+            style=record.style,
             max_pixels=self._settings.max_pixels,
             hardware=self._hardware,
             on_progress=on_progress,

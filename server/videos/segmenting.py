@@ -18,12 +18,16 @@ from server.errors import BadVideo, Fault, MastreamError, detached, unwritable
 from server.frame import Dropped, Losses, Mask, VideoInfo
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder, join_parts
+from server.sinks.style import DEFAULT, Style
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
 from server.workers.serving import Serving
 
 OVERLAY = "overlay.mp4"
 """The artefact that is drawn on the pictures themselves."""
+
+PART = "part"
+"""The folder of the parts, in the folder of the artefacts."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ async def segment_video(
     info: VideoInfo,
     artefacts: Collection[str],
     *,
+    style: Style = DEFAULT,
     max_pixels: int,
     hardware: Hardware | None = None,
     on_progress: OnProgress = lambda _: None,
@@ -51,13 +56,15 @@ async def segment_video(
 
     Return the number of frames, which is the number of masks. At most ``window`` frames are
     between decoder and recorder, so memory does not grow with the video. ``hardware`` decodes what
-    it can; pictures are then copied to the host only if an overlay is drawn.
+    it can; pictures are then copied to the host only if an overlay or a poster is drawn.
 
-    Raises BadVideo or SourceFault if decoding fails or most of the video is lost, Fault if a frame
-    got no mask, NoCapacity if the worker accepts no session, and DiskFull if the disk is full. On
-    an error or when cancelled, no artefact is left.
+    Raises BadRequest if ``style`` names a class that the model does not have, BadVideo or
+    SourceFault if decoding fails or most of the video is lost, Fault if a frame got no mask,
+    NoCapacity if the worker accepts no session, and DiskFull if the disk is full. On an error or
+    when cancelled, no artefact is left.
     """
     spec = worker.spec
+    style.shown(spec.classes)
     source = ContainerSource(
         video,
         spec.height,
@@ -68,8 +75,8 @@ async def segment_video(
         hardware=hardware,
         rate=info.rate,
     )
-    part = folder / "part"
-    make = partial(_recorder, part, spec, info, artefacts)
+    part = folder / PART
+    make = partial(_recorder, part, spec, info, artefacts, style)
     try:
         async with Recording(make, window, on_progress) as sink:
             frames = await _feed(worker, source, sink, window)
@@ -77,7 +84,7 @@ async def segment_video(
             on_losses(losses)
             _check_losses(losses, frames)
             await sink.finish(frames, losses)
-        await asyncio.to_thread(join_parts, [part], folder, spec, info, artefacts)
+        await asyncio.to_thread(join_parts, [part], folder, spec, info, artefacts, style)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return frames
@@ -225,10 +232,10 @@ class Recording(Sink):
 
 
 def _recorder(
-    folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str]
+    folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str], style: Style
 ) -> Recorder:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable("The results", error.errno, error.strerror) from error
-    return Recorder(folder, spec, info, artefacts)
+    return Recorder(folder, spec, info, artefacts, style)

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.spec import ClassLabel
 from server.database.uploads import UploadRecord
 from server.database.video_record import new_id
 from server.errors import BadInput, Conflict, NotFound, of_problem
@@ -66,6 +67,11 @@ class Uploads:
         self._disk = disk
         self._clock = clock
         self._turns = UploadTurns()
+
+    @property
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """Return the classes that the model distinguishes."""
+        return self._jobs.classes
 
     async def create(self, request: VideoRequest, length: int) -> Upload:
         """Return a new upload, or the one that was created before with the request's key.

@@ -85,7 +85,8 @@ async def create_upload(
     check_size(length, uploads.settings.max_bytes)
     with_part = _has_part(request)
     fields = metadata(given)
-    upload = await uploads.create(video_request(fields, fields.get("filename"), key), length)
+    wanted = video_request(fields, fields.get("filename"), key, uploads.classes)
+    upload = await uploads.create(wanted, length)
     response.headers["Location"] = request.url_for("find_upload", upload=upload.record.id).path
     if with_part and upload.offset == 0:
         async with uploads.turn(upload.record.id) as turn:

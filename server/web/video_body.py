@@ -13,6 +13,9 @@ from starlette.datastructures import URL
 from server.database.video_record import VideoState
 from server.sinks.recorder import ARTEFACTS
 from server.videos.progress import Video
+from server.videos.unfinished import UNFINISHED
+from server.web.listing_body import ListingBody
+from server.web.outputs import BY_COMMA, LISTS, PARAMETERS, SCHEMAS
 from server.web.problems import PROBLEM_CONTENT, Problem
 from server.web.summary_body import LossesBody, SummaryBody
 
@@ -59,7 +62,9 @@ class VideoBody(BaseModel):
     model: str
     bytes: int
     source: SourceBody
-    artefacts: list[Artefact] = Field(description="those requested")
+    artefacts: list[Artefact] = Field(description="those requested, and the poster")
+    classes: list[str] | None = Field(description="those drawn and listed; null for all")
+    opacity: float = Field(description="of the overlay, 0 to 1")
     progress: ProgressBody
     losses: LossesBody | None = Field(description="null before the video is decoded")
     error: Problem | None = Field(description="why it failed")
@@ -102,6 +107,8 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
             codec=info.codec,
         ),
         artefacts=list(record.artefacts),
+        classes=None if record.style.classes is None else list(record.style.classes),
+        opacity=record.style.opacity,
         progress=ProgressBody(
             frames_done=progress.frames_done,
             frames_total=progress.frames_total,
@@ -129,10 +136,17 @@ def _links(video: Video, url_for: UrlFor) -> dict[str, str]:
     }
     if video.has_source:
         links["source"] = url_for("get_source", video=record.id).path
-    if record.state is VideoState.SUCCEEDED:
-        for name in record.artefacts:
-            links[name] = url_for("get_artefact", video=record.id, name=name).path
+    for name in _readable(video):
+        links[name] = url_for("get_artefact", video=record.id, name=name).path
     return links
+
+
+def _readable(video: Video) -> list[str]:
+    """Return the artefacts of which there is something to read."""
+    record = video.record
+    if record.state is VideoState.RUNNING and video.progress.frames_done:
+        return [name for name in record.artefacts if name in UNFINISHED]
+    return list(record.artefacts) if record.state is VideoState.SUCCEEDED else []
 
 
 def _time(seconds: float) -> datetime:
@@ -146,22 +160,16 @@ MEDIA_TYPES = {
     "overlay.mp4": "video/mp4",
     "masks.zip": "application/zip",
     "summary.json": "application/json",
+    "masks.json": "application/json",
+    "classes.csv": "text/csv",
+    "poster.jpg": "image/jpeg",
 }
 
-_SOME_ARTEFACTS = {"type": "array", "items": {"type": "string", "enum": [*ARTEFACTS]}}
-_BY_COMMA = {"style": "form", "explode": False}
+INLINE = frozenset({"overlay.mp4", "poster.jpg"})
+"""Artefacts that browsers show instead of saving them."""
 
 UPLOAD: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "artefacts",
-            "in": "query",
-            "required": False,
-            "description": "the artefacts to make; all if absent",
-            "schema": _SOME_ARTEFACTS,
-        }
-        | _BY_COMMA
-    ],
+    "parameters": PARAMETERS,
     "requestBody": {
         "required": True,
         "description": "the video, raw or as the only file of a form",
@@ -170,9 +178,9 @@ UPLOAD: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": _FILE["schema"], "artefacts": _SOME_ARTEFACTS},
+                    "properties": {"file": _FILE["schema"], **SCHEMAS},
                 },
-                "encoding": {"artefacts": _BY_COMMA},
+                "encoding": dict.fromkeys(LISTS, BY_COMMA),
             },
             "video/*": _FILE,
             "application/octet-stream": _FILE,
@@ -193,8 +201,8 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
 ARTEFACT_ANSWERS: dict[int | str, dict[str, Any]] = FILE_ANSWERS | {
     200: {
         "description": "the file",
-        "model": SummaryBody,
-        "content": {kind: _FILE for name, kind in MEDIA_TYPES.items() if name != "summary.json"},
+        "model": SummaryBody | ListingBody,
+        "content": {kind: _FILE for kind in MEDIA_TYPES.values() if kind != "application/json"},
     },
 }
 

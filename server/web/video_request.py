@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from models.spec import ClassLabel
 from server.sinks.recorder import chosen_artefacts
+from server.sinks.style import chosen_style
 from server.videos.request import VideoRequest
 
 
 def video_request(
-    fields: Mapping[str, str | None], filename: str | None, key: str | None
+    fields: Mapping[str, str | None],
+    filename: str | None,
+    key: str | None,
+    classes: Sequence[ClassLabel],
 ) -> VideoRequest:
     """Return the request of an upload: ``fields`` are those of its query, form or metadata.
 
-    The file's own name precedes the field ``name``. Raises BadRequest if a field is not valid.
+    The file's own name precedes the field ``name``. ``classes`` are the model's. Raises BadRequest
+    if a field is not valid.
     """
+    style = chosen_style(fields.get("classes"), fields.get("opacity"))
     return VideoRequest(
         name=shown_name(filename or fields.get("name")),
         artefacts=chosen_artefacts(fields.get("artefacts")),
+        style=style.of(classes),
         key=key,
     )
 

@@ -9,20 +9,24 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from server.database.video_record import VideoRecord
+from server.database.video_record import VideoRecord, VideoState
 from server.errors import NotFound
-from server.sinks.recorder import ARTEFACTS, chosen_artefacts
+from server.sinks.recorder import ARTEFACTS
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
+from server.videos.unfinished import UNFINISHED
 from server.web.artefact_file import answer_file
 from server.web.disposition import offered, video_type
+from server.web.outputs import Asked
 from server.web.problems import PROBLEMS
+from server.web.unfinished_file import answer_unfinished
 from server.web.upload import announced_size, receive
 from server.web.video_body import (
     ARTEFACT_ANSWERS,
     ARTEFACT_CONDITIONS,
     EVENT_ANSWERS,
     FILE_ANSWERS,
+    INLINE,
     MEDIA_TYPES,
     UPLOAD,
     VideoBody,
@@ -49,7 +53,6 @@ ArtefactName = Annotated[str, Path(json_schema_extra={"enum": [*ARTEFACTS]})]
 Cursor = Annotated[
     str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of the last page")
 ]
-Asked = Annotated[str | None, Query(alias="artefacts", include_in_schema=False)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
@@ -59,7 +62,7 @@ async def upload_video(
     response: Response,
     *,
     jobs: JobsOf,
-    asked: Asked = None,
+    asked: Asked,
     name: Annotated[
         str | None, Query(max_length=255, description="file name, if the body is the file itself")
     ] = None,
@@ -67,12 +70,12 @@ async def upload_video(
 ) -> VideoBody:
     """Queue a video. The same bytes sent again with the same Idempotency-Key return the video
     queued before."""
-    chosen_artefacts(asked)
+    video_request(asked, None, key, jobs.classes)
     await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
-        fields = {"artefacts": asked, "name": name} | dict(upload.fields)
-        wanted = video_request(fields, upload.name, key)
+        fields = {"name": name, **asked, **upload.fields}
+        wanted = video_request(fields, upload.name, key, jobs.classes)
         accepted = await jobs.accept(video, path, wanted, upload.size, upload.digest)
     response.headers["Location"] = path_of(accepted.record.id, request.url_for)
     return video_body(accepted, request.url_for)
@@ -157,15 +160,23 @@ async def get_source(request: Request, jobs: JobsOf, video: VideoId) -> Response
 async def get_artefact(
     request: Request, jobs: JobsOf, video: VideoId, name: ArtefactName
 ) -> Response:
-    """Download an artefact of a video that has succeeded; Range and If-Range select parts of it."""
+    """Download an artefact of a video that has succeeded; Range and If-Range select parts of it.
+
+    Of a video that runs, the poster shows a frame so far, and the overlay is sent while it grows,
+    as fragmented MP4 without a length, validators or parts."""
     if name not in ARTEFACTS:
         raise NotFound(f"A video has no {name!r}; choose from {', '.join(ARTEFACTS)}.")
+    record = (await jobs.find(video)).record
+    if record.state is VideoState.RUNNING and name in UNFINISHED and name in record.artefacts:
+        answer = await answer_unfinished(request.method, jobs, video, name, _offer(record, name))
+        if answer is not None:
+            return answer
     record, path = await jobs.artefact(video, name)
     return await answer_file(request, path, MEDIA_TYPES[name], _offer(record, name))
 
 
 def _offer(record: VideoRecord, artefact: str) -> str:
-    """Return the Content-Disposition of an artefact, named after its video; overlays are inline, so
-    that browsers play them."""
-    kind = "inline" if artefact == "overlay.mp4" else "attachment"
+    """Return the Content-Disposition of an artefact, named after its video; what browsers show is
+    inline."""
+    kind = "inline" if artefact in INLINE else "attachment"
     return offered(kind, f"{record.name.rpartition('.')[0] or record.name}.{artefact}")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from clients.python import cli
-from clients.python.arguments import LOCAL_OPTIONS
+from clients.python.arguments import LOCAL_OPTIONS, OUTPUT_OPTIONS
 from clients.python.errors import NoCapacity
 
 
@@ -107,7 +107,8 @@ def test_the_options_of_segment_are_those_of_the_server() -> None:
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert set(re.findall(r"^  (--[\w-]+)", served.stdout, re.M)) == set(LOCAL_OPTIONS)
+    known = set(LOCAL_OPTIONS) | set(OUTPUT_OPTIONS)
+    assert set(re.findall(r"^  (--[\w-]+)", served.stdout, re.M)) == known
 
 
 def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:

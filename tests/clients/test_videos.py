@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -58,20 +59,22 @@ async def test_a_large_file_is_sent_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(videos, "PARTS_ABOVE", 9)
-    clip, asked = tmp_path / "a.mp4", []
+    clip, asked, metadata = tmp_path / "a.mp4", [], []
     clip.write_bytes(bytes(10))
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(f"{request.method} {request.url.path}")
         if request.method == "POST":
+            metadata.append(request.headers["Upload-Metadata"])
             return httpx.Response(201, headers={"Location": "/v1/uploads/7"})
         if request.method == "GET":
             return httpx.Response(200, json=body("queued"))
         done = {"Upload-Offset": "10", "Video-Location": "/v1/videos/7"}
         return httpx.Response(204, headers=done)
 
-    video = await ask(answer, lambda server: server.upload(clip))
+    video = await ask(answer, lambda server: server.upload(clip, classes=["road"]))
     assert video.id == "7"
+    assert base64.b64encode(b"road").decode() in metadata[0]
     assert asked == ["POST /v1/uploads", "HEAD /v1/uploads/7", "GET /v1/videos/7"]
 
 
@@ -89,6 +92,25 @@ async def test_a_server_that_takes_no_parts_gets_the_whole_file(
         return httpx.Response(202, json=body("queued"))
 
     assert (await ask(answer, lambda server: server.upload(clip))).id == "7"
+
+
+async def test_an_upload_says_what_is_to_be_made(tmp_path: Path) -> None:
+    clip, sent = tmp_path / "a.mp4", []
+    clip.write_bytes(b"x")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(dict(request.url.params))
+        return httpx.Response(202, json=body("queued"))
+
+    async def upload(server: Videos) -> None:
+        await server.upload(clip)
+        await server.upload(clip, artefacts=["masks.json"], classes=("road", "car"), opacity=0)
+
+    await ask(answer, upload)
+    assert sent == [
+        {"name": "a.mp4"},
+        {"name": "a.mp4", "artefacts": "masks.json", "classes": "road,car", "opacity": "0"},
+    ]
 
 
 async def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:

@@ -136,6 +136,6 @@ def test_the_artefacts_of_a_video_can_be_chosen(
     clip, out = make_clip(tmp_path / "clip.mp4", 2), tmp_path / "out"
     command = ["segment", str(clip), "-o", str(out), "--engine", "fake", "--artefacts"]
     assert main([*command, "summary.json, masks.mkv"]) == 0
-    assert {file.name for file in out.iterdir()} == {"summary.json", "masks.mkv"}
+    assert {file.name for file in out.iterdir()} == {"summary.json", "masks.mkv", "poster.jpg"}
     assert main([*command, "masks.mp4"]) == 2
     assert "There is no artefact 'masks.mp4'" in capsys.readouterr().err

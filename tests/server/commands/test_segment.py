@@ -21,7 +21,7 @@ from server.commands.segment import segment
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadInput
 from server.settings import EngineSettings, Settings
-from server.sinks.recorder import ARTEFACTS
+from server.sinks.recorder import ALWAYS, USUAL
 
 ROOT = Path(__file__).resolve().parents[3]
 FAKE = Settings(engine=EngineSettings(name="fake"))
@@ -33,7 +33,7 @@ def test_the_artefacts_are_in_the_folder_and_the_rate_is_told(
 ) -> None:
     out = tmp_path / "a" / "b"
     assert segment(make_clip(tmp_path / "clip.mp4"), out, FAKE) == 0
-    assert {path.name for path in out.iterdir()} == set(ARTEFACTS)
+    assert {path.name for path in out.iterdir()} == {*USUAL, *ALWAYS}
     assert json.loads((out / "summary.json").read_text())["totals"]["frames"] == 12
     told = capsys.readouterr().out
     assert told.startswith("12 frames in ")

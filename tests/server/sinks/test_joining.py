@@ -17,7 +17,11 @@ import pytest
 from server.engines.fake import fake_spec
 from server.errors import Fault
 from server.frame import Frame, Losses, Mask, VideoInfo
+from server.sinks.artefacts import Segmented
+from server.sinks.encoding import OverlayVideo
+from server.sinks.overlay import resize_labels
 from server.sinks.recorder import ARTEFACTS, Recorder, join_parts
+from server.sinks.style import DEFAULT
 
 SPEC = fake_spec(24, 32)
 TICK = Fraction(1, 90_000)
@@ -101,6 +105,50 @@ def test_the_index_of_the_overlay_is_in_front_and_its_parts_begin_with_key_pictu
     with av.open(overlay) as container:
         keys = [p.is_keyframe for p in container.demux(video=0) if p.size]
     assert keys[0] and keys[10] and keys[20]
+
+
+def test_the_parts_of_the_overlay_are_one_growing_file(tmp_path: Path) -> None:
+    """What a viewer gets of a running job: the first part, and the others without their heads."""
+    parts = []
+    for first, end in zip((0, 10, 20), (10, 20, len(TIMES)), strict=True):
+        parts.append(tmp_path / f"{first}.mp4")
+        part = OverlayVideo(parts[-1], SPEC, video(), DEFAULT)
+        for number in range(first, end):
+            given = mask(number)
+            labels = resize_labels(given.labels, 48, 64)
+            part.add(Segmented(given, labels, TIMES[number], given.frame.duration))
+        part.finish()
+    heads = [data[: head_of(data)] for data in map(Path.read_bytes, parts)]
+    assert heads[0] == heads[1] == heads[2]
+    grown = heads[0] + b"".join(part.read_bytes()[len(heads[0]) :] for part in parts)
+    (tmp_path / "grown.mp4").write_bytes(grown)
+    whole = record(tmp_path, video(), []) / "overlay.mp4"
+    assert [pts for pts, *_ in packets(tmp_path / "grown.mp4")] == [
+        pts for pts, *_ in packets(whole)
+    ]
+    assert len(pictures(tmp_path / "grown.mp4")) == len(TIMES)
+
+
+def head_of(data: bytes) -> int:
+    """The number of bytes before the first fragment."""
+    return data.index(b"moof") - 4
+
+
+def test_a_part_of_the_overlay_is_readable_while_it_grows(tmp_path: Path) -> None:
+    part, sizes, read = OverlayVideo(tmp_path / "part", SPEC, video(), DEFAULT), [], []
+    for number in range(300):
+        given = mask(number % len(TIMES))
+        pts = Fraction(number, 30)
+        part.add(Segmented(given, resize_labels(given.labels, 48, 64), pts))
+        data = (tmp_path / "part").read_bytes() if (tmp_path / "part").exists() else b""
+        if len(data) != (sizes or [0])[-1]:
+            sizes.append(len(data))
+            (tmp_path / "seen.mp4").write_bytes(data)
+            read.append(len(packets(tmp_path / "seen.mp4")) if b"moof" in data else 0)
+    part.discard()
+    assert sizes == sorted(sizes)
+    assert read == sorted(read) and len(set(read)) > 5, "it grows by a fragment per second"
+    assert read[-1] > 200, "only what the encoder holds and the last fragment are not there"
 
 
 def test_the_archive_lists_all_members_once(tmp_path: Path) -> None:

@@ -36,6 +36,18 @@ def test_overlay_takes_labels_of_another_size() -> None:
     assert (mixed[:, :30] == COLOURS[0]).all() and (mixed[:, 30:] == COLOURS[1]).all()
 
 
+def test_overlay_leaves_what_is_not_shown_as_it_is() -> None:
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    labels = np.array([[0, 1], [1, 0]], np.uint8)
+    is_shown = np.zeros(256, np.uint8)
+    is_shown[1] = 255
+    mixed = overlay(picture, labels, COLOURS, 0.5, is_shown)
+    everything = overlay(picture, labels, COLOURS, 0.5)
+    sky = labels.repeat(2, 0).repeat(2, 1) == 1
+    np.testing.assert_array_equal(mixed[sky], everything[sky])
+    np.testing.assert_array_equal(mixed[~sky], picture[~sky])
+
+
 def test_a_label_without_a_colour_is_black() -> None:
     labels = np.full((1, 1), 200, np.uint8)
     assert (overlay(np.full((1, 1, 3), 9, np.uint8), labels, COLOURS, 1.0) == 0).all()

@@ -132,7 +132,10 @@ async def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: M
         record, path = await jobs.artefact(video, "masks.mkv")
         assert record == done.record
         assert len(masks(path)) == 12
-        assert files(tmp_path) == {f"{video}/results/{name}" for name in ARTEFACTS}
+        assert files(tmp_path) == {
+            f"{video}/upload",
+            *(f"{video}/results/{name}" for name in ARTEFACTS),
+        }
         with pytest.raises(NotFound):
             await jobs.artefact(video, "else")
 
@@ -349,7 +352,10 @@ async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
         async with serving(folder) as jobs:
             video = video or await upload(jobs, clip)
             assert (await ended(jobs, video)).record.state is VideoState.SUCCEEDED
-            assert files(folder) == {f"{video}/results/{name}" for name in ARTEFACTS}
+            assert files(folder) == {
+                f"{video}/upload",
+                *(f"{video}/results/{name}" for name in ARTEFACTS),
+            }
             return (await jobs.artefact(video, "masks.mkv"))[1].parent
 
     results = [await finished(broken, video), await finished(whole, None)]

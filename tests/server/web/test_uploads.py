@@ -77,7 +77,7 @@ def test_parts_become_the_video_that_a_post_would_give(client: TestClient, clip:
     assert "Video-Location" not in first.headers
     assert offset(client, link) == 1000
     video = video_of(client, send(client, link, 1000, clip[1000:]))
-    assert (video["name"], video["artefacts"]) == ("straße.mp4", ["summary.json"])
+    assert (video["name"], video["artefacts"]) == ("straße.mp4", ["summary.json", "poster.jpg"])
     assert video["bytes"] == len(clip)
     assert ended(client, video)["state"] == "succeeded"
     answer = client.head(link)

@@ -20,7 +20,7 @@ from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Pixels
 from server.settings import Settings, VideoSettings
-from server.sinks.recorder import ARTEFACTS
+from server.sinks.recorder import ALWAYS, ARTEFACTS, USUAL
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_a_video_goes_in_and_its_artefacts_come_out(client: TestClient, clip: Pa
     assert done["progress"]["frames_done"] == done["progress"]["frames_total"] == 12
     assert done["progress"]["fps"] > 0
     assert done["progress"]["eta_s"] == 0
-    assert set(done["links"]) == {"self", "events", "source", *ARTEFACTS}
-    for name in ARTEFACTS:
+    assert set(done["links"]) == {"self", "events", "source", *USUAL, *ALWAYS}
+    for name in (*USUAL, *ALWAYS):
         assert client.get(done["links"][name]).status_code == 200
 
 
@@ -70,8 +70,9 @@ def test_a_form_is_taken_with_its_name_and_artefacts(
     assert answer.status_code == 202, answer.text
     done = ended(client, answer.json())
     assert done["name"] == "straße.mp4"
-    assert done["artefacts"] == ["masks.zip", "summary.json"]
-    assert set(done["links"]) == {"self", "events", "source", "masks.zip", "summary.json"}
+    made = ["masks.zip", "summary.json", "poster.jpg"]
+    assert done["artefacts"] == made
+    assert set(done["links"]) == {"self", "events", "source", *made}
     (tmp_path / "masks.zip").write_bytes(client.get(done["links"]["masks.zip"]).content)
     with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
         assert len(archive.namelist()) == 12
@@ -112,7 +113,7 @@ def test_a_form_of_a_foreign_client_is_taken_and_its_name_kept(
 def test_a_raw_body_may_say_its_name_and_artefacts(client: TestClient, clip: Path) -> None:
     asked = {"name": "trip.mp4", "artefacts": "masks.mkv"}
     video = client.post("/v1/videos", params=asked, content=clip.read_bytes()).json()
-    assert (video["name"], video["artefacts"]) == ("trip.mp4", ["masks.mkv"])
+    assert (video["name"], video["artefacts"]) == ("trip.mp4", ["masks.mkv", "poster.jpg"])
 
 
 def test_an_unknown_artefact_is_refused_before_the_upload(
@@ -573,6 +574,8 @@ def test_the_documentation_knows_uploads_and_answers(client: TestClient) -> None
         "video/mp4",
         "application/zip",
         "application/json",
+        "text/csv",
+        "image/jpeg",
     }
     answers = paths["/v1/videos/{video}/events"]["get"]["responses"]
     assert answers["200"]["content"] == {"text/event-stream": {"schema": {"type": "string"}}}

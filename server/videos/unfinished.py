@@ -1,0 +1,50 @@
+"""What can be seen of a video while it is segmented: the overlay so far, and a poster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from itertools import count
+
+from server.database.video_record import VideoState
+from server.videos.growing import GrowingFile, PartOf
+from server.videos.jobs import Jobs
+
+OVERLAY, POSTER = "overlay.mp4", "poster.jpg"
+UNFINISHED = (OVERLAY, POSTER)
+"""The artefacts that can be read while a video runs, once a frame of it is done."""
+
+
+async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
+    """Yield the bytes of a video's overlay as they are written, from the first on, until it ends.
+
+    They are a fragmented MP4 file. If the video is cancelled or removed, or the server drains, they
+    end there. A reader that is a whole piece behind when the video succeeds gets no further ones.
+    """
+    growing = GrowingFile(jobs.parts(video, OVERLAY))
+    try:
+        async with aclosing(jobs.watch(video, None)) as changes:
+            async for now in changes:
+                if now.record.state is VideoState.CANCELLED:
+                    return
+                while data := await asyncio.to_thread(growing.read):
+                    yield data
+    finally:
+        growing.close()
+
+
+async def first_poster(jobs: Jobs, video: str) -> bytes | None:
+    """Return the poster of the first piece that has one, as JPEG; None if none has."""
+    return await asyncio.to_thread(_first, jobs.parts(video, POSTER))
+
+
+def _first(part_of: PartOf) -> bytes | None:
+    for number in count():
+        part = part_of(number)
+        if part is None:
+            return None
+        for path in (part.partial, part.path):
+            with suppress(FileNotFoundError):
+                return path.read_bytes()
+    raise AssertionError("unreachable")
