@@ -4,15 +4,17 @@
  * Return {draw(frame, look), shot(look)} for a canvas (HTML or offscreen).
  *   frame  {picture, labels, width, height}: an ImageBitmap, a VideoFrame or null, which is closed; and the labels
  *          with their size. null draws the frame before again.
- *   look   {palette, masked}: 256 colours as RGBA bytes; whether the mask is drawn without the picture
+ *   look   {palette, panes}: 256 colours as RGBA bytes; for each pane, from left to right, whether it shows
+ *          [the picture, the mask], each 0 or 1
  */
 export function brush(canvas) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
   const paint = gl ? webgl(gl) : flat(canvas.getContext("2d"));
-  let size = [1, 1];
+  let size = [1, 1], pane = [1, 1];
 
   function draw(frame, look) {
-    if (frame) size = resize(canvas, frame);
+    if (frame) [size, pane] = sizes(frame);
+    resize(canvas, pane[0] * look.panes.length, pane[1]);
     paint(frame, look, size);
     frame?.picture?.close();
   }
@@ -24,11 +26,12 @@ export function brush(canvas) {
   return { draw, shot };
 }
 
-function resize(canvas, { picture, width, height }) {
-  const size = picture ? [picture.displayWidth ?? picture.width, picture.displayHeight ?? picture.height] : [width, height];
-  if (canvas.width !== size[0]) canvas.width = size[0];
-  if (canvas.height !== size[1]) canvas.height = size[1];
-  return [width, height];
+const sizes = ({ picture, width, height }) =>
+  [[width, height], picture ? [picture.displayWidth ?? picture.width, picture.displayHeight ?? picture.height] : [width, height]];
+
+function resize(canvas, width, height) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
 }
 
 const VERTEX = `#version 300 es
@@ -44,7 +47,7 @@ const FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D picture, palette;
 uniform highp usampler2D labels;
-uniform bool masked;
+uniform vec2 pane;
 in vec2 at;
 out vec4 colour;
 uint label(ivec2 place) {
@@ -64,8 +67,8 @@ void main() {
     mask += weight * vec4(paint.rgb * paint.a, paint.a);
     total += weight;
   }
-  mask /= total;
-  colour = masked ? mask : mask + texture(picture, at) * (1.0 - mask.a);
+  mask *= pane.y / total;
+  colour = mask + texture(picture, at) * pane.x * (1.0 - mask.a);
 }`;
 
 function webgl(gl) {
@@ -76,14 +79,17 @@ function webgl(gl) {
 
   return (frame, look) => {
     if (gl.isContextLost()) return;
-    gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
     if (frame) {
       textures.labels(gl.R8UI, frame.width, frame.height, gl.RED_INTEGER, gl.UNSIGNED_BYTE, frame.labels);
       if (frame.picture) textures.picture(gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, frame.picture);
     }
     textures.palette(gl.RGBA, 256, 1, gl.RGBA, gl.UNSIGNED_BYTE, look.palette);
-    gl.uniform1i(textures.masked, look.masked);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    const width = gl.canvas.width / look.panes.length;
+    look.panes.forEach((pane, index) => {
+      gl.viewport(index * width, 0, width, gl.canvas.height);
+      gl.uniform2fv(textures.pane, pane);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    });
   };
 }
 
@@ -109,7 +115,7 @@ function prepare(gl) {
     picture: texture("picture", 0, gl.LINEAR),
     labels: texture("labels", 1, gl.NEAREST),
     palette: texture("palette", 2, gl.NEAREST),
-    masked: place("masked"),
+    pane: place("pane"),
   };
 }
 
@@ -129,15 +135,17 @@ function flat(context) {
   const copy = new OffscreenCanvas(1, 1), mask = new OffscreenCanvas(1, 1);
   let labels = new Uint8Array(1);
 
-  return (frame, { palette, masked }, size) => {
-    const { width, height } = context.canvas;
+  return (frame, { palette, panes }, size) => {
+    const { canvas } = context, width = canvas.width / panes.length;
     if (frame) labels = frame.labels;
-    if (frame?.picture) keep(copy, frame.picture, width, height);
+    if (frame?.picture) keep(copy, frame.picture, width, canvas.height);
     colour(mask, labels, size, palette);
-    context.clearRect(0, 0, width, height);
-    if (!masked) context.drawImage(copy, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = false;
-    context.drawImage(mask, 0, 0, width, height);
+    panes.forEach((shown, index) => {
+      for (const [layer, source] of [copy, mask].entries())
+        if (shown[layer]) context.drawImage(source, index * width, 0, width, canvas.height);
+    });
   };
 }
 

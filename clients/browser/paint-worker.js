@@ -2,11 +2,11 @@
 
 import { brush } from "./brush.js";
 
-let tool;
+let tool, drawn = Promise.resolve();
 
 onmessage = async ({ data: { canvas, frame, look, shot } }) => {
   if (canvas) tool = brush(canvas);
-  else if (shot) postMessage({ blob: await tool.shot(look) });
-  else postMessage({ drawn: tool.draw(frame, look) });
+  else if (shot) postMessage({ blob: await drawn.then(() => tool.shot(look)) });
+  else drawn = new Promise(requestAnimationFrame).then(() => postMessage({ drawn: tool.draw(frame, look) }));
 };
 postMessage({ isReady: true });

@@ -2,13 +2,16 @@
 
 import { brush } from "./brush.js";
 
+// For each mode the panes, from left to right, and whether they show [the picture, the mask].
+const PANES = { over: [[1, 1]], mask: [[0, 1]], beside: [[1, 0], [0, 1]] };
+
 /** Return a Painter for a canvas; `classes` are those of the model: [{name, colour: [red, green, blue]}]. */
 export const painter = (canvas, classes) => new Painter(canvas, classes);
 
 /**
  * Paints frames. While one is being drawn, only the newest of the others is kept. Set `opacity` (0..1), `mode`
- * ("over" the picture, or the "mask" alone), `isolated` (a class, or null) and `hidden` (a Set of classes), then
- * call `refresh`.
+ * ("over" the picture, the "mask" alone, or "beside" the picture), `isolated` (a class, or null) and `hidden` (a
+ * Set of classes), then call `refresh`.
  */
 class Painter {
   opacity = 0.55;
@@ -20,6 +23,7 @@ class Painter {
   #hand = null;
   #next; // what waits for the hand: a frame, null to draw the last one again, or undefined
   #isBusy = true;
+  #isBlank = true;
   #isClosed = false;
 
   constructor(canvas, classes) {
@@ -37,12 +41,14 @@ class Painter {
   draw(picture, labels, width, height) {
     this.#next?.picture?.close();
     this.#next = { picture, labels, width, height };
+    this.#isBlank = false;
     if (this.#isClosed) picture?.close();
     else if (!this.#isBusy) this.#go();
   }
 
   /** Draw the last frame again, as it is to look by now. */
   refresh() {
+    if (this.#isBlank) return;
     this.#next ??= null;
     if (!this.#isBusy) this.#go();
   }
@@ -67,11 +73,10 @@ class Painter {
   }
 
   #look() {
-    const palette = new Uint8Array(1024), masked = this.mode === "mask";
+    const palette = new Uint8Array(1024), strength = this.mode === "over" ? this.opacity : 1;
     const isShown = (index) => !this.hidden.has(index) && (this.isolated ?? index) === index;
-    this.#classes.forEach(({ colour }, index) =>
-      palette.set([...colour, isShown(index) ? 255 * (masked ? 1 : this.opacity) : 0], index * 4));
-    return { palette, masked };
+    this.#classes.forEach(({ colour }, index) => palette.set([...colour, isShown(index) ? 255 * strength : 0], index * 4));
+    return { palette, panes: PANES[this.mode] };
   }
 }
 

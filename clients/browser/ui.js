@@ -26,6 +26,7 @@ const ICONS = {
   stop: "M6 6h12v12H6z",
   record: "M12 7a5 5 0 100 10 5 5 0 000-10",
   snapshot: "M4 8h4l1.5-2h5L16 8h4v11H4zM12 10.5a3 3 0 100 6 3 3 0 000-6",
+  full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
   download: "M12 4v11M7.5 11l4.5 4.5 4.5-4.5M5 20h14",
   remove: "M5 7h14M9 7V5h6v2M7 7l1 13h8l1-13",
   add: "M12 5v14M5 12h14",

@@ -26,7 +26,6 @@ VIDEOS = sql.Table(
     sql.Column("ended", sql.Double),
     sql.Column("losses", sql.JSON(none_as_null=True)),
     sql.Column("style", sql.JSON(none_as_null=True)),
-    sql.Column("owner", sql.String(64), nullable=False, server_default="", index=True),
 )
 
 STREAMS = sql.Table(
@@ -48,17 +47,4 @@ UPLOADS = sql.Table(
     sql.Column("ended", sql.Double),
     sql.Column("video", sql.String(64)),
     sql.Column("problem", sql.JSON(none_as_null=True)),
-)
-
-KEYS = sql.Table(
-    "api_keys",
-    METADATA,
-    sql.Column("id", sql.String(64), primary_key=True),
-    sql.Column("name", sql.String(255), nullable=False),
-    sql.Column("role", sql.String(16), nullable=False),
-    sql.Column("streams", sql.JSON, nullable=False),
-    sql.Column("digests", sql.JSON, nullable=False),
-    sql.Column("created", sql.Double, nullable=False),
-    sql.Column("revoked", sql.Double),
-    sql.Column("overlap_ends", sql.Double, nullable=False),
 )

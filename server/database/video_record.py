@@ -40,8 +40,7 @@ class VideoRecord:
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
     ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
     failure; ``losses`` is what could not be decoded, None before that is known; ``style`` says what
-    the artefacts show of the masks;
-    ``owner`` is the id of the API key that uploaded it, empty if none was required.
+    the artefacts show of the masks.
     """
 
     id: str
@@ -61,7 +60,6 @@ class VideoRecord:
     ended: float | None = None
     losses: Losses | None = None
     style: Style = DEFAULT
-    owner: str = ""
 
 
 def new_id(now: float) -> str:

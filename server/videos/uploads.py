@@ -28,9 +28,6 @@ from server.videos.upload_turns import Turn, UploadTurns
 _log = logging.getLogger(__name__)
 
 
-NO_UPLOAD = "There is no such upload: it has expired, or its id is wrong."
-
-
 @dataclass(frozen=True, slots=True)
 class Upload:
     """An upload and how far it is: ``offset`` of its bytes are durable.
@@ -95,7 +92,7 @@ class Uploads:
         """Return an upload. Raises NotFound if there is none with this id."""
         found = await self._disk(self._find, upload)
         if found is None or found.expires < self._clock():
-            raise NotFound(NO_UPLOAD)
+            raise NotFound("There is no such upload: it has expired, or its id is wrong.")
         return found
 
     async def sync(self, upload: str) -> None:

@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SOON = {"Retry-After": "1"}
-"""The headers of a 429 and of a 503."""
-
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: RETRY_SOON, 503: RETRY_SOON}
+"""The headers of a 503."""
 
 
 _TITLES = {416: "requested range not satisfiable"}
@@ -114,13 +112,9 @@ def _ours(
 ) -> JSONResponse:
     if error.status >= 500 and isinstance(error, Fault):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return refusal_of(error, fields)
-
-
-def refusal_of(error: MastreamError, fields: Sequence[dict[str, str]] = ()) -> JSONResponse:
-    """Return the response that reports an error, with the headers of its status."""
+    headers = RETRY_SOON if error.status == 503 else {}
     problem = error.problem() | ({"errors": list(fields)} if fields else {})
-    return problem_response(problem, _HEADERS.get(error.status, {}))
+    return problem_response(problem, headers)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:

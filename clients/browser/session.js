@@ -1,0 +1,116 @@
+// One live session: frames go to the server, and each picture waits for the mask that belongs to it.
+
+import { adapt, shape, START } from "./adapt.js";
+import { socketAddress } from "./api.js";
+import { eachFrame, encoder } from "./capture.js";
+import { openStream, watch } from "./stream.js";
+
+const GAP = 2000; // After so many ms without a frame the memory knows nothing of what is seen.
+
+/**
+ * Send the frames of a playing video. `on` has onready(ready), onmask(mask, picture, latency),
+ * onlost(count), onstate(state, sentence) and onerror(error). Returns a function that stops.
+ */
+export function push(video, on) {
+  const held = new Map(), coder = encoder();
+  let tuning = START, readyAt = 0, sentAt = -Infinity, reset = false, busy = false, stopped = false;
+  const stream = openStream(socketAddress("v1/stream"), {
+    ...on, open: { output: "rle", size: "model" }, onready, onmask, onlost,
+  });
+  const stopFrames = eachFrame(video, take), stopWaking = wake(stream, on);
+  const restarted = () => (reset = true);
+  video.addEventListener("seeking", restarted);
+
+  function onready(ready) {
+    readyAt = performance.now();
+    on.onready(ready);
+  }
+
+  async function take() {
+    if (busy || !stream.hasRoom || stream.inFlight >= tuning.depth || video.readyState < 2) return;
+    busy = true;
+    try {
+      const size = { width: video.videoWidth, height: video.videoHeight };
+      send(await coder.encode(video, shape(tuning.level, size, stream.ready.model)));
+    } catch (error) {
+      on.onerror(error);
+    } finally {
+      busy = false;
+    }
+  }
+
+  function send({ jpeg, picture }) {
+    const now = performance.now();
+    const seq = stopped ? null : stream.send(jpeg, { pts: now / 1000, reset: reset || now - sentAt > GAP });
+    if (seq === null) return picture.close();
+    held.set(seq, picture);
+    sentAt = now;
+    reset = false;
+  }
+
+  function onmask(mask) {
+    const latency = performance.now() - mask.sent, { queue, step } = mask.ms;
+    const total = Object.values(mask.ms).reduce((sum, part) => sum + part, 0);
+    // What waited for a new connection says nothing about it.
+    if (mask.sent > readyAt) tuning = adapt(tuning, { latency, queue, step, total }, stream.ready.window);
+    const picture = held.get(mask.seq) ?? null;
+    held.delete(mask.seq);
+    on.onmask(mask, picture, latency);
+  }
+
+  function onlost({ seqs, cause }) {
+    if (cause === "newer") tuning = adapt(tuning, { lost: true }, stream.ready.window);
+    seqs.forEach(release);
+    on.onlost(seqs.length);
+  }
+
+  function release(seq) {
+    held.get(seq)?.close();
+    held.delete(seq);
+  }
+
+  return () => {
+    stopped = true;
+    stopFrames();
+    stopWaking();
+    video.removeEventListener("seeking", restarted);
+    stream.close();
+    coder.close();
+    [...held.keys()].forEach(release);
+  };
+}
+
+/** Watch a stream that the server pulls; `on` as for `push`. Returns a function that stops. */
+export function follow(name, on) {
+  let shown = Promise.resolve(), stopped = false;
+  const viewer = watch(socketAddress(`v1/streams/${encodeURIComponent(name)}/masks`), {
+    ...on,
+    open: { output: "rle", overlay: true, opacity: 0 },
+    onmask: (mask) => (shown = shown.then(() => show(mask)).catch(on.onerror)),
+    onlost: ({ seqs }) => on.onlost(seqs.length),
+  });
+  const stopWaking = wake(viewer, on);
+
+  async function show(mask) {
+    const picture = await createImageBitmap(new Blob([mask.overlay], { type: "image/jpeg" }));
+    if (stopped) picture.close();
+    else on.onmask(mask, picture, null);
+  }
+
+  return () => {
+    stopped = true;
+    stopWaking();
+    viewer.close();
+  };
+}
+
+// Frames of a hidden page are not sent; one that is shown again does not wait for the next try to connect.
+function wake(stream, on) {
+  const changed = () => {
+    if (document.hidden) return on.onstate("paused");
+    stream.retry();
+    on.onstate(stream.state);
+  };
+  document.addEventListener("visibilitychange", changed);
+  return () => document.removeEventListener("visibilitychange", changed);
+}
