@@ -32,6 +32,7 @@ from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
+from server.videos.cleaning import clean
 from server.videos.jobs import Jobs
 from server.videos.uploads import Uploads
 from server.web import live, problems, sources, uploads, videos
@@ -181,6 +182,7 @@ class Service:
         self.draining = False
         self._jobs: Jobs | None = None
         self._uploads: Uploads | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._live: LiveService | None = None
         self._database: Database | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -274,6 +276,9 @@ class Service:
         await self._upgrade.stop()
         if self._live:
             await self._live.streams.stop()
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
         if self._jobs:
             await self._jobs.stop()
         await self.worker.stop(STOP_SECONDS)
@@ -302,6 +307,10 @@ class Service:
         )
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
+        self._chores = [
+            asyncio.create_task(clean(jobs.expire, self._uploads.expire)),
+            asyncio.create_task(jobs.space.watch()),
+        ]
         self._live = live_service(
             self.worker,
             StreamRows(self._database),

@@ -156,6 +156,20 @@ class VideoSettings(BaseModel):
     min_free_bytes: NonNegativeInt = Field(
         2**30, description="free disk space below which uploads are refused"
     )
+    ttl_seconds: PositiveFloat | None = Field(
+        None, description="seconds after its end until a video is removed; never if absent"
+    )
+    max_videos: PositiveInt | None = Field(
+        None, description="videos that are kept, those that have not ended included"
+    )
+    max_total_bytes: PositiveInt | None = Field(
+        None, description="bytes that the uploads and results of all videos may hold"
+    )
+    when_full: Literal["refuse", "oldest"] = Field(
+        "refuse",
+        description="what happens at max_videos and max_total_bytes: another upload is refused, or "
+        "the videos that ended first are removed",
+    )
     keep_uploads: bool = Field(
         True, description="keep the uploaded file of a video that has succeeded, for its player"
     )

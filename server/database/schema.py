@@ -26,6 +26,7 @@ VIDEOS = sql.Table(
     sql.Column("ended", sql.Double),
     sql.Column("losses", sql.JSON(none_as_null=True)),
     sql.Column("style", sql.JSON(none_as_null=True)),
+    sql.Column("stored", sql.BigInteger, nullable=False, server_default="0"),
 )
 
 STREAMS = sql.Table(
@@ -47,4 +48,13 @@ UPLOADS = sql.Table(
     sql.Column("ended", sql.Double),
     sql.Column("video", sql.String(64)),
     sql.Column("problem", sql.JSON(none_as_null=True)),
+)
+
+CALLBACKS = sql.Table(
+    "callbacks",
+    METADATA,
+    sql.Column("video", sql.String(64), primary_key=True),
+    sql.Column("url", sql.String(2048), nullable=False),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("next_try", sql.Double, nullable=False),
 )

@@ -40,7 +40,8 @@ class VideoRecord:
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
     ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
     failure; ``losses`` is what could not be decoded, None before that is known; ``style`` says what
-    the artefacts show of the masks.
+    the artefacts show of the masks; ``stored`` is how many bytes the files of a video that has
+    ended hold.
     """
 
     id: str
@@ -60,6 +61,17 @@ class VideoRecord:
     ended: float | None = None
     losses: Losses | None = None
     style: Style = DEFAULT
+    stored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A video as quotas count it: the bytes of its files (of its upload alone until it has ended)
+    and when it ended, in seconds since the epoch; None before."""
+
+    id: str
+    nbytes: int
+    ended: float | None
 
 
 def new_id(now: float) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
 from server.database.schema import VIDEOS
-from server.database.video_record import ACTIVE, VideoRecord, VideoState
+from server.database.video_record import ACTIVE, Kept, VideoRecord, VideoState
 from server.errors import Conflict, NoCapacity
 from server.frame import Losses, VideoInfo
 from server.sinks.style import Style
@@ -69,6 +69,20 @@ class VideoRows:
             rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state))
             return {video: VideoState(state) for video, state in rows}
 
+    def kept(self) -> list[Kept]:
+        """Return every video as quotas count it."""
+        columns = (VIDEOS.c.id, VIDEOS.c.size, VIDEOS.c.stored, VIDEOS.c.ended)
+        with self.database.begin() as connection:
+            rows = connection.execute(sql.select(*columns))
+            return [
+                Kept(video, size if ended is None else stored, ended)
+                for video, size, stored, ended in rows
+            ]
+
+    def set_stored(self, video: str, nbytes: int) -> None:
+        """Store how many bytes the files of a video hold."""
+        self._changed(VIDEOS.update().where(VIDEOS.c.id == video).values(stored=nbytes))
+
     def claim(self, now: float) -> VideoRecord | None:
         """Mark the oldest queued video as running and return it; None if none is queued."""
         oldest = (
@@ -100,6 +114,7 @@ class VideoRows:
         frames_done: int,
         problem: Mapping[str, Any] | None = None,
         losses: Losses | None = None,
+        stored: int = 0,
     ) -> bool:
         """Mark a running video as succeeded or failed; return False if it is no longer running."""
         ended = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
@@ -110,6 +125,7 @@ class VideoRows:
                 frames_done=frames_done,
                 problem=problem,
                 losses=None if losses is None else asdict(losses),
+                stored=stored,
             )
         )
 

@@ -23,6 +23,7 @@ from server.settings import VideoSettings
 from server.sinks.recorder import PARTIAL
 from server.videos.disk_space import free_bytes
 from server.videos.growing import Part, PartOf
+from server.videos.quota import Quota, expired, fits, surplus
 from server.videos.segmenting import PART
 
 MAX_ATTEMPTS = 3
@@ -41,6 +42,12 @@ class VideoFiles:
         self.uploads = UploadRows(store.database)
         self._folder = folder
         self._settings = settings
+        self._quota = Quota(
+            settings.max_videos,
+            settings.max_total_bytes,
+            settings.ttl_seconds,
+            oldest_first=settings.when_full == "oldest",
+        )
 
     def upload(self, video: str) -> Path:
         return self._folder / video / "upload"
@@ -61,6 +68,11 @@ class VideoFiles:
         """Return whether the file of a video in this state is kept."""
         return not state.ended or (state is VideoState.SUCCEEDED and self._settings.keep_uploads)
 
+    def expires(self, record: VideoRecord) -> float | None:
+        """Return when a video is removed, in seconds since the epoch; None if that is unknown."""
+        ttl = self._settings.ttl_seconds
+        return None if ttl is None or record.ended is None else record.ended + ttl
+
     def recover(self, now: float) -> int:
         """Queue the videos that a dead process left running and remove stale files.
 
@@ -70,22 +82,30 @@ class VideoFiles:
             f"The server died {MAX_ATTEMPTS} times while it segmented this video: check its log."
         )
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
+        self._measure_results()
         self._folder.mkdir(parents=True, exist_ok=True)
         states = self.store.states()
         arriving = {record.id for record in self.uploads.unfinished()} - states.keys()
+        known = bool(states or arriving)
         for folder in list(self._folder.iterdir()):
             if folder.name in arriving:
                 continue
-            if folder.name not in states and self._may_be_anothers(folder.name, states):
+            if folder.name not in states and self._may_be_anothers(folder.name, known=known):
                 _log.warning("%s belongs to no video in this database: it is kept", folder)
             else:
                 self._settle(folder.name, states.get(folder.name))
         return self.store.count(VideoState.QUEUED)
 
-    def _may_be_anothers(self, video: str, states: Mapping[str, VideoState]) -> bool:
+    def _measure_results(self) -> None:
+        """Store how many bytes the results hold that an older version has made."""
+        for one in self.store.kept():
+            if one.ended is not None and not one.nbytes and self.results(one.id).exists():
+                self.store.set_stored(one.id, self._bytes_of(one.id))
+
+    def _may_be_anothers(self, video: str, *, known: bool) -> bool:
         """Return whether a folder without a row may belong to another database: an interrupted
-        upload leaves no results, and an empty database proves nothing about any folder."""
-        return not states or self.results(video).exists()
+        upload leaves no results, and a database that knows none proves nothing about any folder."""
+        return not known or self.results(video).exists()
 
     def check_room(self, size: int) -> None:
         """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
@@ -93,13 +113,17 @@ class VideoFiles:
             raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
 
     def check_capacity(self, size: int, key: str | None) -> None:
-        """Raise NoCapacity if the disk or the queue has no room for an upload.
+        """Raise NoCapacity if the disk, the queue or the quota has no room for an upload.
 
-        An upload that was queued before with the same key needs no room in the queue.
+        An upload that was queued before with the same key needs no room in the queue, and none
+        among the videos.
         """
         self.check_room(size)
-        full = self.store.count(VideoState.QUEUED) >= self._settings.max_jobs
-        if full and (key is None or self.store.by_key(key) is None):
+        if key is not None and self.store.by_key(key) is not None:
+            return
+        if not fits(self.store.kept(), self._quota, size):
+            raise NoCapacity("The server keeps no more videos: remove some, or try again later.")
+        if self.store.count(VideoState.QUEUED) >= self._settings.max_jobs:
             raise NoCapacity(
                 f"{self._settings.max_jobs} videos are queued already: try again later."
             )
@@ -126,8 +150,12 @@ class VideoFiles:
             os.fsync(file.fileno())
 
     def add(self, record: VideoRecord) -> None:
-        """Queue a video whose bytes are in its file. Raises as :meth:`VideoRows.add`."""
+        """Queue a video whose bytes are in its file, and remove the videos in whose place it comes.
+
+        Raises as :meth:`VideoRows.add`.
+        """
         self.store.add(record, self._settings.max_jobs)
+        self._remove_surplus(record.id)
 
     def discard_unless_added(self, video: str) -> None:
         if self.store.get(video) is None:
@@ -148,17 +176,38 @@ class VideoFiles:
         losses: Losses | None = None,
     ) -> None:
         """Mark a running video as succeeded or failed, unless it was cancelled meanwhile."""
-        if self.store.finish(video, state, now, frames, problem, losses):
+        stored = self._bytes_of(video) if state is VideoState.SUCCEEDED else 0
+        if self.store.finish(video, state, now, frames, problem, losses, stored):
             self._settle(video, state)
+            self._remove_surplus(video)
 
     def clear(self, video: str) -> None:
         """Remove the files of a video that was cancelled."""
         self._settle(video, VideoState.CANCELLED)
 
+    def expire(self, now: float) -> list[str]:
+        """Remove the videos whose time is up; return their ids."""
+        removed = expired(self.store.kept(), self._quota, now) if self._quota.ttl else []
+        for video in removed:
+            _log.info("video %s has expired", video)
+            self.remove(video)
+        return removed
+
     def remove(self, video: str) -> None:
         """Remove a video that has ended, with its row and files."""
         if self.store.remove(video):
             self._settle(video, None)
+
+    def _remove_surplus(self, spared: str) -> None:
+        for video in surplus(self.store.kept(), self._quota, spared):
+            _log.info("video %s makes room for %s", video, spared)
+            self.remove(video)
+
+    def _bytes_of(self, video: str) -> int:
+        """Return how many bytes the files hold that a video keeps when it has succeeded."""
+        kept = [*self.results(video).glob("*")]
+        kept += [self.upload(video)] if self.keeps_upload(VideoState.SUCCEEDED) else []
+        return sum(file.stat().st_size for file in kept if file.is_file())
 
     def _settle(self, video: str, state: VideoState | None) -> None:
         """Remove the files that a video in this state does not keep; None is an unknown video.

@@ -20,6 +20,7 @@ from server.sources.hardware import Hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
 from server.threads import ThreadRunner
+from server.videos.disk_space import DiskSpace
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
 from server.videos.growing import PartOf
@@ -55,6 +56,7 @@ class Jobs:
         self._changed = asyncio.Event()
         self._lock = FolderLock(folder)
         self._files = VideoFiles(store, folder, settings)
+        self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
         self._probes = ThreadRunner("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
@@ -246,6 +248,11 @@ class Jobs:
             await self._disk(self._files.remove, video)
         self._notify()
 
+    async def expire(self) -> None:
+        """Remove the videos whose time is up."""
+        if await self._disk(self._files.expire, self._clock()):
+            self._notify()
+
     async def watch(self, video: str, seen: str | None) -> AsyncGenerator[Video]:
         """Yield the video now unless its version is ``seen``, and again after each change.
 
@@ -274,7 +281,11 @@ class Jobs:
 
     def _seen(self, record: VideoRecord) -> Video:
         now = video_now(record, self._runner.frames(record.id), self._clock())
-        return replace(now, has_source=self._files.keeps_upload(record.state))
+        return replace(
+            now,
+            has_source=self._files.keeps_upload(record.state),
+            expires=self._files.expires(record),
+        )
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

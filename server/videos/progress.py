@@ -19,11 +19,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """The present state of a video: its row, its progress, and whether its upload is kept."""
+    """The present state of a video: its row, its progress, whether its upload is kept, and when it
+    is removed, in seconds since the epoch; None if that is unknown."""
 
     record: VideoRecord
     progress: Progress
     has_source: bool = False
+    expires: float | None = None
 
     @property
     def version(self) -> str:

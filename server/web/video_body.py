@@ -71,6 +71,7 @@ class VideoBody(BaseModel):
     created: datetime
     started: datetime | None
     ended: datetime | None
+    expires: datetime | None = Field(description="when it is removed; null if that is unknown")
     links: dict[str, str] = Field(
         description="self, events, source while the upload is kept and, once the video has "
         "succeeded, each artefact by its name"
@@ -120,6 +121,7 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
         created=_time(record.created),
         started=None if record.started is None else _time(record.started),
         ended=None if record.ended is None else _time(record.ended),
+        expires=None if video.expires is None else _time(video.expires),
         links=_links(video, url_for),
     )
 

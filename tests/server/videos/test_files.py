@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from own_rows import OwnRows
 
 from server.database.connection import sqlite_url
+from server.database.uploads import UploadRecord
 from server.database.video_record import VideoRecord, VideoState, new_id
 from server.errors import NoCapacity
 from server.frame import VideoInfo
@@ -187,3 +189,89 @@ def test_a_file_that_cannot_be_removed_waits_for_the_next_start(
     assert "upload" in files(video_files, video)
     video_files.recover(5.0)
     assert files(video_files, video) == {"results/masks.mkv"}
+
+
+MakeFiles = Callable[..., VideoFiles]
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[MakeFiles]:
+    """Makes VideoFiles with settings of their own: ``limited(max_videos=1)``."""
+    stores: list[OwnRows] = []
+
+    def make(**settings: Any) -> VideoFiles:
+        stores.append(OwnRows(sqlite_url(tmp_path / "videos.db")))
+        limits = VideoSettings(min_free_bytes=0, **settings)
+        made = VideoFiles(stores[-1], tmp_path / "videos", limits)
+        made.recover(0.0)
+        return made
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def succeeded(video_files: VideoFiles, now: float) -> str:
+    video = begun(video_files)
+    video_files.end(video, VideoState.SUCCEEDED, now, 10)
+    return video
+
+
+def test_a_video_that_has_ended_counts_with_all_its_files(limited: MakeFiles) -> None:
+    video_files = limited()
+    video = succeeded(video_files, 3.0)
+    (kept,) = video_files.store.kept()
+    assert (kept.id, kept.nbytes, kept.ended) == (video, len(b"upload") + len(b"half"), 3.0)
+    video_files.store.set_stored(video, 0)
+    video_files.recover(4.0)
+    assert video_files.store.kept() == [kept]
+
+
+def test_videos_expire(limited: MakeFiles) -> None:
+    video_files = limited(ttl_seconds=10)
+    old, new, waiting = (
+        succeeded(video_files, 3.0),
+        succeeded(video_files, 9.0),
+        uploaded(video_files),
+    )
+    found = video_files.store.get(old)
+    assert found is not None and video_files.expires(found) == 13.0
+    assert video_files.expire(12.9) == []
+    assert video_files.expire(13.0) == [old]
+    assert not video_files.upload(old).parent.exists()
+    assert set(video_files.store.states()) == {new, waiting}
+
+
+def test_another_video_is_refused_when_the_quota_is_full(limited: MakeFiles) -> None:
+    video_files = limited(max_videos=1)
+    old = succeeded(video_files, 3.0)
+    with pytest.raises(NoCapacity, match="keeps no more videos"):
+        video_files.check_capacity(1, None)
+    assert files(video_files, old) == {"upload", "results/masks.mkv"}
+
+
+def test_the_oldest_video_makes_room_once_another_is_accepted(limited: MakeFiles) -> None:
+    video_files = limited(max_total_bytes=20, when_full="oldest")
+    old = succeeded(video_files, 3.0)
+    video_files.check_capacity(20, None)
+    with pytest.raises(NoCapacity):
+        video_files.check_capacity(21, None)
+    assert video_files.store.get(old) is not None, "removed before there was another video"
+    new = uploaded(video_files)
+    assert set(video_files.store.states()) == {old, new}
+    video_files.store.claim(4.0)
+    video_files.results(new).mkdir()
+    (video_files.results(new) / "masks.mkv").write_bytes(bytes(5))
+    video_files.end(new, VideoState.SUCCEEDED, 5.0, 10)
+    assert set(video_files.store.states()) == {new}
+    assert not video_files.upload(old).parent.exists()
+
+
+def test_uploads_in_parts_are_no_orphans(limited: MakeFiles) -> None:
+    video_files = limited()
+    video_files.uploads.add(UploadRecord("part", 10, {}, None, 1.0), 1, 10)
+    video_files.place("part").write_bytes(b"half")
+    video_files.place("orphan").write_bytes(b"half")
+    video_files.recover(2.0)
+    assert video_files.arrived("part") is not None
+    assert video_files.arrived("orphan") is None

@@ -1,0 +1,61 @@
+"""Which videos are removed, and whether another one is accepted. Pure: time is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.database.video_record import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Limits on all videos together, and seconds that one is kept after its end; None: no limit.
+
+    ``oldest_first`` removes ended videos to make room, the first to end first; otherwise another
+    video is refused.
+    """
+
+    max_videos: int | None = None
+    max_bytes: int | None = None
+    ttl: float | None = None
+    oldest_first: bool = False
+
+
+def expired(videos: Sequence[Kept], quota: Quota, now: float) -> list[str]:
+    """Return the ids of the videos whose time is up."""
+    ttl = quota.ttl
+    if ttl is None:
+        return []
+    return [one.id for one in videos if one.ended is not None and one.ended + ttl <= now]
+
+
+def fits(videos: Sequence[Kept], quota: Quota, size: int) -> bool:
+    """Return whether one more video of ``size`` bytes is accepted: it fits, or would if all that
+    may be removed were."""
+    kept = [one for one in videos if one.ended is None] if quota.oldest_first else videos
+    return _within(len(kept) + 1, sum(one.nbytes for one in kept) + size, quota)
+
+
+def surplus(videos: Sequence[Kept], quota: Quota, spared: str) -> list[str]:
+    """Return the ids of the ended videos to remove so that the rest is within the quota, the first
+    to end first; never ``spared``, and none unless ``oldest_first``."""
+    removable = sorted(
+        (one.ended, one.id, one.nbytes)
+        for one in videos
+        if one.ended is not None and one.id != spared
+    )
+    count, nbytes = len(videos), sum(one.nbytes for one in videos)
+    removed: list[str] = []
+    for _, video, freed in removable if quota.oldest_first else ():
+        if _within(count, nbytes, quota):
+            break
+        removed.append(video)
+        count, nbytes = count - 1, nbytes - freed
+    return removed
+
+
+def _within(count: int, nbytes: int, quota: Quota) -> bool:
+    too_many = quota.max_videos is not None and count > quota.max_videos
+    too_large = quota.max_bytes is not None and nbytes > quota.max_bytes
+    return not too_many and not too_large
