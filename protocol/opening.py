@@ -17,9 +17,9 @@ class Open(Fields, frozen=True, tag="open", forbid_unknown_fields=True):
     """What a client requests for its stream. Every field has a default.
 
     ``width`` and ``height`` are the size of raw pictures, and are given only for these.
-    ``overlay`` requests a JPEG of the picture with the mask drawn on it, with each mask. A frame
-    older than ``budget_ms`` is dropped, not segmented. ``resume`` is the token of a session to
-    resume.
+    ``overlay`` requests a JPEG of the picture with the mask drawn on it, with each mask;
+    ``opacity`` is that of the drawn mask: 0.5 if absent, 0 for the picture alone. A frame older
+    than ``budget_ms`` is dropped, not segmented. ``resume`` is the token of a session to resume.
     """
 
     input: InputEncoding = InputEncoding.JPEG
@@ -31,6 +31,7 @@ class Open(Fields, frozen=True, tag="open", forbid_unknown_fields=True):
     policy: DropPolicy = DropPolicy.LATEST
     budget_ms: Annotated[float, Meta(ge=0.001, le=1e9)] | None = None
     resume: Text | None = None
+    opacity: Annotated[float, Meta(ge=0, le=1)] | None = None
 
     def __post_init__(self) -> None:
         raw = self.input is InputEncoding.RGB24

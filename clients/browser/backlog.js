@@ -1,6 +1,6 @@
-// What a stream must send again after its connection was lost. Pure: time is passed in.
+// What a stream must send again after its connection was lost. Pure.
 
-/** Keeps the frames without an answer, at most a window of them, and the last `horizon` frames in the memory. */
+/** Keeps the frames without an answer, at most a window, and the last `horizon` frames in the memory. */
 export class Backlog {
   #waiting = new Map();
   #past = [];
@@ -13,28 +13,30 @@ export class Backlog {
     return this.#waiting.size;
   }
 
-  /** Keep a frame that is about to be sent; return its header, with the reset of a dropped one before it. */
-  add(header, data, at) {
-    const kept = this.#resets ? { ...header, reset: true } : header;
+  /** Keep a frame {header, data} that is about to be sent, and return it: with a dropped one's reset. */
+  add(frame) {
+    if (this.#resets) frame.header.reset = true;
     this.#resets = false;
-    this.#waiting.set(header.seq, { header: kept, data, at });
-    return kept;
+    this.#waiting.set(frame.header.seq, frame);
+    return frame;
   }
 
-  /** Record a mask; `reset`: its frame met an empty memory. Returns the frame, undefined if it is not known. */
+  /** Record a mask; `reset`: its frame met an empty memory. Return the frame, undefined if unknown. */
   mask(seq, reset) {
-    const frame = this.#take(seq);
+    const frame = this.#waiting.get(seq);
+    this.#waiting.delete(seq);
     if (reset) this.#past = [];
     if (frame) this.#past = [...this.#past, frame].slice(-this.horizon || Infinity);
     return frame;
   }
 
-  /** Record frames without a mask. Of these, the memory has only those whose mask was lost. */
-  drop(seqs, cause) {
-    for (const seq of seqs) {
-      if (cause === "client_slow") this.mask(seq, this.#waiting.get(seq)?.header.reset);
-      else if (this.#take(seq)?.header.reset) this.#inherit(seq);
-    }
+  /** Record a frame without a mask, and return it. The memory has it only if its mask was made and lost. */
+  drop(seq, cause) {
+    const frame = this.#waiting.get(seq);
+    if (cause === "client_slow") return this.mask(seq, frame?.header.reset);
+    this.#waiting.delete(seq);
+    if (frame?.header.reset) this.#inherit(seq);
+    return frame;
   }
 
   /** Frames without an answer, in order. */
@@ -45,19 +47,13 @@ export class Backlog {
   /** Frames that rebuild the memory as it was before the first unanswered one. */
   replay() {
     const [first = Infinity] = this.#waiting.keys();
-    return this.#past.filter(({ header }) => header.seq < first).map(({ header: { seq, pts }, data }) =>
-      ({ header: { seq, pts, replay: true }, data }));
-  }
-
-  #take(seq) {
-    const frame = this.#waiting.get(seq);
-    this.#waiting.delete(seq);
-    return frame;
+    const frames = this.#past.filter(({ header }) => header.seq < first);
+    return frames.map(({ header: { seq, pts }, data }) => ({ header: { seq, pts, replay: true }, data }));
   }
 
   #inherit(seq) {
     const after = this.unanswered().find(({ header }) => header.seq > seq);
-    if (after) after.header = { ...after.header, reset: true };
+    if (after) after.header.reset = true;
     else this.#resets = true;
   }
 }

@@ -11,7 +11,8 @@ export function demoStream() {
 
 /** Return a File with a few seconds of the street. It is recorded as it plays. */
 export async function demoFile() {
-  const { stream, play } = clip(), recorder = new MediaRecorder(stream, { videoBitsPerSecond: 4e6 }), parts = [];
+  const { stream, play } = clip(), parts = [];
+  const recorder = new MediaRecorder(stream, { videoBitsPerSecond: 4e6 });
   const event = (name) => new Promise((resolve) => recorder.addEventListener(name, resolve, { once: true }));
   recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.start();
@@ -50,7 +51,7 @@ export function drawStreet(context, number) {
     context.arc(x, y, radius, 0, 7);
     context.fill();
   };
-  // Places of things that pass by: every `step` pixels, `speed` pixels per frame, with a whole number for each.
+  // Things that pass by: one every `step` pixels, at `speed` pixels per frame, each with a number of its own.
   const passing = (step, speed, draw) => {
     const gone = number * speed, first = Math.floor(gone / step) - 1;
     for (let i = first; i * step - gone < WIDTH + step; i++) draw(i * step - gone, Math.abs((i * 7919) % 11));
@@ -65,8 +66,8 @@ export function drawStreet(context, number) {
   passing(260, 4, (x, kind) => tree(box, disc, x + kind * 9, 296));
   passing(330, 4, (x) => lamp(box, x + 70));
   passing(170, 3.2, (x, kind) => walker(box, disc, x + kind * 5, number + kind, kind));
-  passing(470, 1.2, (x, kind) => car(box, disc, x + kind * 12, 352, ["#a63d40", "#2f6690", "#d8d4c7"][kind % 3]));
-  passing(620, 9.5, (x, kind) => car(box, disc, x + kind * 8, 420, ["#3a7d44", "#e0a458", "#4a4e69"][kind % 3]));
+  passing(470, 1.2, (x, kind) => car(box, disc, x + kind * 12, 352, kind));
+  passing(620, 9.5, (x, kind) => car(box, disc, x + kind * 8, 420, kind + 1));
   box("#fff", 12, 12, 96, 44);
   context.fillStyle = "#111";
   context.font = "bold 34px monospace";
@@ -88,7 +89,8 @@ function building(box, x, width, top, light) {
 
 function tree(box, disc, x, y) {
   box("#5f4632", x - 5, y - 62, 10, 78);
-  for (const [dx, dy, radius] of [[-22, -74, 27], [20, -78, 29], [0, -104, 32]]) disc("#4c7a3d", x + dx, y + dy, radius);
+  const crowns = [[-22, 74, 27], [20, 78, 29], [0, 104, 32]];
+  for (const [across, up, radius] of crowns) disc("#4c7a3d", x + across, y - up, radius);
 }
 
 function lamp(box, x) {
@@ -105,7 +107,8 @@ function walker(box, disc, x, step, kind) {
   disc("#d9a982", x, 256, 8);
 }
 
-function car(box, disc, x, y, colour) {
+function car(box, disc, x, y, kind) {
+  const colour = ["#a63d40", "#2f6690", "#d8d4c7", "#3a7d44", "#e0a458"][kind % 5];
   box(colour, x, y, 132, 28);
   box(colour, x + 26, y - 22, 74, 24);
   box("#c9dbe6", x + 34, y - 17, 26, 17);

@@ -1,5 +1,5 @@
-// A stream of masks that outlives its connections: it connects again, resumes its session and sends again what
-// has no answer, so that its masks are those of an unbroken stream.
+// A stream of masks that outlives its connections: it connects again, resumes its session and sends again
+// what has no answer, so that its masks are those of an unbroken stream.
 
 import { Backlog } from "./backlog.js";
 import { texts } from "./texts.js";
@@ -17,11 +17,11 @@ export const openStream = (url, options) => new MaskStream(url, options);
 export const watch = (url, options) => new MaskStream(url, { ...options, watches: true });
 
 /**
- * A stream. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions, which
- * are called in the order of events:
+ * A stream. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions,
+ * which are called in the order of events:
  *   onready(ready, memory)         at each connection; `memory` is new, intact, rebuilt or cold
- *   onmask(mask)                   its header's fields, `labels` (bytes, or null), `overlay` (bytes of a JPEG),
- *                                  and `sent`, when its frame was sent by performance.now()
+ *   onmask(mask)                   its header's fields, `labels` (bytes or null), `overlay` (a JPEG's bytes),
+ *                                  `picture`, and `sent`: when its frame was sent, by performance.now()
  *   onlost({seqs, cause, detail})  frames that get no mask
  *   onstate(state, sentence)       connecting, live, waiting (for the next try) or ended; and why
  *   onerror(error)                 what failed without ending the stream
@@ -64,19 +64,23 @@ export class MaskStream {
     return this.state === "live" && !this.#ending && this.inFlight < this.ready.window;
   }
 
-  /** Wait until a frame can be sent; false if none can be any more. */
-  async room() {
-    while (!this.hasRoom && this.state !== "ended" && !this.#ending)
+  /** Wait until it has room and fewer than `most` frames in flight; false if it will never have. */
+  async room(most = Infinity) {
+    const isOpen = () => this.state !== "ended" && !this.#ending;
+    while (isOpen() && !(this.hasRoom && this.inFlight < most))
       await new Promise((resolve) => this.#waiting.push(resolve));
-    return this.hasRoom;
+    return isOpen();
   }
 
-  /** Send a picture (a Blob or bytes) and return its number; without room it is lost, and null is returned. */
-  send(picture, { pts, reset } = {}) {
-    if (!this.hasRoom) return null;
+  /**
+   * Send a frame (a Blob or bytes) and return its number. `picture`, an ImageBitmap or a VideoFrame, comes
+   * back with its mask; that of a lost frame is closed. Without room the frame is lost: returns null.
+   */
+  send(data, { pts, reset, picture } = {}) {
+    if (!this.hasRoom) return picture?.close() ?? null;
     const header = { seq: this.#seq++, pts, reset: reset || this.#resets || undefined };
     this.#resets = false;
-    this.#post({ header: this.#backlog.add(header, picture, performance.now()), data: picture });
+    this.#post(this.#backlog.add({ header, data, picture, at: performance.now() }));
     return header.seq;
   }
 
@@ -115,7 +119,7 @@ export class MaskStream {
     this.#heard = true;
   }
 
-  // A server that waits for an `open` sends a `ready` unasked. All that came before the `pong` but the last are such.
+  // A server that has waited for `open` sends a `ready` unasked: the last one before the `pong` counts.
   #greet() {
     this.#say("open", { ...this.#on.open, resume: this.#token });
     this.#say("ping");
@@ -155,7 +159,8 @@ export class MaskStream {
     this.#token = isCold ? null : ready.resume;
     this.#backlog.horizon = horizon ?? 0;
     this.#deliver(() => this.#on.onready?.(ready, memory));
-    for (const frame of [...(isCold ? this.#backlog.replay() : []), ...this.#backlog.unanswered()]) this.#post(frame);
+    const replay = isCold ? this.#backlog.replay() : [];
+    for (const frame of [...replay, ...this.#backlog.unanswered()]) this.#post(frame);
     if (this.#ending) this.#say("end");
     this.#enter("live", "");
   }
@@ -165,16 +170,17 @@ export class MaskStream {
     this.#token = this.ready.resume;
     this.#progress();
     if (!frame && !this.#on.watches) return;
-    const [packed, overlay] = splitOverlay(header, payload);
+    const [packed, overlay] = splitOverlay(header, payload), { at: sent, picture } = frame ?? {};
+    if (frame) frame.picture = null;
     const decoded = decode(packed, header).catch((error) => this.#finish(texts.stream.foreign, error));
     this.#deliver(async () => {
       const labels = await decoded;
-      if (labels !== undefined) this.#on.onmask?.({ ...header, labels, overlay, sent: frame?.at });
+      if (labels !== undefined) this.#on.onmask?.({ ...header, labels, overlay, picture, sent });
     });
   }
 
   #lose(seqs, cause, detail) {
-    this.#backlog.drop(seqs, cause);
+    for (const seq of seqs) this.#backlog.drop(seq, cause)?.picture?.close();
     this.#progress();
     this.#deliver(() => this.#on.onlost?.({ seqs, cause, detail }));
   }
@@ -212,6 +218,7 @@ export class MaskStream {
     clearInterval(this.#heartbeat);
     this.#socket?.close(1000);
     this.#socket = null;
+    for (const { picture } of this.#backlog.unanswered()) picture?.close();
     if (cause) this.#deliver(() => this.#on.onerror?.(cause));
     this.#enter("ended", sentence);
   }
@@ -244,4 +251,7 @@ export class MaskStream {
 const decode = async (bytes, { encoding, width, height }) =>
   (encoding === "none" ? null : decodeMask(bytes, encoding, width, height));
 
-const sameModel = (one, other) => MODEL.every((name) => JSON.stringify(one[name]) === JSON.stringify(other[name]));
+const sameModel = (...models) => {
+  const [one, other] = models.map((model) => JSON.stringify(MODEL.map((name) => model[name])));
+  return one === other;
+};

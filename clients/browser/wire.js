@@ -1,4 +1,4 @@
-// The socket's messages and masks, as protocol/README.md describes them. Pure: runs in any browser and in Node.
+// The socket's messages and masks, as protocol/README.md describes them. Runs in browsers and in Node.
 
 const MAX_HEADER = 65536;
 

@@ -146,6 +146,7 @@ class Cameras:
         output: MaskEncoding | str = MaskEncoding.PNG,
         size: MaskSize | str = MaskSize.INPUT,
         overlay: bool = False,
+        opacity: float | None = None,
         decode: bool = True,
     ) -> AsyncGenerator[Mask]:
         """Yield a camera's masks as they are made, the newest first; end when it is removed.
@@ -153,7 +154,9 @@ class Cameras:
         A viewer that reads too slowly loses masks. ``round_trip`` is NaN, and ``frame`` has the
         overlay, if it was requested, as its picture.
         """
-        request = Open(output=MaskEncoding(output), size=MaskSize(size), overlay=overlay)
+        request = Open(
+            output=MaskEncoding(output), size=MaskSize(size), overlay=overlay, opacity=opacity
+        )
         address = stream_address(self._url + _path(name, "masks"))
         async with aclosing(view(address, request, decode, self._headers)) as masks:
             async for mask in masks:

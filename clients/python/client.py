@@ -40,6 +40,7 @@ async def connect(
     output: MaskEncoding | str = MaskEncoding.PNG,
     size: MaskSize | str = MaskSize.INPUT,
     overlay: bool = False,
+    opacity: float | None = None,
     policy: DropPolicy | str = DropPolicy.LATEST,
     budget_ms: float | None = None,
     decode: bool = True,
@@ -52,7 +53,8 @@ async def connect(
     """Open a stream on the server at ``url``; it is closed at the end of the block.
 
     ``input`` is the encoding in which arrays are sent; "rgb24" needs ``width`` and ``height``.
-    With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks receive frames
+    ``overlay`` requests a JPEG with each mask, in which the mask is drawn with ``opacity`` (0..1; 0.5
+    if None). With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks receive frames
     that get no mask. Raises a ClientError.
 
     If the connection is lost, the stream connects again and resumes its session, with the same
@@ -69,6 +71,7 @@ async def connect(
         overlay,
         DropPolicy(policy),
         budget_ms,
+        opacity=opacity,
     )
     dial = partial(open_stream_socket, stream_address(url, model), headers)
     callbacks = Callbacks(on_dropped, on_failure, on_event)

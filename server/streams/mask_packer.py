@@ -64,7 +64,8 @@ class MaskPacker:
         return mask.labels.shape[0], mask.labels.shape[1]
 
     def _overlay(self, mask: Mask, labels: Labels) -> bytes:
-        return encode_jpeg(overlay(self._picture(mask), labels, self._palette))
+        opacity = 0.5 if self._wish.opacity is None else self._wish.opacity
+        return encode_jpeg(overlay(self._picture(mask), labels, self._palette, opacity))
 
     def _picture(self, mask: Mask) -> Pixels:
         whole = mask.frame.original

@@ -174,4 +174,6 @@ async def _result(making: asyncio.Task[bytes]) -> bytes:
 
 def form_of(wish: protocol.Open) -> protocol.Open:
     """Return what of a viewer's ``open`` decides its messages; the rest is the stream's."""
-    return protocol.Open(output=wish.output, size=wish.size, overlay=wish.overlay)
+    return protocol.Open(
+        output=wish.output, size=wish.size, overlay=wish.overlay, opacity=wish.opacity
+    )

@@ -42,6 +42,7 @@ def test_open_both_ways() -> None:
         "policy": "every",
         "budget_ms": 50.0,
         "resume": "t",
+        "opacity": 0.25,
     }
     assert Open.from_dict(given).to_dict() == given
 
@@ -55,6 +56,8 @@ def test_open_both_ways() -> None:
         ({"policy": "all"}, "one of latest, every, not 'all'"),
         ({"budget_ms": 0}, "'budget_ms' must be at least 0.001, not 0"),
         ({"budget_ms": True}, "must be a number"),
+        ({"opacity": -0.1}, "'opacity' must be at least 0, not -0.1"),
+        ({"opacity": 2}, "'opacity' must be at most 1, not 2"),
         (
             {"input": "rgb24", "width": 70000, "height": 1},
             "'width' must be at most 65535, not 70000",

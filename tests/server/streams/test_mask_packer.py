@@ -69,6 +69,15 @@ def test_an_overlay_is_drawn_on_the_picture_of_the_mask_size(
     assert picture[2, 2] == pytest.approx(sky, abs=6)
 
 
+@pytest.mark.parametrize(("opacity", "share"), [(None, 0.5), (0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
+def test_an_overlay_has_the_requested_opacity(opacity: float | None, share: float) -> None:
+    wish = Open(output=MaskEncoding.NONE, overlay=True, opacity=opacity)
+    _, _, overlay = packed(wish, mask(original=True))
+    picture = cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_COLOR_RGB)
+    sky = np.array(SPEC.classes[0].colour) * share + 100 * (1 - share)
+    assert picture is not None and picture[2, 2] == pytest.approx(sky, abs=6)
+
+
 def test_areas_are_shares_of_all_classes() -> None:
     names = [one.name for one in SPEC.classes]
     found = areas(LABELS, names)

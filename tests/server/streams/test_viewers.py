@@ -167,8 +167,8 @@ async def test_a_picture_is_painted_over_the_whole_one_if_it_is_kept(
 
 
 def test_only_the_form_of_an_open_counts() -> None:
-    wish = protocol.Open(output=MaskEncoding.RLE, overlay=True, budget_ms=5)
-    assert form_of(wish) == protocol.Open(output=MaskEncoding.RLE, overlay=True)
+    wish = protocol.Open(output=MaskEncoding.RLE, overlay=True, opacity=0.0, budget_ms=5)
+    assert form_of(wish) == protocol.Open(output=MaskEncoding.RLE, overlay=True, opacity=0.0)
 
 
 async def test_who_comes_after_the_end_gets_the_end() -> None:
