@@ -83,8 +83,12 @@ class Painter {
 /** Draw on the page, once per frame of the screen. */
 function local(canvas, ondrawn) {
   const { draw, shot } = brush(canvas);
-  const paint = (frame, look) => requestAnimationFrame(() => ondrawn(draw(frame, look)));
-  return { draw: paint, shot, close() {} };
+  let drawn = Promise.resolve();
+  return {
+    draw: (frame, look) => (drawn = new Promise(requestAnimationFrame).then(() => ondrawn(draw(frame, look)))),
+    shot: (look) => drawn.then(() => shot(look)),
+    close() {},
+  };
 }
 
 /** Draw in a worker. The canvas is handed over only once the worker runs. */

@@ -5,18 +5,11 @@
 
 import { createHash } from "node:crypto";
 import { openStream } from "../../../clients/browser/stream.js";
+import { picture } from "./pictures.mjs";
 import { WebSocket } from "./web_socket.mjs";
 
 const [, , url, count, width, height, output] = process.argv;
 const say = (event) => console.log(JSON.stringify(event));
-
-/** A picture that differs for each number and has a label of its own in most places. */
-function picture(number) {
-  const pixels = new Uint8Array(width * height * 3);
-  let state = number + 1;
-  for (let at = 0; at < pixels.length; at++) pixels[at] = (state = (state * 1103515245 + 12345) % 2 ** 31) >> 16;
-  return pixels;
-}
 
 const stream = openStream(url, {
   open: { input: "rgb24", width: Number(width), height: Number(height), output, policy: "every" },
@@ -29,5 +22,5 @@ const stream = openStream(url, {
   onerror: (error) => say({ error: error.message }),
 });
 for (let number = 0; number < count && (await stream.room()); )
-  if (stream.send(picture(number), { pts: number / 25, reset: number === 3 }) !== null) number++;
+  if (stream.send(picture(number, width, height), { pts: number / 25, reset: number === 3 }) !== null) number++;
 stream.end();
