@@ -93,7 +93,13 @@ def _replay(flags: Namespace, settings: Settings) -> int:
     return replay_file(flags.file, settings)
 
 
-COMMANDS = {"serve": _serve, "segment": _segment, "replay": _replay}
+def _keys(flags: Namespace, settings: Settings) -> int:
+    from server.commands.keys import run_keys  # noqa: PLC0415  as above
+
+    return run_keys(flags, settings)
+
+
+COMMANDS = {"serve": _serve, "segment": _segment, "replay": _replay, "keys": _keys}
 
 
 def _parser() -> ArgumentParser:
@@ -126,7 +132,28 @@ def _parser() -> ArgumentParser:
     for command in (serve, segment, replay):
         command.set_defaults(parser=command)
         _add_engine_flags(command)
+    _add_keys(commands)
     return parser
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser("keys", help="make, list, rotate and revoke API keys")
+    keys.set_defaults(parser=keys, engine=None, model=None)
+    actions = keys.add_subparsers(dest="action", required=True)
+    add = actions.add_parser("add", help="make a key and print its text, once")
+    add.add_argument("name", metavar="NAME", help="who or what will use it")
+    add.add_argument("--role", choices=["watch", "segment", "admin"], default="segment")
+    add.add_argument("--streams", metavar="NAMES", help="what a key of role watch may see")
+    listing = actions.add_parser("list", help="list all keys")
+    rotate = actions.add_parser("rotate", help="give a key a new text")
+    rotate.add_argument("id", metavar="ID")
+    rotate.add_argument(
+        "--overlap", type=float, default=0.0, metavar="S", help="seconds the old text stays valid"
+    )
+    revoke = actions.add_parser("revoke", help="make a key invalid for ever")
+    revoke.add_argument("id", metavar="ID")
+    for action in (add, listing, rotate, revoke):
+        action.add_argument("--data", type=Path, dest="folder", help="the server's folder (data)")
 
 
 def _add_engine_flags(command: ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 from fastapi import APIRouter, Depends, FastAPI, Request
 
-from server.database.connection import Database, sqlite_url
+from server.database.connection import Database, open_database
+from server.database.keys import KeyRows
 from server.database.streams import StreamRows
 from server.database.video_record import ACTIVE, VideoState
 from server.database.videos import VideoRows
@@ -26,6 +27,8 @@ from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
+from server.security.exposure import Access, access, check_keys_exist
+from server.security.secret import server_secret
 from server.settings import Settings
 from server.sources import open_hardware
 from server.sources.hardware import Hardware
@@ -37,7 +40,10 @@ from server.videos.jobs import Jobs
 from server.videos.uploads import Uploads
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
+from server.web.auth import Gate
 from server.web.health import health_router
+from server.web.keyring import Keyring
+from server.web.keys import keys_router
 from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
 from server.web.models import models_router
@@ -91,7 +97,7 @@ def create_app(
     app.state.service = service
     problems.install(app, service.metrics.rejected)
     once_loaded = [Depends(_provide_jobs)]
-    health = health_router(service.reasons, service.metrics)
+    health = health_router(service.reasons, service.metrics, service.access)
     models = models_router(service.worker, service.plan)
     routers: tuple[tuple[APIRouter, list[Any]], ...] = (
         (health, []),
@@ -102,12 +108,20 @@ def create_app(
         (sources.router, []),
         (about_router(service.facts()), []),
         (recordings_router(service.recordings), []),
+        (keys_router(service.keyring, service.access), []),
         (page_router(read_page()), []),
     )
     for router, needs in routers:
         app.include_router(router, dependencies=needs)
         app.include_router(heads_of(router), dependencies=needs)
     app.include_router(stream_router(service.streams))
+    app.add_middleware(
+        Gate,
+        who=service.access,
+        security=settings.security,
+        keyring=service.keyring,
+        rejected=service.metrics.rejected,
+    )
     return app
 
 
@@ -145,6 +159,8 @@ class Service:
         each further GPU."""
         self.settings = settings
         self.metrics = Metrics()
+        self.access = access(settings.host, settings.security)
+        self.keyring = _keyring(settings, self.access)
         most = settings.streams.max_sessions
         workers = [
             Worker(
@@ -285,16 +301,18 @@ class Service:
         await asyncio.to_thread(self.recordings.close, STOP_SECONDS)
         self._resuming.stop()
         self.pool.close()
+        await self.keyring.close()
         if self._database:
             self._database.close()
 
     async def _load(self) -> None:
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
+        self._database = await asyncio.to_thread(open_database, self.settings)
+        await self._open_keyring(KeyRows(self._database))
         await self.worker.start()
         for built in self.worker.engines:
             failed = ", ".join(built.passed_over) or "nothing"
             _log.info("%s on %s serves; passed over: %s", built.provider, built.device, failed)
-        self._database = await asyncio.to_thread(self._open_database)
         rows = VideoRows(self._database)
         for state in VideoState:
             self.metrics.watch_jobs(state, partial(rows.count, state))
@@ -324,11 +342,13 @@ class Service:
         self._jobs = jobs
         self._upgrade.begin()
 
-    def _open_database(self) -> Database:
-        self.settings.folder.mkdir(parents=True, exist_ok=True)
-        return Database(
-            self.settings.videos.database or sqlite_url(self.settings.folder / "videos.db")
-        )
+    async def _open_keyring(self, rows: KeyRows) -> None:
+        """Use the stored keys. Raises BadRequest if one is required and there is none."""
+        self.keyring.use(rows)
+        count = await asyncio.to_thread(rows.count_valid)
+        check_keys_exist(self.access, count, self.settings.host)
+        if self.access is Access.OPEN:
+            _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
 
     async def _drain_live(self) -> None:
         if self._live:
@@ -342,6 +362,13 @@ class Service:
 
     def _serves(self) -> bool:
         return self.worker.ready or self.worker.state is not WorkerState.SERVING
+
+
+def _keyring(settings: Settings, who: Access) -> Keyring:
+    """Return the keyring, still without rows. Its secret is made only if keys are required."""
+    is_used = who is Access.KEYS
+    pepper = server_secret(settings.folder, settings.security) if is_used else b""
+    return Keyring(pepper, settings.security.session_seconds)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -12,6 +12,10 @@
     |   `-- TooLarge             over a limit; refused before it is decoded
     |       |-- UrlTooLong       a request line over a limit
     |       `-- HeadTooLarge     a request's headers over a limit
+    |-- Unauthorized             no key, or one that is not valid
+    |-- Forbidden                the key, or the page that sent the request, may not do this
+    |-- Misdirected              a name that is not this server's
+    |-- TooMany                  one client's limit; try again later
     |-- NotFound                 no such model, stream, video
     |-- Conflict                 the object's state does not allow it
     |   |-- OffsetMismatch       a part of an upload that does not begin where the last one ended
@@ -147,6 +151,22 @@ class UrlTooLong(TooLarge):
 
 class HeadTooLarge(TooLarge):
     code, status = "headers_too_large", 431
+
+
+class Unauthorized(MastreamError):
+    code, status, close = "unauthorized", 401, 4401
+
+
+class Forbidden(MastreamError):
+    code, status, close = "forbidden", 403, 4403
+
+
+class Misdirected(MastreamError):
+    code, status, close = "misdirected", 421, 4403
+
+
+class TooMany(MastreamError):
+    code, status, close = "too_many", 429, 4429
 
 
 class NotFound(MastreamError):

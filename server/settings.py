@@ -19,6 +19,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -205,6 +206,44 @@ class LiveSettings(BaseModel):
     )
 
 
+class SecuritySettings(BaseModel):
+    """Who may use the server, and how they connect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: Literal["auto", "required"] = Field(
+        "auto", description="auto: keys are required unless only this machine can connect"
+    )
+    open: bool = Field(False, description="whether everybody who can connect may do everything")
+    published: str | None = Field(
+        None,
+        description="the address at which a container's port is published, if not that of `host`; "
+        "it decides whether others can connect",
+    )
+    secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="hashes keys and signs sessions; the file `secret` in the folder if absent. "
+        "Servers that share a database need the same one",
+    )
+    hosts: tuple[str, ...] = Field(
+        (), description="names of this server that requests may use while no key is required"
+    )
+    origins: tuple[str, ...] = Field(
+        (), description="sites whose pages may use this server, such as https://example.org"
+    )
+    session_seconds: PositiveFloat = Field(
+        12 * 3600.0, description="how long a browser stays signed in"
+    )
+    certificate: Path | None = Field(None, description="PEM file; the server then speaks TLS")
+    private_key: Path | None = Field(None, description="PEM file of the certificate's key")
+    proxies: str = Field(
+        "127.0.0.1",
+        description="addresses, comma-separated, of proxies whose X-Forwarded-For and -Proto are "
+        "believed; * for all",
+    )
+
+
 class DecodeSettings(BaseModel):
     """Where videos are decoded; metrics and summary show what actually decoded each frame."""
 
@@ -235,3 +274,4 @@ class Settings(BaseSettings):
     videos: VideoSettings = VideoSettings()
     live: LiveSettings = LiveSettings()
     decode: DecodeSettings = DecodeSettings()
+    security: SecuritySettings = SecuritySettings()

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # the processes that tests start too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Starlette's test client calls every server by this name.
+os.environ.setdefault("MASTREAM_SECURITY__HOSTS", '["testserver"]')
+
 # A shell starts what it runs in the background with SIGINT ignored, and so would be the processes
 # that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -53,8 +53,8 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
 
     Exits with WRONG_USE and one sentence if they are wrong.
     """
-    if argv[:1] == ["serve"]:
-        return Namespace(command="serve"), argv[1:]
+    if argv[:1] in (["serve"], ["keys"]):
+        return Namespace(command=argv[0]), argv[1:]
     args, unknown = make_parser().parse_known_args(argv)
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -100,6 +100,7 @@ def make_parser() -> ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="start the server (its options: mastream serve --help)")
+    commands.add_parser("keys", help="make and revoke API keys (its actions: mastream keys --help)")
     _add_segment(commands)
     _add_stream(commands)
     _add_load(commands)

@@ -19,6 +19,7 @@ from clients.python.addresses import stream_address, web_address
 from clients.python.camera import Camera, CameraEvent, events_of
 from clients.python.errors import NotOurs
 from clients.python.foreign import checked_answer, json_of, web_errors
+from clients.python.keys import with_key
 from clients.python.stream import Mask
 from clients.python.viewer import view
 from protocol import DropPolicy, MaskEncoding, MaskSize, Open
@@ -43,7 +44,7 @@ class Cameras:
         self._headers = headers
         self._http = httpx.AsyncClient(
             base_url=self._url,
-            headers=headers,
+            headers=with_key(headers),
             timeout=httpx.Timeout(SILENT_SECONDS, connect=10.0),
             transport=transport,
         )

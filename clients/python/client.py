@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 from clients.python.addresses import stream_address
 from clients.python.connection import MAX_RESULT_BYTES
 from clients.python.foreign import socket_errors
+from clients.python.keys import with_key
 from clients.python.reconnecting import Backoff, OnEvent
 from clients.python.stream import Callbacks, OnDropped, OnFailure, Stream
 from protocol import SUBPROTOCOL, DropPolicy, InputEncoding, MaskEncoding, MaskSize, Open
@@ -60,7 +61,8 @@ async def connect(
     If the connection is lost, the stream connects again and resumes its session, with the same
     masks as if nothing had happened; ``on_event`` receives a :class:`Lost` or :class:`Resumed`.
     ``resume`` may be a :class:`Backoff`, which says how long to wait and when to give up; with
-    ``False`` a lost connection is an error.
+    ``False`` a lost connection is an error. If the server requires an API key, set the environment
+    variable MASTREAM_KEY, or give ``headers={"Authorization": "Bearer KEY"}``.
     """
     request = Open(
         InputEncoding(input),
@@ -91,5 +93,5 @@ async def open_stream_socket(url: str, headers: Mapping[str, str] | None) -> Cli
             compression=None,
             max_size=MAX_RESULT_BYTES,
             close_timeout=CLOSE_SECONDS,
-            additional_headers=dict(headers or {}),
+            additional_headers=with_key(headers),
         )

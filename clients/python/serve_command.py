@@ -1,4 +1,4 @@
-"""``mastream serve``: start the server in this process."""
+"""``mastream serve`` and ``mastream keys``: commands of the server, run in this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 from argparse import Namespace
 
 
-def run(_args: Namespace, rest: list[str]) -> int:
+def run(args: Namespace, rest: list[str]) -> int:
     """Replace this process with the server's command line."""
-    os.execv(sys.executable, [sys.executable, "-m", "server", "serve", *rest])
+    os.execv(sys.executable, [sys.executable, "-m", "server", args.command, *rest])

@@ -16,6 +16,7 @@ import httpx
 from clients.python.addresses import web_address
 from clients.python.errors import BadFootage, ClientError, NotOurs, Unreachable, VideoFailed
 from clients.python.foreign import checked_answer, json_of, web_errors
+from clients.python.keys import with_key
 from clients.python.outputs import output_errors, whole_file
 from clients.python.parted import (
     CHUNK_BYTES,
@@ -89,7 +90,7 @@ class Videos:
         self._url = web_address(url)
         self._http = httpx.AsyncClient(
             base_url=self._url,
-            headers=headers,
+            headers=with_key(headers),
             timeout=httpx.Timeout(60.0, connect=10.0),
             transport=transport,
         )

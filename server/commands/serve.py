@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,8 +18,8 @@ from server import heap
 from server.app import Service, create_app
 from server.engines.base import Engine
 from server.engines.info import EngineInfo
-from server.errors import Fault
-from server.settings import Settings
+from server.errors import BadRequest, Fault
+from server.settings import SecuritySettings, Settings
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
 
@@ -39,6 +40,7 @@ def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
     cannot be written or the address cannot be bound.
     """
     check_folder(settings.folder)
+    check_certificate(settings.security)
     listener = bind(settings.host, settings.port)
     app = create_app(settings, make)
     server = DrainingServer(_config(app, settings), app.state.service)
@@ -58,6 +60,21 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Fault(f"Cannot write to {folder}: {reason}; choose another --data.") from error
+
+
+def check_certificate(security: SecuritySettings) -> None:
+    """Raise BadRequest if the certificate or its key cannot be used."""
+    if security.certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            security.certificate, security.private_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise BadRequest(
+            f"Cannot use the certificate {security.certificate} with its private key: "
+            f"{error.strerror or error}; check MASTREAM_SECURITY__CERTIFICATE and __PRIVATE_KEY."
+        ) from error
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -120,9 +137,9 @@ def ready_line(listener: socket.socket, service: Service) -> str:
     shown = _WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     worker = service.worker
     engines = ", ".join(_described(built) for built in worker.engines)
-    return (
-        f"mastream is ready at http://{shown}:{port} (model {worker.spec.name}, engine {engines})"
-    )
+    scheme = "https" if service.settings.security.certificate else "http"
+    name = worker.spec.name
+    return f"mastream is ready at {scheme}://{shown}:{port} (model {name}, engine {engines})"
 
 
 def _described(built: EngineInfo) -> str:
@@ -144,4 +161,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=CUT_SECONDS,
+        forwarded_allow_ips=settings.security.proxies,
+        ssl_certfile=settings.security.certificate,
+        ssl_keyfile=settings.security.private_key,
     )

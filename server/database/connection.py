@@ -15,11 +15,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.database.migrating import migrate
 from server.errors import Fault
+from server.settings import Settings
 
 
 def sqlite_url(path: Path) -> str:
     """Return the URL of a database in a file."""
     return sql.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database that is set, or the SQLite file in the folder. Raises Fault."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    return Database(settings.videos.database or sqlite_url(settings.folder / "videos.db"))
 
 
 class Database:

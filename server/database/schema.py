@@ -27,6 +27,7 @@ VIDEOS = sql.Table(
     sql.Column("losses", sql.JSON(none_as_null=True)),
     sql.Column("style", sql.JSON(none_as_null=True)),
     sql.Column("stored", sql.BigInteger, nullable=False, server_default="0"),
+    sql.Column("owner", sql.String(64), nullable=False, server_default="", index=True),
 )
 
 STREAMS = sql.Table(
@@ -57,4 +58,17 @@ CALLBACKS = sql.Table(
     sql.Column("url", sql.String(2048), nullable=False),
     sql.Column("attempts", sql.Integer, nullable=False),
     sql.Column("next_try", sql.Double, nullable=False),
+)
+
+KEYS = sql.Table(
+    "api_keys",
+    METADATA,
+    sql.Column("id", sql.String(64), primary_key=True),
+    sql.Column("name", sql.String(255), nullable=False),
+    sql.Column("role", sql.String(16), nullable=False),
+    sql.Column("streams", sql.JSON, nullable=False),
+    sql.Column("digests", sql.JSON, nullable=False),
+    sql.Column("created", sql.Double, nullable=False),
+    sql.Column("revoked", sql.Double),
+    sql.Column("overlap_ends", sql.Double, nullable=False),
 )

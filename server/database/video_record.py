@@ -41,7 +41,7 @@ class VideoRecord:
     ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
     failure; ``losses`` is what could not be decoded, None before that is known; ``style`` says what
     the artefacts show of the masks; ``stored`` is how many bytes the files of a video that has
-    ended hold.
+    ended hold; ``owner`` is the id of the API key that uploaded it, empty if none was required.
     """
 
     id: str
@@ -62,6 +62,7 @@ class VideoRecord:
     losses: Losses | None = None
     style: Style = DEFAULT
     stored: int = 0
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,16 @@ class VideoRows:
     def by_key(self, key: str) -> VideoRecord | None:
         return self._one(VIDEOS.select().where(VIDEOS.c.key == key))
 
-    def page(self, limit: int, before: str | None = None) -> list[VideoRecord]:
-        """Return the ``limit`` newest videos, or the newest of those older than the id
-        ``before``."""
+    def page(
+        self, limit: int, before: str | None = None, owner: str | None = None
+    ) -> list[VideoRecord]:
+        """Return the ``limit`` newest videos, or the newest of those older than the id ``before``;
+        only those of ``owner``, if it is given."""
         chosen = VIDEOS.select().order_by(VIDEOS.c.id.desc()).limit(limit)
         if before is not None:
             chosen = chosen.where(VIDEOS.c.id < before)
+        if owner is not None:
+            chosen = chosen.where(VIDEOS.c.owner == owner)
         with self.database.begin() as connection:
             return [_from_row(row) for row in connection.execute(chosen).mappings()]
 

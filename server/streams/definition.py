@@ -20,7 +20,8 @@ class StreamDefinition:
     than this is dropped. ``max_fps``: frames beyond it are skipped. ``loop``: a file starts again
     at its end. ``max_gap`` is the pause in seconds after which ``on_gap`` applies; ``on_connect``
     applies at a new connection, ``on_size`` when the picture's size changes, and ``on_cut`` at a
-    scene cut. ``publish`` is the address to which the overlay is restreamed, if any.
+    scene cut. ``publish`` is the address to which the overlay is restreamed, if any. ``owner`` is
+    the id of the API key that added it, empty if none was required.
     """
 
     name: str
@@ -37,6 +38,7 @@ class StreamDefinition:
     publish: str | None = None
     paused: bool = False
     created: float = 0.0
+    owner: str = ""
 
     def __repr__(self) -> str:
         return f"<StreamDefinition {self.name} {self.shown_url}>"

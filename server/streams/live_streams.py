@@ -16,6 +16,8 @@ from server.threads import ThreadRunner
 CANCEL_SECONDS = 15.0
 """Longer than closing a source and a publisher takes; then a supervisor is cancelled again."""
 
+NO_STREAM = "There is no stream {!r}: it was removed, or never added."
+
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +83,7 @@ class LiveStreams:
         """Return a stream. Raises NotFound."""
         stream = self._streams.get(name)
         if stream is None:
-            raise NotFound(f"There is no stream {name[:64]!r}: it was removed, or never added.")
+            raise NotFound(NO_STREAM.format(name[:64]))
         return stream
 
     async def add(self, definition: StreamDefinition) -> PulledStream:

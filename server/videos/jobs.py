@@ -174,6 +174,7 @@ class Jobs:
             style=request.style,
             fingerprint=fingerprint,
             key=request.key,
+            owner=request.owner,
         )
         return await self.add(record)
 
@@ -204,9 +205,11 @@ class Jobs:
             raise NotFound("There is no such video: it was removed, or its id is wrong.")
         return self._seen(record)
 
-    async def page(self, limit: int, before: str | None) -> list[Video]:
-        """Return the newest videos that are older than the id ``before``, at most ``limit``."""
-        return [self._seen(r) for r in await self._disk(self._files.store.page, limit, before)]
+    async def page(self, limit: int, before: str | None, owner: str | None = None) -> list[Video]:
+        """Return the newest videos that are older than the id ``before``, at most ``limit``; only
+        those of ``owner``, if it is given."""
+        found = await self._disk(self._files.store.page, limit, before, owner)
+        return [self._seen(record) for record in found]
 
     async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path]:
         """Return the file of a video's artefact.

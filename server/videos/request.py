@@ -16,13 +16,15 @@ class VideoRequest:
     """The video that is to be made of an upload.
 
     ``name`` is for display. ``style`` says what the artefacts show of the masks. ``key`` is the
-    client's idempotency key, if any.
+    client's idempotency key, if any. ``owner`` is the id of its API key, empty if none was
+    required.
     """
 
     name: str
     artefacts: tuple[str, ...]
     style: Style = DEFAULT
     key: str | None = None
+    owner: str = ""
 
     def fingerprint(self, digest: str) -> str:
         """Return a hash of what is asked for, with the file's SHA-256; its name does not count.

@@ -28,6 +28,9 @@ from server.videos.upload_turns import Turn, UploadTurns
 _log = logging.getLogger(__name__)
 
 
+NO_UPLOAD = "There is no such upload: it has expired, or its id is wrong."
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """An upload and how far it is: ``offset`` of its bytes are durable.
@@ -92,7 +95,7 @@ class Uploads:
         """Return an upload. Raises NotFound if there is none with this id."""
         found = await self._disk(self._find, upload)
         if found is None or found.expires < self._clock():
-            raise NotFound("There is no such upload: it has expired, or its id is wrong.")
+            raise NotFound(NO_UPLOAD)
         return found
 
     async def sync(self, upload: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from server.errors import NotReady
 from server.metrics import CONTENT_TYPE, Metrics
+from server.security.exposure import Access
 from server.web.problems import PROBLEMS, RETRY_SOON, problem_response
 
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
@@ -29,10 +30,12 @@ class Ready(BaseModel):
     """Streams and videos are accepted."""
 
     status: Literal["ready"] = "ready"
+    access: Access = Field(description="who may use the server: local, keys or open")
 
 
-def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRouter:
-    """Return the routes; ``reasons`` returns why the service is not ready, nothing if it is."""
+def health_router(reasons: Callable[[], list[str]], metrics: Metrics, access: Access) -> APIRouter:
+    """Return the routes; ``reasons`` returns why the service is not ready, nothing if it is, and
+    ``access`` is who may use it."""
     router = APIRouter(tags=["health"], responses=PROBLEMS)
 
     @router.get("/health/live")
@@ -45,7 +48,7 @@ def health_router(reasons: Callable[[], list[str]], metrics: Metrics) -> APIRout
         """Report whether to send work here; 503 with the reasons if not."""
         found = reasons()
         if not found:
-            return Ready()
+            return Ready(access=access)
         problem = NotReady(f"Not ready: {'; '.join(found)}. Try again in a moment.").problem()
         return problem_response(problem | {"reasons": found}, RETRY_SOON)
 

@@ -6,20 +6,25 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import HTTPConnection
 
 import protocol
 from protocol import SUBPROTOCOL, MaskEncoding, MaskSize
-from server.errors import BadRequest, MastreamError, NotReady
+from server.errors import BadRequest, MastreamError, NotFound, NotReady
 from server.frame import Mask
+from server.security.callers import Caller
 from server.sinks.areas import areas
 from server.streams.ending import Ending, ending_of
+from server.streams.live_streams import NO_STREAM
 from server.streams.pulled import PulledStream
 from server.streams.viewers import PictureForm
+from server.web.auth import caller_of
 from server.web.live_body import (
     NAME,
     StreamBody,
@@ -37,13 +42,33 @@ BOUNDARY = "mastream-frame"
 FIRST_SECONDS = 10.0
 """How long a snapshot waits for the first mask."""
 
-router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=PROBLEMS)
-
 
 def _live(request: Request) -> LiveService:
     live: LiveService = request.app.state.service.live
     return live
 
+
+def _check_owner(connection: HTTPConnection) -> None:
+    """Raise NotFound if a stream is another key's. Sockets are checked when they are accepted."""
+    name = connection.path_params.get("name")
+    if name is not None and connection.scope["type"] == "http":
+        live: LiveService = connection.app.state.service.live
+        stream, caller = live.streams.find(name), caller_of(connection)
+        may_watch = connection.scope["method"] in ("GET", "HEAD") and _watches(caller, stream)
+        if not (may_watch or caller.owns(stream.definition.owner)):
+            raise NotFound(NO_STREAM.format(name))
+
+
+def _watches(caller: Caller, stream: PulledStream) -> bool:
+    return caller.watches(stream.definition.name, stream.definition.owner)
+
+
+router = APIRouter(
+    prefix="/v1/streams",
+    tags=["streams"],
+    responses=PROBLEMS,
+    dependencies=[Depends(_check_owner)],
+)
 
 LiveOf = Annotated[LiveService, Depends(_live)]
 Name = Annotated[str, Path(pattern=NAME)]
@@ -63,7 +88,8 @@ async def add_stream(
     request: Request, response: Response, live: LiveOf, asked: StreamRequest
 ) -> StreamBody:
     """Pull a stream from now on, across restarts."""
-    stream = await live.streams.add(asked.definition(live.settings))
+    definition = replace(asked.definition(live.settings), owner=caller_of(request).id)
+    stream = await live.streams.add(definition)
     body = stream_body(stream, request.url_for)
     response.headers["Location"] = body.links["self"]
     return body
@@ -72,7 +98,9 @@ async def add_stream(
 @router.get("")
 async def list_streams(request: Request, live: LiveOf) -> StreamPage:
     """List all pulled streams, oldest first."""
-    return StreamPage(streams=[stream_body(one, request.url_for) for one in live.streams.all()])
+    caller = caller_of(request)
+    seen = (one for one in live.streams.all() if _watches(caller, one))
+    return StreamPage(streams=[stream_body(one, request.url_for) for one in seen])
 
 
 @router.get("/{name}")
@@ -166,6 +194,8 @@ async def view_stream(socket: WebSocket, name: str) -> None:
             raise BadRequest(f"Offer the sub-protocol {SUBPROTOCOL}, or none.")
         live.streams.check_open()
         stream = live.streams.find(name)
+        if not _watches(caller_of(socket), stream):
+            raise NotFound(NO_STREAM.format(name))
     except MastreamError as error:
         service.metrics.rejected(error.code)
         await send_ending(socket, ending_of(error), seconds)

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SOON = {"Retry-After": "1"}
-"""The headers of a 503."""
+"""The headers of a 429 and of a 503."""
+
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: RETRY_SOON, 503: RETRY_SOON}
 
 
 _TITLES = {416: "requested range not satisfiable"}
@@ -112,9 +114,13 @@ def _ours(
 ) -> JSONResponse:
     if error.status >= 500 and isinstance(error, Fault):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    headers = RETRY_SOON if error.status == 503 else {}
+    return refusal_of(error, fields)
+
+
+def refusal_of(error: MastreamError, fields: Sequence[dict[str, str]] = ()) -> JSONResponse:
+    """Return the response that reports an error, with the headers of its status."""
     problem = error.problem() | ({"errors": list(fields)} if fields else {})
-    return problem_response(problem, headers)
+    return problem_response(problem, _HEADERS.get(error.status, {}))
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.exceptions import HTTPException
 
-from server.errors import BadRequest, BadVideo, OffsetMismatch, UnsupportedMedia
+from server.errors import BadRequest, BadVideo, NotFound, OffsetMismatch, UnsupportedMedia
 from server.videos.upload_turns import Turn
-from server.videos.uploads import Upload, Uploads
+from server.videos.uploads import NO_UPLOAD, Upload, Uploads
+from server.web.auth import caller_of
 from server.web.problems import PROBLEMS
 from server.web.tus import EXTENSIONS, PART_TYPE, VERSION, expires, metadata
 from server.web.upload import check_size
 from server.web.upload_part import append
-from server.web.video_request import video_request
+from server.web.video_request import own_key, video_request
 from server.web.videos import NO_NUL, Key
 
 _PART: dict[str, Any] = {
@@ -40,6 +41,15 @@ def _check_version(
     response.headers["Tus-Resumable"] = VERSION
 
 
+async def _check_owner(request: Request) -> None:
+    """Raise NotFound if an upload is another key's."""
+    caller, upload = caller_of(request), request.path_params.get("upload")
+    if upload is not None and caller.only_own is not None:
+        found = await _uploads(request).find(upload)
+        if not caller.owns(found.record.request.get("owner", "")):
+            raise NotFound(NO_UPLOAD)
+
+
 UploadsOf = Annotated[Uploads, Depends(_uploads)]
 UploadId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
 Length = Annotated[int | None, Header(alias="Upload-Length", ge=0, description="bytes")]
@@ -53,7 +63,7 @@ router = APIRouter(
     prefix="/v1/uploads",
     tags=["uploads"],
     responses=PROBLEMS,
-    dependencies=[Depends(_check_version)],
+    dependencies=[Depends(_check_version), Depends(_check_owner)],
 )
 
 
@@ -84,8 +94,10 @@ async def create_upload(
         raise BadVideo("The upload is empty: send the bytes of a video.")
     check_size(length, uploads.settings.max_bytes)
     with_part = _has_part(request)
-    fields = metadata(given)
-    wanted = video_request(fields, fields.get("filename"), key, uploads.classes)
+    fields, owner = metadata(given), caller_of(request).id
+    wanted = video_request(
+        fields, fields.get("filename"), own_key(key, owner), uploads.classes, owner
+    )
     upload = await uploads.create(wanted, length)
     response.headers["Location"] = request.url_for("find_upload", upload=upload.record.id).path
     if with_part and upload.offset == 0:

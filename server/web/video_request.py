@@ -15,8 +15,10 @@ def video_request(
     filename: str | None,
     key: str | None,
     classes: Sequence[ClassLabel],
+    owner: str = "",
 ) -> VideoRequest:
-    """Return the request of an upload: ``fields`` are those of its query, form or metadata.
+    """Return the request of an upload: ``fields`` are those of its query, form or metadata, ``key``
+    is that of :func:`own_key`.
 
     The file's own name precedes the field ``name``. ``classes`` are the model's. Raises BadRequest
     if a field is not valid.
@@ -27,7 +29,13 @@ def video_request(
         artefacts=chosen_artefacts(fields.get("artefacts")),
         style=style.of(classes),
         key=key,
+        owner=owner,
     )
+
+
+def own_key(key: str | None, owner: str) -> str | None:
+    """Return an idempotency key as it is stored: that of one API key is not that of another."""
+    return f"{owner}:{key}" if key and owner else key
 
 
 def shown_name(given: str | None) -> str:

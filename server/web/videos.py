@@ -16,6 +16,7 @@ from server.videos.jobs import Jobs
 from server.videos.progress import Video
 from server.videos.unfinished import UNFINISHED
 from server.web.artefact_file import answer_file
+from server.web.auth import caller_of
 from server.web.disposition import offered, video_type
 from server.web.outputs import Asked
 from server.web.problems import PROBLEMS
@@ -34,15 +35,29 @@ from server.web.video_body import (
     path_of,
     video_body,
 )
-from server.web.video_request import video_request
-
-router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=PROBLEMS)
+from server.web.video_request import own_key, video_request
 
 
 def _jobs(request: Request) -> Jobs:
     jobs: Jobs = request.app.state.jobs
     return jobs
 
+
+async def _check_owner(request: Request) -> None:
+    """Raise NotFound if a video is another key's."""
+    caller, video = caller_of(request), request.path_params.get("video")
+    if video is not None and caller.only_own is not None:
+        record = (await _jobs(request).find(video)).record
+        if not caller.owns(record.owner):
+            raise NotFound("There is no such video: it was removed, or its id is wrong.")
+
+
+router = APIRouter(
+    prefix="/v1/videos",
+    tags=["videos"],
+    responses=PROBLEMS,
+    dependencies=[Depends(_check_owner)],
+)
 
 JobsOf = Annotated[Jobs, Depends(_jobs)]
 NO_NUL = r"^[^\x00]*$"
@@ -70,12 +85,14 @@ async def upload_video(
 ) -> VideoBody:
     """Queue a video. The same bytes sent again with the same Idempotency-Key return the video
     queued before."""
+    owner = caller_of(request).id
+    key = own_key(key, owner)
     video_request(asked, None, key, jobs.classes)
     await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
         fields = {"name": name, **asked, **upload.fields}
-        wanted = video_request(fields, upload.name, key, jobs.classes)
+        wanted = video_request(fields, upload.name, key, jobs.classes, owner)
         accepted = await jobs.accept(video, path, wanted, upload.size, upload.digest)
     response.headers["Location"] = path_of(accepted.record.id, request.url_for)
     return video_body(accepted, request.url_for)
@@ -89,7 +106,7 @@ async def list_videos(
     cursor: Cursor = None,
 ) -> VideoPage:
     """List all videos, newest first."""
-    found = await jobs.page(limit + 1, cursor)
+    found = await jobs.page(limit + 1, cursor, caller_of(request).only_own)
     shown = found[:limit]
     following = shown[-1].record.id if len(found) > limit else None
     return VideoPage(videos=[video_body(v, request.url_for) for v in shown], next=following)

@@ -7,10 +7,11 @@ import pytest
 from clients.python import serve_command
 
 
-def test_this_process_becomes_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ["serve", "keys"])
+def test_this_process_becomes_the_server(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     calls = []
     monkeypatch.setattr(os, "execv", lambda *call: calls.append(call))
-    serve_command.run(Namespace(), ["--port", "0"])
+    serve_command.run(Namespace(command=command), ["--port", "0"])
     assert calls == [
-        (sys.executable, [sys.executable, "-m", "server", "serve", "--port", "0"]),
+        (sys.executable, [sys.executable, "-m", "server", command, "--port", "0"]),
     ]

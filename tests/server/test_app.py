@@ -44,7 +44,7 @@ def client(
 def test_a_loaded_service_is_ready_and_says_what_it_serves(tmp_path: Path) -> None:
     with client(tmp_path) as web:
         assert web.get("/health/live").json() == {"status": "live"}
-        assert web.get("/health/ready").json() == {"status": "ready"}
+        assert web.get("/health/ready").json() == {"status": "ready", "access": "local"}
         listed = web.get("/v1/models").json()["models"]
         assert [one["name"] for one in listed] == ["fake"]
         one = web.get("/v1/models/fake").json()

@@ -9,13 +9,14 @@ from fastapi.testclient import TestClient
 
 from server.errors import Fault
 from server.metrics import Metrics
+from server.security.exposure import Access
 from server.web.health import health_router
 
 
 def test_it_is_ready_until_there_is_a_reason_against_it() -> None:
     reasons: list[str] = []
     app = FastAPI()
-    app.include_router(health_router(lambda: reasons, Metrics()))
+    app.include_router(health_router(lambda: reasons, Metrics(), Access.LOCAL))
     web = TestClient(app)
     assert web.get("/health/ready").status_code == 200
     reasons += ["the engine is being restarted", "the disk is full"]
@@ -38,7 +39,7 @@ def test_metrics_are_in_the_exposition_format() -> None:
     metrics = Metrics()
     metrics.frame("segmented")
     app = FastAPI()
-    app.include_router(health_router(list, metrics))
+    app.include_router(health_router(list, metrics, Access.LOCAL))
     answer = TestClient(app).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert 'mastream_frames_total{cause="",result="segmented"} 1.0' in answer.text
@@ -61,7 +62,7 @@ def test_a_database_that_fails_or_dawdles_leaves_the_rest_of_the_metrics() -> No
     metrics.watch_jobs("queued", fail)
     metrics.watch_jobs("running", dawdle)
     app = FastAPI()
-    app.include_router(health_router(list, metrics))
+    app.include_router(health_router(list, metrics, Access.LOCAL))
     answer = TestClient(app).get("/metrics")
     assert answer.status_code == 200
     assert 'mastream_jobs{state="running"} 0.0' in answer.text

@@ -1,0 +1,1 @@
+"""Who may do what: API keys, tickets, browser sessions, and the addresses that are trusted."""

@@ -1,0 +1,46 @@
+"""Callers: who sends a request, and what they may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.errors import Forbidden
+from server.security.keys import Key, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request. ``id`` is the key's; it is empty if the server requires no key."""
+
+    id: str
+    role: Role
+    streams: frozenset[str] = frozenset()
+
+    def require(self, role: Role) -> None:
+        """Raise Forbidden unless the caller may do what ``role`` may."""
+        if not self.role.includes(role):
+            raise Forbidden(
+                f"This key has the role {self.role}, but the request needs {role}: use another key."
+            )
+
+    def owns(self, owner: str) -> bool:
+        """Return whether the caller may see and change what belongs to the key ``owner``."""
+        return self.role is Role.ADMIN or self.id == owner
+
+    def watches(self, name: str, owner: str) -> bool:
+        """Return whether the caller may watch the pulled stream ``name``."""
+        return self.owns(owner) or name in self.streams
+
+    @property
+    def only_own(self) -> str | None:
+        """Return the owner to which lists are limited, or None for an admin."""
+        return None if self.role is Role.ADMIN else self.id
+
+
+ANYONE = Caller("", Role.ADMIN)
+"""Everybody, if no key is required."""
+
+
+def caller_of(key: Key) -> Caller:
+    """Return the caller that a key identifies."""
+    return Caller(key.id, key.role, frozenset(key.streams))

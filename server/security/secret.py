@@ -1,0 +1,41 @@
+"""The server's own secret, with which keys are hashed, sessions signed and passwords sealed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from server.errors import Fault
+from server.settings import SecuritySettings
+
+FILE = "secret"
+
+
+def server_secret(folder: Path, security: SecuritySettings) -> bytes:
+    """Return the secret that is set, or the one in the folder's file, which is made if absent.
+
+    Raises Fault if the file can be neither read nor written.
+    """
+    if security.secret is not None:
+        return security.secret.get_secret_value().encode()
+    path = folder / FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            _write_new(path, secrets.token_hex(32).encode())
+        return path.read_bytes()
+    except OSError as error:
+        raise Fault(f"Cannot use the server's secret in {path}: {error.strerror}.") from error
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, complete or not at all. Raises FileExistsError."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.touch(mode=0o600)
+    try:
+        partial.write_bytes(data)
+        os.link(partial, path)
+    finally:
+        partial.unlink()

@@ -1,0 +1,154 @@
+"""The gate in front of every route: it checks Host and Origin, and finds out who sends a request.
+
+Routes read the caller with :func:`caller_of`; what they may show of others' videos and streams is
+their own affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from protocol import SUBPROTOCOL
+from server.errors import MastreamError, Unauthorized
+from server.security.callers import ANYONE, Caller
+from server.security.exposure import Access
+from server.security.origins import check_host, check_origin
+from server.security.rights import needed
+from server.security.sessions import COOKIE
+from server.settings import SecuritySettings
+from server.streams.ending import ending_of
+from server.web.keyring import Keyring
+from server.web.problems import refusal_of
+from server.web.stream_socket import send_ending
+
+RECHECK_SECONDS = 5.0
+"""How often an open socket's key is checked: so long a revoked key may still watch."""
+
+CLOSE_SECONDS = 5.0
+
+_NO_KEY = "This server requires an API key: send it as `Authorization: Bearer KEY`."
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Return who sends a request or opened a socket."""
+    caller: Caller = connection.scope["state"]["caller"]
+    return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """ASGI middleware. ``rejected`` counts refusals by their code."""
+
+    app: ASGIApp
+    who: Access
+    security: SecuritySettings
+    keyring: Keyring
+    rejected: Callable[[str], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._admit(scope)
+        except MastreamError as error:
+            self.rejected(error.code)
+            await _refuse(error, scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        if scope["type"] == "websocket" and caller.id:
+            await self._while_valid(caller, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> Caller:
+        """Return who sends a request. Raises what it is refused with."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        check_host(host, self.who, self.security.hosts)
+        method = scope.get("method", "WEBSOCKET")
+        if method not in ("GET", "HEAD"):
+            check_origin(headers.get("origin", ""), host, self.security.origins)
+        if self.who is not Access.KEYS:
+            return ANYONE
+        role = needed(method, scope["path"])
+        if role is None:
+            return ANYONE
+        caller = await self._identify(scope, headers)
+        caller.require(role)
+        return caller
+
+    async def _identify(self, scope: Scope, headers: Headers) -> Caller:
+        """Return the caller by the first proof that is given. Raises Unauthorized."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self.keyring.by_key(key.strip())
+        if tickets := parse_qs(scope["query_string"].decode("latin-1")).get("ticket"):
+            return await self.keyring.by_ticket(tickets[0])
+        if cookie := _cookie(headers):
+            return await self.keyring.by_session(cookie)
+        raise Unauthorized(_NO_KEY)
+
+    async def _while_valid(
+        self, caller: Caller, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a socket until it ends or its key is revoked."""
+        serving = asyncio.ensure_future(self.app(scope, receive, send))
+        try:
+            while not serving.done():
+                await asyncio.wait([serving], timeout=RECHECK_SECONDS)
+                if not serving.done() and await self._is_revoked(caller):
+                    await _stopped(serving)
+                    await _close(WebSocket(scope, receive, send))
+                    return
+            await serving
+        finally:
+            await _stopped(serving)
+
+    async def _is_revoked(self, caller: Caller) -> bool:
+        """Return whether the key was revoked; if the database fails, it is still believed."""
+        with suppress(MastreamError):
+            return not await self.keyring.is_valid(caller.id)
+        return False
+
+
+async def _stopped(serving: asyncio.Future[None]) -> None:
+    """Cancel what serves a socket, and wait for its end. Idempotent."""
+    if not serving.done():
+        serving.cancel()
+        await asyncio.wait([serving])
+
+
+async def _close(socket: WebSocket) -> None:
+    """Close a socket whose key was revoked."""
+    last = ending_of(Unauthorized("The API key was revoked."))
+    with suppress(RuntimeError, OSError):  # nothing can be sent any more
+        await socket.send({"type": "websocket.close", "code": last.close, "reason": last.reason})
+
+
+async def _refuse(error: MastreamError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a problem, or accept a socket and end it, so that browsers learn why."""
+    if scope["type"] == "http":
+        await refusal_of(error)(scope, receive, send)
+        return
+    socket = WebSocket(scope, receive, send)
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None)
+    await send_ending(socket, ending_of(error), CLOSE_SECONDS)
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""

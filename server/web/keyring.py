@@ -1,0 +1,128 @@
+"""The keyring: finds out who sends a request, by key, cookie or ticket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from server.database.keys import KeyRows
+from server.errors import NotFound, NotReady, Unauthorized
+from server.security.callers import Caller, caller_of
+from server.security.keys import Key, Role, digest_of, new_key, parse_key, rotated
+from server.security.sessions import key_id_in, session_of, verify
+from server.security.tickets import Tickets
+from server.threads import ThreadRunner
+
+FRESH_SECONDS = 5.0
+"""How long a key that was read is believed: a key that another process revokes works so long."""
+
+MAX_KNOWN = 1024
+
+_WRONG = "The API key is not valid: check it, or ask for a new one."
+_SIGNED_OUT = "The session has ended: sign in again with an API key."
+_NO_TICKET = "The ticket was used already, or is older than 30 s: request a new one."
+
+
+@dataclass(slots=True)
+class Keyring:
+    """Mutable state: the rows, once the database is open; the keys read lately, each with the time
+    of reading; the tickets that were not used."""
+
+    pepper: bytes
+    session_seconds: float
+    clock: Callable[[], float] = time.time
+    tickets: Tickets = field(default_factory=Tickets)
+    _rows: KeyRows | None = None
+    _known: dict[str, tuple[Key, float]] = field(default_factory=dict)
+    _disk: ThreadRunner = field(default_factory=lambda: ThreadRunner("keys"))
+
+    def use(self, rows: KeyRows) -> None:
+        """Use these rows from now on."""
+        self._rows = rows
+
+    async def close(self) -> None:
+        """End the keyring's thread. Idempotent."""
+        await self._disk.close()
+
+    async def by_key(self, text: str) -> Caller:
+        """Return the caller with a key. Raises Unauthorized."""
+        key_id, secret = parse_key(text) or ("", b"")
+        key = await self.find(key_id)
+        if key is None or not key.accepts(digest_of(secret, self.pepper), self.clock()):
+            raise Unauthorized(_WRONG)
+        return caller_of(key)
+
+    async def by_session(self, cookie: str) -> Caller:
+        """Return the caller with a cookie. Raises Unauthorized."""
+        key = await self.find(key_id_in(cookie))
+        if key is None or not verify(cookie, key, self.clock(), self.pepper):
+            raise Unauthorized(_SIGNED_OUT)
+        return caller_of(key)
+
+    async def by_ticket(self, ticket: str) -> Caller:
+        """Return the caller with a ticket, which is used up. Raises Unauthorized."""
+        key = await self.find(self.tickets.redeem(ticket, self.clock()) or "")
+        if key is None or key.revoked is not None:
+            raise Unauthorized(_NO_TICKET)
+        return caller_of(key)
+
+    async def session(self, caller: Caller) -> str:
+        """Return a cookie for a caller. Raises Unauthorized if the key was revoked meanwhile."""
+        key = await self.find(caller.id)
+        if key is None:
+            raise Unauthorized(_WRONG)
+        return session_of(key, self.clock() + self.session_seconds, self.pepper)
+
+    async def is_valid(self, key_id: str) -> bool:
+        """Return whether a key exists and is not revoked."""
+        key = await self.find(key_id)
+        return key is not None and key.revoked is None
+
+    async def find(self, key_id: str) -> Key | None:
+        """Return a key, as it was at most ``FRESH_SECONDS`` ago; None if there is none."""
+        key, read = self._known.get(key_id, (None, float("-inf")))
+        if self.clock() - read < FRESH_SECONDS:
+            return key
+        key = await self._disk(self._stored.get, key_id) if key_id else None
+        if key is not None:
+            self._known[key_id] = key, self.clock()
+            while len(self._known) > MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        return key
+
+    async def all(self) -> list[Key]:
+        """Return every key, the oldest first."""
+        return await self._disk(self._stored.all)
+
+    async def add(self, name: str, role: Role, streams: tuple[str, ...]) -> tuple[Key, str]:
+        """Store a new key; return it with its text."""
+        key, text = new_key(name, role, streams, self.clock(), self.pepper)
+        await self._disk(self._stored.add, key)
+        return key, text
+
+    async def rotate(self, key_id: str, overlap: float) -> tuple[Key, str]:
+        """Give a key a new secret; return it with its text. Raises NotFound."""
+        key = await self._disk(self._stored.get, key_id)
+        if key is not None:
+            key, text = rotated(key, self.clock(), overlap, self.pepper)
+            if await self._disk(self._stored.rotate, key):
+                self._known.pop(key_id, None)
+                return key, text
+        raise _missing(key_id)
+
+    async def revoke(self, key_id: str) -> None:
+        """Make a key invalid for ever. Raises NotFound."""
+        if not await self._disk(self._stored.revoke, key_id, self.clock()):
+            raise _missing(key_id)
+        self._known.pop(key_id, None)
+
+    @property
+    def _stored(self) -> KeyRows:
+        if self._rows is None:
+            raise NotReady("The server is starting: try again in a moment.")
+        return self._rows
+
+
+def _missing(key_id: str) -> NotFound:
+    return NotFound(f"There is no valid key {key_id[:32]!r}: it was revoked, or never added.")
