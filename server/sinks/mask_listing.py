@@ -23,7 +23,8 @@ LABELS = 256
 
 
 class MaskListing(Artefact):
-    """A part has one JSON object per line and frame: its ``image`` and its ``annotations``.
+    """A part has one line per frame: its image, a tab, and its annotations, as JSON with commas
+    between them. So joining parses nothing.
 
     Regions are at the video's size; classes that ``style`` does not show have none. A category's id
     is the class's index, which is its value in masks.mkv; an image's id is the frame's number, and
@@ -37,15 +38,13 @@ class MaskListing(Artefact):
 
     def add(self, segmented: Segmented) -> None:
         seq = segmented.mask.frame.seq
-        line = {
-            "image": self._image(seq, segmented),
-            "annotations": [
-                _annotation(seq, region, self._size)
-                for region in regions(segmented.labels)
-                if region.label in self._shown
-            ],
-        }
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        annotations = (
+            _text(_annotation(seq, region, self._size))
+            for region in regions(segmented.labels)
+            if region.label in self._shown
+        )
+        image = _text(self._image(seq, segmented))
+        self._file.write(image + "\t" + ",".join(annotations) + "\n")
 
     def finish(self) -> None:
         self._file.close()
@@ -62,9 +61,9 @@ class MaskListing(Artefact):
             file.write('{"info":' + json.dumps({"description": f"Masks by {spec.name}"}))
             file.write(',\n"categories":' + json.dumps(_categories(spec, style)))
             file.write(',\n"images":[')
-            _write_items(file, (line["image"] for line in _lines(parts)))
+            _write_lines(file, (image for image, _ in _frames(parts)))
             file.write('],\n"annotations":[')
-            _write_items(file, (one for line in _lines(parts) for one in line["annotations"]))
+            _write_lines(file, (annotations for _, annotations in _frames(parts) if annotations))
             file.write("]}\n")
 
     def _image(self, seq: int, segmented: Segmented) -> dict[str, Any]:
@@ -98,14 +97,21 @@ def _categories(spec: ModelSpec, style: Style) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _frames(parts: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Yield the image and the annotations of each frame."""
     for part in parts:
         with part.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+            for line in file:
+                image, _, annotations = line.rstrip("\n").partition("\t")
+                yield image, annotations
 
 
-def _write_items(file: TextIO, items: Iterator[dict[str, Any]]) -> None:
+def _write_lines(file: TextIO, items: Iterator[str]) -> None:
     separator = "\n"
     for item in items:
-        file.write(separator + json.dumps(item, separators=(",", ":")))
+        file.write(separator + item)
         separator = ",\n"
+
+
+def _text(item: dict[str, Any]) -> str:
+    return json.dumps(item, separators=(",", ":"))
