@@ -19,7 +19,10 @@ MAX_SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The names of the classes that are shown, None for all, and the overlay's opacity, 0 to 1."""
+    """The names of the classes that are shown, None for all, and the overlay's opacity, 0 to 1.
+
+    Names are compared without regard to case.
+    """
 
     classes: tuple[str, ...] | None = None
     opacity: float = OPACITY
@@ -33,7 +36,8 @@ class Style:
         if self.classes is None:
             return list(range(len(names)))
         _check_known(self.classes, names)
-        return [index for index, name in enumerate(names) if name in self.classes]
+        wanted = {name.casefold() for name in self.classes}
+        return [index for index, name in enumerate(names) if name.casefold() in wanted]
 
     def of(self, classes: Sequence[ClassLabel]) -> Style:
         """Return it with its names in the order of a model's classes, each once.
@@ -81,7 +85,8 @@ def chosen_style(classes: str | None, opacity: str | None) -> Style:
 
 
 def _check_known(wanted: Collection[str], known: Collection[str]) -> None:
-    unknown = sorted(set(wanted) - set(known))
+    there = {name.casefold() for name in known}
+    unknown = sorted(name for name in wanted if name.casefold() not in there)
     if unknown:
         name = unknown[0][:MAX_SHOWN]
         raise BadRequest(f"The model has no class {name!r}; choose from {', '.join(known)}.")

@@ -19,7 +19,7 @@ def test_nothing_asked_for_is_the_default() -> None:
 
 
 def test_chosen_classes_come_in_the_models_order_and_once() -> None:
-    style = chosen_style(" car,road , car", "0.25").of(CLASSES)
+    style = chosen_style(" Car,road , car", "0.25").of(CLASSES)
     assert style == Style(("road", "car"), 0.25)
     assert style.shown(CLASSES) == [0, 2]
     table = style.is_shown(CLASSES)
