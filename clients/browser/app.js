@@ -1,7 +1,8 @@
 // The page's frame: navigation, colours, and one view at a time.
 
+import { connection } from "./api.js";
 import { texts } from "./texts.js";
-import { h, icon, problem } from "./ui.js";
+import { h, icon, problem, toast } from "./ui.js";
 
 // A view's module exports `show(root, ...path)`, which fills root and may return a function that
 // stops everything it began.
@@ -30,8 +31,13 @@ async function go() {
     view.replaceChildren();
     leave = show(view, ...path) ?? null;
   } catch (error) {
-    view.replaceChildren(problem(error));
+    view.replaceChildren(problem(error, VIEWS[chosen] && (() => location.reload())));
   }
+}
+
+function showConnection(lost) {
+  document.getElementById("banner").hidden = !lost;
+  if (!lost) toast(texts.connection.back);
 }
 
 function mark(chosen) {
@@ -60,7 +66,10 @@ const theme = () => (THEMES[localStorage.getItem("theme")] ? localStorage.getIte
 
 document.getElementById("nav").setAttribute("aria-label", texts.nav.label);
 document.getElementById("nav").append(
-  ...Object.keys(VIEWS).map((name) => h("a", { href: `#/${name}`, "data-view": name }, texts.nav[name])));
+  ...Object.keys(VIEWS).map((name) => h("a", { href: `#/${name}`, "data-view": name }, icon(name), texts.nav[name])));
+document.getElementById("banner").append(texts.connection.lost);
+connection.addEventListener("lost", () => showConnection(true));
+connection.addEventListener("back", () => showConnection(false));
 document.getElementById("theme").addEventListener("click", chooseTheme);
 paintTheme(theme());
 addEventListener("hashchange", () => go().then(() => view.focus({ preventScroll: true })));

@@ -1,8 +1,87 @@
-// The view "cameras".
+// The view "cameras": every pulled stream with its picture, its state and what can be done about it.
 
+import { call } from "./api.js";
+import { cameraCell } from "./camera-cell.js";
+import { addCamera } from "./camera-form.js";
 import { texts } from "./texts.js";
-import { h } from "./ui.js";
+import { emptiness, every, h, icon, problem, segmented, toast } from "./ui.js";
 
+const POLL = 2000; // ms between two looks at the streams
+const MOVING = 4; // pictures that move: a browser opens six connections to a server and no more
+const words = texts.cameras;
+
+let overlay = true;
+
+/** Show the streams until the returned function is called. */
 export function show(root) {
-  root.append(h("div", { class: "head" }, h("h1", {}, texts.cameras.title)));
+  const notice = h("div"), grid = h("div", { class: "cards cameras" }), cells = new Map();
+  let allowed = null, left = false;
+
+  async function look() {
+    try {
+      allowed ??= await permissions();
+      const { streams } = await call("GET", "/v1/streams");
+      if (left) return;
+      draw(streams);
+      notice.replaceChildren();
+    } catch (error) {
+      notice.replaceChildren(problem(error));
+    }
+  }
+
+  function draw(streams) {
+    for (const name of cells.keys()) if (!streams.some((stream) => stream.name === name)) remove(name);
+    const how = { moves: streams.length <= MOVING, overlay, records: allowed.records };
+    for (const stream of streams) (cells.get(stream.name) ?? add(stream.name)).update(stream, how);
+    if (!empty.hasChildNodes())
+      empty.append(emptiness(words.empty, words.why, addition(), demonstration(allowed.files, demonstrate)));
+    empty.hidden = streams.length > 0;
+    tools.hidden = !empty.hidden;
+  }
+
+  function add(name) {
+    const cell = cameraCell(name, change);
+    cells.set(name, cell);
+    grid.append(cell.node);
+    return cell;
+  }
+
+  function remove(name) {
+    cells.get(name).stop();
+    cells.get(name).node.remove();
+    cells.delete(name);
+  }
+
+  const change = (...request) => call(...request).then(look, (error) => toast(error.message));
+  const ask = async () => (await addCamera(allowed)) && look();
+  const hide = () => document.hidden ? cells.forEach((cell) => cell.stop()) : look();
+  const addition = () => h("button", { type: "button", class: "primary", onclick: ask }, icon("add"), words.add);
+  const demonstrate = (url) => change("POST", "/v1/streams", { name: "demonstration", url, loop: true });
+  const empty = h("div", { hidden: true });
+
+  const pictures = segmented(words.shown, [["masks", true], ["picture", false]], overlay, (chosen) => {
+    overlay = chosen;
+    look();
+  });
+  const tools = h("div", { class: "row", hidden: true }, pictures, addition());
+  root.append(h("div", { class: "head" }, h("h1", {}, words.title), tools), notice, grid, empty);
+  document.addEventListener("visibilitychange", hide);
+  const rest = every(POLL, look);
+  return () => {
+    left = true;
+    rest();
+    document.removeEventListener("visibilitychange", hide);
+    cells.forEach((cell) => cell.stop());
+  };
 }
+
+async function permissions() {
+  const [sources, { records }] = await Promise.all([call("GET", "/v1/sources"), call("GET", "/v1/server")]);
+  return { ...sources, records };
+}
+
+// What to try without a camera: a video of the server, or this device's camera.
+const demonstration = (files, play) =>
+  files?.length
+    ? h("button", { type: "button", onclick: () => play(files[0]) }, icon("play"), words.demo)
+    : h("a", { href: "#/live" }, words.noDemo);

@@ -1,5 +1,7 @@
 // Elements, icons, numbers and messages: what all views share.
 
+import { texts } from "./texts.js";
+
 /** Make an element. Functions in `props` named on* are listeners; text and elements are children. */
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -9,7 +11,7 @@ export function h(tag, props = {}, ...children) {
     else if (name in node && typeof value !== "string") node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
@@ -30,6 +32,8 @@ const ICONS = {
   download: "M12 4v11M7.5 11l4.5 4.5 4.5-4.5M5 20h14",
   remove: "M5 7h14M9 7V5h6v2M7 7l1 13h8l1-13",
   add: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6L6 18",
+  link: "M7 17L17 7M9 7h8v8",
   back: "M14 6l-6 6 6 6",
   next: "M10 6l6 6-6 6",
   eye: "M3 12s3.5-6 9-6 9 6 9 6-3.5 6-9 6-9-6-9-6M12 9.5a2.5 2.5 0 100 5 2.5 2.5 0 000-5",
@@ -57,8 +61,68 @@ export function toast(text) {
   setTimeout(() => node.remove(), 6000);
 }
 
-/** A sentence in place of something that failed. */
-export const problem = (error) => h("p", { class: "problem", role: "alert" }, error.message ?? String(error));
+/** A sentence in place of something that failed; with `retry` it has a button. */
+export const problem = (error, retry) =>
+  h("div", { class: "problem", role: "alert" },
+    h("p", {}, error.message ?? String(error)),
+    retry && h("button", { type: "button", onclick: retry }, texts.errors.retry));
+
+/** What to do where there is nothing to show; `more` are further elements, such as buttons. */
+export const emptiness = (title, sentence, ...more) =>
+  h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, sentence), ...more);
+
+/** A labelled field; `hint` is a sentence below it. */
+export function field(label, input, hint) {
+  if (hint) input.setAttribute("aria-description", hint);
+  return h("div", { class: "field" }, h("label", { class: "field" }, label, input),
+    hint && h("small", { class: "soft", "aria-hidden": "true" }, hint));
+}
+
+/** Buttons of which one is pressed: `choices` are [key of words, value]; `take(value)` is called. */
+export function segmented(words, choices, chosen, take) {
+  const press = (value) => buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(choices[at][1] === value)));
+  const buttons = choices.map(([key, value]) =>
+    h("button", { type: "button", onclick: () => (press(value), take(value)) }, words[key]));
+  press(chosen);
+  return h("div", { class: "segmented", role: "group", "aria-label": words.label }, buttons);
+}
+
+/** Open a modal dialog with what `build(close)` returns; resolves with what `close` is given, or null. */
+export function openDialog(title, build) {
+  return new Promise((resolve) => {
+    const close = (value) => {
+      resolve(value);
+      node.close();
+    };
+    const node = h("dialog", { "aria-label": title, onclose: () => (resolve(null), node.remove()) },
+      h("div", { class: "head" }, h("h2", {}, title), iconButton("close", texts.dialog.close, () => node.close())),
+      build(close));
+    document.body.append(node);
+    node.showModal();
+  });
+}
+
+/** Ask before something is lost; resolves with whether to do it. */
+export const confirmed = (title, sentence, action) =>
+  openDialog(title, (close) => h("form", { method: "dialog", onsubmit: () => close(true) },
+    h("p", {}, sentence),
+    h("div", { class: "row end" },
+      h("button", { type: "button", onclick: () => close(false) }, texts.dialog.cancel),
+      h("button", { class: "danger" }, action))));
+
+/** Call `act` now and again every `ms` while the page is shown, never twice at once; returns a stop function. */
+export function every(ms, act) {
+  let timer, stopped = false;
+  const turn = async () => {
+    if (!document.hidden) await act();
+    if (!stopped) timer = setTimeout(turn, ms);
+  };
+  turn();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
 
 export const percent = (share) => `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)} %`;
 export const bytes = (count) => {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from server_process import RunningServer, server_process
 from watched_pages import WatchedPages
 
@@ -30,6 +30,8 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
 )
 """A camera that may be used without a question, and WebGL without a GPU."""
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture
