@@ -9,8 +9,9 @@ const RETRY = 2000; // ms between two looks for a server that is lost
 export const base = new URL(".", document.baseURI);
 export const address = (path) => new URL(path.replace(/^\//, ""), base);
 
-/** The address of a socket; a server that wants keys lets this page's session in. */
+/** The address of a socket, once the page may open it: a refused socket could not ask for a key. */
 export async function socketAddress(path) {
+  await request("/v1/session");
   const url = address(path);
   url.protocol = url.protocol.replace("http", "ws");
   return url;

@@ -18,13 +18,13 @@ export function cameraCell(name, change) {
   const record = h("button", { type: "button", class: "quiet icon" });
   const remove = async () =>
     (await confirmed(words.removing(name), words.removal, words.doRemove)) && change("DELETE", path);
+  const remover = iconButton("remove", words.remove(name), remove);
   const node = h("article", { class: "card camera" },
     h("a", { class: "screen", href: `#/live/${name}`, "aria-label": words.open(name) }, img, why),
     h("div", { class: "head" }, h("h2", {}, name), chip),
-    h("div", { class: "head" }, numbers,
-      h("div", { class: "row" }, record, pause, iconButton("remove", words.remove(name), remove))));
+    h("div", { class: "head" }, numbers, h("div", { class: "row" }, record, pause, remover)));
 
-  function update(stream, { moves, overlay, records }) {
+  function update(stream, { moves, overlay, changes, records }) {
     const shown = stream.state === "live" || (stream.state === "stalled" && stream.masks > 0);
     why.textContent = stream.detail || words.idle[stream.state] || "";
     const state = stream.recording ? "recording" : stream.state;
@@ -34,6 +34,7 @@ export function cameraCell(name, change) {
     offer(pause, IDLE.includes(stream.state) ? "resume" : "pause", (does) => patch({ paused: does === "pause" }));
     offer(record, stream.recording ? "stop" : "record", (does) => patch({ record: does === "record" }));
     record.hidden = !records;
+    pause.hidden = remover.hidden = !changes;
     picture(shown && `${path}/${moves ? "preview" : "snapshot"}?overlay=${overlay}`, moves ? null : STILLS);
   }
 

@@ -15,11 +15,11 @@ let overlay = true;
 /** Show the streams until the returned function is called. */
 export function show(root) {
   const notice = h("div"), grid = h("div", { class: "cards cameras" }), cells = new Map();
-  let allowed = null, left = false;
+  let allowed, left = false;
 
   async function look() {
     try {
-      allowed ??= await permissions();
+      if (allowed === undefined) allowed = await permissions();
       const { streams } = await call("GET", "/v1/streams");
       if (left) return;
       draw(streams);
@@ -31,10 +31,10 @@ export function show(root) {
 
   function draw(streams) {
     for (const name of cells.keys()) if (!streams.some((stream) => stream.name === name)) remove(name);
-    const how = { moves: streams.length <= MOVING, overlay, records: allowed.records };
+    const how = { moves: streams.length <= MOVING, overlay, changes: allowed !== null, records: allowed?.records };
     for (const stream of streams) (cells.get(stream.name) ?? add(stream.name)).update(stream, how);
-    if (!empty.hasChildNodes())
-      empty.append(emptiness(words.empty, words.why, addition(), demonstration(allowed.files, demonstrate)));
+    if (!tools.hasChildNodes()) tools.append(pictures, ...(allowed ? [addition()] : []));
+    if (!empty.hasChildNodes()) empty.append(nothing());
     empty.hidden = streams.length > 0;
     tools.hidden = !empty.hidden;
   }
@@ -57,13 +57,15 @@ export function show(root) {
   const hide = () => document.hidden ? cells.forEach((cell) => cell.stop()) : look();
   const addition = () => h("button", { type: "button", class: "primary", onclick: ask }, icon("add"), words.add);
   const demonstrate = (url) => change("POST", "/v1/streams", { name: "demonstration", url, loop: true });
-  const empty = h("div", { hidden: true });
+  const nothing = () => allowed
+    ? emptiness(words.empty, words.why, addition(), demonstration(allowed.files, demonstrate))
+    : emptiness(words.empty, words.noRight);
+  const empty = h("div", { hidden: true }), tools = h("div", { class: "row", hidden: true });
 
   const pictures = segmented(words.shown, [["masks", true], ["picture", false]], overlay, (chosen) => {
     overlay = chosen;
     look();
   });
-  const tools = h("div", { class: "row", hidden: true }, pictures, addition());
   root.append(h("div", { class: "head" }, h("h1", {}, words.title), tools), notice, grid, empty);
   document.addEventListener("visibilitychange", hide);
   const rest = every(POLL, look);
@@ -75,7 +77,9 @@ export function show(root) {
   };
 }
 
+// What the page's key allows: nothing but looking, or whatever the server does.
 async function permissions() {
+  if ((await call("GET", "/v1/session")).role === "watch") return null;
   const [sources, { records }] = await Promise.all([call("GET", "/v1/sources"), call("GET", "/v1/server")]);
   return { ...sources, records };
 }

@@ -73,6 +73,7 @@ export const texts = {
     empty: "No cameras yet",
     why: "Add the address of a camera. The server connects to it, segments its pictures and shows them here, to " +
       "everybody who opens this page.",
+    noRight: "Your key shows cameras that it names, and adds none. Ask whoever runs the server.",
     demo: "Play a demonstration",
     noDemo: "No camera at hand? Try the camera of this device.",
     open: (name) => `Open ${name}`,

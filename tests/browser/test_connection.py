@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
-from server_process import RunningServer
+from playwright.sync_api import Locator, Page, expect
+from server_process import ROOT, RunningServer, server_process
 from watched_pages import WatchedPages
 
 pytestmark = pytest.mark.browser
 
 LOST = "The server cannot be reached. The page tries again by itself."
-NO_KEY = {"code": "unauthorised", "detail": "This server needs a key."}
 
 
 def test_a_server_that_is_gone_is_reported_until_it_is_back(
@@ -30,41 +34,47 @@ def test_a_server_that_is_gone_is_reported_until_it_is_back(
         expect(page.get_by_text("The server can be reached again.")).to_be_visible()
         expect(page.get_by_text(LOST)).to_be_hidden()
         expect(page.get_by_role("alert")).to_be_hidden()
-        assert [one for one in pages.complaints if "Failed to load resource" not in one] == []
-        pages.complaints.clear()
+        pages.close()
+    pages.forgive("Failed to load resource")
 
 
-def test_a_key_is_asked_for_once(
-    server: RunningServer, open_page: Callable[..., Page], pages: WatchedPages
-) -> None:
-    page = open_page(f"{server.http}/#/live")
-    accepted: list[str] = []
+def make_key(data: Path, role: str) -> str:
+    """Make a key in a server's folder and return its text."""
+    made = subprocess.run(
+        [sys.executable, "-m", "server", "keys", "add", role, "--role", role],
+        cwd=ROOT,
+        env=os.environ | {"MASTREAM_FOLDER": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = re.search(r"mas_\S+", made.stdout)
+    assert found, made.stdout
+    return found[0]
 
-    def guard(route: Route) -> None:
-        if accepted:
-            route.continue_()
-        else:
-            route.fulfill(status=401, json=NO_KEY)
 
-    def sign_in(route: Route) -> None:
-        key = (route.request.post_data_json or {})["key"]
-        if key == "right":
-            accepted.append(key)
-            route.fulfill(status=204)
-        else:
-            route.fulfill(status=401, json={"code": "unauthorised", "detail": "Wrong key."})
-
-    page.route("**/v1/**", guard)
-    page.route("**/v1/session", sign_in)
-    page.get_by_role("link", name="Cameras").click()
+def enter(page: Page, key: str) -> Locator:
     dialog = page.get_by_role("dialog", name="This server needs a key")
-    dialog.get_by_label("Key").fill("wrong")
-    dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("alert")).to_have_text("Wrong key.")
-    dialog.get_by_label("Key").fill("right")
+    dialog.get_by_label("Key").fill(key)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.get_by_role("heading", name="No cameras yet")).to_be_visible()
-    assert accepted == ["right"]
-    assert [one for one in pages.complaints if "401" not in one] == []
-    pages.complaints.clear()
+    return dialog
+
+
+def test_a_key_is_asked_for_once_and_decides_what_is_offered(
+    tmp_path: Path, open_page: Callable[..., Page], axe: Callable[[Page], None], pages: WatchedPages
+) -> None:
+    watch, admin = make_key(tmp_path, "watch"), make_key(tmp_path, "admin")
+    with server_process(tmp_path, security__keys="required") as server:
+        page = open_page(f"{server.http}/#/cameras")
+        expect(enter(page, "mas_wrong").get_by_role("alert")).to_be_visible()
+        axe(page)
+        expect(enter(page, watch)).to_be_hidden()
+        expect(page.get_by_text("Ask whoever runs the server")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("Ask whoever runs the server")).to_be_visible()
+        page = open_page(f"{server.http}/#/cameras")
+        expect(enter(page, admin)).to_be_hidden()
+        expect(page.get_by_role("button", name="Add a camera")).to_be_visible()
+        pages.close()
+    pages.forgive("401")
