@@ -9,9 +9,8 @@ const RETRY = 2000; // ms between two looks for a server that is lost
 export const base = new URL(".", document.baseURI);
 export const address = (path) => new URL(path.replace(/^\//, ""), base);
 
-/** The address of a socket, once the page may open it: a refused socket could not ask for a key. */
-export async function socketAddress(path) {
-  await request("/v1/session");
+/** The address of a socket; the page's session, a cookie, is sent with it. */
+export function socketAddress(path) {
   const url = address(path);
   url.protocol = url.protocol.replace("http", "ws");
   return url;

@@ -1,6 +1,6 @@
 // The page's frame: navigation, colours, and one view at a time.
 
-import { connection } from "./api.js";
+import { connection, request } from "./api.js";
 import { texts } from "./texts.js";
 import { h, icon, problem, toast } from "./ui.js";
 
@@ -14,6 +14,9 @@ const VIEWS = {
 };
 const THEMES = { auto: "auto", light: "sun", dark: "moon" };
 
+// A server that wants a key gets it before the first view: pictures and sockets could not ask for one.
+const admitted = request("/v1/session").catch(() => {});
+
 const view = document.getElementById("view");
 let leave = null, turn = 0;
 
@@ -26,7 +29,7 @@ async function go() {
   document.title = `${texts.nav[chosen] ?? "?"} · mastream`;
   try {
     if (!VIEWS[chosen]) throw new Error(texts.errors.missing);
-    const { show } = await VIEWS[chosen]();
+    const [{ show }] = await Promise.all([VIEWS[chosen](), admitted]);
     if (mine !== turn) return;
     view.replaceChildren();
     leave = show(view, ...path) ?? null;
