@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -87,6 +88,18 @@ def test_upload_follow_download(
     assert capsys.readouterr().out == f"9 frames -> {out}: masks.mkv, summary.json\n"
 
 
+def test_what_is_to_be_made_is_sent_with_the_video(
+    service: Any, clip: Path, tmp_path: Path
+) -> None:
+    chosen = ["--artefacts", "masks.json", "--classes", "road,car", "--opacity", "0.3"]
+    argv = ["segment", str(clip), "-o", str(tmp_path / "out"), "--url", service.url, *chosen]
+    assert main(argv) == 0
+    ((_, address, _),) = service.asked
+    assert parse_qs(urlsplit(address).query) == {
+        "name": ["a.mp4"], "artefacts": ["masks.json"], "classes": ["road,car"], "opacity": ["0.3"],
+    }  # fmt: skip
+
+
 def test_the_video_is_removed_on_request(service: Any, clip: Path, tmp_path: Path) -> None:
     argv = ["segment", str(clip), "-o", str(tmp_path), "--url", service.url, "--remove"]
     assert main(argv) == 0
@@ -124,8 +137,14 @@ def test_without_a_server_this_process_becomes_the_one_that_segments(
         main(["segment", "--engine", "fake", "a.mp4", "-o", "out", "--threads", "2"])
     with pytest.raises(SystemExit):
         main(["segment", "--out=-o", "--", "-a.mp4"])
+    with pytest.raises(SystemExit):
+        main(["segment", "a.mp4", "-o", "out", "--classes", "car", "--opacity", "1"])
     command = [sys.executable, "-m", "server", "segment"]
     assert calls == [
         (sys.executable, [*command, "a.mp4", "-o", "out", "--engine", "fake", "--threads", "2"]),
         (sys.executable, [*command, "./-a.mp4", "-o", "./-o"]),
+        (
+            sys.executable,
+            [*command, "a.mp4", "-o", "out", "--classes", "car", "--opacity", "1.0"],
+        ),
     ]

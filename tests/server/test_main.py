@@ -139,3 +139,20 @@ def test_the_artefacts_of_a_video_can_be_chosen(
     assert {file.name for file in out.iterdir()} == {"summary.json", "masks.mkv", "poster.jpg"}
     assert main([*command, "masks.mp4"]) == 2
     assert "There is no artefact 'masks.mp4'" in capsys.readouterr().err
+
+
+def test_the_classes_of_a_video_and_their_opacity_can_be_chosen(
+    tmp_path: Path, make_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 2), tmp_path / "out"
+    command = ["segment", str(clip), "-o", str(out), "--engine", "fake"]
+    chosen = ["--artefacts", "classes.csv", "--classes", "SKY,road", "--opacity", "0.2"]
+    assert main([*command, *chosen]) == 0
+    assert (out / "classes.csv").read_text().startswith("frame,time,sky,road\n")
+    capsys.readouterr()
+    assert main([*command, "--opacity", "2"]) == 2
+    assert "give a number from 0 to 1" in capsys.readouterr().err
+    assert main([*command, "--classes", "lake"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("mastream: The model has no class 'lake'; choose from sky, ")
+    assert told.count("\n") == 1
