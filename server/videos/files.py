@@ -22,7 +22,7 @@ from server.frame import Losses
 from server.settings import VideoSettings
 from server.sinks.recorder import PARTIAL
 from server.videos.disk_space import free_bytes
-from server.videos.growing import Part, PartOf
+from server.videos.growing import Part, PartOf, empty_overlays
 from server.videos.quota import Quota, expired, fits, surplus
 from server.videos.segmenting import PART
 
@@ -182,7 +182,9 @@ class VideoFiles:
             self._remove_surplus(video)
 
     def clear(self, video: str) -> None:
-        """Remove the files of a video that was cancelled."""
+        """Remove the files of a video that was cancelled; their space is free at once, also if a
+        viewer still has an overlay open."""
+        empty_overlays(self._folder / video)
         self._settle(video, VideoState.CANCELLED)
 
     def expire(self, now: float) -> list[str]:

@@ -112,6 +112,13 @@ def head_size(data: bytes) -> int | None:
     return None
 
 
+def empty_overlays(folder: Path) -> None:
+    """Truncate the overlays in a folder and below, so that a reader who has one open ends there."""
+    for path in list(folder.rglob("overlay.mp4*")):
+        with suppress(OSError):  # it may have been renamed or removed
+            os.truncate(path, 0)
+
+
 def _opened(part: Part) -> BinaryIO | None:
     for path in (part.partial, part.path):  # in this order: it may be renamed in between
         with suppress(FileNotFoundError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from server.videos.growing import CHUNK_BYTES, GrowingFile, Part, head_size
+from server.videos.growing import CHUNK_BYTES, GrowingFile, Part, empty_overlays, head_size
 
 
 def box(kind: bytes, size: int = 8) -> bytes:
@@ -109,6 +110,20 @@ def test_a_part_that_is_written_again_continues_at_the_same_place(pieces: Pieces
     pieces.complete(0)
     assert growing.read() == fragment(b"b")
     assert growing.read() == b""
+    growing.close()
+
+
+def test_an_overlay_that_is_emptied_frees_its_space_and_ends(tmp_path: Path) -> None:
+    part = Part(tmp_path / "00001.e1" / "overlay.mp4", tmp_path / "00001.e1" / "overlay.mp4.part")
+    part.partial.parent.mkdir()
+    part.partial.write_bytes(HEAD + fragment(bytes(2 * CHUNK_BYTES)))
+    growing = GrowingFile(lambda number: None if number else part)
+    assert growing.read()
+    with part.partial.open("rb") as other:
+        empty_overlays(tmp_path)
+        part.partial.unlink()
+        assert os.fstat(other.fileno()).st_size == 0
+        assert growing.read() == b""
     growing.close()
 
 
