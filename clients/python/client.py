@@ -54,9 +54,9 @@ async def connect(
     """Open a stream on the server at ``url``; it is closed at the end of the block.
 
     ``input`` is the encoding in which arrays are sent; "rgb24" needs ``width`` and ``height``.
-    ``overlay`` requests a JPEG with each mask, in which the mask is drawn with ``opacity`` (0..1; 0.5
-    if None). With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks receive frames
-    that get no mask. Raises a ClientError.
+    ``overlay`` requests a JPEG with each mask, in which the mask is drawn with ``opacity`` (0..1;
+    0.5 if None). With ``decode=False`` masks are not decoded: ``labels`` is None. The callbacks
+    receive frames that get no mask. Raises a ClientError.
 
     If the connection is lost, the stream connects again and resumes its session, with the same
     masks as if nothing had happened; ``on_event`` receives a :class:`Lost` or :class:`Resumed`.
