@@ -17,7 +17,8 @@ export const openStream = (url, options) => new MaskStream(url, options);
 export const watch = (url, options) => new MaskStream(url, { ...options, watches: true });
 
 /**
- * A stream. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions,
+ * A stream. `url` may be a function that returns the address, or a promise of it: it is called before each
+ * connection, for addresses with a ticket that is good for one. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions,
  * which are called in the order of events:
  *   onready(ready, memory)         at each connection; `memory` is new, intact, rebuilt or cold
  *   onmask(mask)                   its header's fields, `labels` (bytes or null), `overlay` (a JPEG's bytes),
@@ -48,7 +49,7 @@ export class MaskStream {
   #waiting = [];
 
   constructor(url, options) {
-    this.#url = String(url).replace(/^http/, "ws");
+    this.#url = url;
     this.#on = { Socket: globalThis.WebSocket, ...options };
     this.#connect();
     this.#heartbeat = setInterval(() => this.#beat(), SILENCE);
@@ -107,9 +108,19 @@ export class MaskStream {
     this.#finish("");
   }
 
-  #connect() {
+  async #connect() {
     clearTimeout(this.#timer);
-    const socket = new this.#on.Socket(this.#url, "mastream.v1");
+    const trying = (this.#socket = { close() {} });
+    try {
+      const url = typeof this.#url === "function" ? await this.#url() : this.#url;
+      if (this.#socket === trying) this.#dial(String(url).replace(/^http/, "ws"));
+    } catch (error) {
+      if (this.#socket === trying) this.#lost({ code: 1006, reason: `: ${error.message}` });
+    }
+  }
+
+  #dial(url) {
+    const socket = new this.#on.Socket(url, "mastream.v1");
     const current = (take) => (event) => socket === this.#socket && take(event);
     socket.binaryType = "arraybuffer";
     socket.onopen = current(() => this.#greet());

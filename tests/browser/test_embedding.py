@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,24 +32,31 @@ PAGE = """<!doctype html>
 pytestmark = pytest.mark.browser
 
 
-@contextmanager
-def another_site(script: str) -> Iterator[str]:
-    """A web server with one page, which has a canvas and this script."""
+@dataclass
+class Site:
+    """A web server with one page, which has a canvas and ``script``."""
 
+    address: str
+    script: str = ""
+
+
+@contextmanager
+def another_site() -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write((PAGE % script).encode())
+            self.wfile.write((PAGE % site.script).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_port}/"
-        site.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        site = Site(f"http://127.0.0.1:{web.server_port}")
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        yield site
+        web.shutdown()
 
 
 def example(number: int, server: RunningServer) -> str:
@@ -70,11 +78,12 @@ def only_asks(pages: WatchedPages, server: RunningServer) -> None:
 
 
 def test_fifteen_lines_show_the_masks_of_the_visitors_camera(
-    server: RunningServer, open_page: Callable[..., Page], pages: WatchedPages
+    run_server: Any, open_page: Callable[..., Page], pages: WatchedPages
 ) -> None:
     assert len(EXAMPLES[0].splitlines()) <= 15
-    with another_site(example(0, server)) as site:
-        wait_for_picture(open_page(site, permissions=["camera"]), width=640)
+    with another_site() as site, run_server(security__origins=f'["{site.address}"]') as server:
+        site.script = example(0, server)
+        wait_for_picture(open_page(site.address, permissions=["camera"]), width=640)
     only_asks(pages, server)
 
 
@@ -87,9 +96,11 @@ def test_a_few_lines_show_a_camera_of_the_server(
     for grey in range(60, 90):
         film.write(np.full((72, 96, 3), grey, np.uint8))
     film.release()
-    with run_server(live__files=str(tmp_path)) as server:
-        camera = {"name": "front", "url": "file:///film.avi", "loop": True}
-        httpx.post(f"{server.http}/v1/streams", json=camera).raise_for_status()
-        with another_site(example(1, server)) as site:
-            wait_for_picture(open_page(site), width=96)
-        only_asks(pages, server)
+    camera = {"name": "front", "url": "file:///film.avi", "loop": True}
+    with another_site() as site:
+        settings = {"security__origins": f'["{site.address}"]', "live__files": str(tmp_path)}
+        with run_server(**settings) as server:
+            httpx.post(f"{server.http}/v1/streams", json=camera).raise_for_status()
+            site.script = example(2, server)
+            wait_for_picture(open_page(site.address), width=96)
+    only_asks(pages, server)

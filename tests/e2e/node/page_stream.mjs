@@ -11,7 +11,7 @@ import { WebSocket } from "./web_socket.mjs";
 const [, , url, count, width, height, output] = process.argv;
 const say = (event) => console.log(JSON.stringify(event));
 
-const stream = openStream(url, {
+const stream = openStream(async () => url, {
   open: { input: "rgb24", width: Number(width), height: Number(height), output, policy: "every" },
   Socket: WebSocket,
   onready: (_, memory) => say({ ready: memory }),
