@@ -13,9 +13,10 @@ Three measures are combined, since each fails elsewhere:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,27 +46,33 @@ different scenes stay below 0.28, and 99 % of them below 0.18."""
 RELIT = 20
 """Levels by which the mean changes at least if only the light did."""
 
-LUMA = np.array([77 / 256, 150 / 256, 29 / 256], np.float32)
+CHANGED = 6
+"""Levels by which a block changes at least if it shows something else."""
+
+SMALL_PART = 0.15
+"""Part of the blocks that an object in front of a scene may change."""
+
+LUMA = np.array([[77 / 256, 150 / 256, 29 / 256]], np.float32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Look:
     """What is compared of one picture.
 
-    ``blocks`` is the mean brightness of each block, in levels. ``layout`` is the same without mean
-    and contrast; ``low`` and ``high`` are its extremes among each inner block and its eight
-    neighbours. ``spectrum`` holds phases only, ``colours`` the shares of 64 colours, ``mean`` the
-    mean levels of red, green and blue.
+    ``samples`` are some of its pixels, ``grey`` is their brightness and ``blocks`` that of each
+    block, in levels; ``contrast`` is how far the blocks deviate. The rest is computed when it is
+    needed, which is seldom.
     """
 
+    samples: Pixels
+    grey: Floats
     blocks: Floats
     contrast: float
-    layout: Floats
-    low: Floats
-    high: Floats
-    spectrum: NDArray[np.complex64]
-    colours: Floats
-    mean: NDArray[np.float64]
+
+    @cached_property
+    def spectrum(self) -> NDArray[np.complex64]:
+        """Return the phases of the spectrum."""
+        return _phases(self.grey)
 
     @property
     def is_flat(self) -> bool:
@@ -77,25 +84,44 @@ class Look:
         """Return whether it is all black or all white, and so may belong to any scene."""
         return self.is_flat and not BLACK < self.blocks.mean() < WHITE
 
+    @cached_property
+    def layout(self) -> Floats:
+        """Return the blocks without mean and contrast."""
+        return _without_light(self.blocks)
+
+    @cached_property
+    def low(self) -> Floats:
+        """Return the least of the layout among each inner block and its eight neighbours."""
+        return _among_neighbours(self.layout, np.minimum)
+
+    @cached_property
+    def high(self) -> Floats:
+        """Return the same for the greatest."""
+        return _among_neighbours(self.layout, np.maximum)
+
+    @cached_property
+    def colours(self) -> Floats:
+        """Return the shares of 64 colours."""
+        return _shares(self.samples)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean levels of red, green and blue."""
+        return np.array(cv2.mean(self.samples)[:3])
+
 
 def look_at(pixels: Pixels) -> Look:
     """Return what is compared of (H, W, 3) pixels, at least 12 x 12."""
     samples = _sample(pixels)
-    levels = samples.astype(np.float32)
-    grey: Floats = levels @ LUMA
-    blocks = _block_means(grey)
-    contrast = float(blocks.std())
-    layout = _without_light(blocks)
-    return Look(
-        blocks=blocks,
-        contrast=contrast,
-        layout=layout,
-        low=_among_neighbours(layout, np.minimum),
-        high=_among_neighbours(layout, np.maximum),
-        spectrum=_phases(grey),
-        colours=_shares(samples),
-        mean=np.ones(grey.size, np.float32) @ levels.reshape(-1, 3) / np.float64(grey.size),
-    )
+    grey: Floats = cv2.transform(samples.astype(np.float32), LUMA)  # type: ignore[assignment]
+    blocks = _shrink(grey, BLOCK)
+    return Look(samples, grey, blocks, float(cv2.meanStdDev(blocks)[1][0, 0]))
+
+
+def is_much_the_same(one: Look, other: Look) -> bool:
+    """Return whether only a small part of the picture has changed, as no cut does."""
+    changed = cv2.absdiff(one.blocks, other.blocks) > CHANGED
+    return np.count_nonzero(changed) <= SMALL_PART * changed.size
 
 
 def distance(one: Look, other: Look) -> float:
@@ -141,23 +167,20 @@ def _relit(one: Look, other: Look) -> float:
 def _sample(pixels: Pixels) -> Pixels:
     """Take evenly spaced pixels, in whole blocks."""
     steps = [max(1, side // least) for side, least in zip(pixels.shape, SAMPLES, strict=False)]
-    rows, columns = steps
-    taken = pixels[rows // 2 :: rows, columns // 2 :: columns]
-    height, width = (side // BLOCK * BLOCK for side in taken.shape[:2])
+    height, width = (
+        side // step // BLOCK * BLOCK for side, step in zip(pixels.shape, steps, strict=False)
+    )
     assert min(height, width) >= 3 * BLOCK
-    return np.ascontiguousarray(taken[:height, :width])
+    whole = pixels[: height * steps[0], : width * steps[1]]
+    # The pixel in the middle of each step; several times faster than a slice with steps.
+    how = cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=how), np.uint8)
 
 
-def _block_means(grey: Floats) -> Floats:
-    down, across = (_averaging(side) for side in grey.shape)
-    return np.asarray(down @ grey @ across.T, np.float32)
-
-
-@lru_cache(maxsize=16)
-def _averaging(side: int) -> Floats:
-    """Return the matrix that averages each block of a line: a product is faster than a mean over
-    axes."""
-    return np.kron(np.eye(side // BLOCK), np.full((1, BLOCK), 1 / BLOCK)).astype(np.float32)
+def _shrink(grey: Floats, times: int) -> Floats:
+    """Return the means of squares of so many pixels a side."""
+    size = grey.shape[1] // times, grey.shape[0] // times
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _without_light(blocks: Floats) -> Floats:
@@ -175,9 +198,12 @@ def _among_neighbours(layout: Floats, extreme: np.ufunc) -> Floats:
 
 def _phases(grey: Floats) -> NDArray[np.complex64]:
     """Return the phases of the spectrum of the picture at half size, its edges faded out."""
-    half = grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]
-    spectrum = np.fft.rfft2((half - half.mean()) * _window(*half.shape))
-    return (spectrum / (np.abs(spectrum) + 4e-3)).astype(np.complex64)
+    half = _shrink(grey, 2)
+    faded = (half - half.mean()) * _window(*half.shape)
+    # OpenCV's transform takes a third of the time of NumPy's at this size.
+    spectrum = cv2.dft(faded, flags=cv2.DFT_COMPLEX_OUTPUT).view(np.complex64)[..., 0]
+    phases: NDArray[np.complex64] = spectrum / (np.abs(spectrum) + np.float32(1e-3))
+    return phases
 
 
 @lru_cache(maxsize=16)
@@ -201,7 +227,6 @@ def _beyond(layout: Floats, low: Floats, high: Floats) -> float:
 
 def _shared(one: Look, other: Look) -> float:
     """Return the peak of the phase correlation, 0 to 1."""
-    rows, columns = one.spectrum.shape
-    # The width of a real picture from that of its spectrum; blocks are even, so halves are too.
-    shape = rows, 2 * (columns - 1)
-    return float(np.fft.irfft2(one.spectrum * other.spectrum.conj(), s=shape).max())
+    product = one.spectrum * other.spectrum.conj()
+    parts = product.view(np.float32).reshape(*product.shape, 2)
+    return float(cv2.idft(parts, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT).max())
