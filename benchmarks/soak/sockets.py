@@ -69,7 +69,8 @@ async def resumes(url: str, dice: random.Random, tally: Tally) -> None:
         async with _connected(url) as socket:
             await socket.send(protocol.serialise(_OPEN.resuming(token)))
             ready = protocol.parse_server(await socket.recv())
-            assert isinstance(ready, protocol.Ready)
+            if not isinstance(ready, protocol.Ready):
+                raise RuntimeError(f"Instead of ready came {ready}.")
             if token is not None and ready.memory is MemoryState.COLD:
                 raise RuntimeError("The session was not kept.")
             token = ready.resume

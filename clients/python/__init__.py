@@ -35,6 +35,7 @@ from clients.python.pictures import Frame
 from clients.python.reconnecting import Backoff, Lost, Resumed
 from clients.python.stream import Mask, Stream
 from clients.python.videos import Video, Videos
+from clients.python.viewing import Returned
 
 __all__ = [
     "Backoff",
@@ -55,6 +56,7 @@ __all__ = [
     "NotOurs",
     "Refused",
     "Resumed",
+    "Returned",
     "ServerFault",
     "Stream",
     "TakenOver",

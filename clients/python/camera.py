@@ -19,7 +19,7 @@ class Camera:
     user name, password and query. The rates are frames per second over the last ten seconds; the
     latencies are milliseconds from the arrival of a picture to its mask, None if there was none.
     ``dropped`` and ``resets`` count by cause. ``publishing`` is a sentence about the restreamed
-    overlay, empty if there is none.
+    overlay, and ``recording`` the id of the recording that is being made, empty if there is none.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Camera:
     dropped: Mapping[str, int]
     resets: Mapping[str, int]
     publishing: str
+    recording: str = ""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -69,6 +70,7 @@ class Camera:
                 dropped=dict(given["drops"]),
                 resets=dict(given["resets"]),
                 publishing=_publishing(given.get("publish")),
+                recording=given.get("recording") or "",
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise NotOurs(f"The server's answer is not a stream: {error!r}.") from error

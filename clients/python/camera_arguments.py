@@ -43,6 +43,7 @@ def add_cameras(commands: Any) -> None:
     _add_watch(actions)
     _add_named(actions, "pause", "close the connection to a camera until it is resumed")
     _add_named(actions, "resume", "connect to a camera again, also after it has ended or failed")
+    _add_record(actions)
     _add_named(actions, "remove", "make the server forget a camera")
 
 
@@ -135,6 +136,21 @@ def _add_watch(actions: Any) -> None:
     command.add_argument(
         "--seconds", type=positive_number, metavar="S", help="stop after so many seconds"
     )
+    add_url(command)
+
+
+def _add_record(actions: Any) -> None:
+    command = add_command(
+        actions,
+        "record",
+        "begin to record a camera, or end it",
+        "The server writes the pictures and a hash of each mask to a file that mastream replay "
+        "checks; it empties the camera's memory first.",
+        "mastream cameras record front",
+        "mastream cameras record front --stop",
+    )
+    _add_name(command)
+    command.add_argument("--stop", action="store_true", help="end the recording")
     add_url(command)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -20,8 +21,10 @@ from clients.python.camera import Camera, CameraEvent, events_of
 from clients.python.errors import NotOurs
 from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.keys import with_key
+from clients.python.reconnecting import Backoff
 from clients.python.stream import Mask
 from clients.python.viewer import view
+from clients.python.viewing import OnViewerEvent, Viewing
 from protocol import DropPolicy, MaskEncoding, MaskSize, Open
 
 SILENT_SECONDS = 60.0
@@ -116,6 +119,10 @@ class Cameras:
         """Connect again, also after the stream has ended or failed. Idempotent."""
         return Camera.from_dict(await self._json("PATCH", name, json={"paused": False}))
 
+    async def record(self, name: str, wanted: bool = True) -> Camera:
+        """Begin a recording of a camera, which empties its memory, or end it. Idempotent."""
+        return Camera.from_dict(await self._json("PATCH", name, json={"record": wanted}))
+
     async def remove(self, name: str) -> None:
         """Make the server forget a camera; its viewers' streams end."""
         await self._send("DELETE", _path(name))
@@ -149,17 +156,25 @@ class Cameras:
         overlay: bool = False,
         opacity: float | None = None,
         decode: bool = True,
+        reconnect: bool | Backoff = True,
+        on_event: OnViewerEvent | None = None,
     ) -> AsyncGenerator[Mask]:
         """Yield a camera's masks as they are made, the newest first; end when it is removed.
 
         A viewer that reads too slowly loses masks. ``round_trip`` is NaN, and ``frame`` has the
-        overlay, if it was requested, as its picture.
+        overlay, if it was requested, as its picture. If the connection is lost, or the server
+        restarts, the viewer connects again unless ``reconnect`` is false, and ``on_event`` receives
+        a Lost for each attempt and a Returned for its success. After a restart of the server, seq
+        and pts begin anew.
         """
         request = Open(
             output=MaskEncoding(output), size=MaskSize(size), overlay=overlay, opacity=opacity
         )
         address = stream_address(self._url + _path(name, "masks"))
-        async with aclosing(view(address, request, decode, self._headers)) as masks:
+        once = partial(view, address, request, decode, self._headers)
+        backoff = reconnect if isinstance(reconnect, Backoff) else Backoff()
+        watched = Viewing(once, backoff, on_event).masks() if reconnect else once(lambda: None)
+        async with aclosing(watched) as masks:
             async for mask in masks:
                 yield mask
 

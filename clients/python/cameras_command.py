@@ -1,4 +1,4 @@
-"""``mastream cameras``: add, list, watch, pause, resume and remove a server's cameras."""
+"""``mastream cameras``: add, list, watch, pause, resume, record and remove a server's cameras."""
 
 from __future__ import annotations
 
@@ -102,6 +102,17 @@ async def _resume(cameras: Cameras, args: Namespace) -> None:
     print(camera_line(await cameras.resume(args.name)))
 
 
+async def _record(cameras: Cameras, args: Namespace) -> None:
+    before = await cameras.get(args.name)
+    camera = await cameras.record(args.name, not args.stop)
+    if not args.stop:
+        print(f"{args.name} is being recorded as {camera.recording}.")
+    elif before.recording:
+        print(f"{args.name} was recorded: GET /v1/recordings/{before.recording} is the file.")
+    else:
+        print(f"{args.name} was not being recorded.")
+
+
 async def _remove(cameras: Cameras, args: Namespace) -> None:
     await cameras.remove(args.name)
     print(f"{args.name} was removed.")
@@ -187,5 +198,6 @@ _ACTIONS: dict[str, Callable[[Cameras, Namespace], Awaitable[None]]] = {
     "watch": _watch,
     "pause": _pause,
     "resume": _resume,
+    "record": _record,
     "remove": _remove,
 }

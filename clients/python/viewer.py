@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection
@@ -35,15 +35,20 @@ from protocol import (
 
 
 async def view(
-    address: str, request: Open, decode: bool, headers: Mapping[str, str] | None
+    address: str,
+    request: Open,
+    decode: bool,
+    headers: Mapping[str, str] | None,
+    on_ready: Callable[[], None],
 ) -> AsyncGenerator[Mask]:
     """Yield the masks that the socket at ``address`` sends, until the stream ends.
 
-    Raises a ClientError if it ends otherwise.
+    ``on_ready`` is called once the server has answered. Raises a ClientError if it ends otherwise.
     """
     socket = await open_stream_socket(address, headers)
     try:
         await _greet(socket, request)
+        on_ready()
         while (received := await _receive(socket)) is not None:
             if isinstance(received, bytes):
                 with message_errors():

@@ -24,6 +24,9 @@ MAX_JPEG_SIDE = 65500
 _HALF_RGB = cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB
 """Half the size, in colour: the colour flag prevails; REDUCED_COLOR_2 would also select BGR."""
 
+SLIGHTLY = 1.5
+"""Times by which a side may shrink without averaging areas."""
+
 _FILL = bytes(byte for byte in sha256(b"fill").digest() * 8 if byte != 0xFF)
 """Meaningless compressed data that contains no marker."""
 
@@ -84,7 +87,8 @@ def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
 def fit(picture: Pixels, height: int, width: int) -> Pixels:
     """Return the picture scaled to (height, width, 3), C-contiguous; itself if it fits already.
 
-    Shrinking averages areas, so that thin objects stay visible; enlarging is bilinear.
+    Shrinking averages areas, so that thin objects stay visible; enlarging and shrinking a little
+    are bilinear.
     """
     if picture.shape == (height, width, 3):
         return np.ascontiguousarray(picture)
@@ -93,9 +97,15 @@ def fit(picture: Pixels, height: int, width: int) -> Pixels:
 
 
 def interpolation(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """Return OpenCV's interpolation for scaling from one (height, width) to another."""
+    """Return OpenCV's interpolation for scaling from one (height, width) to another.
+
+    If both sides shrink by less than SLIGHTLY, bilinear takes a quarter of the time, and every
+    pixel still counts for at least three quarters of its share: the levels differ by 0.2 to 0.4 on
+    average, and the masks by less than for a JPEG of quality 95.
+    """
     shrinks = wanted[0] <= size[0] and wanted[1] <= size[1]
-    return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    slightly = size[0] < SLIGHTLY * wanted[0] and size[1] < SLIGHTLY * wanted[1]
+    return cv2.INTER_AREA if shrinks and not slightly else cv2.INTER_LINEAR
 
 
 def _as_picture(pixels: Pixels) -> Picture:

@@ -71,6 +71,8 @@ async def test_one_camera_is_asked_for_paused_and_resumed() -> None:
     assert asked == ("PATCH", "/base/v1/streams/front", {"paused": True})
     _, asked = await ask(answer, lambda all_: all_.resume("front"))
     assert asked == ("PATCH", "/base/v1/streams/front", {"paused": False})
+    _, asked = await ask(answer, lambda all_: all_.record("front"))
+    assert asked == ("PATCH", "/base/v1/streams/front", {"record": True})
     _, asked = await ask(httpx.Response(204), lambda all_: all_.remove("front"))
     assert asked == ("DELETE", "/base/v1/streams/front", None)
 
@@ -187,7 +189,7 @@ async def test_a_server_that_stops_or_breaks_off_is_told(small_server: Any) -> N
         await talk.say(GoingAway(1500))
 
     with pytest.raises(GoneAway) as caught:
-        await watched(small_server(stops).url)
+        await watched(small_server(stops).url, reconnect=False)
     assert caught.value.reconnect_after == 1.5
 
     async def breaks_off(talk: Any) -> None:
@@ -195,7 +197,7 @@ async def test_a_server_that_stops_or_breaks_off_is_told(small_server: Any) -> N
         talk.socket.transport.abort()
 
     with pytest.raises(Unreachable, match="connection to the server was lost"):
-        await watched(small_server(breaks_off).url)
+        await watched(small_server(breaks_off).url, reconnect=False)
 
 
 async def test_what_is_no_address_is_refused() -> None:

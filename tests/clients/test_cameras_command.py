@@ -148,6 +148,32 @@ def test_a_camera_is_named(
     assert capsys.readouterr() == (words, "")
 
 
+@pytest.mark.parametrize(
+    ("argv", "before", "words"),
+    [
+        (["record", "front"], None, "front is being recorded as ab12.\n"),
+        (
+            ["record", "front", "--stop"],
+            "ab12",
+            "front was recorded: GET /v1/recordings/ab12 is the file.\n",
+        ),
+        (["record", "front", "--stop"], None, "front was not being recorded.\n"),
+    ],
+)
+def test_a_camera_is_recorded(
+    argv: list[str], before: str | None, words: str, web: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=BODY | {"recording": before})
+        wanted = json.loads(request.content)["record"]
+        return httpx.Response(200, json=BODY | {"recording": "ab12" if wanted else None})
+
+    web(answer)
+    assert main(["cameras", *argv]) == 0
+    assert capsys.readouterr() == (words, "")
+
+
 def test_a_refusal_is_one_sentence(web: Any, capsys: pytest.CaptureFixture[str]) -> None:
     problem = {"detail": "There is no stream 'front'.", "code": "not_found"}
     web(lambda _: httpx.Response(404, json=problem))

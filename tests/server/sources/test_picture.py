@@ -151,6 +151,18 @@ def test_fit_averages_when_shrinking_and_interpolates_when_enlarging() -> None:
     assert wide.tolist() == sorted(wide.tolist()) and len(set(wide.tolist())) > 2
 
 
+@pytest.mark.parametrize("size", [(528, 704), (360, 640), (353, 481)])
+def test_a_thin_line_stays_visible_wherever_it_is_when_shrinking_slightly(
+    size: tuple[int, int],
+) -> None:
+    share = 480 / size[1]
+    for column in range(100, 120):
+        picture = np.zeros((*size, 3), np.uint8)
+        picture[:, column] = 240
+        shown = fit(picture, 352, 480)[176, :, 0].astype(int).sum() / 240
+        assert 0.7 * share <= shown <= 1.35 * share
+
+
 @pytest.mark.parametrize("size", [(5, 7), (40, 60), (5, 60), (40, 7)])
 def test_fit_gives_contiguous_rgb_of_the_size_asked_for(size: tuple[int, int]) -> None:
     fitted = fit(RGB[:, ::-1], *size)

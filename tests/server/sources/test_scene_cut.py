@@ -145,3 +145,8 @@ def test_real_clips_have_no_cut_and_joined_ones_have_each_where_it_is(data: Path
         assert (found.cuts, found.misses, found.false_alarms) == (23, 0, 0)
     slow = sum((score(joined(footage, 1, default_rng(seed))) for seed in range(4)), Score())
     assert slow.recall > 0.85 and slow.precision > 0.9
+
+
+def test_flashes_apart_are_no_cut_even_if_nothing_moves_in_between() -> None:
+    flash = lit(A, 90)
+    assert cuts([A, A, flash, A, A, flash, A, A, flash, A, A, flash, A]) == []

@@ -6,7 +6,7 @@ from numpy.random import default_rng
 
 from benchmarks.scene_clips import HEIGHT, WIDTH, seen, world
 from server.frame import Pixels
-from server.sources.scene_distance import distance, look_at
+from server.sources.scene_distance import distance, is_much_the_same, look_at
 
 SCENE, OTHER = (world(default_rng(seed)) for seed in (0, 1))
 
@@ -63,3 +63,10 @@ def test_pictures_are_not_changed() -> None:
     picture = seen(SCENE)
     picture.flags.writeable = False
     look_at(picture)
+
+
+def test_what_moves_in_front_of_a_scene_leaves_it_much_the_same() -> None:
+    covered = seen(SCENE).copy()
+    covered[: HEIGHT // 3, : WIDTH // 3] = 255 - covered[: HEIGHT // 3, : WIDTH // 3]
+    assert is_much_the_same(look_at(seen(SCENE)), look_at(covered))
+    assert not is_much_the_same(look_at(seen(SCENE)), look_at(seen(OTHER)))
