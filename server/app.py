@@ -175,11 +175,17 @@ class Service:
         self._upgrade = Upgrade(self.worker, settings.engine, build_tools)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
-        budget = ByteBudget(settings.streams.total_bytes)
-        self.metrics.watch_held(lambda: budget.held)
+        self.recordings = Recordings(
+            settings.folder / "recordings",
+            settings.streams,
+            on_bytes=self.metrics.recorded,
+            on_end=self.metrics.recording_ended,
+        )
+        self.metrics.watch_recordings(lambda: self.recordings.running)
+        budget = ByteBudget(settings.streams.total_bytes, lambda: self.recordings.waiting_bytes)
+        self.metrics.watch_held(lambda: budget.total)
         self._budget = budget
         self._started = time.monotonic()
-        self.recordings = Recordings(settings.folder / "recordings", settings.streams)
         self._resuming = Resuming(self.worker, settings.streams, self.metrics)
         self.worker.make_room = self._resuming.make_room
         self.streams = Streams(
@@ -234,7 +240,7 @@ class Service:
             sessions=lambda: sum(worker.sessions for worker in self.worker.workers),
             streams=lambda: len(self._live.streams) if self._live else 0,
             videos=lambda: self.metrics.jobs(*ACTIVE),
-            held_bytes=lambda: self._budget.held,
+            held_bytes=lambda: self._budget.total,
             masks=lambda: self.metrics.masks,
         )
 

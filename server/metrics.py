@@ -79,6 +79,20 @@ class Metrics:
         self._reconnects = Counter(
             "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
         )
+        self._viewer_losses = Counter(
+            "mastream_viewer_masks_lost", "Masks lost by slow viewers", registry=registry
+        )
+        self._recordings = _gauge(registry, "recordings", "Recordings being written")
+        self._recorded = Counter(
+            "mastream_recorded_bytes", "Bytes written to recordings", registry=registry
+        )
+        self._recordings_ended = Counter(
+            "mastream_recordings_ended", "Recordings that ended", ["reason"], registry=registry
+        )
+        self._publishers = _gauge(registry, "publishers", "Restreamed overlays", "state")
+        self._published = Counter(
+            "mastream_published_masks", "Masks to be restreamed", ["result"], registry=registry
+        )
         self._jobs = _gauge(registry, "jobs", "Uploaded videos", "state")
         self._job_counts: dict[str, Callable[[], float]] = {}
         self._step_age = _gauge(
@@ -127,6 +141,27 @@ class Metrics:
 
     def source_reconnected(self) -> None:
         self._reconnects.inc()
+
+    def viewer_lost(self) -> None:
+        """Count a mask that a viewer read too slowly to get; its stream has lost nothing."""
+        self._viewer_losses.inc()
+
+    def recorded(self, nbytes: int) -> None:
+        """Count bytes that were written to recordings."""
+        self._recorded.inc(nbytes)
+
+    def recording_ended(self, why: str) -> None:
+        self._recordings_ended.labels(why).inc()
+
+    def watch_recordings(self, running: Callable[[], float]) -> None:
+        self._recordings.set_function(running)
+
+    def published(self, result: str) -> None:
+        """Count a mask for publishing: "sent", or "skipped" since a newer one came first."""
+        self._published.labels(result).inc()
+
+    def watch_publishers(self, state: str, count: Callable[[], float]) -> None:
+        self._publishers.labels(state).set_function(count)
 
     def engine_restarted(self) -> None:
         self._restarts.inc()

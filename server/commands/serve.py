@@ -39,6 +39,7 @@ def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
     ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the folder
     cannot be written or the address cannot be bound.
     """
+    heap.share_arenas()
     check_folder(settings.folder)
     check_certificate(settings.security)
     listener = bind(settings.host, settings.port)

@@ -46,7 +46,9 @@ class Recordings:
 
     Before a file is made, the oldest are removed, so that all of them, with those being written at
     their greatest, stay within ``record_total_bytes``. A recording that would not fit next to those
-    being written is refused. Mutable state, guarded by the lock: the recordings being written.
+    being written is refused. ``on_bytes`` is called with the size of each block that is written,
+    ``on_end`` with the reason of each end, both in a writer's thread. Mutable state, guarded by the
+    lock: the recordings being written.
     """
 
     def __init__(
@@ -55,7 +57,11 @@ class Recordings:
         settings: StreamSettings,
         *,
         wall: Callable[[], float] = time.time,
+        on_bytes: Callable[[int], None] = lambda _: None,
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._on_bytes = on_bytes
+        self._on_end = on_end
         self._folder = folder
         self._settings = settings
         self._wall = wall
@@ -64,6 +70,17 @@ class Recordings:
 
     def __repr__(self) -> str:
         return f"<Recordings {self._folder}: {len(self._writers)} being written>"
+
+    @property
+    def running(self) -> int:
+        """Return how many are being written."""
+        return len(self._writers)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return the bytes of all of them that wait for the disk."""
+        with self._lock:
+            return sum(writer.waiting_bytes for writer in self._writers.values())
 
     def check_allowed(self) -> None:
         """Raise BadRequest if this server does not record."""
@@ -140,6 +157,7 @@ class Recordings:
                 self._folder / f"{name}{SUFFIX}",
                 Limits(settings.record_bytes, settings.record_seconds),
                 prepare=self._make_room,
+                on_bytes=self._on_bytes,
                 on_end=lambda: self._forget(name),
             )
             self._writers[name] = writer
@@ -147,7 +165,9 @@ class Recordings:
 
     def _forget(self, name: str) -> None:
         with self._lock:
-            self._writers.pop(name, None)
+            writer = self._writers.pop(name, None)
+        if writer is not None and writer.ended is not None:
+            self._on_end(writer.ended)
 
     def _make_room(self) -> None:
         """Make the folder, and remove the oldest recordings if there are too many."""

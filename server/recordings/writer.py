@@ -39,7 +39,8 @@ class Writer:
 
     The file is made with the first item. If the disk is so slow that the queue is full, the
     recording ends; what was queued by then is still written, and an Ending that gives the reason.
-    ``prepare`` is called in the thread before the file is made, ``on_end`` when it is closed.
+    ``prepare`` is called in the thread before the file is made, ``on_bytes`` with the size of each
+    block that was written, and ``on_end`` when the file is closed.
 
     Mutable state, guarded by the condition: the queue with its bytes, and why no more is taken.
     """
@@ -50,12 +51,14 @@ class Writer:
         limits: Limits,
         *,
         prepare: Callable[[], None] = lambda: None,
+        on_bytes: Callable[[int], None] = lambda _: None,
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._limits = limits
         self._prepare = prepare
+        self._on_bytes = on_bytes
         self._on_end = on_end
         self._clock = clock
         self._deadline = clock() + limits.seconds
@@ -74,6 +77,11 @@ class Writer:
     def ended(self) -> Why | None:
         """Return why it takes no more, or None while it does."""
         return self._why
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return the bytes that wait for the disk."""
+        return self._held
 
     def put(self, item: Item, nbytes: int = 0) -> None:
         """Queue an item that keeps ``nbytes`` alive. Ignored once the recording has ended."""
@@ -121,6 +129,7 @@ class Writer:
             with self._changed:
                 self._end("stopped")
                 self._queue.clear()
+                self._held = 0
             self._on_end()
 
     def _write(self, file: BinaryIO, first: Item) -> None:
@@ -135,6 +144,7 @@ class Writer:
                 break
             file.write(block)
             file.flush()  # so that a server that is killed leaves all records but the last
+            self._on_bytes(len(block))
             item = self._next()
         assert self._why, "the queue ended without a reason"
         file.write(encode(Ending(why=self._why)))

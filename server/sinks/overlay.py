@@ -54,6 +54,17 @@ def overlay(
     return np.asarray(cv2.copyTo(blended, cv2.LUT(fitting, is_shown), picture.copy()), np.uint8)
 
 
+def with_note(picture: Pixels, note: str) -> Pixels:
+    """Return a new picture with a line of ASCII text on a dark bar at its lower edge."""
+    height = max(16, picture.shape[0] // 12)
+    noted = picture.copy()
+    noted[-height:] //= 4
+    at, size = (height // 3, picture.shape[0] - height // 3), height / 40
+    font, white = cv2.FONT_HERSHEY_SIMPLEX, (255, 255, 255)
+    cv2.putText(noted, note, at, font, size, white, max(1, height // 20), cv2.LINE_AA)
+    return noted
+
+
 def encode_jpeg(picture: Pixels, quality: int = 85) -> bytes:
     """Return an RGB picture as JPEG, with ``quality`` 1 to 100."""
     swapped = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)

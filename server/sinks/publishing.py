@@ -61,8 +61,9 @@ def backoff(attempt: int) -> float:
 class Publisher:
     """Publishes the masks of the stream ``name`` at ``url`` from the first one until closed.
 
-    The url is never logged nor part of the status. Mutable state, under one lock: the mask that
-    waits, the status, the thread, and the process to kill if it does not end.
+    ``count`` is called with "sent" or "skipped" for a mask, from any thread. The url is never
+    logged nor part of the status. Mutable state, under one lock: the mask that waits, the status,
+    the thread, and the process to kill if it does not end.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Publisher:
         url: str,
         palette: Pixels,
         wait: Callable[[int], float] = backoff,
+        count: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._count = count
         self._name = name
         self._url = url
         self._palette = palette
@@ -97,8 +100,9 @@ class Publisher:
             if self._closed:
                 return
             self._kill_if_stuck()
-            skipped = self._status.skipped + (self._next is not None)
-            self._status = replace(self._status, skipped=skipped)
+            if self._next is not None:
+                self._status = replace(self._status, skipped=self._status.skipped + 1)
+                self._count("skipped")
             self._next = mask
             if self._thread is None:
                 name = f"publish {self._name}"
@@ -181,6 +185,7 @@ class Publisher:
         self._report(PublishState.LIVE)
         with self._changed:
             self._status = replace(self._status, sent=self._status.sent + 1)
+        self._count("sent")
 
     def _report(self, state: PublishState, detail: str = "") -> None:
         with self._changed:

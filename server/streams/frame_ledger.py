@@ -51,7 +51,7 @@ class FrameLedger:
     @property
     def is_overfull(self) -> bool:
         """Return whether the pictures exceed the stream's own limit, or all streams the budget."""
-        return self._picture_bytes > self._limit or self._budget.held > self._budget.limit
+        return self._picture_bytes > self._limit or self._budget.is_exceeded
 
     def expect(self, seq: int) -> None:
         """Count a frame that was taken from the client: one answer is owed."""

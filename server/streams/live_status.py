@@ -10,6 +10,7 @@ from typing import Any
 
 from server.frame import Frame, Mask, ResetCause
 from server.streams.supervision import StreamState, Supervised
+from server.streams.viewers import Viewers
 
 SPAN_SECONDS = 10.0
 LATENCIES = 512
@@ -20,7 +21,9 @@ NEWS = 256
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
     """A pulled stream as it is now. ``since`` is seconds in this state; rates are per second over
-    the last SPAN_SECONDS; latency in milliseconds from a packet's arrival to its mask."""
+    the last SPAN_SECONDS; latency in milliseconds from a packet's arrival to its mask.
+    ``lost_by_viewers`` counts masks that were made but not read in time; ``mask_age`` is the
+    seconds since the picture of the newest mask arrived, None if there is none."""
 
     state: StreamState
     since: float
@@ -39,6 +42,8 @@ class LiveStatus:
     resets: Mapping[str, int]
     width: int
     height: int
+    lost_by_viewers: int
+    mask_age: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ class Measures:
             self.drops[cause] += count
 
     def status(
-        self, supervised: Supervised, connections: int, viewers: int, now: float
+        self, supervised: Supervised, connections: int, viewers: Viewers, now: float
     ) -> LiveStatus:
         """Return everything as it is now."""
         p50, p99 = _percentiles(self._latencies)
@@ -124,7 +129,7 @@ class Measures:
             code=supervised.code,
             detail=supervised.detail,
             connections=connections,
-            viewers=viewers,
+            viewers=len(viewers),
             fps_in=_rate(self._in, now),
             fps_out=_rate(self._out, now),
             latency_p50=p50,
@@ -136,6 +141,8 @@ class Measures:
             resets=dict(self.resets),
             width=self.size[1],
             height=self.size[0],
+            lost_by_viewers=viewers.lost,
+            mask_age=viewers.age(now),
         )
 
     def _tell(self, kind: str, data: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from server.database.streams import StreamRows
 from server.errors import Conflict, Draining, NoCapacity, NotFound
+from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.supervision import StreamState
@@ -78,6 +79,11 @@ class LiveStreams:
     def count(self, state: StreamState) -> int:
         """Return how many streams are in this state."""
         return sum(stream.supervised.state is state for stream in self._streams.values())
+
+    def count_publishers(self, state: PublishState) -> int:
+        """Return how many streams' overlays are restreamed in this state."""
+        publishers = (stream.publisher for stream in self._streams.values())
+        return sum(one is not None and one.status.state is state for one in publishers)
 
     def find(self, name: str) -> PulledStream:
         """Return a stream. Raises NotFound."""

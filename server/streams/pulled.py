@@ -43,7 +43,7 @@ _ASKED = supervision.Pause | supervision.Resume
 class PulledServices:
     """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
     seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
-    after a stream's first."""
+    after a stream's first, ``published`` in any thread: see Publisher."""
 
     worker: Serving
     open_source: Callable[[StreamDefinition, ModelSpec], Source]
@@ -52,6 +52,7 @@ class PulledServices:
     wall: Callable[[], float]
     random: Callable[[], float]
     reconnected: Callable[[], None] = lambda: None
+    published: Callable[[str], None] = lambda _: None
     recordings: Recordings | None = None
 
 
@@ -71,14 +72,8 @@ class PulledStream:
         self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
         self.supervised = self._decision[0]
         self._services = services
-        self._intake = Intake(
-            definition,
-            services.worker,
-            self.viewers,
-            self.measures,
-            services.clock,
-            services.recordings,
-        )
+        given = self.viewers, self.measures, services.clock, services.recordings
+        self._intake = Intake(definition, services.worker, *given)
         self._over = False
         self._events, self._arrived = deque[Event](), Changes()
         self._connection: Connection | None = None
@@ -92,9 +87,8 @@ class PulledStream:
     @property
     def status(self) -> LiveStatus:
         """Return what the stream is doing now."""
-        return self.measures.status(
-            self.supervised, self._connections, len(self.viewers), self._services.clock()
-        )
+        now = self._services.clock()
+        return self.measures.status(self.supervised, self._connections, self.viewers, now)
 
     async def news_after(self, seen: int) -> list[News]:
         """Wait for events with a higher id and return them; none if the stream is over.
@@ -239,7 +233,8 @@ class PulledStream:
         if self.definition.publish is None:
             return None
         colours = palette(self._services.worker.spec.classes)
-        return Publisher(self.definition.name, self.definition.publish, colours)
+        given = self.definition.name, self.definition.publish, colours
+        return Publisher(*given, count=self._services.published)
 
     def _on_mask(self, mask: Mask) -> None:
         self.measures.mask(mask, self._services.clock())

@@ -12,7 +12,7 @@ from models.spec import ModelSpec
 from server.changes import Changes
 from server.frame import Dropped, Mask, host_pixels
 from server.sinks.base import Sink
-from server.sinks.overlay import encode_jpeg, overlay, palette, resize_labels
+from server.sinks.overlay import encode_jpeg, overlay, palette, resize_labels, with_note
 from server.streams.byte_budget import ByteBudget
 from server.streams.frame_ledger import FrameLedger
 from server.streams.mask_packer import MaskPacker
@@ -31,10 +31,12 @@ PAINT_SECONDS = 5e-3
 
 @dataclass(frozen=True, slots=True)
 class PictureForm:
-    """How a picture is painted: with the mask over it or not, and how opaque (0..1)."""
+    """How a picture is painted: with the mask over it or not, how opaque (0..1), and with which
+    note below."""
 
     overlay: bool = True
     opacity: float = 0.5
+    note: str = ""
 
 
 Form = protocol.Open | PictureForm
@@ -54,6 +56,8 @@ class Viewers(Sink):
         on_loss: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.newest: Mask | None = None
+        self.lost = 0
+        """Masks that slow viewers have lost."""
         self.changes = Changes()
         self.is_leaving = False
         self._closed = False
@@ -70,7 +74,12 @@ class Viewers(Sink):
     def join(self, on_lost: Callable[[], None] = lambda: None) -> Outbox:
         """Return the outbox of a new viewer; the newest mask is in it already, or its end if the
         stream is over."""
-        outbox = Outbox(VIEWER_MASKS, on_lost, FrameLedger(ByteBudget()))
+
+        def count_lost() -> None:
+            self.lost += 1
+            on_lost()
+
+        outbox = Outbox(VIEWER_MASKS, count_lost, FrameLedger(ByteBudget()))
         self._outboxes.add(outbox)
         if self.newest is not None:
             outbox.mask(self.newest)
@@ -93,6 +102,13 @@ class Viewers(Sink):
         over."""
         await self.changes.until(lambda: self._closed or self._newest_seq() not in (None, seq))
         return None if self._closed else self.newest
+
+    def age(self, now: float) -> float | None:
+        """Return the seconds since the picture of the newest mask arrived, None if there is none.
+
+        ``now`` is of the frames' clock.
+        """
+        return None if self.newest is None else max(0.0, now - self.newest.frame.arrived)
 
     def close(self) -> None:
         """End every viewer, since the stream is over."""
@@ -161,10 +177,10 @@ class Renditions:
     def _paint(self, mask: Mask, form: PictureForm) -> bytes:
         whole = mask.frame.original
         picture = host_pixels(mask.frame.pixels) if whole is None else whole
-        if not form.overlay:
-            return encode_jpeg(picture)
-        labels = resize_labels(mask.labels, picture.shape[0], picture.shape[1])
-        return encode_jpeg(overlay(picture, labels, self._palette, form.opacity))
+        if form.overlay:
+            labels = resize_labels(mask.labels, picture.shape[0], picture.shape[1])
+            picture = overlay(picture, labels, self._palette, form.opacity)
+        return encode_jpeg(with_note(picture, form.note) if form.note else picture)
 
 
 async def _result(making: asyncio.Task[bytes]) -> bytes:

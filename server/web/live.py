@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +40,12 @@ from server.web.stream_socket import send_ending
 from server.web.viewer_socket import ViewerSocket
 
 BOUNDARY = "mastream-frame"
+STALE_SECONDS = 5.0
+"""A preview that gets no new picture for so long shows how old the last one is."""
+
+AGE_HEADER = "Mastream-Mask-Age"
+"""The seconds since a snapshot's picture arrived."""
+
 FIRST_SECONDS = 10.0
 """How long a snapshot waits for the first mask."""
 
@@ -132,7 +139,10 @@ async def remove_stream(live: LiveOf, name: Name) -> None:
 async def preview_stream(
     live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
 ) -> Response:
-    """Send the pictures as they come, as motion JPEG for a plain `<img>`."""
+    """Send the pictures as they come, as motion JPEG for a plain `<img>`.
+
+    While none comes, the last one is sent again every few seconds, with its age written on it.
+    """
     stream = live.streams.find(name)
     form = PictureForm(overlay, opacity)
     return StreamingResponse(
@@ -150,11 +160,16 @@ async def snapshot_stream(
     overlay: Overlay = True,
     opacity: Opacity = 0.5,
 ) -> Response:
-    """Return the newest picture as JPEG, its mask as palette PNG, or the mask's numbers as JSON."""
+    """Return the newest picture as JPEG, its mask as palette PNG, or the mask's numbers as JSON.
+
+    `Mastream-Mask-Age` is the seconds since the picture arrived: it is old while the camera is
+    away. The JSON has the same as `age`, and the stream's `state`.
+    """
     stream = live.streams.find(name)
     mask = await _first_mask(stream)
     renditions = live.renditions(stream)
-    headers = {"Cache-Control": "no-store"}
+    age = round(time.monotonic() - mask.frame.arrived, 3)
+    headers = {"Cache-Control": "no-store", AGE_HEADER: f"{age:.3f}"}
     if form == "jpeg":
         picture = await renditions.picture(mask, PictureForm(overlay, opacity))
         return Response(picture, media_type="image/jpeg", headers=headers)
@@ -163,7 +178,8 @@ async def snapshot_stream(
     if form == "png":
         return Response(payload, media_type="image/png", headers=headers)
     names = [one.name for one in live.spec.classes]
-    numbers = header.to_dict() | {"areas": areas(mask.labels, names)}
+    now_is = {"age": age, "state": stream.supervised.state.value}
+    numbers = header.to_dict() | {"areas": areas(mask.labels, names)} | now_is
     return Response(json.dumps(numbers), media_type="application/json", headers=headers)
 
 
@@ -213,12 +229,29 @@ async def _parts(
     live: LiveService, stream: PulledStream, form: PictureForm
 ) -> AsyncIterator[bytes]:
     """Yield each new picture as a part; pictures in between are passed over while one is sent."""
-    sent: int | None = None
-    while (mask := await stream.viewers.next_after(sent)) is not None:
-        sent = mask.frame.seq
+    mask: Mask | None = None
+    while (mask := await _next_shown(stream, mask)) is not None:
+        form = replace(form, note=_note(stream.viewers.age(time.monotonic())))
         picture = await live.renditions(stream).picture(mask, form)
         head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
         yield head.encode() + picture + b"\r\n"
+
+
+async def _next_shown(stream: PulledStream, shown: Mask | None) -> Mask | None:
+    """Return the next mask, or the same one again if no other comes for STALE_SECONDS; None if the
+    stream is over."""
+    seq = None if shown is None else shown.frame.seq
+    while True:
+        try:
+            async with asyncio.timeout(STALE_SECONDS):
+                return await stream.viewers.next_after(seq)
+        except TimeoutError:
+            if shown is not None:
+                return shown
+
+
+def _note(age: float | None) -> str:
+    return "" if age is None or age < STALE_SECONDS else f"{age:.0f} s old"
 
 
 async def _first_mask(stream: PulledStream) -> Mask:

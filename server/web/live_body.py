@@ -115,6 +115,10 @@ class StreamBody(BaseModel):
     passed_over: int = Field(description="frames beyond `max_fps`")
     drops: dict[str, int] = Field(description="frames without a mask, by cause")
     recording: str | None = Field(description="the id of the recording that is being made")
+    lost_by_viewers: int = Field(description="masks that slow viewers did not get")
+    mask_age: float | None = Field(
+        description="seconds since the picture of the newest mask arrived; null before the first"
+    )
     resets: dict[str, int] = Field(description="how often the memory was emptied, by cause")
     rates: Rates
     publish: PublishBody | None
@@ -149,6 +153,8 @@ def stream_body(stream: PulledStream, url_for: UrlFor) -> StreamBody:
         passed_over=status.passed_over,
         drops=dict(status.drops),
         recording=recording.name if (recording := stream.recording) else None,
+        lost_by_viewers=status.lost_by_viewers,
+        mask_age=None if status.mask_age is None else round(status.mask_age, 3),
         resets=dict(status.resets),
         rates=Rates(
             fps_in=round(status.fps_in, 2),

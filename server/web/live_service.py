@@ -12,6 +12,7 @@ from server.database.streams import StreamRows
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.settings import LiveSettings, Settings
+from server.sinks.publishing import PublishState
 from server.sources.hardware import Hardware
 from server.streams.live_streams import LiveStreams
 from server.streams.pulled import PulledServices, PulledStream
@@ -78,11 +79,14 @@ def live_service(
         wall=time.time,
         random=random.random,
         reconnected=metrics.source_reconnected,
+        published=metrics.published,
         recordings=recordings,
     )
     streams = LiveStreams(services, rows, settings.live.max_streams)
     for state in StreamState:
         metrics.watch_sources(state.value, partial(streams.count, state))
+    for publishing in PublishState:
+        metrics.watch_publishers(publishing.value, partial(streams.count_publishers, publishing))
     return LiveService(
         streams,
         Trials(open_source, worker.spec, settings.live.connect_seconds),

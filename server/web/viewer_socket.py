@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
 from models.spec import ModelSpec
-from protocol import DropCause, ProtocolError
+from protocol import ProtocolError
 from server.errors import BadMessage, MastreamError, TooSlow, strip
 from server.frame import Mask
 from server.metrics import Metrics
@@ -146,4 +146,4 @@ class ViewerSocket:
         return protocol.Ready(name, self._services.spec.to_dict(), limits, settings.window)
 
     def _count_slow(self) -> None:
-        self._services.metrics.frame("dropped", DropCause.CLIENT_SLOW)
+        self._services.metrics.viewer_lost()

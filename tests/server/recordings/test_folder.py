@@ -65,6 +65,22 @@ def test_no_other_file_is_found(tmp_path: Path, name: str) -> None:
         kept.find(name)
 
 
+def test_what_is_written_waits_and_ends_is_counted(tmp_path: Path) -> None:
+    written: list[int] = []
+    ended: list[str] = []
+    kept = Recordings(
+        tmp_path / "recordings",
+        StreamSettings(record=True),
+        on_bytes=written.append,
+        on_end=ended.append,
+    )
+    one = begin(kept, A)
+    assert (kept.running, kept.waiting_bytes) == (1, 0)
+    finish(kept, one)
+    assert (kept.running, kept.waiting_bytes, ended) == (0, 0, ["stopped"])
+    assert 0 < sum(written) < kept.find(A).stat().st_size
+
+
 def test_one_that_is_written_is_not_removed(tmp_path: Path) -> None:
     kept = recordings(tmp_path)
     one = begin(kept, A)

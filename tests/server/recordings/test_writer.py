@@ -70,8 +70,10 @@ def test_a_slow_disk_ends_the_recording_and_holds_up_nothing(tmp_path: Path) -> 
     for seq in range(9):
         put(writer, Rebuilt(seq=seq), nbytes=60)
     assert writer.ended == "slow_disk"
+    assert 60 <= writer.waiting_bytes <= 100
     may_write.set()
     writer.join(30)
+    assert writer.waiting_bytes == 0
     kept = records(tmp_path / "a")
     assert kept[-1] == Ending(why="slow_disk") and kept[:2] == [FIRST, Rebuilt(seq=0)]
     assert len(kept) <= 4

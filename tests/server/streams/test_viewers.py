@@ -188,3 +188,28 @@ async def test_the_last_to_leave_is_waited_for() -> None:
     viewers.leave(outbox)
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_what_slow_viewers_lose_is_counted_apart() -> None:
+    losses: list[str] = []
+    viewers = Viewers(on_loss=losses.append)
+    viewers.join()
+    for seq in range(5):
+        viewers.mask(mask(seq))
+    assert viewers.lost == 5 - viewers_module.VIEWER_MASKS
+    assert losses == [], "the stream has lost nothing"
+
+
+def test_the_newest_mask_has_an_age() -> None:
+    viewers = Viewers()
+    assert viewers.age(7.0) is None
+    viewers.mask(replace(mask(1), frame=replace(mask(1).frame, arrived=5.0)))
+    assert viewers.age(7.5) == 2.5
+
+
+async def test_a_note_is_written_below_the_picture(renditions: Renditions) -> None:
+    forms = [PictureForm(), PictureForm(note="12 s old")]
+    jpegs = [await renditions.picture(mask(1), form) for form in forms]
+    plain, noted = (cv2.imdecode(np.frombuffer(one, np.uint8), 1).astype(int) for one in jpegs)
+    assert noted.shape == plain.shape
+    assert np.abs(noted[-8:] - plain[-8:]).mean() > 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -10,8 +11,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -19,7 +22,11 @@ from PIL import Image
 import protocol
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
+from server.frame import Frame, Mask
 from server.settings import LiveSettings, Settings
+from server.streams.pulled import PulledStream
+from server.streams.viewers import Viewers
+from server.web import live
 
 FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
 
@@ -155,6 +162,37 @@ def test_a_snapshot_is_a_mask_or_its_numbers(web: TestClient) -> None:
     assert (picture.format, picture.mode, picture.size) == ("PNG", "P", (96, 72))
     told = web.get("/v1/streams/film/snapshot?format=json").json()
     assert sum(told["areas"].values()) == pytest.approx(1, abs=1e-3)
+    assert told["age"] >= 0 and told["state"] in ("live", "stalled", "connecting", "ended")
+
+
+def test_a_mask_has_an_age_that_rises_while_the_camera_is_away(web: TestClient) -> None:
+    added(web)
+    masks(web, 1)
+    first = web.patch("/v1/streams/film", json={"paused": True}).json()["mask_age"]
+    while web.get("/v1/streams/film").json()["mask_age"] <= first:
+        pass
+    assert float(web.get("/v1/streams/film/snapshot").headers["mastream-mask-age"]) > first
+
+
+@pytest.mark.anyio
+async def test_a_preview_shows_the_last_picture_again_while_none_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "STALE_SECONDS", 0.01)
+    away = SimpleNamespace(viewers=Viewers())
+    waiting = asyncio.create_task(live._next_shown(cast("PulledStream", away), None))
+    frame = Frame(np.zeros((16, 32, 3), np.uint8), 0, arrived=5.0)
+    mask = Mask(np.zeros((16, 32), np.uint8), frame)
+    away.viewers.mask(mask)
+    assert await waiting is mask
+    assert await live._next_shown(cast("PulledStream", away), mask) is mask
+    away.viewers.close()
+    assert await live._next_shown(cast("PulledStream", away), mask) is None
+
+
+@pytest.mark.parametrize(("age", "note"), [(None, ""), (4.9, ""), (12.4, "12 s old")])
+def test_only_an_old_picture_has_its_age_written_on_it(age: float | None, note: str) -> None:
+    assert live._note(age) == note
 
 
 def test_a_paused_stream_has_no_snapshot_before_its_first_mask(
