@@ -1,0 +1,134 @@
+// Several videos with the same frames, played in step: a picture is shown once all have it.
+
+import { Pairs, frameAt, within } from "./frames.js";
+
+const CATCH_UP = 12; // frames apart, from which on seeking is quicker than playing faster
+const PATIENCE = 60; // pictures in a row that belong to no other, until the videos are given up as a pair
+
+/**
+ * Play videos whose frames begin at `times`. `onframe(frame, pictures)` gets one picture of each, which stay valid
+ * until the next call; `onstate(isPlaying)`; `onmismatch()` if the videos' times do not agree.
+ */
+export class Playback {
+  speed = 1;
+  frame = -1;
+  #videos;
+  #times;
+  #on;
+  #pairs;
+  #places; // the last frame of each video
+  #offsets; // browsers begin some files at another time than the server
+  #pictures = [];
+  #wanted = 0;
+  #isSeeking = false;
+  #isClosed = false;
+  #lonely = 0;
+
+  constructor(videos, times, on) {
+    this.#videos = videos;
+    this.#times = times;
+    this.#on = on;
+    this.#pairs = new Pairs(videos.length);
+    this.#places = videos.map(() => 0);
+    this.#offsets = videos.map(() => null);
+    videos.forEach((video, side) => this.#watch(video, side));
+    videos[0].addEventListener("ended", () => this.seek(this.#last));
+  }
+
+  get isPlaying() {
+    return !this.#videos[0].paused;
+  }
+
+  /** Show a frame, and stay there. */
+  seek(frame) {
+    this.#pause();
+    this.#wanted = Math.max(0, Math.min(this.#last, frame));
+    if (!this.#isSeeking && this.#wanted !== this.frame) this.#go();
+  }
+
+  /** Show the frame that is `count` after the last one that was asked for or shown. */
+  step(count) {
+    this.seek((this.isPlaying ? this.frame : this.#wanted) + count);
+  }
+
+  /** Play on, or stop on the frame that is shown. */
+  async toggle() {
+    if (this.isPlaying) return this.seek(this.frame);
+    if (this.frame >= this.#last) await this.#moved(0);
+    await Promise.all(this.#videos.map((video) => video.play())).catch(() => this.#pause());
+    this.#on.onstate(this.isPlaying);
+  }
+
+  close() {
+    this.#isClosed = true;
+    this.#pairs.clear();
+    for (const picture of this.#pictures) picture.close();
+    for (const video of this.#videos) video.removeAttribute("src"), video.load();
+  }
+
+  get #last() {
+    return this.#times.length - 1;
+  }
+
+  #pause() {
+    for (const video of this.#videos) video.pause();
+    this.#on.onstate(false);
+  }
+
+  async #go() {
+    this.#isSeeking = true;
+    const wanted = this.#wanted;
+    await this.#moved(wanted);
+    this.#isSeeking = false;
+    if (wanted !== this.#wanted && !this.isPlaying) this.#go();
+  }
+
+  #moved(frame) {
+    this.#wanted = frame;
+    return Promise.all(this.#videos.map((video, side) => new Promise((done) => {
+      video.addEventListener("seeked", done, { once: true });
+      video.currentTime = within(this.#times, frame) + (this.#offsets[side] ?? 0);
+    })));
+  }
+
+  #watch(video, side) {
+    const take = () => this.#isClosed || video.readyState < 2 || this.#take(video, side);
+    const next = (call) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(
+      video.requestVideoFrameCallback ? video : globalThis, call);
+    const again = () => {
+      take();
+      if (!this.#isClosed) next(again);
+    };
+    for (const event of ["loadeddata", "seeked"]) video.addEventListener(event, take);
+    next(again);
+  }
+
+  // A VideoFrame carries the time of its own picture; the element's clock may be a picture further.
+  #take(video, side) {
+    const picture = new VideoFrame(video), time = picture.timestamp / 1e6;
+    this.#offsets[side] ??= time - this.#times[0];
+    const frame = frameAt(this.#times, time - this.#offsets[side]);
+    this.#places[side] = frame;
+    const found = this.#pairs.put(side, frame, picture);
+    this.#lonely = found ? 0 : this.#lonely + 1;
+    if (found) this.#show(found);
+    else if (this.#lonely > PATIENCE) this.#on.onmismatch();
+    if (this.isPlaying) this.#keepUp();
+  }
+
+  #show({ frame, pictures }) {
+    for (const picture of this.#pictures) picture.close();
+    this.#pictures = pictures;
+    this.frame = frame;
+    if (this.isPlaying) this.#wanted = frame;
+    this.#on.onframe(frame, pictures);
+  }
+
+  #keepUp() {
+    this.#videos.forEach((video, side) => {
+      const behind = this.#places[0] - this.#places[side];
+      if (Math.abs(behind) > CATCH_UP && !video.seeking) video.currentTime = this.#videos[0].currentTime;
+      video.playbackRate = this.speed * Math.max(0.8, Math.min(1.25, 1 + behind * 0.03));
+    });
+  }
+}
