@@ -55,6 +55,7 @@ export class Playback {
   async toggle() {
     if (this.isPlaying) return this.seek(this.frame);
     if (this.frame >= this.#last) await this.#moved(0);
+    this.#keepUp();
     await Promise.all(this.#videos.map((video) => video.play())).catch(() => this.#pause());
     this.#on.onstate(this.isPlaying);
   }

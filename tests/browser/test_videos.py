@@ -159,6 +159,7 @@ def test_source_and_result_show_the_same_frame(
     expect_frame(page, FRAMES - 1)
     page.keyboard.press("Home")
     expect_frame(page, 0)
+    page.get_by_label("Speed").select_option("0.25")
     page.get_by_role("button", name="Play").click()
     seen = page.evaluate(SAMPLE, [READ, [middles(0), middles(1)]])
     assert all(left == right == shown for left, right, shown in seen), seen
