@@ -1,4 +1,4 @@
-// One live session: frames go to the server, and each picture waits for the mask that belongs to it.
+// One live session: frames go to the server, or masks of a pulled stream come from it, each with its picture.
 
 import { adapt, shape, START } from "./adapt.js";
 import { socketAddress } from "./api.js";
@@ -12,8 +12,8 @@ const GAP = 2000; // After so many ms without a frame the memory knows nothing o
  * onlost(count), onstate(state, sentence) and onerror(error). Returns a function that stops.
  */
 export function push(video, on) {
-  const held = new Map(), coder = encoder();
-  let tuning = START, readyAt = 0, sentAt = -Infinity, reset = false, busy = false, stopped = false;
+  const coder = encoder();
+  let tuning = START, readyAt = 0, sentAt = Infinity, reset = false, busy = false;
   const stream = openStream(socketAddress("v1/stream"), {
     ...on, open: { output: "rle", size: "model" }, onready, onmask, onlost,
   });
@@ -40,10 +40,8 @@ export function push(video, on) {
   }
 
   function send({ jpeg, picture }) {
-    const now = performance.now();
-    const seq = stopped ? null : stream.send(jpeg, { pts: now / 1000, reset: reset || now - sentAt > GAP });
-    if (seq === null) return picture.close();
-    held.set(seq, picture);
+    const now = performance.now(), pts = now / 1000;
+    if (stream.send(jpeg, { pts, reset: reset || now - sentAt > GAP, picture }) === null) return;
     sentAt = now;
     reset = false;
   }
@@ -53,30 +51,20 @@ export function push(video, on) {
     const total = Object.values(mask.ms).reduce((sum, part) => sum + part, 0);
     // What waited for a new connection says nothing about it.
     if (mask.sent > readyAt) tuning = adapt(tuning, { latency, queue, step, total }, stream.ready.window);
-    const picture = held.get(mask.seq) ?? null;
-    held.delete(mask.seq);
-    on.onmask(mask, picture, latency);
+    on.onmask(mask, mask.picture, latency);
   }
 
   function onlost({ seqs, cause }) {
     if (cause === "newer") tuning = adapt(tuning, { lost: true }, stream.ready.window);
-    seqs.forEach(release);
     on.onlost(seqs.length);
   }
 
-  function release(seq) {
-    held.get(seq)?.close();
-    held.delete(seq);
-  }
-
   return () => {
-    stopped = true;
     stopFrames();
     stopWaking();
     video.removeEventListener("seeking", restarted);
     stream.close();
     coder.close();
-    [...held.keys()].forEach(release);
   };
 }
 

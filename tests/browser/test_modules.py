@@ -58,8 +58,10 @@ PAINT = """async (way) => {
   paint.mode = "mask";
   paint.isolated = 1;
   const mask = await pixel(paint);
+  paint.mode = "beside";
+  const beside = await pixel(paint);
   paint.close();
-  return { over, hidden, mask };
+  return { over, hidden, mask, beside };
 }"""
 
 STREAM = """async (count) => {
@@ -115,6 +117,7 @@ def test_masks_are_painted_in_their_colours_at_their_places(
     grey, pure = [100, 100, 100, 255], [0, 200, 0, 255]
     size = [40, 20]
     for name, wanted in {
+        "beside": [grey, grey, grey, [80, 20]],
         "over": [red, green, green, size],
         "hidden": [red, grey, grey, size],
         "mask": [clear, pure, pure, size],

@@ -1,7 +1,8 @@
-"""A slow connection: a TCP proxy that passes so many bytes per second to the server, and back.
+"""A slow line: a TCP proxy that passes only so many bytes per second to the server.
 
-with throttling_proxy(server_port, bytes_per_second=50_000) as port:
-    http://127.0.0.1:PORT
+with throttling_proxy(server_port) as line:
+    http://127.0.0.1:PORT with line.port
+    line.bytes_per_second = 10_000
 """
 
 from __future__ import annotations
@@ -11,54 +12,71 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
-PIECE = 2048
+PIECE = 1024
 """Bytes that are passed at once: few, so that the rate is even."""
 
-BUFFER = 16_384
+BUFFER = 8192
 """Bytes that the sockets hold, so that a sender soon notices the rate."""
 
 
+@dataclass
+class Line:
+    """Mutable state: the rate of each connection towards the server, and what serves them."""
+
+    port: int
+    bytes_per_second: float = float("inf")
+    sockets: list[socket.socket] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
 @contextmanager
-def throttling_proxy(port: int, bytes_per_second: float) -> Iterator[int]:
-    """Listen on a free loopback port in front of the one on ``port``, and yield it. Each connection
-    has the rate for itself, in each direction."""
+def throttling_proxy(port: int) -> Iterator[Line]:
+    """Listen on a free loopback port in front of the one on ``port``, at first without a limit."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        sockets: list[socket.socket] = [listener]
-        serving = threading.Thread(
-            target=_serve, args=(listener, port, bytes_per_second, sockets), daemon=True
-        )
+        line = Line(listener.getsockname()[1], sockets=[listener])
+        serving = threading.Thread(target=_serve, args=(listener, port, line), daemon=True)
         serving.start()
         try:
-            yield listener.getsockname()[1]
+            yield line
         finally:
-            for one in sockets:
-                with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                one.close()
+            for one in line.sockets:
+                _shut(one)
             serving.join(10)
+            for passing in line.threads:
+                passing.join(10)
+            for one in line.sockets:
+                one.close()
 
 
-def _serve(listener: socket.socket, port: int, rate: float, sockets: list[socket.socket]) -> None:
+def _serve(listener: socket.socket, port: int, line: Line) -> None:
     with suppress(OSError):
         while True:
             client = listener.accept()[0]
             server = socket.create_connection(("127.0.0.1", port))
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-            sockets += [client, server]
-            for ends in ((client, server), (server, client)):
-                threading.Thread(target=_pass, args=(*ends, rate), daemon=True).start()
+            line.sockets += [client, server]
+            for source, sink, slowed in ((client, server, line), (server, client, None)):
+                passing = threading.Thread(target=_pass, args=(source, sink, slowed), daemon=True)
+                passing.start()
+                line.threads.append(passing)
 
 
-def _pass(source: socket.socket, sink: socket.socket, rate: float) -> None:
+def _pass(source: socket.socket, sink: socket.socket, line: Line | None) -> None:
     """Pass bytes on until either end closes, then close both."""
     with suppress(OSError):
-        while data := source.recv(PIECE):
+        while data := source.recv(PIECE if line else 65536):
             sink.sendall(data)
-            time.sleep(len(data) / rate)
-    for one in (source, sink):
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            if line:
+                time.sleep(len(data) / line.bytes_per_second)
+    _shut(source)
+    _shut(sink)
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
