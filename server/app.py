@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 from fastapi import APIRouter, Depends, FastAPI, Request
 
+from server.database.callbacks import CallbackRows
 from server.database.connection import Database, open_database
 from server.database.keys import KeyRows
 from server.database.streams import StreamRows
@@ -35,8 +36,10 @@ from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
+from server.videos.calling import Caller
 from server.videos.cleaning import clean
 from server.videos.jobs import Jobs
+from server.videos.progress import Video
 from server.videos.uploads import Uploads
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
@@ -51,6 +54,7 @@ from server.web.page import page_router, read_page
 from server.web.recordings import recordings_router
 from server.web.stream_socket import StreamServices
 from server.web.streams import Streams, stream_router
+from server.web.video_json import video_json
 from server.workers.fleet import Fleet
 from server.workers.worker import Worker, WorkerState
 
@@ -95,6 +99,7 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.service = service
+    service.render = video_json(app)
     problems.install(app, service.metrics.rejected)
     once_loaded = [Depends(_provide_jobs)]
     health = health_router(service.reasons, service.metrics, service.access)
@@ -202,6 +207,8 @@ class Service:
         )
         self._hardware: Hardware | None = None
         self.draining = False
+        self.render: Callable[[Video], bytes] = lambda _: b""
+        """Returns the JSON that is sent to those who are called."""
         self._jobs: Jobs | None = None
         self._uploads: Uploads | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -332,6 +339,7 @@ class Service:
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
         self._chores = [
+            *self._calls(jobs),
             asyncio.create_task(clean(jobs.expire, self._uploads.expire)),
             asyncio.create_task(jobs.space.watch()),
         ]
@@ -355,6 +363,16 @@ class Service:
         check_keys_exist(self.access, count, self.settings.host)
         if self.access is Access.OPEN:
             _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
+
+    def _calls(self, jobs: Jobs) -> list[asyncio.Task[None]]:
+        """Return the task that calls callbacks, if any may be called."""
+        secret = self.settings.videos.callback_secret
+        if secret is None:
+            return []
+        rows = CallbackRows(jobs.files.store.database)
+        key = secret.get_secret_value()
+        caller = Caller(rows, jobs.disk, jobs.find, self.render, key, time.time)
+        return [asyncio.create_task(caller.run())]
 
     async def _drain_live(self) -> None:
         if self._live:

@@ -8,8 +8,9 @@ group are errors.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -171,6 +173,14 @@ class VideoSettings(BaseModel):
         description="what happens at max_videos and max_total_bytes: another upload is refused, or "
         "the videos that ended first are removed",
     )
+    callback_hosts: tuple[str, ...] = Field(
+        (), description="hosts, or host:port, that a callback_url may name"
+    )
+    callback_secret: SecretStr | None = Field(
+        None,
+        description="signs callbacks: whsec_ and 24 to 64 random bytes in Base64; needed if "
+        "callback_hosts has any",
+    )
     keep_uploads: bool = Field(
         True, description="keep the uploaded file of a video that has succeeded, for its player"
     )
@@ -182,6 +192,19 @@ class VideoSettings(BaseModel):
     database: str | None = Field(
         None, description="a SQLAlchemy URL; an SQLite file next to the videos if absent"
     )
+
+    @model_validator(mode="after")
+    def _check_callbacks(self) -> Self:
+        """Raise ValueError unless callbacks can be signed."""
+        secret = self.callback_secret.get_secret_value() if self.callback_secret else None
+        if secret is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", secret):
+            raise ValueError(
+                "callback_secret must be whsec_ and 24 to 64 random bytes in Base64: "
+                "make one with `echo whsec_$(openssl rand -base64 32)`"
+            )
+        if self.callback_hosts and secret is None:
+            raise ValueError("callback_hosts needs a callback_secret, which signs the calls")
+        return self
 
 
 class LiveSettings(BaseModel):

@@ -16,7 +16,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
-from server.database.schema import VIDEOS
+from server.database.schema import CALLBACKS, VIDEOS
 from server.database.video_record import ACTIVE, Kept, VideoRecord, VideoState
 from server.errors import Conflict, NoCapacity
 from server.frame import Losses, VideoInfo
@@ -29,14 +29,19 @@ class VideoRows:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def add(self, record: VideoRecord, max_queued: int) -> None:
-        """Store a new video. Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or
-        key is taken."""
+    def add(self, record: VideoRecord, max_queued: int, callback_url: str | None = None) -> None:
+        """Store a new video, and whom to call at its end.
+
+        Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or key is taken.
+        """
         with self.database.begin() as connection:
             if _count(connection, VideoState.QUEUED) >= max_queued:
                 raise NoCapacity(f"{max_queued} videos are queued already: try again later.")
             try:
                 connection.execute(VIDEOS.insert().values(**_to_row(record)))
+                if callback_url is not None:
+                    call = {"video": record.id, "url": callback_url, "attempts": 0, "next_try": 0.0}
+                    connection.execute(CALLBACKS.insert().values(**call))
             except IntegrityError as error:
                 raise Conflict(
                     "Another upload with this Idempotency-Key came first: send it again to get "

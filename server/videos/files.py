@@ -149,12 +149,12 @@ class VideoFiles:
         with self.upload(video).open("rb") as file:
             os.fsync(file.fileno())
 
-    def add(self, record: VideoRecord) -> None:
+    def add(self, record: VideoRecord, callback_url: str | None = None) -> None:
         """Queue a video whose bytes are in its file, and remove the videos in whose place it comes.
 
         Raises as :meth:`VideoRows.add`.
         """
-        self.store.add(record, self._settings.max_jobs)
+        self.store.add(record, self._settings.max_jobs, callback_url)
         self._remove_surplus(record.id)
 
     def discard_unless_added(self, video: str) -> None:

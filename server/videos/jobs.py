@@ -176,15 +176,16 @@ class Jobs:
             key=request.key,
             owner=request.owner,
         )
-        return await self.add(record)
+        return await self.add(record, request.callback_url)
 
-    async def add(self, record: VideoRecord) -> Video:
-        """Queue a video whose bytes are in its file, as created now.
+    async def add(self, record: VideoRecord, callback_url: str | None = None) -> Video:
+        """Queue a video whose bytes are in its file, as created now; ``callback_url`` is called
+        when it has ended.
 
         Raises NoCapacity if the queue is full, and Conflict if its key is taken.
         """
         record = replace(record, created=self._clock())
-        await self._disk(self._files.add, record)
+        await self._disk(self._files.add, record, callback_url)
         self._runner.added()
         return self._seen(record)
 

@@ -17,7 +17,7 @@ class VideoRequest:
 
     ``name`` is for display. ``style`` says what the artefacts show of the masks. ``key`` is the
     client's idempotency key, if any. ``owner`` is the id of its API key, empty if none was
-    required.
+    required. ``callback_url`` is called when the video has ended.
     """
 
     name: str
@@ -25,6 +25,7 @@ class VideoRequest:
     style: Style = DEFAULT
     key: str | None = None
     owner: str = ""
+    callback_url: str | None = None
 
     def fingerprint(self, digest: str) -> str:
         """Return a hash of what is asked for, with the file's SHA-256; its name does not count.

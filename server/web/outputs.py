@@ -1,4 +1,4 @@
-"""The fields of an upload that choose what is made of its video."""
+"""The fields of an upload that choose what is made of its video, and whom to call at its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import Depends, Query
 
 from server.sinks.recorder import ARTEFACTS
 from server.sinks.style import OPACITY
+from server.videos.callbacks import MAX_URL
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "artefacts": {
@@ -26,6 +27,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "minimum": 0,
         "maximum": 1,
         "default": OPACITY,
+    },
+    "callback_url": {
+        "description": "an address that is called when the video has ended; its host must be one "
+        "that the server's settings allow",
+        "type": "string",
+        "format": "uri",
+        "maxLength": MAX_URL,
     },
 }
 """The schema of each, in a form or in the query."""
@@ -52,10 +60,18 @@ _Text = Annotated[str | None, Query(include_in_schema=False)]
 
 
 def asked_in_query(
-    artefacts: _Text = None, classes: _Text = None, opacity: _Text = None
+    artefacts: _Text = None,
+    classes: _Text = None,
+    opacity: _Text = None,
+    callback_url: _Text = None,
 ) -> dict[str, str]:
-    """Return the parameters of the query that choose outputs."""
-    given = {"artefacts": artefacts, "classes": classes, "opacity": opacity}
+    """Return the parameters of the query that choose outputs, and whom to call."""
+    given = {
+        "artefacts": artefacts,
+        "classes": classes,
+        "opacity": opacity,
+        "callback_url": callback_url,
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -96,7 +96,12 @@ async def create_upload(
     with_part = _has_part(request)
     fields, owner = metadata(given), caller_of(request).id
     wanted = video_request(
-        fields, fields.get("filename"), own_key(key, owner), uploads.classes, owner
+        fields,
+        fields.get("filename"),
+        own_key(key, owner),
+        uploads.classes,
+        owner,
+        uploads.settings.callback_hosts,
     )
     upload = await uploads.create(wanted, length)
     response.headers["Location"] = request.url_for("find_upload", upload=upload.record.id).path

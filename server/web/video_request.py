@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from models.spec import ClassLabel
 from server.sinks.recorder import chosen_artefacts
 from server.sinks.style import chosen_style
+from server.videos.callbacks import check_callback
 from server.videos.request import VideoRequest
 
 
@@ -16,12 +17,13 @@ def video_request(
     key: str | None,
     classes: Sequence[ClassLabel],
     owner: str = "",
+    hosts: Collection[str] = (),
 ) -> VideoRequest:
     """Return the request of an upload: ``fields`` are those of its query, form or metadata, ``key``
     is that of :func:`own_key`.
 
-    The file's own name precedes the field ``name``. ``classes`` are the model's. Raises BadRequest
-    if a field is not valid.
+    The file's own name precedes the field ``name``. ``classes`` are the model's, and ``hosts``
+    those that may be called. Raises BadRequest if a field is not valid.
     """
     style = chosen_style(fields.get("classes"), fields.get("opacity"))
     return VideoRequest(
@@ -30,6 +32,7 @@ def video_request(
         style=style.of(classes),
         key=key,
         owner=owner,
+        callback_url=check_callback(fields.get("callback_url"), hosts),
     )
 
 

@@ -85,14 +85,14 @@ async def upload_video(
 ) -> VideoBody:
     """Queue a video. The same bytes sent again with the same Idempotency-Key return the video
     queued before."""
-    owner = caller_of(request).id
+    owner, hosts = caller_of(request).id, jobs.settings.callback_hosts
     key = own_key(key, owner)
-    video_request(asked, None, key, jobs.classes)
+    video_request(asked, None, key, jobs.classes, owner, hosts)
     await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
         fields = {"name": name, **asked, **upload.fields}
-        wanted = video_request(fields, upload.name, key, jobs.classes, owner)
+        wanted = video_request(fields, upload.name, key, jobs.classes, owner, hosts)
         accepted = await jobs.accept(video, path, wanted, upload.size, upload.digest)
     response.headers["Location"] = path_of(accepted.record.id, request.url_for)
     return video_body(accepted, request.url_for)

@@ -31,3 +31,11 @@ def test_classes_and_opacity_are_the_style() -> None:
     assert asked.style == Style(("road", "car"), 0.2)
     with pytest.raises(BadRequest, match="no class 'lake'"):
         video_request({"classes": "lake"}, None, None, CLASSES)
+
+
+def test_only_an_allowed_host_is_called() -> None:
+    given = {"callback_url": "https://hooks.example.org/done"}
+    asked = video_request(given, None, None, CLASSES, "", ["hooks.example.org"])
+    assert asked.callback_url == "https://hooks.example.org/done"
+    with pytest.raises(BadRequest, match="calls no such host"):
+        video_request(given, None, None, CLASSES)
