@@ -196,7 +196,8 @@ class VideoSettings(BaseModel):
     @model_validator(mode="after")
     def _check_callbacks(self) -> Self:
         """Raise ValueError unless callbacks can be signed."""
-        secret = self.callback_secret.get_secret_value() if self.callback_secret else None
+        given = self.callback_secret
+        secret = None if given is None else given.get_secret_value()
         if secret is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", secret):
             raise ValueError(
                 "callback_secret must be whsec_ and 24 to 64 random bytes in Base64: "

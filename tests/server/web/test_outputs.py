@@ -133,7 +133,7 @@ def test_the_documentation_knows_every_choice(client: TestClient, clip: bytes) -
     assert parameters["classes"]["explode"] is False
     assert parameters["opacity"]["schema"]["maximum"] == 1
     form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(form) == {"file", "artefacts", "classes", "opacity"}
+    assert set(form) == {"file", "artefacts", "classes", "opacity", "callback_url"}
     answers = described["paths"]["/v1/videos/{video}/{name}"]["get"]["responses"]["200"]["content"]
     schema = answers["application/json"]["schema"] | {"components": described["components"]}
     done = made(client, clip, artefacts="masks.json")
