@@ -74,7 +74,8 @@ class VideoBody(BaseModel):
     expires: datetime | None = Field(description="when it is removed; null if that is unknown")
     links: dict[str, str] = Field(
         description="self, events, source while the upload is kept and, once the video has "
-        "succeeded, each artefact by its name"
+        "succeeded, each artefact by its name; overlay.mp4 and poster.jpg also while it runs, from "
+        "its first mask on"
     )
 
 

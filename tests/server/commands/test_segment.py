@@ -129,7 +129,7 @@ def working(clip: Path, out: Path, *before: str) -> Iterator[subprocess.Popen[st
     ) as process:
         guard = threading.Timer(60, process.kill)
         guard.start()
-        while not list(out.glob(".segmenting-*/*.part")) and process.poll() is None:
+        while not list(out.glob(".segmenting-*/**/*.part")) and process.poll() is None:
             time.sleep(0.01)
         yield process
         guard.cancel()
