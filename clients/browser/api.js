@@ -36,8 +36,9 @@ export async function call(method, path, body) {
 /** `fetch` on the server. Raises Refused, or an Error if the server cannot be reached. */
 export async function request(path, options = {}) {
   const answer = await reach(path, options);
-  if (answer.status === 401 && (await haveKey())) return accepted(await reach(path, options));
-  return accepted(answer);
+  if (answer.status !== 401) return accepted(answer);
+  if (!(await haveKey())) throw new Error(texts.key.declined);
+  return accepted(await reach(path, options));
 }
 
 /** Follow server-sent events: `on[kind](data)`; returns a function that stops. */

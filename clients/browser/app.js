@@ -21,8 +21,7 @@ const view = document.getElementById("view");
 let leave = null, turn = 0;
 
 async function go() {
-  const [name, ...path] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  const chosen = name || "live", mine = ++turn;
+  const [chosen, ...path] = place(), mine = ++turn;
   leave?.();
   leave = null;
   mark(chosen);
@@ -35,6 +34,16 @@ async function go() {
     leave = show(view, ...path) ?? null;
   } catch (error) {
     view.replaceChildren(problem(error, VIEWS[chosen] && (() => location.reload())));
+  }
+}
+
+// The view's name and what follows it in the address.
+function place() {
+  try {
+    const [name, ...path] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+    return [name || "live", ...path];
+  } catch {
+    return ["?"]; // an address with a broken escape
   }
 }
 
@@ -70,6 +79,9 @@ const theme = () => (THEMES[localStorage.getItem("theme")] ? localStorage.getIte
 document.getElementById("nav").setAttribute("aria-label", texts.nav.label);
 document.getElementById("nav").append(
   ...Object.keys(VIEWS).map((name) => h("a", { href: `#/${name}`, "data-view": name }, icon(name), texts.nav[name])));
+const skip = document.getElementById("skip");
+skip.append(texts.nav.skip);
+skip.addEventListener("click", () => view.focus());
 document.getElementById("banner").append(texts.connection.lost);
 connection.addEventListener("lost", () => showConnection(true));
 connection.addEventListener("back", () => showConnection(false));

@@ -2,7 +2,7 @@
 
 import { address } from "./api.js";
 import { texts } from "./texts.js";
-import { confirmed, h, icon, iconButton } from "./ui.js";
+import { confirmed, h, icon, iconButton, toast } from "./ui.js";
 
 const STILLS = 1000; // ms between pictures that do not move
 const KINDS = { live: "good", connecting: "warn", stalled: "warn", backoff: "warn", failed: "bad" };
@@ -24,6 +24,8 @@ export function cameraCell(name, change) {
     h("div", { class: "head" }, h("h2", {}, name), chip),
     h("div", { class: "head" }, numbers, h("div", { class: "row" }, record, pause, remover)));
 
+  let recording = null;
+
   function update(stream, { moves, overlay, changes, records }) {
     const shown = stream.state === "live" || (stream.state === "stalled" && stream.masks > 0);
     why.textContent = stream.detail || words.idle[stream.state] || "";
@@ -33,6 +35,8 @@ export function cameraCell(name, change) {
     numbers.textContent = measures(stream);
     offer(pause, IDLE.includes(stream.state) ? "resume" : "pause", (does) => patch({ paused: does === "pause" }));
     offer(record, stream.recording ? "stop" : "record", (does) => patch({ record: does === "record" }));
+    if (recording && !stream.recording) toast(words.recorded, saved(recording));
+    recording = stream.recording;
     record.hidden = !records;
     pause.hidden = remover.hidden = !changes;
     picture(shown && `${path}/${moves ? "preview" : "snapshot"}?overlay=${overlay}`, moves ? null : STILLS);
@@ -49,6 +53,8 @@ export function cameraCell(name, change) {
 
   return { node, update, stop: () => picture(null) };
 }
+
+const saved = (id) => h("a", { href: address(`/v1/recordings/${id}`), download: "" }, words.download);
 
 function measures({ rates, drops }) {
   const lost = Object.values(drops).reduce((sum, count) => sum + count, 0);

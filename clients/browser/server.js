@@ -4,16 +4,16 @@ import { address, call } from "./api.js";
 import { texts } from "./texts.js";
 import { bytes, clock, css, every, h, icon, problem } from "./ui.js";
 
-const POLL = 3000; // ms
+const POLL = 2000; // ms
 const words = texts.server;
 
 /** Show the server until the returned function is called. */
 export function show(root) {
   const chip = h("span", { class: "chip" }), version = h("p", { class: "soft small number" });
-  const notice = h("div"), model = h("section", { class: "card" }), engines = h("section", { class: "card" });
+  const notice = h("div"), session = h("div"), model = h("section", { class: "card" }), engines = h("section", { class: "card" });
   const use = usage();
   root.append(
-    h("div", { class: "head" }, h("h1", {}, words.title), h("div", { class: "row" }, version, chip)), notice,
+    h("div", { class: "head" }, h("h1", {}, words.title), h("div", { class: "row" }, version, chip, session)), notice,
     h("div", { class: "server" },
       h("div", { class: "stack" }, model, links()), h("div", { class: "stack" }, use.node, engines)));
 
@@ -25,7 +25,7 @@ export function show(root) {
       const [served] = (await call("GET", "/v1/models")).models;
       renew(model, served.spec, () => card(served));
       renew(engines, { ...served, memory_bytes: 0, spec: null }, () => engineCard(served));
-      notice.replaceChildren();
+      notice.replaceChildren(server.ready ? "" : problem(new Error(words.reasons(server.reasons))));
     } catch (error) {
       notice.replaceChildren(error.code === "no_capacity" ? h("p", { class: "soft" }, words.starting) : problem(error));
     }
@@ -34,12 +34,15 @@ export function show(root) {
   function ready(server) {
     chip.className = `chip ${server.ready ? "good" : "warn"}`;
     chip.textContent = server.ready ? words.ready : words.notReady;
-    chip.title = server.reasons.join("; ");
     version.textContent = words.running(server.version, clock(server.uptime));
   }
 
+  call("GET", "/v1/session").then(({ access }) => access === "keys" && session.append(signOut()), () => {});
   return every(POLL, look);
 }
+
+const signOut = () =>
+  h("button", { type: "button", onclick: () => call("DELETE", "/v1/session").then(() => location.reload()) }, words.signOut);
 
 // Draw a card again only if what it shows has changed, so that a selection in it stays.
 function renew(node, facts, draw) {
@@ -116,6 +119,6 @@ function usage() {
 }
 
 const links = () =>
-  h("section", { class: "card" }, h("h2", {}, words.links),
+  h("section", { class: "card last" }, h("h2", {}, words.links),
     h("ul", { class: "links" }, Object.entries({ docs: "docs", schema: "openapi.json", metrics: "metrics", health: "health/ready" })
       .map(([key, path]) => h("li", {}, h("a", { href: address(path), target: "_blank" }, words[key], icon("link"))))));

@@ -1,7 +1,7 @@
 // Every English text of the page, by view. Translate this file to translate the page.
 
 export const texts = {
-  nav: { label: "Views", live: "Live", videos: "Videos", cameras: "Cameras", server: "Server" },
+  nav: { label: "Views", skip: "Skip to the content", live: "Live", videos: "Videos", cameras: "Cameras", server: "Server" },
   theme: { auto: "Colours follow the system", light: "Light colours", dark: "Dark colours" },
   connection: {
     lost: "The server cannot be reached. The page tries again by itself.",
@@ -13,6 +13,7 @@ export const texts = {
     why: "Ask whoever runs the server for a key. This browser keeps it until you close the page.",
     label: "Key",
     send: "Continue",
+    declined: "This server needs a key. Reload the page to enter one.",
   },
   errors: {
     retry: "Try again",
@@ -102,6 +103,8 @@ export const texts = {
     record: (name) => `Record ${name}`,
     stop: (name) => `Stop recording ${name}`,
     remove: (name) => `Remove ${name}`,
+    recorded: "The recording is complete.",
+    download: "Download it",
     removing: (name) => `Remove ${name}?`,
     removal: "The server disconnects from the camera and forgets its address. Whoever watches it is cut off.",
     doRemove: "Remove",
@@ -144,6 +147,8 @@ export const texts = {
     title: "Server",
     ready: "Ready",
     notReady: "Not ready",
+    signOut: "Sign out",
+    reasons: (reasons) => `The server takes no work: ${reasons.join("; ")}.`,
     starting: "The server is starting. This page fills as soon as the model is loaded.",
     model: "Model",
     facts: {

@@ -54,11 +54,11 @@ export function icon(name) {
 export const iconButton = (name, label, onclick, more = {}) =>
   h("button", { type: "button", class: "quiet icon", "aria-label": label, title: label, onclick, ...more }, icon(name));
 
-/** Show one sentence for a few seconds; screen readers read it. */
-export function toast(text) {
-  const node = h("p", {}, text);
+/** Show a sentence for a few seconds, or longer with a link; screen readers read it. */
+export function toast(text, link) {
+  const node = h("p", {}, text, link && " ", link);
   document.getElementById("toasts").append(node);
-  setTimeout(() => node.remove(), 6000);
+  setTimeout(() => node.remove(), link ? 20000 : 6000);
 }
 
 /** A sentence in place of something that failed; with `retry` it has a button. */

@@ -68,6 +68,9 @@ def test_a_demonstration_is_played_paused_recorded_and_removed(
     demonstration.get_by_role("button", name="Record demonstration").click()
     expect(demonstration.locator(".chip")).to_have_text("Recording")
     demonstration.get_by_role("button", name="Stop recording demonstration").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download it").click()
+    assert download.value.path().stat().st_size > 0
     demonstration.get_by_role("button", name="Pause demonstration").click()
     expect(demonstration.locator(".chip")).to_have_text("Paused")
     expect(demonstration.locator("img")).to_be_hidden()

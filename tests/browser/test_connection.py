@@ -23,12 +23,14 @@ LOST = "The server cannot be reached. The page tries again by itself."
 def test_a_server_that_is_gone_is_reported_until_it_is_back(
     run_server: Callable[..., AbstractContextManager[RunningServer]],
     open_page: Callable[..., Page],
+    axe: Callable[[Page], None],
     pages: WatchedPages,
 ) -> None:
     with run_server() as server:
         page = open_page(f"{server.http}/#/cameras")
         expect(page.get_by_role("heading", name="No cameras yet")).to_be_visible()
     expect(page.get_by_text(LOST)).to_be_visible()
+    axe(page)
     port = server.address.rpartition(":")[2]
     with run_server("--port", port):
         expect(page.get_by_text("The server can be reached again.")).to_be_visible()
@@ -76,5 +78,10 @@ def test_a_key_is_asked_for_once_and_decides_what_is_offered(
         page = open_page(f"{server.http}/#/cameras")
         expect(enter(page, admin)).to_be_hidden()
         expect(page.get_by_role("button", name="Add a camera")).to_be_visible()
+        page.get_by_role("link", name="Server").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("dialog", name="This server needs a key")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("alert").first).to_contain_text("Reload the page to enter one.")
         pages.close()
     pages.forgive("401")

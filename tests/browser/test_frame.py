@@ -37,6 +37,28 @@ def test_no_view_is_wider_than_its_window(
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
+def test_the_keyboard_skips_to_the_content(
+    server: RunningServer, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{server.http}/#/server")
+    expect(page.get_by_role("heading", name="Server")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    expect(page.get_by_role("heading", name="Server")).to_be_visible()
+
+
+@pytest.mark.parametrize("place", ["nowhere", "%"])
+def test_an_address_that_leads_nowhere_is_explained(
+    server: RunningServer, open_page: Callable[..., Page], place: str
+) -> None:
+    page = open_page(f"{server.http}/#/{place}")
+    expect(page.get_by_role("alert")).to_have_text("There is no such page. Choose one above.")
+    page.get_by_role("link", name="Server").click()
+    expect(page.get_by_role("heading", name="Server")).to_be_visible()
+
+
 def test_the_colours_follow_the_system_until_they_are_chosen(
     server: RunningServer, open_page: Callable[..., Page]
 ) -> None:
