@@ -110,6 +110,7 @@ export class MaskStream {
 
   async #connect() {
     clearTimeout(this.#timer);
+    this.#heard = true;
     const trying = (this.#socket = { close() {} });
     try {
       const url = typeof this.#url === "function" ? await this.#url() : this.#url;
@@ -127,7 +128,6 @@ export class MaskStream {
     socket.onmessage = current(({ data }) => this.#receive(data));
     socket.onclose = current((event) => this.#lost(event));
     this.#socket = socket;
-    this.#heard = true;
   }
 
   // A server that has waited for `open` sends a `ready` unasked: the last one before the `pong` counts.
