@@ -51,7 +51,7 @@ function fromRle(bytes, width, height) {
     check(/^\d{1,3}$/.test(label) && label < none, "There is no such class.");
     let at = 0;
     runs(text).forEach((length, index) => {
-      if (index % 2) columns.fill(label, at, at + length);
+      if (index % 2) columns.fill(Number(label), at, at + length);
       if (index % 2) covered += length;
       at += length;
     });
@@ -101,17 +101,20 @@ function unfiltered(rows, width, height) {
   check(rows.length === (width + 1) * height, "The PNG is not of its size.");
   const labels = new Uint8Array(width * height);
   for (let y = 0, from = 0, to = 0; y < height; y++) {
-    const kind = rows[from++];
-    for (let x = 0; x < width; x++, to++) {
-      const left = x ? labels[to - 1] : 0, up = y ? labels[to - width] : 0;
-      labels[to] = rows[from++] + guess(kind, left, up, x && y ? labels[to - width - 1] : 0);
+    const guess = GUESSES[rows[from++]];
+    for (let x = 0, left = 0, corner = 0; x < width; x++, to++) {
+      const up = y ? labels[to - width] : 0;
+      labels[to] = rows[from++] + guess(left, up, corner);
+      left = labels[to];
+      corner = up;
     }
   }
   return labels;
 }
 
-function guess(kind, left, up, corner) {
-  if (kind < 4) return [0, left, up, (left + up) >> 1][kind];
+const GUESSES = [() => 0, (left) => left, (_, up) => up, (left, up) => (left + up) >> 1, paeth];
+
+function paeth(left, up, corner) {
   const a = Math.abs(up - corner), b = Math.abs(left - corner), c = Math.abs(left + up - 2 * corner);
   return a <= b && a <= c ? left : b <= c ? up : corner;
 }
