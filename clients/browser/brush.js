@@ -1,33 +1,37 @@
 // Draws a picture and its mask on a canvas, by WebGL2 or else in 2D. Runs on a page and in a worker.
 
 /**
- * Return {draw(frame, look), shot(look)} for a canvas (HTML or offscreen).
- *   frame  {picture, labels, width, height}: an ImageBitmap, a VideoFrame or null, which is closed; and the labels
- *          with their size. null draws the frame before again.
+ * Return {draw(frame, look), shot(look)} for a canvas (HTML or offscreen). `draw` draws with the next frame
+ * of the screen, and its promise then resolves; that of `shot` resolves to a PNG of what was drawn last.
+ *   frame  {picture, labels, width, height}: an ImageBitmap or a VideoFrame, which is closed, or null; and
+ *          the labels with their size. Without a frame, the last one is drawn again.
  *   look   {palette, panes}: 256 colours as RGBA bytes; for each pane, from left to right, whether it shows
  *          [the picture, the mask], each 0 or 1
  */
 export function brush(canvas) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
   const paint = gl ? webgl(gl) : flat(canvas.getContext("2d"));
-  let size = [1, 1], pane = [1, 1];
+  let size = [1, 1], pane = [1, 1], drawn = Promise.resolve();
 
-  function draw(frame, look) {
-    if (frame) [size, pane] = sizes(frame);
+  function render(frame, look) {
+    if (frame) [size, pane] = [[frame.width, frame.height], sizeOf(frame.picture ?? frame)];
     resize(canvas, pane[0] * look.panes.length, pane[1]);
     paint(frame, look, size);
     frame?.picture?.close();
   }
 
   async function shot(look) {
-    draw(null, look);
+    await drawn.catch(() => {});
+    render(null, look);
     return canvas.convertToBlob?.() ?? new Promise((resolve) => canvas.toBlob(resolve));
   }
+
+  const draw = (frame, look) => (drawn = new Promise(requestAnimationFrame).then(() => render(frame, look)));
   return { draw, shot };
 }
 
-const sizes = ({ picture, width, height }) =>
-  [[width, height], picture ? [picture.displayWidth ?? picture.width, picture.displayHeight ?? picture.height] : [width, height]];
+const sizeOf = ({ displayWidth, displayHeight, width, height }) =>
+  [displayWidth ?? width, displayHeight ?? height];
 
 function resize(canvas, width, height) {
   if (canvas.width !== width) canvas.width = width;
@@ -41,8 +45,8 @@ void main() {
   gl_Position = vec4(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, 0, 1);
 }`;
 
-// Of the four nearest labels, the class with the most weight takes the pixel, by a steep curve: so borders are
-// sharp lines instead of stairs, at any size.
+// Of the four nearest labels, the class with the most weight takes the pixel, by a steep curve: so borders
+// are sharp lines instead of stairs, at any size.
 const FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D picture, palette;
@@ -56,7 +60,8 @@ uint label(ivec2 place) {
 void main() {
   vec2 place = at * vec2(textureSize(labels, 0)) - 0.5, part = fract(place);
   ivec2 corner = ivec2(floor(place));
-  uvec4 near = uvec4(label(corner), label(corner + ivec2(1, 0)), label(corner + ivec2(0, 1)), label(corner + 1));
+  uvec4 near = uvec4(
+    label(corner), label(corner + ivec2(1, 0)), label(corner + ivec2(0, 1)), label(corner + 1));
   vec4 weights = vec4(1.0 - part.x, part.x, 1.0 - part.x, part.x) * vec4(1.0 - part.yy, part.yy);
   vec4 mask = vec4(0);
   float total = 0.0;
@@ -80,10 +85,11 @@ function webgl(gl) {
   return (frame, look) => {
     if (gl.isContextLost()) return;
     if (frame) {
-      textures.labels(gl.R8UI, frame.width, frame.height, gl.RED_INTEGER, gl.UNSIGNED_BYTE, frame.labels);
+      const { labels, width, height } = frame;
+      textures.labels(gl.R8UI, width, height, 0, gl.RED_INTEGER, gl.UNSIGNED_BYTE, labels);
       if (frame.picture) textures.picture(gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, frame.picture);
     }
-    textures.palette(gl.RGBA, 256, 1, gl.RGBA, gl.UNSIGNED_BYTE, look.palette);
+    textures.palette(gl.RGBA, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, look.palette);
     const width = gl.canvas.width / look.panes.length;
     look.panes.forEach((pane, index) => {
       gl.viewport(index * width, 0, width, gl.canvas.height);
@@ -104,11 +110,12 @@ function prepare(gl) {
     const fill = (format, ...content) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, made);
-      gl.texImage2D(gl.TEXTURE_2D, 0, format, ...content.length > 3 ? [...content.slice(0, 2), 0, ...content.slice(2)] : content);
+      gl.texImage2D(gl.TEXTURE_2D, 0, format, ...content);
     };
-    fill(gl.RGBA, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-    for (const edge of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, edge, gl.CLAMP_TO_EDGE);
-    for (const end of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, end, filter);
+    const set = (name, value) => gl.texParameteri(gl.TEXTURE_2D, gl[name], value);
+    fill(gl.RGBA, 1, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    for (const name of ["TEXTURE_WRAP_S", "TEXTURE_WRAP_T"]) set(name, gl.CLAMP_TO_EDGE);
+    for (const name of ["TEXTURE_MIN_FILTER", "TEXTURE_MAG_FILTER"]) set(name, filter);
     return fill;
   };
   return {

@@ -2,11 +2,11 @@
 
 import { brush } from "./brush.js";
 
-let tool, drawn = Promise.resolve();
+let tool;
 
 onmessage = async ({ data: { canvas, frame, look, shot } }) => {
   if (canvas) tool = brush(canvas);
-  else if (shot) postMessage({ blob: await drawn.then(() => tool.shot(look)) });
-  else drawn = new Promise(requestAnimationFrame).then(() => postMessage({ drawn: tool.draw(frame, look) }));
+  else if (shot) postMessage({ blob: await tool.shot(look) });
+  else tool.draw(frame, look).finally(() => postMessage({}));
 };
 postMessage({ isReady: true });

@@ -9,9 +9,9 @@ const PANES = { over: [[1, 1]], mask: [[0, 1]], beside: [[1, 0], [0, 1]] };
 export const painter = (canvas, classes) => new Painter(canvas, classes);
 
 /**
- * Paints frames. While one is being drawn, only the newest of the others is kept. Set `opacity` (0..1), `mode`
- * ("over" the picture, the "mask" alone, or "beside" the picture), `isolated` (a class, or null) and `hidden` (a
- * Set of classes), then call `refresh`.
+ * Paints frames. While one is being drawn, only the newest of the others is kept. Set `opacity` (0..1),
+ * `mode` ("over" the picture, the "mask" alone, or "beside" the picture), `isolated` (a class, or null) and
+ * `hidden` (a Set of classes), then call `refresh`.
  */
 class Painter {
   opacity = 0.55;
@@ -75,20 +75,16 @@ class Painter {
   #look() {
     const palette = new Uint8Array(1024), strength = this.mode === "over" ? this.opacity : 1;
     const isShown = (index) => !this.hidden.has(index) && (this.isolated ?? index) === index;
-    this.#classes.forEach(({ colour }, index) => palette.set([...colour, isShown(index) ? 255 * strength : 0], index * 4));
+    this.#classes.forEach(({ colour }, index) =>
+      palette.set([...colour, isShown(index) ? 255 * strength : 0], index * 4));
     return { palette, panes: PANES[this.mode] };
   }
 }
 
-/** Draw on the page, once per frame of the screen. */
+/** Draw on the page. */
 function local(canvas, ondrawn) {
   const { draw, shot } = brush(canvas);
-  let drawn = Promise.resolve();
-  return {
-    draw: (frame, look) => (drawn = new Promise(requestAnimationFrame).then(() => ondrawn(draw(frame, look)))),
-    shot: (look) => drawn.then(() => shot(look)),
-    close() {},
-  };
+  return { draw: (frame, look) => draw(frame, look).finally(ondrawn), shot, close() {} };
 }
 
 /** Draw in a worker. The canvas is handed over only once the worker runs. */

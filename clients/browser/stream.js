@@ -18,8 +18,8 @@ export const watch = (url, options) => new MaskStream(url, { ...options, watches
 
 /**
  * A stream. `url` may be a function that returns the address, or a promise of it: it is called before each
- * connection, for addresses with a ticket that is good for one. Options: `open`, the fields of that message; `Socket`, in place of WebSocket; and functions,
- * which are called in the order of events:
+ * connection, for addresses with a ticket that is good for one. Options: `open`, the fields of that message;
+ * `Socket`, in place of WebSocket; and functions, which are called in the order of events:
  *   onready(ready, memory)         at each connection; `memory` is new, intact, rebuilt or cold
  *   onmask(mask)                   its header's fields, `labels` (bytes or null), `overlay` (a JPEG's bytes),
  *                                  `picture`, and `sent`: when its frame was sent, by performance.now()
