@@ -11,7 +11,7 @@ const NAME = "[a-z0-9][a-z0-9\\-]{0,63}";
 export const addCamera = (sources) => openDialog(words.title, (close) => form(sources, close));
 
 function form(sources, close) {
-  const url = h("input", { type: "text", inputmode: "url", required: true, maxlength: "2048", ...plain });
+  const url = h("input", { type: "text", inputmode: "url", required: true, autofocus: true, maxlength: "2048", ...plain });
   const name = h("input", { type: "text", required: true, pattern: NAME, title: words.nameHint, ...plain });
   const more = options(), result = h("div", { class: "trial", role: "status" }, words.preview);
   const send = h("button", { class: "primary" }, words.test);

@@ -1,6 +1,6 @@
 // The view "cameras": every pulled stream with its picture, its state and what can be done about it.
 
-import { call } from "./api.js";
+import { call, connection } from "./api.js";
 import { cameraCell } from "./camera-cell.js";
 import { addCamera } from "./camera-form.js";
 import { texts } from "./texts.js";
@@ -54,7 +54,9 @@ export function show(root) {
 
   const change = (...request) => call(...request).then(look, (error) => toast(error.message));
   const ask = async () => (await addCamera(allowed)) && look();
-  const hide = () => document.hidden ? cells.forEach((cell) => cell.stop()) : look();
+  const rest = () => cells.forEach((cell) => cell.stop());
+  const hide = () => (document.hidden ? rest() : look());
+  const again = () => (rest(), look()); // pictures that were cut off do not come back by themselves
   const addition = () => h("button", { type: "button", class: "primary", onclick: ask }, icon("add"), words.add);
   const demonstrate = (url) => change("POST", "/v1/streams", { name: "demonstration", url, loop: true });
   const nothing = () => allowed
@@ -68,12 +70,14 @@ export function show(root) {
   });
   root.append(h("div", { class: "head" }, h("h1", {}, words.title), tools), notice, grid, empty);
   document.addEventListener("visibilitychange", hide);
-  const rest = every(POLL, look);
+  connection.addEventListener("back", again);
+  const stop = every(POLL, look);
   return () => {
     left = true;
-    rest();
+    stop();
     document.removeEventListener("visibilitychange", hide);
-    cells.forEach((cell) => cell.stop());
+    connection.removeEventListener("back", again);
+    rest();
   };
 }
 

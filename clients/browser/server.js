@@ -12,10 +12,11 @@ export function show(root) {
   const chip = h("span", { class: "chip" }), version = h("p", { class: "soft small number" });
   const notice = h("div"), session = h("div"), model = h("section", { class: "card" }), engines = h("section", { class: "card" });
   const use = usage();
+  const cards = h("div", { class: "server", hidden: true },
+    h("div", { class: "stack" }, model, links()), h("div", { class: "stack" }, use.node, engines));
   root.append(
     h("div", { class: "head" }, h("h1", {}, words.title), h("div", { class: "row" }, version, chip, session)), notice,
-    h("div", { class: "server" },
-      h("div", { class: "stack" }, model, links()), h("div", { class: "stack" }, use.node, engines)));
+    cards);
 
   async function look() {
     try {
@@ -24,7 +25,8 @@ export function show(root) {
       use.update(server);
       const [served] = (await call("GET", "/v1/models")).models;
       renew(model, served.spec, () => card(served));
-      renew(engines, { ...served, memory_bytes: 0, spec: null }, () => engineCard(served));
+      renew(engines, [served.engines, served.plan], () => engineCard(served));
+      cards.hidden = false;
       notice.replaceChildren(server.ready ? "" : problem(new Error(words.reasons(server.reasons))));
     } catch (error) {
       notice.replaceChildren(error.code === "no_capacity" ? h("p", { class: "soft" }, words.starting) : problem(error));

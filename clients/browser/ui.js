@@ -107,7 +107,7 @@ export const confirmed = (title, sentence, action) =>
   openDialog(title, (close) => h("form", { method: "dialog", onsubmit: () => close(true) },
     h("p", {}, sentence),
     h("div", { class: "row end" },
-      h("button", { type: "button", onclick: () => close(false) }, texts.dialog.cancel),
+      h("button", { type: "button", autofocus: true, onclick: () => close(false) }, texts.dialog.cancel),
       h("button", { class: "danger" }, action))));
 
 /** Call `act` now and again every `ms` while the page is shown, never twice at once; returns a stop function. */

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from clips import make_clip
 from playwright.sync_api import Locator, Page, expect
 from server_process import ROOT, RunningServer, server_process
 from watched_pages import WatchedPages
@@ -21,21 +22,28 @@ LOST = "The server cannot be reached. The page tries again by itself."
 
 
 def test_a_server_that_is_gone_is_reported_until_it_is_back(
+    tmp_path: Path,
     run_server: Callable[..., AbstractContextManager[RunningServer]],
     open_page: Callable[..., Page],
     axe: Callable[[Page], None],
     pages: WatchedPages,
 ) -> None:
-    with run_server() as server:
+    make_clip(tmp_path / "film.mp4", frames=250)
+    with run_server(live__files=str(tmp_path)) as server:
         page = open_page(f"{server.http}/#/cameras")
-        expect(page.get_by_role("heading", name="No cameras yet")).to_be_visible()
+        page.get_by_role("button", name="Play a demonstration").click()
+        picture = page.locator(".camera img")
+        expect(picture).to_be_visible()
+        before = picture.get_attribute("src")
     expect(page.get_by_text(LOST)).to_be_visible()
     axe(page)
     port = server.address.rpartition(":")[2]
-    with run_server("--port", port):
+    with run_server("--port", port, live__files=str(tmp_path)):
         expect(page.get_by_text("The server can be reached again.")).to_be_visible()
         expect(page.get_by_text(LOST)).to_be_hidden()
         expect(page.get_by_role("alert")).to_be_hidden()
+        expect(picture).to_be_visible()
+        expect(picture).not_to_have_attribute("src", str(before))
         pages.close()
     pages.forgive("Failed to load resource")
 
