@@ -43,7 +43,7 @@ class Live {
     this.sources = sources(begin);
     this.stage = stage(look, {
       sources: this.sources.node, numbers: this.#numbers.node, repaint: () => this.repaint(),
-      snapshot: () => this.#painter.snapshot(), stop: () => this.leave(),
+      snapshot: () => this.#painter?.snapshot(), stop: () => this.leave(),
     });
     this.invitation = invitation(begin);
     root.append(h("h1", { class: "unseen" }, texts.live.title),
@@ -86,6 +86,7 @@ class Live {
   push(video, mine, on) {
     if (mine !== this.#turn) return finish(video);
     const stop = push(video, on);
+    for (const track of video.srcObject?.getTracks() ?? []) track.onended = () => this.fail(new Error(texts.live.gone));
     this.#stop = () => (stop(), finish(video));
     this.sources.refresh();
   }
@@ -95,7 +96,7 @@ class Live {
       onready: ({ model }) => this.ready(model),
       onmask: (mask, picture, latency) => this.paint(mask, picture, latency),
       onlost: (count) => this.#meter.drop(count),
-      onstate: (state, sentence) => (state === "ended" ? this.fail(new Error(sentence)) : this.stage.say(state)),
+      onstate: (state, why) => (state === "ended" ? this.fail(new Error(why || texts.live.ended)) : this.stage.say(state)),
       onerror: (error) => this.stage.warn(error.message),
     };
   }

@@ -1,6 +1,6 @@
 // The live numbers and their last minute. Pure: times are passed in, in ms.
 
-const SECONDS = 60, RECENT = 3000;
+const SECONDS = 60, RECENT = 3000, FEW = 4, OLD = 30000;
 
 /** Counts what happens to frames; `tick` once per second appends to the minute of each number. */
 export class Meter {
@@ -12,8 +12,7 @@ export class Meter {
   #before = { drops: 0, resets: 0 };
 
   mask(now, latency, memory, frames) {
-    this.masks = this.masks.filter((one) => one.at > now - RECENT);
-    this.masks.push({ at: now, latency });
+    this.masks = [...this.#fresh(now), { at: now, latency }];
     this.memory = [memory.filled, frames];
     if (memory.reset) this.resets += 1;
   }
@@ -35,10 +34,16 @@ export class Meter {
 
   /** Masks per second and their median latency in ms (null without a mask) over the last seconds. */
   recent(now) {
-    const recent = this.masks.filter((one) => one.at > now - RECENT);
+    const recent = this.#fresh(now);
     const latencies = recent.map((one) => one.latency).sort((a, b) => a - b);
     const rate = recent.length > 1 ? ((recent.length - 1) * 1000) / Math.max(1, now - recent[0].at) : 0;
     return { rate, latency: latencies[latencies.length >> 1] ?? null };
+  }
+
+  // If masks are slow, the last few say more than none.
+  #fresh(now) {
+    const few = this.masks.length - FEW;
+    return this.masks.filter((one, index) => one.at > now - (index < few ? RECENT : OLD));
   }
 }
 

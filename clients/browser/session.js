@@ -5,7 +5,7 @@ import { socketAddress } from "./api.js";
 import { eachFrame, encoder } from "./capture.js";
 import { openStream, watch } from "./stream.js";
 
-const GAP = 2000; // After so many ms without a frame the memory knows nothing of what is seen.
+const GAP = 2000; // After so many ms of a hidden page, the memory knows nothing of what is seen.
 
 /**
  * Send the frames of a playing video. `on` has onready(ready), onmask(mask, picture, latency),
@@ -13,12 +13,12 @@ const GAP = 2000; // After so many ms without a frame the memory knows nothing o
  */
 export function push(video, on) {
   const coder = encoder();
-  let tuning = START, readyAt = 0, sentAt = Infinity, reset = false, busy = false;
+  let tuning = START, readyAt = 0, busy = false;
   const stream = openStream(socketAddress("v1/stream"), {
     ...on, open: { output: "rle", size: "model" }, onready, onmask, onlost,
   });
   const stopFrames = eachFrame(video, take), stopWaking = wake(stream, on);
-  const restarted = () => (reset = true);
+  const restarted = () => stream.reset();
   video.addEventListener("seeking", restarted);
 
   function onready(ready) {
@@ -31,19 +31,13 @@ export function push(video, on) {
     busy = true;
     try {
       const size = { width: video.videoWidth, height: video.videoHeight };
-      send(await coder.encode(video, shape(tuning.level, size, stream.ready.model)));
+      const { jpeg, picture } = await coder.encode(video, shape(tuning.level, size, stream.ready.model));
+      stream.send(jpeg, { pts: performance.now() / 1000, picture });
     } catch (error) {
       on.onerror(error);
     } finally {
       busy = false;
     }
-  }
-
-  function send({ jpeg, picture }) {
-    const now = performance.now(), pts = now / 1000;
-    if (stream.send(jpeg, { pts, reset: reset || now - sentAt > GAP, picture }) === null) return;
-    sentAt = now;
-    reset = false;
   }
 
   function onmask(mask) {
@@ -92,10 +86,15 @@ export function follow(name, on) {
   };
 }
 
-// Frames of a hidden page are not sent; one that is shown again does not wait for the next try to connect.
+// A hidden page sends no frames; one that is shown again does not wait for the next try to connect.
 function wake(stream, on) {
+  let since = 0;
   const changed = () => {
-    if (document.hidden) return on.onstate("paused");
+    if (document.hidden) {
+      since = performance.now();
+      return on.onstate("paused");
+    }
+    if (performance.now() - since > GAP) stream.reset();
     stream.retry();
     on.onstate(stream.state);
   };

@@ -18,13 +18,18 @@ export function stage(look, { sources, numbers, repaint, snapshot, stop }) {
   const tools = h("div", { class: "tools row" }, sources,
     iconButton("stop", words.stop, stop),
     h("div", { class: "segmented", role: "group", "aria-label": words.mode }, modes),
-    iconButton("snapshot", words.snapshot, async () => save(await snapshot(), named("png"))), record, document.fullscreenEnabled && full);
+    iconButton("snapshot", words.snapshot, keep), record, document.fullscreenEnabled && full);
   let canvas = null, filming = null;
 
   function choose(mode) {
     look.mode = mode;
     modes.forEach((button, i) => button.setAttribute("aria-pressed", MODES[i] === mode));
     repaint();
+  }
+
+  async function keep() {
+    const blob = await snapshot();
+    if (blob) save(blob, named("png"));
   }
 
   function startFilm() {

@@ -56,6 +56,8 @@ export const texts = {
     ms: (count) => `${count} ms`,
     of: (filled, frames) => `${filled} of ${frames}`,
     canvas: "Picture with its mask",
+    ended: "The stream has ended. Choose another source.",
+    gone: "The camera is gone. Connect it again, then choose it.",
     insecure: "Browsers give cameras only to pages at https or localhost. Open the page there, or choose the demonstration.",
     camera: {
       NotAllowedError: "The camera is blocked for this page. Allow it in the browser's address bar, then choose it again.",

@@ -222,6 +222,19 @@ def test_the_demonstration_runs_and_can_be_filmed(server: RunningServer, open_pa
         assert (frame.width, frame.height) == (640, 480)
 
 
+@pytest.mark.timeout(240)
+def test_the_shipped_model_segments_the_demonstration(
+    run_server: Callable[..., AbstractContextManager[RunningServer]], open_page: Open
+) -> None:
+    with run_server("--engine", "onnx_rt") as server:
+        page = open_page(server.http)
+        page.get_by_role("button", name="Demonstration").click()
+        expect(number(page, "Memory")).to_have_text("2 of 2", timeout=200_000)
+        expect(page.get_by_role("button", name=re.compile("^Road [1-9]"))).to_be_visible()
+        assert np.unique(snapshot(page)[::8, ::8].reshape(-1, 3), axis=0).shape[0] > 8
+        page.close()
+
+
 def test_a_file_is_played_and_a_wrong_one_is_named(
     server: RunningServer, open_page: Open, tmp_path: Path
 ) -> None:

@@ -16,7 +16,14 @@ test("without masks the rate falls to nothing and there is no latency", () => {
   const meter = new Meter();
   meter.mask(0, 50, memory(0, "new"), 4);
   meter.mask(100, 50, memory(1), 4);
-  assert.deepEqual(meter.recent(9000), { rate: 0, latency: null });
+  assert.ok(meter.recent(9000).rate < 0.2);
+  assert.deepEqual(meter.recent(40000), { rate: 0, latency: null });
+});
+
+test("a mask every four seconds is a rate, too", () => {
+  const meter = new Meter();
+  for (let i = 0; i < 10; i++) meter.mask(i * 4000, 3500, memory(2), 2);
+  assert.deepEqual(meter.recent(36000), { rate: 0.25, latency: 3500 });
 });
 
 test("a watched mask has no latency", () => {
