@@ -34,6 +34,7 @@ from benchmarks import cameras
 from benchmarks.fake_viewers import CountingPool, watched
 from benchmarks.soak.watch import Sample, look, slope
 from benchmarks.thread_cpu import spent_by_thread, table
+from server import heap
 from server.app import create_app
 from server.engines.fake import FakeEngine
 from server.frame import Mask
@@ -245,6 +246,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--viewers", type=int, nargs="*", default=[1, 10, 100])
     given: Any = parser.parse_args()
+    heap.share_arenas()
     print(report(measure(given.cameras, given.rate, given.size, given.seconds)))
     if len(given.viewers) > 1:
         costs = viewers_cost(given.viewers, given.rate, given.size)

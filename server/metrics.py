@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, get_args
 
@@ -15,13 +14,11 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 import protocol
+from server.engine_collectors import Engines, HostCopies, Plan
 from server.engines.info import EngineInfo, PlanStatus
 from server.errors import MastreamError
-from server.frame import HOST_COPIES
 from server.scheduling.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -58,7 +55,7 @@ class Metrics:
         self._decoded = Counter(
             "mastream_decoded_frames", "Frames segmented", ["decoder"], registry=registry
         )
-        registry.register(_HostCopies())
+        registry.register(HostCopies())
         self._stages = {name: stages.labels(name) for name in get_args(Stage)}
         self._batch = Histogram(
             "mastream_batch_size", "Frames in a step", buckets=BATCHES, registry=registry
@@ -104,9 +101,9 @@ class Metrics:
         self._restarts = Counter(
             "mastream_engine_restarts", "Restarts of the engine", registry=registry
         )
-        self._engines = _Engines()
+        self._engines = Engines()
         registry.register(self._engines)
-        self._plan = _Plan()
+        self._plan = Plan()
         registry.register(self._plan)
         self._rejected = Counter(
             "mastream_rejected", "Requests turned away", ["reason"], registry=registry
@@ -228,72 +225,6 @@ class Metrics:
             for session in sessions
             if session.memory is not None
         )
-
-
-class _HostCopies(Collector):
-    """The process's count of copied pictures, read at every scrape."""
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily(
-            "mastream_host_copies",
-            "Pictures copied from a device to the host",
-            value=HOST_COPIES.count,
-        )
-
-
-class _Engines(Collector):
-    """The engines that serve now; an engine that died may be replaced by one of another kind."""
-
-    def __init__(self) -> None:
-        self.watched: list[Callable[[], EngineInfo | None]] = []
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        serving = [built for engine in self.watched if (built := engine())]
-        info = GaugeMetricFamily(
-            "mastream_engine_info", "Engines that serve", labels=["model", "provider", "device"]
-        )
-        for labels, count in _counted((b.spec.name, b.provider, b.device) for b in serving):
-            info.add_metric(labels, count)
-        passed_over = GaugeMetricFamily(
-            "mastream_engine_passed_over",
-            "Engines by each preferred provider that failed, and the reason",
-            labels=["provider", "reason"],
-        )
-        for labels, count in _counted(_parted(reason) for b in serving for reason in b.passed_over):
-            passed_over.add_metric(labels, count)
-        yield from (info, passed_over)
-
-
-class _Plan(Collector):
-    """The stage of the TensorRT plan that the engines switch to, and why there is none."""
-
-    def __init__(self) -> None:
-        self.status: Callable[[], PlanStatus] | None = None
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        if self.status is None:
-            return
-        status = self.status()
-        stage = GaugeMetricFamily(
-            "mastream_plan_info",
-            "The TensorRT plan's stage, and why there is none",
-            labels=["stage", "reason"],
-        )
-        given_up = status.stage in ("off", "failed")
-        stage.add_metric((status.stage, status.detail if given_up else ""), 1)
-        percent = GaugeMetricFamily(
-            "mastream_plan_build_percent", "How much of the plan is built", value=status.percent
-        )
-        yield from (stage, percent)
-
-
-def _counted(labels: Iterable[tuple[str, ...]]) -> Iterable[tuple[tuple[str, ...], int]]:
-    return Counts(labels).items()
-
-
-def _parted(reason: str) -> tuple[str, str]:
-    provider, _, why = reason.partition(": ")
-    return provider, why
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:

@@ -36,6 +36,12 @@ def test_everything_the_wire_page_names_is_there() -> None:
     metrics.watch_step_age(lambda: 0.25)
     metrics.engine_restarted()
     metrics.rejected("no_capacity")
+    metrics.viewer_lost()
+    metrics.recorded(700)
+    metrics.recording_ended("bytes")
+    metrics.watch_recordings(lambda: 2)
+    metrics.published("sent")
+    metrics.watch_publishers("live", lambda: 3)
     found = samples(metrics)
     expected = {
         ("mastream_frames_total", ("dropped", "newer")): 2,
@@ -50,6 +56,12 @@ def test_everything_the_wire_page_names_is_there() -> None:
         ("mastream_engine_last_step_age_seconds", ()): 0.25,
         ("mastream_engine_restarts_total", ()): 1,
         ("mastream_rejected_total", ("no_capacity",)): 1,
+        ("mastream_viewer_masks_lost_total", ()): 1,
+        ("mastream_recorded_bytes_total", ()): 700,
+        ("mastream_recordings_ended_total", ("bytes",)): 1,
+        ("mastream_recordings", ()): 2,
+        ("mastream_published_masks_total", ("sent",)): 1,
+        ("mastream_publishers", ("live",)): 3,
     }
     assert {key: found.get(key) for key in expected} == expected
 
