@@ -52,7 +52,7 @@ from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.page import page_router, read_page
 from server.web.recordings import recordings_router
-from server.web.stream_socket import StreamServices
+from server.web.stream_services import StreamServices
 from server.web.streams import Streams, stream_router
 from server.web.video_json import video_json
 from server.workers.fleet import Fleet

@@ -6,56 +6,30 @@ There is no socket and no clock here: messages and their times of arrival are pa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import protocol
-from protocol import DropCause, DropPolicy, InputEncoding, MaskSize, MemoryState
+from protocol import DropCause, DropPolicy
 from protocol.messages import ClientMessage
-from server.errors import BadMessage, NoCapacity, OutOfSequence, TooLarge, Undecodable
+from server.errors import BadMessage, OutOfSequence, TooLarge, Undecodable
 from server.frame import Dropped, Frame
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
-from server.scheduling.session import Session
 from server.settings import StreamSettings
 from server.sources.nvjpeg import DevicePictures
-from server.sources.packets import Packet, PacketDecoder
-from server.sources.picture import check_pixels
-from server.streams.answer_log import AnswerLog
+from server.sources.packets import Packet
 from server.streams.ending import ENDED, EndStream, ending_of
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
-from server.streams.mask_packer import MaskPacker
+from server.streams.opening import Opened, Opener, check_raw
 from server.streams.outbox import Answer, Outbox
-from server.streams.resuming import Resumable, Resuming
+from server.streams.resuming import Resuming
 from server.workers.serving import Serving
-
-_RAW_OVERHEAD_BYTES = 4
-"""What the shortest message adds to its picture: the length field of an empty header."""
-
 
 _AS_TEXT = protocol.Failure(
     "bad_message", "This JSON came as a binary message: send it as a text message.", 400
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What ``open`` settled for the rest of a stream."""
-
-    resumable: Resumable
-    policy: DropPolicy
-    decoder: PacketDecoder
-    answers: MaskPacker
-
-    @property
-    def session(self) -> Session:
-        return self.resumable.session
-
-    @property
-    def log(self) -> AnswerLog:
-        return self.resumable.log
 
 
 class ClientMessages:
@@ -78,9 +52,14 @@ class ClientMessages:
         recordings: Recordings | None = None,
         resuming: Resuming | None = None,
     ) -> None:
-        self._recordings = recordings
-        self._pictures = pictures
-        self._resuming = resuming or Resuming(worker, settings, metrics)
+        self._opener = Opener(
+            worker,
+            settings,
+            metrics,
+            resuming or Resuming(worker, settings, metrics),
+            pictures,
+            recordings,
+        )
         self.on_taken_over: Callable[[], None] = lambda: None
         self._worker = worker
         self._settings = settings
@@ -149,11 +128,9 @@ class ClientMessages:
         """Leave the session: it waits to be resumed if its socket was ``lost``, otherwise it is
         closed. Idempotent."""
         opened, self.opened = self.opened, None
-        if opened and lost:
+        if opened:
             opened.resumable.resets += self._resets_to_come(opened.log.processed)
-            self._resuming.park(opened.resumable)
-        elif opened:
-            self._resuming.close(opened.resumable)
+            self._opener.leave(opened, lost)
 
     def _hand_over(self) -> None:
         self.close(lost=True)
@@ -226,82 +203,15 @@ class ClientMessages:
         """Open a session and answer ``ready``; replace an earlier one if no frame has come yet."""
         if self._last_seq is not None:
             raise BadMessage("The message 'open' must come before the first frame: send it first.")
-        _check_raw(wish, self._settings)
+        check_raw(wish, self._settings)
         self.close(lost=True)
-        resumable, memory = self._claim(wish)
-        decoder = self._decoder(wish, resumable.sink.recording is not None)
-        packer = MaskPacker(self._worker.spec, wish)
-        self.opened = Opened(resumable, wish.policy, decoder, packer)
-        resumable.hand_over = self._hand_over
-        resumable.log.attach(self._outbox)
+        self.opened = opened = self._opener.open(wish)
+        opened.resumable.hand_over = self._hand_over
+        opened.log.attach(self._outbox)
         self._inbox.policy = wish.policy
         self._outbox.keeps_all = wish.policy is DropPolicy.EVERY
-        self._outbox.notice(self._ready(resumable, memory))
-
-    def _claim(self, wish: protocol.Open) -> tuple[Resumable, MemoryState]:
-        """Return the session to resume, or a new one, and the state of its memory."""
-        budget = None if wish.budget_ms is None else wish.budget_ms / 1000
-        found, memory = None, MemoryState.NEW
-        if wish.resume is not None:
-            found, memory = self._resuming.claim(wish.resume)
-        if found:
-            found.session.policy, found.session.budget = wish.policy, budget
-            return found, memory
-        try:
-            return self._resuming.open(wish.policy, budget, partial(self._record, wish)), memory
-        except NoCapacity as error:
-            self._metrics.rejected(error.code)
-            raise
-
-    def _record(self, wish: protocol.Open, name: str) -> Recording | None:
-        """Begin the recording, which has the session's name, if one is wanted. Raises NoCapacity if
-        too many streams are recorded already."""
-        if self._recordings is None:
-            return None
-        return self._recordings.begin(
-            self._worker.engines[0],
-            stream="",
-            policy=wish.policy,
-            budget=None if wish.budget_ms is None else wish.budget_ms / 1000,
-            name=name,
-        )
+        self._outbox.notice(opened.ready)
 
     @property
     def _recording(self) -> Recording | None:
         return self.opened.resumable.sink.recording if self.opened else None
-
-    def _decoder(self, wish: protocol.Open, is_recorded: bool) -> PacketDecoder:
-        raw = wish.input is InputEncoding.RGB24
-        return PacketDecoder(
-            self._worker.spec.height,
-            self._worker.spec.width,
-            self._settings.max_pixels,
-            (wish.height or 0, wish.width or 0) if raw else None,
-            keep_original=wish.overlay and wish.size is MaskSize.INPUT,
-            device=self._pictures,
-            keep_packet=is_recorded,
-        )
-
-    def _ready(self, resumable: Resumable, memory: MemoryState) -> protocol.Ready:
-        settings = self._settings
-        return protocol.Ready(
-            resumable.name,
-            self._worker.spec.to_dict(),
-            protocol.Limits(settings.max_message_bytes, settings.max_pixels),
-            settings.window,
-            resumable.token if self._resuming.is_on else None,
-            memory,
-        )
-
-
-def _check_raw(wish: protocol.Open, settings: StreamSettings) -> None:
-    """Raise TooLarge if no raw picture of the announced size could be accepted."""
-    if wish.width is None or wish.height is None:
-        return
-    check_pixels(wish.height, wish.width, settings.max_pixels)
-    size = _RAW_OVERHEAD_BYTES + wish.height * wish.width * 3
-    if size > settings.max_message_bytes:
-        raise TooLarge(
-            f"An rgb24 picture of {wish.width}x{wish.height} needs a message of {size} bytes and "
-            f"the limit is {settings.max_message_bytes}: send it smaller, or as JPEG."
-        )

@@ -29,7 +29,7 @@ from server.settings import SecuritySettings
 from server.streams.ending import ending_of
 from server.web.keyring import Keyring
 from server.web.problems import refusal_of
-from server.web.stream_socket import send_ending
+from server.web.socket_ending import send_ending
 
 RECHECK_SECONDS = 5.0
 """How often an open socket's key is checked: so long a revoked key may still watch."""

@@ -36,7 +36,7 @@ from server.web.live_body import (
 )
 from server.web.live_service import LiveService
 from server.web.problems import PROBLEMS
-from server.web.stream_socket import send_ending
+from server.web.socket_ending import send_ending
 from server.web.viewer_socket import ViewerSocket
 
 BOUNDARY = "mastream-frame"

@@ -9,63 +9,33 @@ last message is sent and the socket closed.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
-from server.errors import MastreamError, TakenOver, TooLarge, TooSlow, Undecodable, strip
+from server.errors import MastreamError, TakenOver, TooLarge, Undecodable, strip
 from server.frame import Frame, Mask
-from server.metrics import Metrics
-from server.recordings.folder import Recordings
-from server.settings import StreamSettings
-from server.sources.hardware import Hardware
 from server.sources.packets import Packet
-from server.streams.byte_budget import ByteBudget
-from server.streams.client_messages import ClientMessages, Opened
+from server.streams.client_messages import ClientMessages
 from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
+from server.streams.opening import Opened
 from server.streams.outbox import Outbox, Packed
-from server.streams.resuming import Resuming
-from server.threads import PicturePool
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
-from server.workers.serving import Serving
-
-_BROKEN = (1001, 1006, 1011)
-"""The close codes of a client that may come back: it navigates away or restarts, the connection
-broke, its own watchdog gave the connection up."""
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamServices:
-    """What all stream sockets share."""
-
-    worker: Serving
-    pool: PicturePool
-    metrics: Metrics
-    settings: StreamSettings
-    budget: ByteBudget
-    hardware: Callable[[], Hardware | None] = lambda: None
-    """The GPU that decodes, once it is known."""
-    recordings: Recordings | None = None
-    resuming: Resuming | None = None
-    """The sessions that can be resumed; None: only those of the same socket."""
+from server.web.socket_ending import ending_after, is_lost, send_ending
+from server.web.stream_services import StreamServices
+from server.web.timeouts import Timeouts
 
 
 class StreamSocket:
     """One stream socket.
 
-    Mutable state: when the client was last active, the allowance of messages, when the current
-    send began, the tasks that read and feed, how the stream will end, whether the socket was lost,
-    and whether a newer socket has the session.
+    Mutable state: the timeouts and the allowance of messages, the tasks that read and feed, how the
+    stream will end, whether the socket was lost, and whether a newer socket has the session.
     """
 
     def __init__(
@@ -88,9 +58,9 @@ class StreamSocket:
             services.recordings if is_recorded else None,
             services.resuming,
         )
-        self._alive = time.monotonic()
-        self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, self._alive)
-        self._sending: float | None = None
+        now = time.monotonic()
+        self._timeouts = Timeouts(self._settings.idle_seconds, self._settings.slow_seconds, now)
+        self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, now)
         self._reading: asyncio.Task[None] | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._taken_over = asyncio.Event()
@@ -114,7 +84,7 @@ class StreamSocket:
             # A task that was cancelled keeps its frames, and with them a picture and this socket.
             self._reading = self._feeding = None
         if last:
-            await send_ending(self._socket, last, self._time_left())
+            await send_ending(self._socket, last, self._timeouts.left(time.monotonic()))
 
     def leave(self) -> None:
         """Read no more, and end with ``going_away`` once every frame taken is answered."""
@@ -141,8 +111,8 @@ class StreamSocket:
                 await self._write()
                 watch.cancel()
         except ExceptionGroup as group:
-            self._lost = _is_lost(group.exceptions[0])
-            ended = _ending_after(group.exceptions[0])
+            self._lost = is_lost(group.exceptions[0])
+            ended = ending_after(group.exceptions[0])
             # asyncio's TaskGroup leaves its error in a reference cycle with its own frame, and our
             # frames hold masks.
             strip(group)
@@ -154,7 +124,7 @@ class StreamSocket:
             await self._receive_first()
             while True:
                 await self._wait_to_read()
-                self._messages.handle(await self._receive(), self._alive)
+                self._messages.handle(await self._receive(), self._timeouts.alive)
         except EndStream as leave:
             self._ending = leave.last
         except (MastreamError, ProtocolError) as error:
@@ -170,7 +140,7 @@ class StreamSocket:
         except TimeoutError:
             self._messages.assume()
         else:
-            self._messages.handle(first, self._alive)
+            self._messages.handle(first, self._timeouts.alive)
 
     async def _wait_to_read(self) -> None:
         """Wait while a full window of undroppable frames is queued, while the byte budget of all
@@ -187,9 +157,9 @@ class StreamSocket:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
-        self._alive = time.monotonic()
+        self._timeouts.alive = time.monotonic()
         data: str | bytes = message.get("bytes") or message.get("text") or b""
-        self._allowance.spend(small_cost(len(data)), self._alive)
+        self._allowance.spend(small_cost(len(data)), self._timeouts.alive)
         return data
 
     async def _feed(self) -> None:
@@ -257,32 +227,19 @@ class StreamSocket:
         metrics.stage("total", sent - mask.frame.arrived)
 
     async def _send(self, content: dict[str, str | bytes]) -> None:
-        self._sending = time.monotonic()
+        self._timeouts.begin_to_send(time.monotonic())
         await self._socket.send({"type": "websocket.send", **content})
-        self._sending = None
+        self._timeouts.sent()
 
     async def _watch(self) -> None:
         """Raise TooSlow once the client has not read, or has not sent anything, for too long, and
         TakenOver once a newer socket has the session."""
-        idle, slow = self._settings.idle_seconds, self._settings.slow_seconds
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(1.0, idle / 4, slow / 4)):
+                async with asyncio.timeout(self._timeouts.interval):
                     await self._taken_over.wait()
                     raise TakenOver("A newer connection has resumed this stream.")
-            now = time.monotonic()
-            if self._sending is not None and now - self._sending > slow:
-                raise TooSlow(f"Nothing was read for {slow:g} s; read faster, or request less.")
-            if self._ledger.unanswered:
-                self._alive = now
-            if now - self._alive > idle:
-                raise TooSlow(f"Nothing was sent for {idle:g} s; connect again when there is more.")
-
-    def _time_left(self) -> float:
-        """Return the seconds that a client which does not read still has, at least 0."""
-        now = time.monotonic()
-        since = now if self._sending is None else self._sending
-        return max(0.0, self._settings.slow_seconds - (now - since))
+            self._timeouts.check(time.monotonic(), is_owed=bool(self._ledger.unanswered))
 
     def _count_slow(self) -> None:
         self._services.metrics.frame("dropped", DropCause.CLIENT_SLOW)
@@ -290,29 +247,3 @@ class StreamSocket:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-async def send_ending(socket: WebSocket, last: Ending, seconds: float) -> None:
-    """Send the last message and close; close without it if the client reads nothing for
-    ``seconds``."""
-    with suppress(WebSocketDisconnect):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await socket.send_text(protocol.serialise(last.message))
-        await socket.close(last.close, last.reason)
-
-
-def _is_lost(error: Exception) -> bool:
-    """Return whether the client may want to resume: its connection broke, or stood still."""
-    if isinstance(error, WebSocketDisconnect):
-        return error.code in _BROKEN
-    return isinstance(error, TooSlow)
-
-
-def _ending_after(error: Exception) -> Ending | None:
-    """Return how a stream ends after an error; None if its client is gone."""
-    if isinstance(error, WebSocketDisconnect):
-        return None
-    if not isinstance(error, MastreamError):
-        _log.error("a stream failed", exc_info=error)
-    return ending_of(error)

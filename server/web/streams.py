@@ -8,7 +8,9 @@ from protocol import SUBPROTOCOL
 from server.changes import Changes
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.streams.ending import ending_of
-from server.web.stream_socket import StreamServices, StreamSocket, send_ending
+from server.web.socket_ending import send_ending
+from server.web.stream_services import StreamServices
+from server.web.stream_socket import StreamSocket
 from server.workers.worker import WorkerState
 
 

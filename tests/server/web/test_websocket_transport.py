@@ -15,8 +15,8 @@ from starlette.websockets import WebSocket
 
 from server.errors import TooLarge
 from server.streams.ending import ending_of
+from server.web.socket_ending import send_ending
 from server.web.stream_parser import FRAMES_A_TURN
-from server.web.stream_socket import send_ending
 from server.web.websocket_transport import StreamTransport
 
 pytestmark = pytest.mark.anyio

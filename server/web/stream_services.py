@@ -1,0 +1,31 @@
+"""What all stream sockets share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.metrics import Metrics
+from server.recordings.folder import Recordings
+from server.settings import StreamSettings
+from server.sources.hardware import Hardware
+from server.streams.byte_budget import ByteBudget
+from server.streams.resuming import Resuming
+from server.threads import PicturePool
+from server.workers.serving import Serving
+
+
+@dataclass(frozen=True, slots=True)
+class StreamServices:
+    """What all stream sockets share."""
+
+    worker: Serving
+    pool: PicturePool
+    metrics: Metrics
+    settings: StreamSettings
+    budget: ByteBudget
+    hardware: Callable[[], Hardware | None] = lambda: None
+    """The GPU that decodes, once it is known."""
+    recordings: Recordings | None = None
+    resuming: Resuming | None = None
+    """The sessions that can be resumed; None: only those of the same socket."""
