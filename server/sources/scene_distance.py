@@ -121,7 +121,7 @@ def look_at(pixels: Pixels) -> Look:
 def is_much_the_same(one: Look, other: Look) -> bool:
     """Return whether only a small part of the picture has changed, as no cut does."""
     changed = cv2.absdiff(one.blocks, other.blocks) > CHANGED
-    return np.count_nonzero(changed) <= SMALL_PART * changed.size
+    return bool(np.count_nonzero(changed) <= SMALL_PART * changed.size)
 
 
 def distance(one: Look, other: Look) -> float:
