@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 
@@ -42,8 +43,14 @@ class Storage:
 
         Raises BadRequest if no such storage is known or its driver is not installed.
         """
+        if not urlsplit(url).scheme:
+            raise BadRequest(
+                f"MASTREAM_VIDEOS__STORAGE is {url!r}: give a URL such as file:///mnt/results."
+            )
         try:
-            self._files, self._root = fsspec.url_to_fs(url)
+            # In a bucket there are no folders to make, and a bucket that is missing is an error.
+            options = {"auto_mkdir": True} if url.startswith("file:") else {}
+            self._files, self._root = fsspec.url_to_fs(url, **options)
         except (ImportError, ValueError) as error:
             raise BadRequest(
                 f"MASTREAM_VIDEOS__STORAGE is of no use ({error}): for s3:// install mastream[s3]."
@@ -56,7 +63,6 @@ class Storage:
     def put(self, video: str, name: str, file: Path) -> None:
         """Copy a file into the storage. One with this name is replaced."""
         with self._faults():
-            self._files.makedirs(self._folder(video), exist_ok=True)
             self._files.put_file(str(file), f"{self._folder(video)}/{name}")
 
     def find(self, video: str, name: str) -> StoredFile:

@@ -59,7 +59,7 @@ def test_a_storage_that_fails_is_a_fault(bucket: str, file: Path) -> None:
         Storage("s3://there-is-no-such-bucket/x").put("v", "masks.mkv", file)
 
 
-@pytest.mark.parametrize("url", ["nonsense://x", "nonsense"[:0] + "://x"])
+@pytest.mark.parametrize("url", ["nonsense://x", "/mnt/results", "://x"])
 def test_an_unknown_storage_is_refused(url: str) -> None:
     with pytest.raises(BadRequest, match="MASTREAM_VIDEOS__STORAGE"):
         Storage(url)

@@ -69,7 +69,7 @@ def test_files_are_the_same_from_the_disk_and_from_the_storage(
         before = {name: client.get(link).content for name, link in links.items()}
         move(client, 1)
         assert uploads(tmp_path), "removed while requests may still open the files"
-        move(client, 1)
+        move(client, 2)
         assert uploads(tmp_path) == []
         assert {name: client.get(link).content for name, link in links.items()} == before
         assert before["source"] == clip
