@@ -31,9 +31,10 @@ from clients.python.errors import (
     VideoFailed,
 )
 from clients.python.ledger import Ledger
+from clients.python.mask import Mask
 from clients.python.pictures import Frame
 from clients.python.reconnecting import Backoff, Lost, Resumed
-from clients.python.stream import Mask, Stream
+from clients.python.stream import Stream
 from clients.python.videos import Video, Videos
 from clients.python.viewing import Returned
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.python.camera import Camera
-from clients.python.stream import Mask
+from clients.python.mask import Mask
 
 LARGEST = 4
 """How many classes a line names."""

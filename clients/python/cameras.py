@@ -21,8 +21,8 @@ from clients.python.camera import Camera, CameraEvent, events_of
 from clients.python.errors import NotOurs
 from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.keys import with_key
+from clients.python.mask import Mask
 from clients.python.reconnecting import Backoff
-from clients.python.stream import Mask
 from clients.python.viewer import view
 from clients.python.viewing import OnViewerEvent, Viewing
 from protocol import DropPolicy, MaskEncoding, MaskSize, Open

@@ -20,7 +20,7 @@ from clients.python.camera_table import camera_line, cameras_table, masks_line
 from clients.python.cameras import Cameras
 from clients.python.drawing import OverlayVideo, check_video
 from clients.python.errors import ClientError, NotFound, NotOurs
-from clients.python.stream import Mask
+from clients.python.mask import Mask
 from protocol import MaskEncoding
 
 REFRESH_SECONDS = 1.0

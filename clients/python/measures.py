@@ -11,7 +11,7 @@ import numpy as np
 
 import protocol
 from clients.python.ledger import Ledger
-from clients.python.stream import Mask
+from clients.python.mask import Mask
 
 STAGES = (*protocol.STAGES, "server", "network", "round_trip")
 """The server's stages; their sum; the time on the way there and back; and the total."""

@@ -3,69 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from clients.python.backlog import Backlog
 from clients.python.connection import Connection, Dial
 from clients.python.errors import ClientError
 from clients.python.foreign import message_errors
 from clients.python.ledger import Ledger
+from clients.python.mask import Mask, unpack
 from clients.python.pictures import Frame, Frames, Pictures, encode_picture
 from clients.python.reconnecting import (
     Backoff,
-    Lost,
+    Event,
     OnEvent,
     Resumed,
     check_same_model,
     may_pass,
     may_resume,
-    wait,
 )
+from clients.python.retries import Retries
 from protocol import (
     Dropped,
     End,
     Failure,
     FrameHeader,
-    MaskEncoding,
     MaskHeader,
     MemoryState,
     Open,
     Ready,
     ServerMessage,
-    decode_mask,
     pack,
-    split_overlay,
 )
 
 OnDropped = Callable[[Dropped], None]
 OnFailure = Callable[[Failure], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mask:
-    """The result of one frame.
-
-    ``labels`` is (header.height, header.width) uint8, None if masks are not requested or not
-    decoded. ``overlay`` is a JPEG, empty unless requested. ``frame`` is the frame object that was
-    sent. ``round_trip`` is in seconds, from sending to receiving.
-    """
-
-    header: MaskHeader
-    labels: NDArray[np.uint8] | None
-    overlay: bytes
-    frame: Frame
-    round_trip: float
-
-    @property
-    def seq(self) -> int:
-        return self.header.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +58,7 @@ class Stream:
     With a ``backoff`` it survives its connections: if one is lost, :meth:`segment` connects again,
     resumes the session and sends what has no answer yet, so that its masks are those of an
     unbroken stream. Mutable state besides: the connection, the token that resumes its session, the
-    frames that would have to be sent again, and since when and how often it has tried to connect.
+    frames that would have to be sent again, and the attempts to connect again.
     """
 
     ready: Ready
@@ -109,8 +83,7 @@ class Stream:
         self._connected = False
         self._token: str | None = None
         self._backlog = Backlog(0)
-        self._lost_at: float | None = None
-        self._attempt = 0
+        self._retries = Retries(backoff or Backoff(), self._tell)
         self._turn = asyncio.Lock()
         """Held by whoever sends frames, so that they are sent in order."""
         self._changed = asyncio.Event()
@@ -223,10 +196,7 @@ class Stream:
         self._progress()
         if sent is None:
             return None
-        packed, overlay = split_overlay(header, payload)
-        wanted = self._decode and header.encoding is not MaskEncoding.NONE
-        size = header.width, header.height
-        labels = decode_mask(packed, header.encoding, *size) if wanted else None
+        labels, overlay = unpack(header, payload, self._decode)
         return Mask(header, labels, overlay, sent.frame, now - sent.at)
 
     def _note(self, message: ServerMessage) -> None:
@@ -250,7 +220,7 @@ class Stream:
 
     def _progress(self) -> None:
         """Record that a frame was answered: the connection works, and there is room."""
-        self._lost_at, self._attempt = None, 0
+        self._retries.succeeded()
         self._changed.set()
 
     @property
@@ -266,13 +236,11 @@ class Stream:
 
     async def _resume(self, error: ClientError) -> None:
         """Connect again until the session continues. Raises a ClientError if it cannot."""
-        backoff = self._backoff
-        if backoff is None or not may_resume(error) or self._link.is_refused:
+        if self._backoff is None or not may_resume(error) or self._link.is_refused:
             raise error
         await self._disconnect()
-        lost_at = self._lost_at = self._lost_at or time.monotonic()
         while True:
-            await self._wait_to_connect(error, backoff, lost_at)
+            await self._retries.wait(error)
             try:
                 request = self._request.resuming(self._token)
                 connection = await Connection.open(self._dial, request)
@@ -281,7 +249,7 @@ class Stream:
                     raise
                 error = failed
             else:
-                self._continue(connection, time.monotonic() - lost_at)
+                self._continue(connection, self._retries.seconds)
                 return
 
     async def _disconnect(self) -> None:
@@ -291,14 +259,9 @@ class Stream:
             self._resender.cancel()
             await asyncio.wait([self._resender])
 
-    async def _wait_to_connect(self, error: ClientError, backoff: Backoff, lost_at: float) -> None:
-        if time.monotonic() - lost_at >= backoff.give_up:
-            raise error
-        seconds = wait(error, backoff, self._attempt, random.random())
-        self._attempt += 1
+    def _tell(self, event: Event) -> None:
         if self._callbacks.event is not None:
-            self._callbacks.event(Lost(error, self._attempt, seconds))
-        await asyncio.sleep(seconds)
+            self._callbacks.event(event)
 
     def _continue(self, connection: Connection, after: float) -> None:
         """Receive from a new connection; replay what its memory lacks, and send what has no
@@ -313,8 +276,7 @@ class Stream:
             rebuilds = self._backlog.can_rebuild
             memory = MemoryState.REBUILT if rebuilds else MemoryState.COLD
         self._resender = asyncio.create_task(self._send_again(connection, rebuilds))
-        if self._callbacks.event is not None:
-            self._callbacks.event(Resumed(memory, after))
+        self._tell(Resumed(memory, after))
 
     async def _send_again(self, connection: Connection, rebuilds: bool) -> None:
         """Send what is missing before all other frames, which wait for their turn meanwhile."""

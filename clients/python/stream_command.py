@@ -19,11 +19,12 @@ from clients.python.client import connect
 from clients.python.drawing import OverlayVideo, check_video
 from clients.python.footage import Newest, Paced, frames_of, is_live
 from clients.python.ledger import Ledger
+from clients.python.mask import Mask
 from clients.python.measures import Outcome, Times
 from clients.python.meter import Meter
 from clients.python.pictures import Frame
 from clients.python.reconnecting import Event, Lost
-from clients.python.stream import Mask, Stream
+from clients.python.stream import Stream
 from clients.python.tables import outcome_table, times_table
 from protocol import DropPolicy, Failure, MemoryState
 

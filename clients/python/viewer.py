@@ -14,22 +14,19 @@ from clients.python.client import open_stream_socket
 from clients.python.connection import MAX_RESULT_BYTES, OPEN_SECONDS
 from clients.python.errors import GoneAway
 from clients.python.foreign import closed, message_errors, of_failure
+from clients.python.mask import Mask, unpack
 from clients.python.pictures import Frame
-from clients.python.stream import Mask
 from protocol import (
     End,
     Failure,
     GoingAway,
-    MaskEncoding,
     Open,
     Ping,
     Pong,
     Ready,
     ServerMessage,
-    decode_mask,
     parse_server,
     serialise,
-    split_overlay,
     unpack_mask,
 )
 
@@ -91,8 +88,5 @@ async def _receive(socket: ClientConnection) -> bytes | ServerMessage | None:
 
 def _mask(data: bytes, decode: bool) -> Mask:
     header, payload = unpack_mask(data, MAX_RESULT_BYTES)
-    packed, overlay = split_overlay(header, payload)
-    wanted = decode and header.encoding is not MaskEncoding.NONE
-    size = header.width, header.height
-    labels = decode_mask(packed, header.encoding, *size) if wanted else None
+    labels, overlay = unpack(header, payload, decode)
     return Mask(header, labels, overlay, Frame(overlay, header.pts), math.nan)

@@ -6,44 +6,20 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 
-from models.spec import ModelSpec
 from server.engines.base import Engine
 from server.engines.choosing import or_else
 from server.engines.info import EngineInfo
 from server.errors import Conflict, EngineDead, EngineFault
-from server.workers.engine_thread import (
-    Died,
-    EngineThread,
-    Failed,
-    Left,
-    Report,
-    Step,
-    Stepped,
-)
-from server.workers.step_deadline import Deadline
+from server.workers.engine_thread import Died, EngineThread, Failed, Left, Report, Step, Stepped
+from server.workers.step_deadline import Alarm, Deadline
+from server.workers.succession import Restarts, Successor, is_compatible
 
 log = logging.getLogger(__name__)
 
-MAX_BACKOFF = 30.0
-
-
 StepResult = Stepped | EngineFault
 """The result of one step; the error is EngineDead if the engine is lost with it."""
-
-
-@dataclass
-class Successor:
-    """An engine that is being made to replace the one that serves.
-
-    ``built`` is set once it is warm and waits for the current step to end.
-    """
-
-    make_engine: Callable[[], Engine]
-    thread: EngineThread
-    taken_over: asyncio.Future[None]
-    built: EngineInfo | None = None
 
 
 class EngineSupervisor:
@@ -72,7 +48,7 @@ class EngineSupervisor:
         self._make_engine = make_engine
         self._serve_with = serve_with
         self._deadline = deadline
-        self._backoff = backoff
+        self._restarts = Restarts(backoff)
         self._clock = clock
         self._thread: EngineThread | None = None
         self._successor: Successor | None = None
@@ -82,8 +58,7 @@ class EngineSupervisor:
         self._warm = False
         self._result: asyncio.Future[StepResult] | None = None
         """The future of the current step, until its result is set."""
-        self._alarm: asyncio.TimerHandle | None = None
-        self._deaths_in_a_row = 0
+        self._alarm: Alarm | None = None
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -156,9 +131,9 @@ class EngineSupervisor:
         self._result = result = self._loop.create_future()
         result.add_done_callback(self._end_step)
         self._thread.submit(step)
-        # In two halves: if the whole process was suspended, the step still has the second one.
-        half = self._deadline.seconds / 2
-        self._alarm = self._loop.call_later(half, self._await_rest, self._thread, half)
+        seconds = self._deadline.seconds
+        overdue = partial(self._overdue, self._thread, seconds)
+        self._alarm = Alarm(self._loop, seconds, overdue)
         return result
 
     def _launch(self) -> None:
@@ -177,7 +152,7 @@ class EngineSupervisor:
                 self._begin(report)
             case Stepped():
                 self._deadline.learn(report.ended - report.began)
-                self._deaths_in_a_row = 0
+                self._restarts.succeeded()
                 self._settle(report)
             case Failed(error):
                 self._settle(error)
@@ -210,18 +185,15 @@ class EngineSupervisor:
         self._make_engine = or_else(successor.make_engine, self._make_engine)
         self._left = asyncio.Event()
         self.built, self._warm = successor.built, True
-        if not successor.taken_over.done():
-            successor.taken_over.set_result(None)
+        successor.succeed()
         self._serve_with(successor.built, False)
 
     def _refuse(self, error: BaseException) -> None:
-        """Give up the successor; if its engine is still made, its thread closes it."""
+        """Give up the successor."""
         assert self._successor, "there is no engine to refuse"
         successor, self._successor = self._successor, None
-        successor.thread.leave()
         self._remember_leaving(successor.thread)
-        if not successor.taken_over.done():
-            successor.taken_over.set_exception(error)
+        successor.refuse(error)
 
     def _remember_leaving(self, thread: EngineThread) -> None:
         """Remember a thread that is about to end, and forget those that have ended."""
@@ -246,19 +218,11 @@ class EngineSupervisor:
             self._started.set_exception(error)
             return
         log.error("the engine died: %r", error, exc_info=error)
-        self._loop.call_later(self._delay(), self._relaunch)
+        self._loop.call_later(self._restarts.delay(), self._relaunch)
 
     def _relaunch(self) -> None:
         if not self._stopping and self._thread is None:
             self._launch()
-
-    def _delay(self) -> float:
-        self._deaths_in_a_row += 1
-        again = self._deaths_in_a_row - 2
-        return 0.0 if again < 0 else min(MAX_BACKOFF, self._backoff * 2.0**again)
-
-    def _await_rest(self, thread: EngineThread, half: float) -> None:
-        self._alarm = self._loop.call_later(half, self._overdue, thread, 2 * half)
 
     def _overdue(self, thread: EngineThread, seconds: float) -> None:
         self._on_report(thread, Died(EngineDead(f"A step took more than {seconds:g} seconds.")))
@@ -281,10 +245,3 @@ class EngineSupervisor:
             self._alarm.cancel()
         self._alarm = self._result = None
         self._loop.call_soon(self._switch)
-
-
-def is_compatible(old: ModelSpec, new: ModelSpec) -> bool:
-    """Return whether streams of one model can continue with the other: the same frames in and the
-    same masks out, whatever the precision."""
-    same = ("name", "height", "width", "classes", "memory_frames", "memory_horizon")
-    return all(getattr(old, field) == getattr(new, field) for field in same)

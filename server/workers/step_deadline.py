@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 FIRST_SECONDS = 30.0
 LEAST_SECONDS = 2.0
 TIMES_THE_SLOWEST = 10.0
@@ -32,3 +35,24 @@ class Deadline:
     def learn(self, step: float) -> None:
         """Take into account a step that succeeded in this many seconds."""
         self._slowest = max(step, self._slowest or 0.0)
+
+
+class Alarm:
+    """Calls ``act`` after so many seconds, unless it is cancelled.
+
+    It waits in two halves: if the whole process was suspended, the step still has the second one.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, act: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._half = seconds / 2
+        self._act = act
+        self._timer = loop.call_later(self._half, self._await_rest)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _await_rest(self) -> None:
+        self._timer = self._loop.call_later(self._half, self._act)

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from clients.python.ledger import Ledger
+from clients.python.mask import Mask
 from clients.python.measures import STAGES, Outcome, Times, quantiles
 from clients.python.pictures import Frame
-from clients.python.stream import Mask
 from protocol import MaskEncoding, MaskHeader, StageTimes
 
 

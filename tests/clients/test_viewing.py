@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 
 from clients.python.errors import ClientError, GoneAway, NotFound, TooSlow, Unreachable
+from clients.python.mask import Mask
 from clients.python.pictures import Frame
 from clients.python.reconnecting import Backoff, Lost
-from clients.python.stream import Mask
 from clients.python.viewing import Returned, Viewing
 from protocol import MaskEncoding, MaskHeader
 

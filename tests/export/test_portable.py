@@ -29,7 +29,7 @@ from server.engines.tensor_rt import TensorRtEngine
 from server.errors import Fault
 from server.plans.trial import VerifiedEngine, agreement, follow
 from server.plans.wanted import PlanRequest, find_plan
-from server.workers.engine_supervisor import is_compatible
+from server.workers.succession import is_compatible
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 

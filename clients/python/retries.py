@@ -1,0 +1,45 @@
+"""Waiting before each attempt to connect again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from clients.python.errors import ClientError
+from clients.python.reconnecting import Backoff, Lost, wait
+
+
+class Retries:
+    """Counts the attempts since the connection was lost; ``tell`` receives a Lost for each.
+
+    Mutable state: since when there is no connection that works, and how often one was tried.
+    """
+
+    def __init__(self, backoff: Backoff, tell: Callable[[Lost], None]) -> None:
+        self._backoff = backoff
+        self._tell = tell
+        self._lost_at: float | None = None
+        self._attempt = 0
+
+    @property
+    def seconds(self) -> float:
+        """Return for how long there has been no connection that works."""
+        return 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
+
+    async def wait(self, error: ClientError) -> None:
+        """Wait until it is time for the next attempt, after ``error`` ended the connection or the
+        last attempt. Raises it if there was no connection for ``give_up`` seconds."""
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+        if self.seconds >= self._backoff.give_up:
+            raise error
+        seconds = wait(error, self._backoff, self._attempt, random.random())
+        self._attempt += 1
+        self._tell(Lost(error, self._attempt, seconds))
+        await asyncio.sleep(seconds)
+
+    def succeeded(self) -> None:
+        """Count from 0 again: the connection works."""
+        self._lost_at, self._attempt = None, 0
