@@ -55,7 +55,8 @@ const json = (method, body) => ({
   body: body === undefined ? undefined : JSON.stringify(body),
 });
 
-async function accepted(answer) {
+/** Return an answer. Raises Refused unless it is a success. */
+export async function accepted(answer) {
   if (answer.ok) return answer;
   throw new Refused(answer.status, await answer.json().catch(() => ({ detail: texts.errors.status(answer.status) })));
 }

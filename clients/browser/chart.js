@@ -53,12 +53,7 @@ export function chart(summary, onseek) {
 
   function draw() {
     const { peak: top, paths } = classes.length ? stack(classes, hidden) : { peak: 1, paths: [] };
-    svg.replaceChildren(...paths.map(({ colour, path }) => {
-      const area = document.createElementNS(svg.namespaceURI, "path");
-      area.setAttribute("d", path);
-      area.setAttribute("fill", css(colour));
-      return area;
-    }));
+    svg.innerHTML = paths.map(({ colour, path }) => `<path d="${path}" fill="${css(colour)}"/>`).join("");
     peak.textContent = percent(top);
   }
 

@@ -3,10 +3,11 @@
 import { chart, place } from "./chart.js";
 import { Playback } from "./playback.js";
 import { texts } from "./texts.js";
-import { h, icon, iconButton, problem } from "./ui.js";
+import { h, icon, iconButton, problem, segmented } from "./ui.js";
 
 const WIDEST = 1920; // pixels of one picture on the canvas
 const SPEEDS = [0.25, 0.5, 1, 2];
+const VIEWS = ["compare", "side", "result"];
 
 /** Return `{node, stop}`: a player of `result` and, if the browser can play it, `source`, both addresses. */
 export function player(source, result, summary, size) {
@@ -17,7 +18,7 @@ export function player(source, result, summary, size) {
   const play = iconButton("play", words.play, () => playback.toggle());
   const speed = h("select", { "aria-label": words.speed, onchange: () => (playback.speed = Number(speed.value)) },
     SPEEDS.map((one) => h("option", { value: String(one), selected: one === 1 }, `${one}×`)));
-  const views = segmented(words.views, (chosen) => { view = chosen; paint(); });
+  const views = segmented(words.views, VIEWS.map((one) => [one, one]), "compare", (chosen) => { view = chosen; paint(); });
   const tags = Object.fromEntries(["source", "result"].map((one) => [one, h("span", { class: `tag ${one}` }, words[one])]));
   const stage = h("div", { class: "pair" }, canvas, divider, tags.source, tags.result);
   const { node: plot, set } = chart(summary, (frame) => playback.seek(frame));
@@ -30,7 +31,7 @@ export function player(source, result, summary, size) {
     videos[1]?.addEventListener("error", () => alone(words.unplayable));
     videos[0].addEventListener("error", () => note.replaceChildren(problem(new Error(words.unplayableResult))));
     playback = new Playback(videos, times, { onframe: show, onstate, onmismatch: () => alone(words.unmatched) });
-    views.node.hidden = videos.length < 2;
+    views.hidden = videos.length < 2;
     if (videos.length < 2) view = "result";
   }
 
@@ -77,7 +78,7 @@ export function player(source, result, summary, size) {
   narrow.addEventListener("change", paint);
   const controls = h("div", { class: "row" },
     iconButton("back", words.previous, () => playback.step(-1)), play, iconButton("next", words.following, () => playback.step(1)),
-    readout, h("span", { class: "space" }), speed, views.node);
+    readout, speed, views);
   return {
     node: h("section", { class: "player", "aria-label": words.player }, stage, controls, note, plot),
     stop: () => {
@@ -103,20 +104,6 @@ function draw(context, [result, source], parts) {
   for (const [picture, place] of [[result, parts.result], [source, parts.source]]) {
     if (!picture || !place) continue;
     const [x, y, share] = place;
-    context.save();
-    context.beginPath();
-    context.rect(x, y, parts.w * share, parts.h);
-    context.clip();
-    context.drawImage(picture, x, y, parts.w, parts.h);
-    context.restore();
+    context.drawImage(picture, 0, 0, picture.displayWidth * share, picture.displayHeight, x, y, parts.w * share, parts.h);
   }
-}
-
-function segmented(names, choose) {
-  const buttons = Object.entries(names).map(([name, label], index) =>
-    h("button", { type: "button", "aria-pressed": String(index === 0), onclick: () => {
-      for (const one of buttons) one.setAttribute("aria-pressed", String(one === buttons[index]));
-      choose(name);
-    } }, label));
-  return { node: h("div", { class: "segmented", role: "group" }, buttons) };
 }

@@ -69,10 +69,7 @@ async function picture(file) {
   const video = document.createElement("video"), canvas = document.createElement("canvas");
   video.muted = true;
   video.src = URL.createObjectURL(file);
-  const on = (event) => new Promise((done, fail) => {
-    video.addEventListener(event, done, { once: true });
-    video.addEventListener("error", fail, { once: true });
-  });
+  const on = (event) => new Promise((done, fail) => Object.assign(video, { [`on${event}`]: done, onerror: fail }));
   try {
     await on("loadeddata");
     video.currentTime = Math.min(1, video.duration / 2 || 0);

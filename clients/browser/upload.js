@@ -1,6 +1,6 @@
 // Uploads a file in parts (tus 1.0.0): what has arrived survives lost connections, restarts and reloads.
 
-import { Refused, address, call, request } from "./api.js";
+import { Refused, accepted, address, call, request } from "./api.js";
 import { texts } from "./texts.js";
 
 const LONGEST_PAUSE = 15; // seconds
@@ -52,21 +52,14 @@ function patch(place, file, offset, onprogress, signal) {
     for (const [name, value] of [["Tus-Resumable", "1.0.0"], ["Upload-Offset", offset], ["Content-Type", "application/offset+octet-stream"]])
       sending.setRequestHeader(name, value);
     sending.upload.onprogress = ({ loaded }) => onprogress(loaded);
-    sending.onload = () => sending.status < 300 ? done(sending.getResponseHeader("Video-Location")) : fail(refusal(sending));
+    sending.onload = () =>
+      accepted(new Response(sending.responseText || null, sending)).then(() => done(sending.getResponseHeader("Video-Location")), fail);
     sending.onerror = () => fail(new Error(texts.videos.lost));
     sending.onabort = () => fail(signal.reason);
     sending.onloadend = () => signal.removeEventListener("abort", stop);
     signal.addEventListener("abort", stop);
     sending.send(file.slice(offset));
   });
-}
-
-function refusal({ status, responseText }) {
-  try {
-    return new Refused(status, JSON.parse(responseText));
-  } catch {
-    return new Refused(status, { detail: texts.errors.status(status) });
-  }
 }
 
 const sleep = (seconds, signal) => new Promise((done, fail) => {

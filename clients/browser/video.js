@@ -29,16 +29,18 @@ export function showVideo(root, id) {
 
   function watch(video) {
     const { node, update } = card(() => call("DELETE", video.links.self).then(() => (location.hash = "#/videos")).catch((error) => toast(error.message)));
-    const growing = h("div", { class: "growing" });
+    const growing = h("div", { class: "growing" }), picture = uploaded.get(id)?.picture;
     body.replaceChildren(growing, h("ul", { class: "cards" }, node));
     follow(video);
     if (video.state === "queued" || video.state === "running") stop = stopping(events(video.links.events, { message: follow }));
 
     function follow(now) {
       const isRunning = now.state === "running", src = now.links["overlay.mp4"] && address(now.links["overlay.mp4"]).href;
-      update(ofVideo(now, uploaded.get(id)?.picture));
-      if (isRunning && src && !growing.firstChild)
-        growing.append(h("video", { src, muted: true, autoplay: true, controls: true, playsinline: true, "aria-label": words.growing }));
+      update(ofVideo(now, picture));
+      if (isRunning && src && !growing.firstChild) {
+        growing.append(h("video", { src, muted: true, controls: true, playsinline: true, poster: picture, "aria-label": words.growing }));
+        growing.firstChild.play().catch(() => {}); // autoplay would wait until it could play without a pause
+      }
       if (isRunning || now.state === "queued") return;
       stop();
       if (now.state === "succeeded") begin();

@@ -1,9 +1,9 @@
 // The view "videos": files are dropped, uploaded one after the other, and followed until they are segmented.
 
-import { call, events } from "./api.js";
+import { call, connection, events } from "./api.js";
 import { add, onchange, remove, retry, uploaded, uploads } from "./queue.js";
 import { texts } from "./texts.js";
-import { h, icon, problem, toast } from "./ui.js";
+import { confirmed, emptiness, h, icon, problem, toast } from "./ui.js";
 import { card, ofUpload, ofVideo } from "./video-card.js";
 import { showVideo } from "./video.js";
 
@@ -18,8 +18,8 @@ function list(root) {
   const choose = (label) => h("button", { type: "button", class: "primary", onclick: () => input.click() }, icon("add"), label);
   const items = h("ul", { class: "cards" }), trouble = h("div", { class: "note" }), add_ = choose(words.add);
   const more = h("button", { type: "button", hidden: true, onclick: () => load(more.value) }, words.more);
-  const empty = h("section", { class: "empty", hidden: true }, icon("videos"), h("h2", {}, words.empty.title), h("p", {}, words.empty.text),
-    h("div", { class: "row" }, choose(words.choose), h("button", { type: "button", onclick: demonstrate }, words.demo)));
+  const empty = h("section", { hidden: true }, emptiness(words.empty.title, words.empty.text,
+    h("div", { class: "row" }, choose(words.choose), h("button", { type: "button", onclick: demonstrate }, words.demo))));
   const target = h("div", { class: "drop", hidden: true, "aria-hidden": "true" }, icon("add"), words.drop);
   let isLoaded = false, isLeft = false;
 
@@ -32,7 +32,7 @@ function list(root) {
       isLoaded = true;
       trouble.replaceChildren();
     } catch (error) {
-      trouble.replaceChildren(problem(error));
+      trouble.replaceChildren(problem(error, () => load()));
     }
     draw();
   }
@@ -67,28 +67,23 @@ function list(root) {
   async function act(id) {
     const entry = uploads.find((one) => one.id === id);
     if (entry) return remove(entry);
-    try {
-      await call("DELETE", videos.get(id).links.self);
-    } catch (error) {
-      toast(error.message);
-    }
+    const { name, state, links } = videos.get(id);
+    if (state === "succeeded" && !(await confirmed(words.removing(name), words.removal, words.remove))) return;
+    await call("DELETE", links.self).catch((error) => toast(error.message));
     load();
   }
 
-  async function demonstrate(event) {
-    event.target.disabled = true;
-    try {
-      const { demoFile } = await import("./demo.js");
-      add([await demoFile()]);
-    } catch (error) {
-      toast(error.message);
-    }
-    event.target.disabled = false;
+  async function demonstrate({ target: button }) {
+    button.disabled = true;
+    const { demoFile } = await import("./demo.js");
+    await demoFile().then((file) => add([file]), (error) => toast(error.message));
+    button.disabled = false;
   }
 
   const stopDropping = receiveFiles(target);
   const stayFresh = () => document.hidden || load();
   document.addEventListener("visibilitychange", stayFresh);
+  connection.addEventListener("back", stayFresh);
   onchange((video) => (video ? took(video) : draw()));
   root.append(h("div", { class: "head" }, h("h1", {}, words.title), add_), input, trouble, empty, items, more, target);
   load();
@@ -97,6 +92,7 @@ function list(root) {
     onchange(() => {});
     stopDropping();
     document.removeEventListener("visibilitychange", stayFresh);
+    connection.removeEventListener("back", stayFresh);
     for (const stop of followed.values()) stop();
   };
 }

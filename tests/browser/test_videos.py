@@ -105,6 +105,7 @@ def test_a_dropped_file_is_segmented_and_its_results_can_be_downloaded(
         axe(page)
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Remove: street & sky.mp4").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.get_by_role("heading", name="No videos yet")).to_be_visible()
         assert httpx.get(f"{server.http}/v1/videos").json()["videos"] == []
 
@@ -140,6 +141,20 @@ def test_a_queue_shows_its_progress_and_can_be_cancelled(
         expect(page.get_by_text("Cancelled")).to_be_visible()
         expect(page.get_by_text("Segmenting")).to_be_visible()
         page.close()
+
+
+def test_a_running_video_is_watched_while_it_grows(
+    run_server: RunServer, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    long = numbered_clip(tmp_path / "long.mp4", 120)
+    with run_server(videos__min_free_bytes="0", engine__fake_step_ms="100") as server:
+        page = open_page(f"{server.http}/#/videos")
+        choose(page, long)
+        page.get_by_role("link", name="long.mp4").click()
+        growing = page.get_by_label("The result so far")
+        expect(growing).to_have_js_property("videoWidth", 640)
+        expect(page.locator("output")).to_contain_text("Frame 1 of 120,")
+        expect(growing).to_have_count(0)
 
 
 def test_source_and_result_show_the_same_frame(
