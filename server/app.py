@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -39,7 +39,9 @@ from server.threads import PicturePool
 from server.videos.calling import Caller
 from server.videos.cleaning import clean
 from server.videos.jobs import Jobs
+from server.videos.moving import Mover
 from server.videos.progress import Video
+from server.videos.storage import Storage
 from server.videos.uploads import Uploads
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
@@ -329,19 +331,25 @@ class Service:
         rows = VideoRows(self._database)
         for state in VideoState:
             self.metrics.watch_jobs(state, partial(rows.count, state))
+        storage = await asyncio.to_thread(_open_storage, self.settings.videos.storage)
         jobs = Jobs(
             self.worker,
             rows,
             self.settings.folder / "videos",
             self.settings.videos,
             hardware=self._hardware,
+            storage=storage,
         )
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
         self._chores = [
-            *self._calls(jobs),
-            asyncio.create_task(clean(jobs.expire, self._uploads.expire)),
-            asyncio.create_task(jobs.space.watch()),
+            asyncio.create_task(chore)
+            for chore in (
+                clean(jobs.expire, self._uploads.expire),
+                jobs.space.watch(),
+                *self._calls(jobs),
+                *([Mover(jobs.files, storage, jobs.disk).run()] if storage else []),
+            )
         ]
         self._live = live_service(
             self.worker,
@@ -364,15 +372,15 @@ class Service:
         if self.access is Access.OPEN:
             _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
 
-    def _calls(self, jobs: Jobs) -> list[asyncio.Task[None]]:
-        """Return the task that calls callbacks, if any may be called."""
+    def _calls(self, jobs: Jobs) -> list[Coroutine[Any, Any, None]]:
+        """Return the work of calling callbacks, if any may be called."""
         secret = self.settings.videos.callback_secret
         if secret is None:
             return []
         rows = CallbackRows(jobs.files.store.database)
         key = secret.get_secret_value()
         caller = Caller(rows, jobs.disk, jobs.find, self.render, key, time.time)
-        return [asyncio.create_task(caller.run())]
+        return [caller.run()]
 
     async def _drain_live(self) -> None:
         if self._live:
@@ -393,6 +401,10 @@ def _keyring(settings: Settings, who: Access) -> Keyring:
     is_used = who is Access.KEYS
     pepper = server_secret(settings.folder, settings.security) if is_used else b""
     return Keyring(pepper, settings.security.session_seconds)
+
+
+def _open_storage(url: str | None) -> Storage | None:
+    return None if url is None else Storage(url)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -189,6 +189,11 @@ class VideoSettings(BaseModel):
         description="free disk space below which videos pause; they continue once twice as much is "
         "free",
     )
+    storage: str | None = Field(
+        None,
+        description="a URL for fsspec, such as s3://bucket/folder, to which the files of videos "
+        "that have succeeded are moved; absent: they stay where they are",
+    )
     database: str | None = Field(
         None, description="a SQLAlchemy URL; an SQLite file next to the videos if absent"
     )

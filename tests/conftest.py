@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ("cameras", "recorders", "small_networks", "tensorrt_contract")
+pytest_plugins = ("buckets", "cameras", "recorders", "small_networks", "tensorrt_contract")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -33,7 +33,7 @@ SUPPORTING = {
         "multipart", "outputs", "unfinished_file",
         "preconditions", "refusal",
         "stream_parser", "summary_body",
-        "upload", "upload_part", "video_body", "video_json", "video_request",
+        "stored_file", "upload", "upload_part", "video_body", "video_json", "video_request",
     },
 }  # fmt: skip
 """Modules that the page need not name."""

@@ -5,7 +5,7 @@ import { texts } from "./texts.js";
 import { confirmed, h, icon, iconButton, toast } from "./ui.js";
 
 const STILLS = 1000; // ms between pictures that do not move
-const KINDS = { live: "good", connecting: "warn", stalled: "warn", backoff: "warn", failed: "bad" };
+const KINDS = { live: "good", connecting: "warn", stalled: "warn", backoff: "warn", failed: "bad", recording: "bad" };
 const IDLE = ["paused", "ended", "failed"];
 const words = texts.cameras;
 
@@ -30,14 +30,14 @@ export function cameraCell(name, change) {
     const shown = stream.state === "live" || (stream.state === "stalled" && stream.masks > 0);
     why.textContent = stream.detail || words.idle[stream.state] || "";
     const state = stream.recording ? "recording" : stream.state;
-    chip.className = `chip ${KINDS[state] ?? "bad"}`;
+    chip.className = `chip ${KINDS[state] ?? ""}`;
     chip.textContent = words.states[state];
-    numbers.textContent = measures(stream);
+    numbers.textContent = shown ? measures(stream) : "";
     offer(pause, IDLE.includes(stream.state) ? "resume" : "pause", (does) => patch({ paused: does === "pause" }));
     offer(record, stream.recording ? "stop" : "record", (does) => patch({ record: does === "record" }));
     if (recording && !stream.recording) toast(words.recorded, saved(recording));
     recording = stream.recording;
-    record.hidden = !records;
+    record.hidden = !records || !(shown || recording);
     pause.hidden = remover.hidden = !changes;
     picture(shown && `${path}/${moves ? "preview" : "snapshot"}?overlay=${overlay}`, moves ? null : STILLS);
   }

@@ -2,13 +2,11 @@
 // what has no answer, so that its masks are those of an unbroken stream.
 
 import { Backlog } from "./backlog.js";
+import { delay, isSame, mayPass } from "./reconnecting.js";
 import { texts } from "./texts.js";
 import { decodeMask, pack, parse, splitOverlay, unpack } from "./wire.js";
 
-const DELAY = { first: 500, longest: 15000 }; // ms; doubled each time, less up to half of it by chance
 const SILENCE = 15000; // ms; a connection that is silent for up to twice as long is lost
-const PASSING = [1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429, 4503]; // closes after which to try again
-const MODEL = ["name", "fingerprint", "classes", "height", "width"];
 
 /** Push frames to `url` (/v1/stream) and receive their masks: returns a MaskStream. */
 export const openStream = (url, options) => new MaskStream(url, options);
@@ -161,7 +159,7 @@ export class MaskStream {
 
   #continue(ready) {
     const before = this.ready?.model, horizon = ready.model.memory_horizon ?? null;
-    if (before && !sameModel(before, ready.model)) return this.#finish(texts.stream.otherModel);
+    if (before && !isSame(before, ready.model)) return this.#finish(texts.stream.otherModel);
     const isCold = before && !this.#on.watches && ["cold", "new"].includes(ready.memory);
     const memory = isCold && horizon !== null ? "rebuilt" : ready.memory;
     this.ready = ready;
@@ -179,11 +177,13 @@ export class MaskStream {
   #mask({ header, payload }) {
     const frame = this.#backlog.mask(header.seq, header.memory.reset !== null);
     this.#token = this.ready.resume;
-    this.#progress();
+    this.#attempt = 0;
+    this.#wake();
     if (!frame && !this.#on.watches) return;
     const [packed, overlay] = splitOverlay(header, payload), { at: sent, picture } = frame ?? {};
     if (frame) frame.picture = null;
-    const decoded = decode(packed, header).catch((error) => this.#finish(texts.stream.foreign, error));
+    const decoded = decodeMask(packed, header.encoding, header.width, header.height)
+      .catch((error) => this.#finish(texts.stream.foreign, error));
     this.#deliver(async () => {
       const labels = await decoded;
       if (labels !== undefined) this.#on.onmask?.({ ...header, labels, overlay, picture, sent });
@@ -192,13 +192,9 @@ export class MaskStream {
 
   #lose(seqs, cause, detail) {
     for (const seq of seqs) this.#backlog.drop(seq, cause)?.picture?.close();
-    this.#progress();
-    this.#deliver(() => this.#on.onlost?.({ seqs, cause, detail }));
-  }
-
-  #progress() {
     this.#attempt = 0;
     this.#wake();
+    this.#deliver(() => this.#on.onlost?.({ seqs, cause, detail }));
   }
 
   #lost({ code, reason = "" }) {
@@ -207,20 +203,18 @@ export class MaskStream {
     this.#socket = this.#offer = null;
     this.#last = {};
     if (this.#ending && !this.inFlight && this.ready) return this.#finish("");
-    if (!PASSING.includes(code)) return this.#finish(sentence);
-    const delay = Math.min(DELAY.longest, DELAY.first * 2 ** this.#attempt++) * (1 - Math.random() / 2);
-    this.#timer = setTimeout(() => this.#connect(), Math.max(pause, delay));
+    if (!mayPass(code)) return this.#finish(sentence);
+    const wait = Math.max(pause, delay(this.#attempt++, Math.random()));
+    this.#timer = setTimeout(() => this.#connect(), wait);
     this.#enter("waiting", sentence);
   }
 
   #beat() {
-    if (!this.#socket) return;
-    if (!this.#heard) {
+    if (this.#socket && !this.#heard) {
       this.#socket.close(3000); // without a code, the server would end the session
-      return this.#lost({ code: 1006 });
-    }
+      this.#lost({ code: 1006 });
+    } else if (this.state === "live") this.#say("ping");
     this.#heard = false;
-    if (this.state === "live") this.#say("ping");
   }
 
   #finish(sentence, cause) {
@@ -250,19 +244,7 @@ export class MaskStream {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #say(type, fields) {
-    this.#socket.send(JSON.stringify({ type, ...fields }));
-  }
+  #say = (type, fields) => this.#socket.send(JSON.stringify({ type, ...fields }));
 
-  #post({ header, data }) {
-    this.#socket.send(pack(header, data));
-  }
+  #post = ({ header, data }) => this.#socket.send(pack(header, data));
 }
-
-const decode = async (bytes, { encoding, width, height }) =>
-  (encoding === "none" ? null : decodeMask(bytes, encoding, width, height));
-
-const sameModel = (...models) => {
-  const [one, other] = models.map((model) => JSON.stringify(MODEL.map((name) => model[name])));
-  return one === other;
-};

@@ -37,8 +37,9 @@ export function splitOverlay({ overlay = 0 }, payload) {
   return [payload.subarray(0, cut), payload.subarray(cut)];
 }
 
-/** Return the labels of a mask: height * width bytes, row by row. */
+/** Return the labels of a mask: height * width bytes, row by row; null if its encoding is "none". */
 export async function decodeMask(bytes, encoding, width, height) {
+  if (encoding === "none") return null;
   const labels = await { raw: (same) => same, rle: fromRle, png: fromPng }[encoding](bytes, width, height);
   check(labels.length === width * height, "The mask is not of its size.");
   return labels;

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from clients.python.errors import ClientError
 from clients.python.outputs import results_folder
 from clients.python.parted import TAKE_BACK_SECONDS
-from clients.python.videos import Video, Videos, size_of
+from clients.python.upload_file import size_of
+from clients.python.videos import Video, Videos
 
 
 def run(args: Namespace, rest: list[str]) -> int:

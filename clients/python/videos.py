@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ from typing import Any, Self
 import httpx
 
 from clients.python.addresses import web_address
-from clients.python.errors import BadFootage, ClientError, NotOurs, Unreachable, VideoFailed
+from clients.python.errors import ClientError, NotOurs, Unreachable, VideoFailed
 from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.keys import with_key
 from clients.python.outputs import output_errors, whole_file
@@ -25,6 +24,7 @@ from clients.python.parted import (
     OnBytes,
     PartedUpload,
 )
+from clients.python.upload_file import chunks_of, output_fields, size_of
 
 PARTS_ABOVE = 8 * 10**6
 """Bytes above which a file is sent in parts."""
@@ -156,7 +156,7 @@ class Videos:
         }
         with web_errors(self._url):
             answer = await self._http.post(
-                "/v1/videos", params=query, headers=headers, content=_pieces(path, on_bytes)
+                "/v1/videos", params=query, headers=headers, content=chunks_of(path, on_bytes)
             )
         return self._video(answer)
 
@@ -230,34 +230,3 @@ class Videos:
 
 def _ignore(_: int) -> None:
     pass
-
-
-def output_fields(
-    artefacts: Iterable[str], classes: Iterable[str], opacity: float | None
-) -> dict[str, str]:
-    """Return the fields of an upload that choose its results; none if nothing is chosen."""
-    chosen = {
-        "artefacts": ",".join(artefacts),
-        "classes": ",".join(classes),
-        "opacity": "" if opacity is None else str(opacity),
-    }
-    return {name: text for name, text in chosen.items() if text}
-
-
-def size_of(path: Path) -> int:
-    """Return the size of a file in bytes. Raises BadFootage if it cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            return os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise BadFootage(f"{path} cannot be read: {error.strerror}.") from error
-
-
-async def _pieces(path: Path, on_bytes: OnBytes) -> AsyncIterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                yield piece
-                on_bytes(len(piece))
-    except OSError as error:
-        raise BadFootage(f"{path} cannot be read: {error.strerror}.") from error

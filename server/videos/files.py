@@ -40,8 +40,9 @@ class VideoFiles:
     def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
         self.store = store
         self.uploads = UploadRows(store.database)
-        self._folder = folder
+        self.folder = self._folder = folder
         self._settings = settings
+        self._removed = folder.with_name(f"{folder.name}.removed")
         self._quota = Quota(
             settings.max_videos,
             settings.max_total_bytes,
@@ -197,8 +198,20 @@ class VideoFiles:
 
     def remove(self, video: str) -> None:
         """Remove a video that has ended, with its row and files."""
+        if self._settings.storage:
+            self._removed.mkdir(exist_ok=True)
+            (self._removed / video).touch()
         if self.store.remove(video):
             self._settle(video, None)
+
+    def removed(self) -> list[str]:
+        """Return the videos that were removed here and may still have files in the storage."""
+        names = [mark.name for mark in self._removed.glob("*")]
+        return [name for name in names if self.store.get(name) is None]
+
+    def forget_removed(self, video: str) -> None:
+        """Note that a removed video has no files in the storage."""
+        (self._removed / video).unlink(missing_ok=True)
 
     def _remove_surplus(self, spared: str) -> None:
         for video in surplus(self.store.kept(), self._quota, spared):

@@ -27,6 +27,7 @@ from server.videos.growing import PartOf
 from server.videos.progress import Video, video_now
 from server.videos.request import VideoRequest
 from server.videos.runner import JobRunner
+from server.videos.storage import SOURCE, Storage, StoredFile
 from server.workers.serving import Serving
 
 GATHER_SECONDS = 0.2
@@ -48,9 +49,11 @@ class Jobs:
         settings: VideoSettings,
         *,
         hardware: Hardware | None = None,
+        storage: Storage | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self._storage = storage
         self._worker = worker
         self._clock = clock
         self._changed = asyncio.Event()
@@ -212,7 +215,7 @@ class Jobs:
         found = await self._disk(self._files.store.page, limit, before, owner)
         return [self._seen(record) for record in found]
 
-    async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path]:
+    async def artefact(self, video: str, name: str) -> tuple[VideoRecord, Path | StoredFile]:
         """Return the file of a video's artefact.
 
         Raises NotFound if there is none, and Conflict while the video has not ended.
@@ -224,15 +227,22 @@ class Jobs:
             raise NotFound(f"The video has no {name}: its state is {record.state}.")
         if name not in record.artefacts:
             raise NotFound(f"The video has no {name}: it was not requested with the upload.")
-        return record, self._files.results(video) / name
+        return record, await self._located(self._files.results(video) / name, video, name)
 
-    async def source(self, video: str) -> tuple[VideoRecord, Path]:
+    async def source(self, video: str) -> tuple[VideoRecord, Path | StoredFile]:
         """Return the uploaded file of a video. Raises NotFound if it is not kept."""
         found = await self.find(video)
-        path = self._files.upload(video)
-        if not found.has_source or not await self._disk(path.exists):
+        if not found.has_source:
             raise NotFound("The uploaded file of this video is not kept.")
-        return found.record, path
+        return found.record, await self._located(self._files.upload(video), video, SOURCE)
+
+    async def _located(self, path: Path, video: str, name: str) -> Path | StoredFile:
+        """Return a file where it is: on the disk, or else in the storage."""
+        if await self._disk(path.exists):
+            return path
+        if self._storage is None:
+            raise NotFound("The file of this video is lost: remove the video.")
+        return await asyncio.to_thread(self._storage.find, video, name)
 
     def parts(self, video: str, name: str) -> PartOf:
         """Return where the parts of an artefact are while the video runs."""

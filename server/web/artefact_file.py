@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import RangeNotSatisfiable
 from starlette.staticfiles import NotModifiedResponse
@@ -34,13 +36,7 @@ class ArtefactFile(FileResponse):
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[Part]:
-        try:
-            return requested_parts(http_range, file_size, cls.max_ranges)
-        except RangeNotSatisfiable as error:
-            # Starlette would answer with plain text, not with a problem like every other error.
-            size = {"Content-Range": f"bytes */{error.max_size}"}
-            words = f"The file has {error.max_size} bytes and no requested range begins within them"
-            raise HTTPException(416, words, size) from error
+        return wanted_parts(http_range, file_size, cls.max_ranges)
 
 
 async def answer_file(request: Request, path: Path, media_type: str, disposition: str) -> Response:
@@ -52,16 +48,40 @@ async def answer_file(request: Request, path: Path, media_type: str, disposition
         path,
         media_type=media_type,
         stat_result=await run_in_threadpool(path.stat),
-        headers={
-            "Content-Disposition": disposition,
-            "Cache-Control": "private, no-cache",
-            "X-Content-Type-Options": "nosniff",
-        },
+        headers=file_headers(disposition),
     )
-    verdict = judge(request.headers, answer.headers["etag"], answer.headers["last-modified"])
+    return unless_conditions_fail(request.headers, answer.headers) or answer
+
+
+def file_headers(disposition: str) -> dict[str, str]:
+    """Return the headers of every file."""
+    return {
+        "Content-Disposition": disposition,
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def unless_conditions_fail(conditions: Headers, file: Mapping[str, str]) -> Response | None:
+    """Return the response of a file that has not changed; None if the file is to be sent.
+
+    ``file`` are its headers. Raises HTTPException (412) if the request's conditions do not hold.
+    """
+    headers = Headers(file)
+    verdict = judge(conditions, headers["etag"], headers["last-modified"])
     if verdict is Verdict.FAILED:
         raise HTTPException(412, "The file is not the version that the request requires")
-    return NotModifiedResponse(answer.headers) if verdict is Verdict.NOT_MODIFIED else answer
+    return NotModifiedResponse(headers) if verdict is Verdict.NOT_MODIFIED else None
+
+
+def wanted_parts(header: str, size: int, max_parts: int) -> list[Part]:
+    """Return :func:`requested_parts`. Raises HTTPException (416) if there is none in the file."""
+    try:
+        return requested_parts(header, size, max_parts)
+    except RangeNotSatisfiable as error:
+        # Starlette would answer with plain text, not with a problem like every other error.
+        words = f"The file has {size} bytes and no requested range begins within them"
+        raise HTTPException(416, words, {"Content-Range": f"bytes */{size}"}) from error
 
 
 def requested_parts(header: str, size: int, max_parts: int) -> list[Part]:

@@ -1,4 +1,4 @@
-"""The page: the files of ``clients/browser``, read once and served from memory.
+"""The page: the files of ``clients/browser``, read once and served from memory without comments.
 
 Every file is served under a path that contains a hash of all of them, so that browsers may keep it
 for ever, and under a stable path for pages of other sites that import the modules.
@@ -47,6 +47,9 @@ POLICY = "; ".join(
 
 Accepted = Annotated[str, Header(alias="Accept-Encoding")]
 Known = Annotated[str, Header(alias="If-None-Match")]
+
+COMMENT = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*\n|^[ \t]*//[^\n]*\n", re.DOTALL | re.MULTILINE)
+"""Comments on lines of their own, in scripts and style sheets."""
 
 GZIP = re.compile(r"(^|,)\s*gzip\s*($|,|;\s*q=(?!0(\.0*)?\s*($|,)))", re.IGNORECASE)
 """Found in an Accept-Encoding that allows gzip."""
@@ -97,9 +100,20 @@ class Page:
 
 
 def read_page(folder: Path = FOLDER) -> Page:
-    """Read the page's files."""
+    """Read the page's files; scripts and style sheets become lean."""
     found = (one for one in sorted(folder.iterdir()) if one.suffix in TYPES)
-    return Page({one.name: PageFile(one.read_bytes(), TYPES[one.suffix]) for one in found})
+    return Page({one.name: PageFile(_content(one), TYPES[one.suffix]) for one in found})
+
+
+def lean(text: str) -> str:
+    """Return a script or style sheet without what browsers do not need: comments on lines of their
+    own, and indentation. A line of a text that looks like a comment is taken for one."""
+    return re.sub(r"^[ \t]+", "", COMMENT.sub("", text), flags=re.MULTILINE)
+
+
+def _content(file: Path) -> bytes:
+    text = file.read_text("utf-8")
+    return (lean(text) if file.suffix in (".js", ".css") else text).encode()
 
 
 def page_router(page: Page) -> APIRouter:

@@ -15,11 +15,11 @@ from server.sinks.recorder import ARTEFACTS
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
 from server.videos.unfinished import UNFINISHED
-from server.web.artefact_file import answer_file
 from server.web.auth import caller_of
 from server.web.disposition import offered, video_type
 from server.web.outputs import Asked
 from server.web.problems import PROBLEMS
+from server.web.stored_file import answer_kept
 from server.web.unfinished_file import answer_unfinished
 from server.web.upload import announced_size, receive
 from server.web.video_body import (
@@ -162,9 +162,9 @@ async def watch_video(
 )
 async def get_source(request: Request, jobs: JobsOf, video: VideoId) -> Response:
     """Download the uploaded file while it is kept; Range and If-Range select parts of it."""
-    record, path = await jobs.source(video)
-    return await answer_file(
-        request, path, video_type(record.name), offered("attachment", record.name)
+    record, file = await jobs.source(video)
+    return await answer_kept(
+        request, file, video_type(record.name), offered("attachment", record.name)
     )
 
 
@@ -188,8 +188,8 @@ async def get_artefact(
         answer = await answer_unfinished(request.method, jobs, video, name, _offer(record, name))
         if answer is not None:
             return answer
-    record, path = await jobs.artefact(video, name)
-    return await answer_file(request, path, MEDIA_TYPES[name], _offer(record, name))
+    record, file = await jobs.artefact(video, name)
+    return await answer_kept(request, file, MEDIA_TYPES[name], _offer(record, name))
 
 
 def _offer(record: VideoRecord, artefact: str) -> str:

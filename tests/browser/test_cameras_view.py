@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -73,6 +74,7 @@ def test_a_demonstration_is_played_paused_recorded_and_removed(
     assert download.value.path().stat().st_size > 0
     demonstration.get_by_role("button", name="Pause demonstration").click()
     expect(demonstration.locator(".chip")).to_have_text("Paused")
+    expect(demonstration.locator(".chip")).to_have_class(re.compile(r"^chip\s*$"))
     expect(demonstration.locator("img")).to_be_hidden()
     demonstration.get_by_role("button", name="Resume demonstration").click()
     expect(demonstration.locator(".chip")).to_have_text("Live")

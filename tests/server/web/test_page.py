@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from server.web import problems
 from server.web.methods import heads_of
-from server.web.page import FOLDER, POLICY, TYPES, Page, PageFile, page_router, read_page
+from server.web.page import FOLDER, POLICY, TYPES, Page, PageFile, lean, page_router, read_page
 
 ROOT = Path(__file__).parents[3]
 LARGEST = 60 * 1024
@@ -37,6 +37,28 @@ def hashed(name: str) -> str:
 def test_the_page_is_small() -> None:
     """As it is transferred; browsers keep it."""
     assert sum(len(file.packed) for file in PAGE.files.values()) < LARGEST
+
+
+def test_comments_and_indentation_are_left_out_and_nothing_else() -> None:
+    script = """// What this is.
+
+/** Return
+ * a sum. */
+export function sum(one, other) {
+  // Why.
+  const url = "http://here"; // its place
+  return one + other; /* both */
+}
+"""
+    assert (
+        lean(script)
+        == """
+export function sum(one, other) {
+const url = "http://here"; // its place
+return one + other; /* both */
+}
+"""
+    )
 
 
 def test_every_file_of_the_folder_is_served_and_in_the_wheel() -> None:
@@ -68,7 +90,7 @@ def test_the_first_answer_names_hashed_files(web: TestClient) -> None:
 @pytest.mark.parametrize("name", sorted(PAGE.files))
 def test_each_file_is_kept_for_ever_under_its_hash(web: TestClient, name: str) -> None:
     answer = web.get(hashed(name))
-    assert answer.content == (FOLDER / name).read_bytes()
+    assert answer.content == PAGE.files[name].data
     assert answer.headers["content-type"] == TYPES[Path(name).suffix]
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["x-content-type-options"] == "nosniff"
