@@ -14,7 +14,7 @@ from clients.python.errors import ClientError
 from clients.python.foreign import message_errors
 from clients.python.ledger import Ledger
 from clients.python.mask import Mask, unpack
-from clients.python.pictures import Frame, Frames, Pictures, encode_picture
+from clients.python.pictures import Frames, Pictures, encode_picture
 from clients.python.reconnecting import (
     Backoff,
     Event,
@@ -25,17 +25,16 @@ from clients.python.reconnecting import (
     may_resume,
 )
 from clients.python.retries import Retries
+from clients.python.sending import Sending, cancelled
 from protocol import (
     Dropped,
     End,
     Failure,
-    FrameHeader,
     MaskHeader,
     MemoryState,
     Open,
     Ready,
     ServerMessage,
-    pack,
 )
 
 OnDropped = Callable[[Dropped], None]
@@ -78,27 +77,21 @@ class Stream:
         self._callbacks = callbacks or Callbacks()
         self._backoff = backoff
         self._connection: Connection | None = None
-        self._outgoing: Connection
-        """Where frames are sent: a new connection, once what is missing is sent first."""
-        self._connected = False
         self._token: str | None = None
         self._backlog = Backlog(0)
         self._retries = Retries(backoff or Backoff(), self._tell)
-        self._turn = asyncio.Lock()
-        """Held by whoever sends frames, so that they are sent in order."""
-        self._changed = asyncio.Event()
-        self._ended = False
         self._pictures: Pictures | None = None
+        self._sending: Sending
         self._sender: asyncio.Task[None] | None = None
-        self._resender: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, send ``open`` and wait for ``ready``. Raises a ClientError."""
-        self._connection = self._outgoing = await Connection.open(self._dial, self._request)
-        self._connected = True
+        self._connection = await Connection.open(self._dial, self._request)
         self.ready = self._connection.ready
         self._token = self.ready.resume
         self._backlog = Backlog(self.ready.model.get("memory_horizon"))
+        keeps = self._backoff is not None
+        self._sending = Sending(self._connection, self.ledger, self._backlog, keeps)
 
     async def segment(self, frames: Frames) -> AsyncGenerator[Mask]:
         """Yield the masks of ``frames`` as they arrive, until every frame is answered.
@@ -110,7 +103,7 @@ class Stream:
             raise ClientError("A stream carries one sequence of frames; open another stream.")
         encode = partial(encode_picture, encoding=self._request.input)
         self._pictures = Pictures(frames, encode)
-        self._sender = asyncio.create_task(self._send_pictures(self._pictures))
+        self._sender = asyncio.create_task(self._sending.run(self._pictures))
         try:
             while (mask := await self._next_mask()) is not None:
                 yield mask
@@ -124,46 +117,10 @@ class Stream:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _send_pictures(self, pictures: Pictures) -> None:
-        """Send all pictures, then ``end``, also if reading the pictures fails.
-
-        Pictures are requested only when they can be sent, so live frames stay fresh.
-        """
-        try:
-            async for frame, data in pictures:
-                async with self._turn:
-                    await self._send_frame(frame, data)
-                await self._wait_for_room()
-        except Exception:
-            await self._end()
-            raise
-        await self._end()
-
-    async def _end(self) -> None:
-        self._ended = True
-        async with self._turn:
-            await self._outgoing.send(End())
-
-    async def _send_frame(self, frame: Frame, data: bytes) -> None:
-        seq = self.ledger.send(frame, time.monotonic())
-        header = FrameHeader(seq, frame.pts, frame.reset)
-        if self._backoff is not None:
-            header = self._backlog.add(header, data)
-        if not await self._outgoing.send_frame(pack(header, data)):
-            self._connected = False
-
-    async def _wait_for_room(self) -> None:
-        while not self._connected or self.ledger.unanswered >= self.ready.window:
-            self._changed.clear()
-            await self._changed.wait()
-
     async def _stop_sending(self) -> None:
-        for task in (self._sender, self._resender):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
-                if not task.cancelled():
-                    task.exception()  # segment() has raised it or a more important one
+        if self._sender is not None:
+            await cancelled(self._sender)  # segment() has raised its error or a more important one
+            await self._sending.stop()
         if self._pictures is not None:
             await self._pictures.aclose()
 
@@ -221,7 +178,7 @@ class Stream:
     def _progress(self) -> None:
         """Record that a frame was answered: the connection works, and there is room."""
         self._retries.succeeded()
-        self._changed.set()
+        self._sending.answered()
 
     @property
     def _link(self) -> Connection:
@@ -232,13 +189,14 @@ class Stream:
         """Return whether nothing but the server's ``end`` is missing from a stream that could be
         resumed."""
         resumable = self._backoff is not None and may_resume(error) and not self._link.is_refused
-        return resumable and self._ended and not self.ledger.unanswered
+        return resumable and self._sending.has_ended and not self.ledger.unanswered
 
     async def _resume(self, error: ClientError) -> None:
         """Connect again until the session continues. Raises a ClientError if it cannot."""
         if self._backoff is None or not may_resume(error) or self._link.is_refused:
             raise error
-        await self._disconnect()
+        self._link.abort()
+        await self._sending.pause()
         while True:
             await self._retries.wait(error)
             try:
@@ -251,13 +209,6 @@ class Stream:
             else:
                 self._continue(connection, self._retries.seconds)
                 return
-
-    async def _disconnect(self) -> None:
-        self._connected = False
-        self._link.abort()
-        if self._resender is not None:
-            self._resender.cancel()
-            await asyncio.wait([self._resender])
 
     def _tell(self, event: Event) -> None:
         if self._callbacks.event is not None:
@@ -275,17 +226,5 @@ class Stream:
             self._token = None
             rebuilds = self._backlog.can_rebuild
             memory = MemoryState.REBUILT if rebuilds else MemoryState.COLD
-        self._resender = asyncio.create_task(self._send_again(connection, rebuilds))
+        self._sending.resume(connection, rebuilds)
         self._tell(Resumed(memory, after))
-
-    async def _send_again(self, connection: Connection, rebuilds: bool) -> None:
-        """Send what is missing before all other frames, which wait for their turn meanwhile."""
-        async with self._turn:
-            self._outgoing = connection
-            replay = self._backlog.replay() if rebuilds else []
-            for message in [*replay, *self._backlog.unanswered()]:
-                await connection.send_frame(message)
-            if self._ended:
-                await connection.send(End())
-        self._connected = True
-        self._changed.set()
