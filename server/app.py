@@ -174,6 +174,7 @@ class Service:
                 make,
                 max_sessions=most,
                 step_deadline=settings.engine.step_deadline,
+                background_share=settings.videos.share,
                 metrics=self.metrics,
             )
             for make in makers
@@ -346,7 +347,6 @@ class Service:
             asyncio.create_task(chore)
             for chore in (
                 clean(jobs.expire, self._uploads.expire),
-                jobs.space.watch(),
                 *self._calls(jobs),
                 *([Mover(jobs.files, storage, jobs.disk).run()] if storage else []),
             )

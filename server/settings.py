@@ -156,6 +156,23 @@ class VideoSettings(BaseModel):
         24 * 3600.0, description="seconds after its last byte until an unfinished upload is removed"
     )
     running: PositiveInt = Field(1, description="videos segmented at the same time")
+    piece_frames: PositiveInt = Field(
+        250,
+        description="frames that a piece of a video has at least; after a crash, only the pieces "
+        "that were not finished are segmented again",
+    )
+    lanes: PositiveInt | None = Field(
+        None,
+        description="pieces of one video segmented at the same time; if absent, as many as bring a "
+        "gain in the engine's batch, measured with the first video of several pieces",
+    )
+    share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the engine's steps that videos get at least while live streams need "
+        "all of them",
+    )
     min_free_bytes: NonNegativeInt = Field(
         2**30, description="free disk space below which uploads are refused"
     )

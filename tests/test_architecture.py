@@ -20,7 +20,8 @@ SUPPORTING = {
     "server/sources": {
         "abandoned", "arrivals", "camera_faults", "clocks", "colours", "cuda_driver", "decoding",
         "demuxing", "dissolve", "footage", "handover", "jpeg_markers", "lateness", "losses",
-        "opening", "orientation", "picture", "picture_header", "probing", "rendering",
+        "nal_units", "opening", "orientation", "picture", "picture_header", "probing", "rates",
+        "rendering",
         "scene_distance", "streams", "surface", "timeline",
     },
     "server/sinks": {

@@ -28,6 +28,27 @@ VIDEOS = sql.Table(
     sql.Column("style", sql.JSON(none_as_null=True)),
     sql.Column("stored", sql.BigInteger, nullable=False, server_default="0"),
     sql.Column("owner", sql.String(64), nullable=False, server_default="", index=True),
+    sql.Column("spent", sql.Double, nullable=False, server_default="0"),
+    sql.Column("pieces", sql.Integer),
+    sql.Column("uncut", sql.String(32)),
+    sql.Column("planned_for", sql.String(64)),
+)
+
+PIECES = sql.Table(
+    "pieces",
+    METADATA,
+    sql.Column("video", sql.String(64), primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("first", sql.Integer, nullable=False),
+    sql.Column("last", sql.Integer),
+    sql.Column("state", sql.String(16), nullable=False),
+    sql.Column("owner", sql.String(255)),
+    sql.Column("epoch", sql.Integer, nullable=False),
+    sql.Column("expires", sql.Double),
+    sql.Column("deaths", sql.Integer, nullable=False),
+    sql.Column("reached", sql.Integer),
+    sql.Column("frames", sql.Integer),
+    sql.Column("losses", sql.JSON(none_as_null=True)),
 )
 
 STREAMS = sql.Table(

@@ -38,10 +38,14 @@ class VideoRecord:
     """One uploaded video as last stored.
 
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
-    ``attempts`` counts how often segmentation was started; ``problem`` is the RFC 9457 object of a
-    failure; ``losses`` is what could not be decoded, None before that is known; ``style`` says what
-    the artefacts show of the masks; ``stored`` is how many bytes the files of a video that has
-    ended hold; ``owner`` is the id of the API key that uploaded it, empty if none was required.
+    ``attempts`` counts how often segmentation was started since a piece was last begun; ``problem``
+    is the RFC 9457 object of a failure; ``losses`` is what could not be decoded, None before that
+    is known. ``frames_done`` are those of finished pieces, which took ``spent`` seconds before
+    ``started``; ``pieces`` is their number, ``uncut`` why there is only one, and ``planned_for``
+    identifies what they were planned for, all None before the video is planned.
+    ``style`` says what the artefacts show of the masks; ``stored`` is how many bytes the files of a
+    video that has ended hold; ``owner`` is the id of the API key that uploaded it, empty if none
+    was required.
     """
 
     id: str
@@ -63,6 +67,10 @@ class VideoRecord:
     style: Style = DEFAULT
     stored: int = 0
     owner: str = ""
+    spent: float = 0.0
+    pieces: int | None = None
+    uncut: str | None = None
+    planned_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
-from server.database.schema import CALLBACKS, VIDEOS
+from server.database.schema import CALLBACKS, PIECES, VIDEOS
 from server.database.video_record import ACTIVE, Kept, VideoRecord, VideoState
 from server.errors import Conflict, NoCapacity
 from server.frame import Losses, VideoInfo
@@ -106,12 +106,7 @@ class VideoRows:
         begun = (
             _moved(VideoState.QUEUED)
             .where(VIDEOS.c.id == oldest)
-            .values(
-                state=VideoState.RUNNING,
-                started=now,
-                frames_done=0,
-                attempts=VIDEOS.c.attempts + 1,
-            )
+            .values(state=VideoState.RUNNING, started=now, attempts=VIDEOS.c.attempts + 1)
         )
         return self._one(begun.returning(*VIDEOS.c))
 
@@ -135,27 +130,24 @@ class VideoRows:
                 problem=problem,
                 losses=None if losses is None else asdict(losses),
                 stored=stored,
-            )
+            ),
+            PIECES.delete().where(PIECES.c.video == video),
         )
 
     def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
         """Mark a queued or running video as cancelled; return False if it is neither."""
         ended = _moved(*ACTIVE).where(VIDEOS.c.id == video)
         return self._changed(
-            ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames_done)
+            ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames_done),
+            PIECES.delete().where(PIECES.c.video == video),
         )
 
     def release(self, video: str) -> bool:
-        """Put a running video back into the queue as if it had not been started; return False if
-        it is not running."""
+        """Put a running video back into the queue as if it had not been started, except for its
+        finished pieces; return False if it is not running."""
         back = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
         return self._changed(
-            back.values(
-                state=VideoState.QUEUED,
-                started=None,
-                frames_done=0,
-                attempts=VIDEOS.c.attempts - 1,
-            )
+            back.values(state=VideoState.QUEUED, started=None, attempts=VIDEOS.c.attempts - 1)
         )
 
     def recover(self, now: float, max_attempts: int, problem: Mapping[str, Any]) -> None:
@@ -171,7 +163,9 @@ class VideoRows:
                     state=VideoState.FAILED, ended=now, problem=problem
                 )
             )
-            connection.execute(left.values(state=VideoState.QUEUED, started=None, frames_done=0))
+            connection.execute(left.values(state=VideoState.QUEUED, started=None))
+            active = sql.select(VIDEOS.c.id).where(VIDEOS.c.state.in_(ACTIVE))
+            connection.execute(PIECES.delete().where(PIECES.c.video.not_in(active)))
 
     def remove(self, video: str) -> bool:
         """Remove a video that has ended; return False if it is active or unknown."""
@@ -184,9 +178,13 @@ class VideoRows:
             row = connection.execute(statement).mappings().first()
         return None if row is None else _from_row(row)
 
-    def _changed(self, statement: sql.Update | sql.Delete) -> bool:
+    def _changed(self, statement: sql.Update | sql.Delete, then: sql.Delete | None = None) -> bool:
+        """Return whether a row was changed; ``then`` follows only if so."""
         with self.database.begin() as connection:
-            return connection.execute(statement).rowcount == 1
+            changed = connection.execute(statement).rowcount == 1
+            if changed and then is not None:
+                connection.execute(then)
+            return changed
 
 
 def _moved(*states: VideoState) -> sql.Update:

@@ -22,15 +22,20 @@ class Batch:
 
 
 class Scheduler:
-    """Chooses batches of 1 to ``max_batch`` frames.
+    """Chooses batches of 1 to ``max_batch`` frames, of live sessions before background ones.
 
-    If n sessions wait, each is served within ceil(n / max_batch) steps; only frames that must
-    have a step to themselves, after a failed batch, take longer.
+    If n live sessions wait, each is served within ceil(n / max_batch) steps; only frames that must
+    have a step to themselves, after a failed batch, take longer. Background sessions get what is
+    left of a batch, and in at least ``share`` of the steps (0 to 1) in which one of them is ready,
+    one of them goes first.
     """
 
-    def __init__(self, max_batch: int) -> None:
+    def __init__(self, max_batch: int, share: float = 0.0) -> None:
         assert max_batch >= 1, "a step takes at least one frame"
         self.max_batch = max_batch
+        self._share = share
+        self._owed = 0.0
+        """Steps in which a background session should have been served and was not; a fraction."""
         self._sessions: dict[Session, None] = {}
         """Ordered by when they were last served, the longest ago first."""
 
@@ -64,7 +69,20 @@ class Scheduler:
         )
 
     def _choose(self) -> list[Session]:
-        ready = [session for session in self._sessions if session.ready]
+        ready = self._in_order([session for session in self._sessions if session.ready])
         if ready and ready[0].next_is_alone:
-            return ready[:1]
-        return [session for session in ready if not session.next_is_alone][: self.max_batch]
+            chosen = ready[:1]
+        else:
+            chosen = [s for s in ready if not s.next_is_alone][: self.max_batch]
+        if any(session.background for session in chosen):
+            self._owed = max(0.0, self._owed - 1)
+        return chosen
+
+    def _in_order(self, ready: list[Session]) -> list[Session]:
+        """Return the live sessions before those in the background, except for one that is due."""
+        live = [session for session in ready if not session.background]
+        background = [session for session in ready if session.background]
+        if background:
+            self._owed += self._share
+        due = 1 if self._owed >= 1 else 0
+        return background[:due] + live + background[due:]

@@ -74,6 +74,11 @@ class Recorder:
     def __repr__(self) -> str:
         return f"<Recorder {', '.join(self._open) or 'ended'} frames={self._frames}>"
 
+    @property
+    def frames(self) -> int:
+        """Return how many masks are written."""
+        return self._frames
+
     def write(self, mask: Mask) -> None:
         """Add the mask of the next picture. Raises Fault if it cannot be written."""
         segmented = self._segmented(mask)

@@ -14,7 +14,7 @@ from server.errors import MastreamError, SourceFault, detached
 from server.frame import Frame, Losses
 from server.sources.abandoned import ABANDONED, abandoned_decoders
 from server.sources.base import Source
-from server.sources.decoding import Counts, Reading, read_frames
+from server.sources.decoding import Counts, Reading, Stretch, read_frames
 from server.sources.handover import Handover
 from server.sources.hardware import Hardware
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
@@ -52,8 +52,9 @@ class ContainerSource(Source):
     times of the last ones (time.monotonic(), None before the first), so that a watchdog notices a
     camera that sends nothing, or nothing that can be decoded.
 
-    ``start`` skips pictures shown before that many seconds, by seeking if possible. ``hardware``
-    decodes the frames that it can, which then stay on its device; each Frame names its decoder.
+    ``start`` skips pictures shown before that many seconds, by seeking if possible; a ``stretch``
+    begins at a known key frame and numbers its frames as in the whole file. ``hardware`` decodes
+    the frames that it can, which then stay on its device; each Frame names its decoder.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ContainerSource(Source):
         rate: Fraction | None = None,
         hardware: Hardware | None = None,
         late: float | None = LATE,
+        stretch: Stretch | None = None,
     ) -> None:
         self.live = live
         self.total = total
@@ -89,6 +91,7 @@ class ContainerSource(Source):
             hardware=hardware,
             rate=rate,
             late=late if live else None,
+            stretch=stretch,
         )
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None

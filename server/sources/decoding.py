@@ -19,25 +19,31 @@ from server.errors import BadVideo, SourceFault
 from server.frame import Frame
 from server.sources.arrivals import Arrival, Arrivals
 from server.sources.clocks import Stamp
-from server.sources.demuxing import camera_time, live_packets, packets, while_fruitful
+from server.sources.cuts import KeyFrame
+from server.sources.demuxing import (
+    camera_time,
+    live_packets,
+    packets,
+    packets_from,
+    while_fruitful,
+)
 from server.sources.hardware import Hardware
 from server.sources.lateness import Lateness
 from server.sources.losses import Tally
 from server.sources.opening import broken, check_pixels, open_video
+from server.sources.rates import rhythm, tick
 from server.sources.rendering import Renderer
-from server.sources.timeline import PATIENCE, Rhythm, Timeline, longest_pause
+from server.sources.timeline import PATIENCE, Timeline
 
-DEFAULT_RATE = Fraction(25)
-"""Frames per second, for a stream that names no rate."""
 
-MAX_RATE = 1000
-"""Frames per second; a higher value is the container's tick, not a rate."""
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a file that is read from the ``key`` frame on: pictures before number ``warm_up``
+    are only decoded, those before number ``first`` only fill the memory."""
 
-TS_DISCONT = 0x200
-"""AVFMT_TS_DISCONT of libavformat."""
-
-GRAIN = 10_000
-"""Fractions of a second that are fine enough for times that are made up."""
+    key: KeyFrame
+    warm_up: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class Reading:
 
     ``start`` skips all pictures shown before that many seconds. ``rate`` overrides the container's
     rate. ``hardware`` decodes what it can; the frames stay on its device. Pictures that are decoded
-    more than ``late`` seconds too late are dropped, if that is given.
+    more than ``late`` seconds too late are dropped, if that is given. Of a ``stretch``, the frames
+    have the numbers that they have in the whole file.
     """
 
     location: Path | str = field(repr=False)  # a URL may hold a password
@@ -60,6 +67,7 @@ class Reading:
     hardware: Hardware | None = None
     rate: Fraction | None = None
     late: float | None = None
+    stretch: Stretch | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,11 +130,13 @@ def _frames(
         for frame, pts in _timed(reading, container, stream, counts, left)
         if reading.start is None or pts >= reading.start
     )
-    for seq, (frame, pts) in enumerate(shown):
-        if frame is None:
+    stretch = reading.stretch
+    for seq, (frame, pts) in enumerate(shown, stretch.key.number if stretch else 0):
+        if frame is not None:
+            replay = stretch is not None and seq < stretch.first
+            yield replace(frame, seq=seq, pts=pts, replay=replay)
+        elif stretch is None:
             counts.arrivals.passed_over += 1
-        else:
-            yield replace(frame, seq=seq, pts=pts)
 
 
 def _timed(
@@ -151,17 +161,30 @@ def _timed(
         keep_original=reading.keep_original,
         hardware=reading.hardware,
     )
-    came = (
-        packets(container, stream)
-        if reading.timeout is None
-        else while_fruitful(live_packets(container, stream, reading.timeout, left), counts.arrivals)
-    )
-    for picture in decode(came, stream, counts):
+    unneeded = reading.stretch.warm_up - reading.stretch.key.number if reading.stretch else 0
+    came = _packets(reading, container, stream, counts, left)
+    for number, picture in enumerate(decode(came, stream, counts)):
         check_pixels(picture.frame.height, picture.frame.width, reading.max_pixels)
         stamp = timestamps(picture.frame, stream)
-        over = lateness.passes_over(stamp.pts, time.monotonic())
+        over = number < unneeded or lateness.passes_over(stamp.pts, time.monotonic())
         yield from timeline.add(None if over else _frame(renderer, picture, stream), stamp)
     yield from timeline.finish()
+
+
+def _packets(
+    reading: Reading,
+    container: InputContainer,
+    stream: VideoStream,
+    counts: Counts,
+    left: Callable[[], bool],
+) -> Iterable[Packet[VideoStream] | None]:
+    if reading.timeout is not None:
+        return while_fruitful(
+            live_packets(container, stream, reading.timeout, left), counts.arrivals
+        )
+    if reading.stretch is None or reading.stretch.key.number == 0:
+        return packets(container, stream)
+    return packets_from(container, stream, reading.stretch.key.pts, reading.stretch.key.dts)
 
 
 def decode(
@@ -196,42 +219,6 @@ def timestamps(frame: VideoFrame, stream: VideoStream) -> Stamp:
     """Return the picture's times according to container and codec."""
     pts, dts = (None if t is None else t * tick(stream) for t in (frame.pts, frame.dts))
     return Stamp(pts, dts)
-
-
-def tick(stream: VideoStream) -> Fraction:
-    """Return the unit of the stream's timestamps in seconds."""
-    return exact(stream.time_base) or Fraction(1, 1000)
-
-
-def exact(number: Fraction | None) -> Fraction | None:
-    """Return a number of PyAV's as a Fraction, None if it is not set.
-
-    From version 19 on PyAV has a type of its own for them, whose unset value is false.
-    """
-    return Fraction(number.numerator, number.denominator) if number else None
-
-
-def named_rates(stream: VideoStream) -> list[Fraction]:
-    """Return the frame rates that the container, the codec or FFmpeg's guess name; at least one."""
-    named = map(exact, (stream.average_rate, stream.guessed_rate))
-    return [rate for rate in named if rate and rate <= MAX_RATE] or [DEFAULT_RATE]
-
-
-def jumpy(container: InputContainer) -> bool:
-    """Return whether the clock of the container's format may jump."""
-    return bool(container.format.flags & TS_DISCONT)
-
-
-def rhythm(
-    container: InputContainer, stream: VideoStream, rate: Fraction | None, live: bool = False
-) -> Rhythm:
-    """Return what a Timeline needs to know about a stream; ``rate`` overrides the stream's. The
-    clock of a camera may be set at any time."""
-    rate = rate or named_rates(stream)[0]
-    parts = tick(stream).denominator
-    while parts < GRAIN:
-        parts *= 2
-    return Rhythm(rate, Fraction(1, parts), longest_pause(rate, live or jumpy(container)))
 
 
 def _frame(renderer: Renderer, picture: Picture, stream: VideoStream) -> Frame:

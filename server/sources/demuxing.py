@@ -29,6 +29,29 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
         yield None
 
 
+def packets_from(
+    container: InputContainer, stream: VideoStream, pts: int, dts: int | None
+) -> Iterator[Packet[VideoStream] | None]:
+    """Yield the packets from the key frame with these timestamps (ticks) on, as :func:`packets`.
+
+    All earlier packets must be shown before it. Raises SourceFault if it is not found, also by
+    its decoding time, by which some formats seek.
+    """
+    for target in (pts, dts):
+        if target is None:
+            continue
+        container.seek(target, stream=stream)
+        came = packets(container, stream)
+        for packet in came:
+            if packet is None or (packet.pts is not None and packet.pts >= pts):
+                break
+        if packet is not None and packet.pts == pts and packet.is_keyframe:
+            yield packet
+            yield from came
+            return
+    raise SourceFault("A key frame of the video was not found again: its file has changed.")
+
+
 def live_packets(
     container: InputContainer, stream: VideoStream, timeout: float, left: Callable[[], bool]
 ) -> Iterator[Packet[VideoStream]]:

@@ -15,11 +15,12 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo, TooLarge
 from server.frame import VideoInfo
 from server.sources.colours import check_colours, hdr
-from server.sources.decoding import decode_packet, exact, jumpy, named_rates, tick
+from server.sources.decoding import decode_packet
 from server.sources.demuxing import packets
 from server.sources.footage import Footage
 from server.sources.losses import Tally
 from server.sources.opening import broken, open_video
+from server.sources.rates import exact, jumpy, named_rates, tick
 from server.sources.rendering import orientation
 
 PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})

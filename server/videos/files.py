@@ -1,7 +1,8 @@
 """Rows and files of uploaded videos, kept consistent.
 
 A video's state determines its files: ``<video>/upload`` until it has ended, and afterwards too if
-it has succeeded and uploads are kept; ``<video>/results/<artefact>`` once it has succeeded.
+it has succeeded and uploads are kept; ``<video>/pieces/<piece>`` until it has ended;
+``<video>/results/<artefact>`` once it has succeeded.
 An upload that arrives in parts has the same file before there is a video.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from server.database.pieces import PieceRows
 from server.database.uploads import UploadRows
 from server.database.video_record import VideoRecord, VideoState
 from server.database.videos import VideoRows
@@ -23,8 +26,8 @@ from server.settings import VideoSettings
 from server.sinks.recorder import PARTIAL
 from server.videos.disk_space import free_bytes
 from server.videos.growing import Part, PartOf, empty_overlays
+from server.videos.ledger import newest_attempt
 from server.videos.quota import Quota, expired, fits, surplus
-from server.videos.segmenting import PART
 
 MAX_ATTEMPTS = 3
 
@@ -40,6 +43,9 @@ class VideoFiles:
     def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
         self.store = store
         self.uploads = UploadRows(store.database)
+        self.piece_rows = PieceRows(store.database)
+        self.owner = f"{socket.gethostname()}:{folder.resolve()}"[:255]
+        """Whose pieces are those of this server: only one at a time uses the folder."""
         self.folder = self._folder = folder
         self._settings = settings
         self._removed = folder.with_name(f"{folder.name}.removed")
@@ -53,15 +59,22 @@ class VideoFiles:
     def upload(self, video: str) -> Path:
         return self._folder / video / "upload"
 
+    def pieces(self, video: str) -> Path:
+        return self._folder / video / "pieces"
+
     def results(self, video: str) -> Path:
         return self._folder / video / "results"
 
     def parts(self, video: str, name: str) -> PartOf:
         """Return where the parts of an artefact are while the video runs."""
-        folder = self.results(video) / PART
 
         def part_of(number: int) -> Part | None:
-            return None if number else Part(folder / name, folder / (name + PARTIAL))
+            record = self.store.get(video)
+            planned = 0 if record is None else record.pieces
+            if planned is not None and number >= planned:
+                return None
+            folder = newest_attempt(self.pieces(video), number)
+            return Part(folder / name, folder / (name + PARTIAL))
 
         return part_of
 
@@ -80,10 +93,12 @@ class VideoFiles:
         Return how many videos are queued.
         """
         gave_up = Fault(
-            f"The server died {MAX_ATTEMPTS} times while it segmented this video: check its log."
+            f"The server died {MAX_ATTEMPTS} times while it opened or joined this video: check its "
+            "log."
         )
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
         self._measure_results()
+        self.piece_rows.free_all(self.owner)
         self._folder.mkdir(parents=True, exist_ok=True)
         states = self.store.states()
         arriving = {record.id for record in self.uploads.unfinished()} - states.keys()
@@ -105,8 +120,8 @@ class VideoFiles:
 
     def _may_be_anothers(self, video: str, *, known: bool) -> bool:
         """Return whether a folder without a row may belong to another database: an interrupted
-        upload leaves no results, and a database that knows none proves nothing about any folder."""
-        return not known or self.results(video).exists()
+        upload leaves no results or pieces, and a database that knows none proves nothing."""
+        return not known or self.results(video).exists() or self.pieces(video).exists()
 
     def check_room(self, size: int) -> None:
         """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
@@ -232,6 +247,7 @@ class VideoFiles:
         if state in (VideoState.QUEUED, VideoState.RUNNING):
             shutil.rmtree(self.results(video), ignore_errors=True)
         elif state is VideoState.SUCCEEDED:
+            shutil.rmtree(self.pieces(video), ignore_errors=True)
             if not self.keeps_upload(state):
                 _remove(self.upload(video))
         else:

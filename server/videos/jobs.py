@@ -28,6 +28,7 @@ from server.videos.progress import Video, video_now
 from server.videos.request import VideoRequest
 from server.videos.runner import JobRunner
 from server.videos.storage import SOURCE, Storage, StoredFile
+from server.videos.video_job import Services
 from server.workers.serving import Serving
 
 GATHER_SECONDS = 0.2
@@ -57,21 +58,15 @@ class Jobs:
         self._worker = worker
         self._clock = clock
         self._changed = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self._lock = FolderLock(folder)
         self._files = VideoFiles(store, folder, settings)
         self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
         self._probes = ThreadRunner("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
-        self._runner = JobRunner(
-            worker,
-            self._files,
-            self._disk,
-            settings,
-            hardware=hardware,
-            clock=clock,
-            changed=self._notify,
-        )
+        services = Services(worker, self._files, self._disk, self.space, settings, hardware, clock)
+        self._runner = JobRunner(services, self._notify)
 
     def __repr__(self) -> str:
         return f"<Jobs {self._runner!r}>"
@@ -104,6 +99,7 @@ class Jobs:
         for _ in range(await self._disk(self._files.recover, self._clock())):
             self._runner.added()
         self._runner.start()
+        self._watching = asyncio.create_task(self.space.watch())
 
     async def drain(self) -> None:
         """Begin no more videos; put those that run back into the queue for the next start.
@@ -113,6 +109,8 @@ class Jobs:
     async def stop(self) -> None:
         """Drain and end the threads; the store stays open for its owner to close."""
         await self.drain()
+        if self._watching:
+            self._watching.cancel()
         await self._disk.close()
         await asyncio.to_thread(self._probe.close)
         await self._probes.close()
@@ -299,6 +297,7 @@ class Jobs:
             now,
             has_source=self._files.keeps_upload(record.state),
             expires=self._files.expires(record),
+            paused=self.space.reason if record.state is VideoState.RUNNING else None,
         )
 
     def _notify(self) -> None:

@@ -9,7 +9,7 @@ from server.database.video_record import VideoRecord, VideoState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a video. ``fps`` is the mean since it was started; None means unknown."""
+    """The progress of a video. ``fps`` is the mean while it was segmented; None: unknown."""
 
     frames_done: int
     frames_total: int | None
@@ -19,19 +19,21 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """The present state of a video: its row, its progress, whether its upload is kept, and when it
-    is removed, in seconds since the epoch; None if that is unknown."""
+    """The present state of a video: its row, its progress, whether its upload is kept, when it is
+    removed, in seconds since the epoch (None: unknown), and why it waits, if it runs and does."""
 
     record: VideoRecord
     progress: Progress
     has_source: bool = False
     expires: float | None = None
+    paused: str | None = None
 
     @property
     def version(self) -> str:
         """Return a string that changes with the video; it is the id of the video's event."""
         record = self.record
-        return f"{record.attempts}-{record.state}-{self.progress.frames_done}"
+        waits = "-paused" if self.paused else ""
+        return f"{record.attempts}-{record.state}-{self.progress.frames_done}{waits}"
 
 
 def progress(done: int, total: int | None, seconds: float) -> Progress:
@@ -52,7 +54,7 @@ def video_now(record: VideoRecord, frames: int | None, now: float) -> Video:
     total = done if record.state is VideoState.SUCCEEDED else record.info.frames
     began = now if record.started is None else record.started
     ended = now if record.ended is None else record.ended
-    far = progress(done, total, ended - began)
+    far = progress(done, total, record.spent + ended - began)
     if record.state in (VideoState.FAILED, VideoState.CANCELLED):
         far = replace(far, eta_s=None)
     return Video(record, far)

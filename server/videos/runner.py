@@ -10,14 +10,10 @@ from typing import Any
 
 from server import heap
 from server.database.video_record import VideoRecord, VideoState
+from server.engines.info import EngineInfo
 from server.errors import Fault, MastreamError, NoCapacity
-from server.frame import Losses
-from server.settings import VideoSettings
-from server.sources.hardware import Hardware
-from server.threads import ThreadRunner
-from server.videos.files import VideoFiles
-from server.videos.segmenting import segment_video
-from server.workers.serving import Serving
+from server.videos.lanes import measure_lanes
+from server.videos.video_job import Services, VideoJob
 
 RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -25,39 +21,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A video being segmented: its task, the frames recorded so far and, once known, its losses."""
+    """A video being segmented, and its task."""
 
-    task: asyncio.Task[int]
-    frames: int = 0
-    losses: Losses | None = None
+    job: VideoJob
+    task: asyncio.Task[None]
 
 
 class JobRunner:
     """Segments queued videos, oldest first, ``settings.running`` of them at a time.
 
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: a
-    semaphore with the number of videos that may be waiting, the videos that run, and whether to
-    begin no more. A video, database or disk that fails never ends one of the tasks.
+    semaphore with the number of videos that may be waiting, the videos that run, whether to begin
+    no more, and how many lanes were measured for which engines. A video, database or disk that
+    fails never ends one of the tasks.
     """
 
     def __init__(
         self,
-        worker: Serving,
-        video_files: VideoFiles,
-        disk: ThreadRunner,
-        settings: VideoSettings,
-        *,
-        hardware: Hardware | None,
-        clock: Callable[[], float],
+        services: Services,
         changed: Callable[[], None],
     ) -> None:
-        self._worker = worker
-        self._files = video_files
-        self._disk = disk
-        self._settings = settings
-        self._hardware = hardware
-        self._clock = clock
+        self._services = services
+        self._files = services.files
+        self._disk = services.disk
+        self._settings = services.settings
+        self._clock = services.clock
         self._changed = changed
+        self._measured: dict[tuple[EngineInfo, ...], int] = {}
+        self._measuring = asyncio.Lock()
         self._waiting = asyncio.Semaphore(0)
         self._running: dict[str, _Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,7 +71,7 @@ class JobRunner:
     def frames(self, video: str) -> int | None:
         """Return how many frames of a video are recorded; None if it does not run here."""
         running = self._running.get(video)
-        return None if running is None else running.frames
+        return None if running is None else running.job.counts.total
 
     async def halt(self, video: str) -> None:
         """Stop a cancelled video if it runs; return when its task has ended."""
@@ -128,30 +119,22 @@ class JobRunner:
             self._changed()
 
     def _begin(self, record: VideoRecord) -> _Running:
-        def on_progress(frames: int) -> None:
-            running.frames = frames
-            self._changed()
-
-        def on_losses(losses: Losses) -> None:
-            running.losses = losses
-
-        work = segment_video(
-            self._worker,
-            self._files.upload(record.id),
-            self._files.results(record.id),
-            record.info,
-            record.artefacts,
-            style=record.style,
-            max_pixels=self._settings.max_pixels,
-            hardware=self._hardware,
-            on_progress=on_progress,
-            on_losses=on_losses,
-        )
-        running = self._running[record.id] = _Running(asyncio.create_task(work))
+        job = VideoJob(self._services, record, self._lanes, self._changed)
+        running = self._running[record.id] = _Running(job, asyncio.create_task(job.run()))
         if self.draining:
             running.task.cancel()
         self._changed()
         return running
+
+    async def _lanes(self) -> int:
+        """Return the number of lanes; it is measured once for each set of engines."""
+        if self._settings.lanes is not None:
+            return self._settings.lanes
+        engines = self._services.worker.engines
+        async with self._measuring:
+            if engines not in self._measured:
+                self._measured[engines] = await measure_lanes(self._services.worker)
+        return self._measured[engines]
 
     async def _until_stored(
         self, write: Callable[..., Awaitable[None]], video: str, *how: Any
@@ -186,7 +169,7 @@ class JobRunner:
             await self._end(video, VideoState.SUCCEEDED, running, None)
 
     async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
-        done, losses = running.frames, running.losses
+        done, losses = running.job.counts.total, running.job.counts.losses
         await self._disk(self._files.end, video, state, self._clock(), done, problem, losses)
 
     def _retry_soon(self) -> None:

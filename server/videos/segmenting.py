@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from models.spec import ModelSpec
-from protocol import DropPolicy
-from server.errors import BadVideo, Fault, MastreamError, detached, unwritable
-from server.frame import Dropped, Losses, Mask, VideoInfo
-from server.sinks.base import Sink
-from server.sinks.recorder import Recorder, join_parts
+from server.errors import NoCapacity
+from server.frame import Losses, VideoInfo
 from server.sinks.style import DEFAULT, Style
-from server.sources.container import ContainerSource
+from server.sources.cuts import Uncut, can_seek, read_cuts
 from server.sources.hardware import Hardware
+from server.videos.joining import join_pieces
+from server.videos.lane import Lane, OnFrames
+from server.videos.ledger import Finished, Ledger, MemoryLedger
+from server.videos.pieces import Plan, in_one_piece, plan, stretch_of
+from server.videos.reader import CutsDiffer, Work
+from server.videos.recording import OnProgress
 from server.workers.serving import Serving
 
-OVERLAY = "overlay.mp4"
-"""The artefact that is drawn on the pictures themselves."""
+PIECE_FRAMES = 250
+"""How many frames a piece has at least, unless a setting says otherwise."""
 
-PART = "part"
-"""The folder of the parts, in the folder of the artefacts."""
-
-_log = logging.getLogger(__name__)
-
-OnProgress = Callable[[int], None]
-"""Called on the event loop with the number of frames recorded so far."""
+FOREIGN_SECONDS = 1.0
+"""How often to look whether another server has finished its pieces."""
 
 OnLosses = Callable[[Losses], None]
 """Called on the event loop with what was lost in decoding, once the whole video is decoded."""
@@ -51,191 +43,129 @@ async def segment_video(
     on_progress: OnProgress = lambda _: None,
     on_losses: OnLosses = lambda _: None,
     window: int = 4,
+    lanes: int = 1,
+    piece_frames: int = PIECE_FRAMES,
 ) -> int:
     """Segment every frame of a video and write its artefacts into ``folder``, which is created.
 
-    Return the number of frames, which is the number of masks. At most ``window`` frames are
-    between decoder and recorder, so memory does not grow with the video. ``hardware`` decodes what
-    it can; pictures are then copied to the host only if an overlay or a poster is drawn.
+    Return the number of frames, which is the number of masks. At most ``window`` frames of each
+    of the ``lanes`` are between decoder and recorder, so memory does not grow with the video.
+    ``hardware`` decodes what it can; pictures are then copied to the host only if an overlay or a
+    poster is drawn.
 
     Raises BadRequest if ``style`` names a class that the model does not have, BadVideo or
     SourceFault if decoding fails or most of the video is lost, Fault if a frame got no mask,
     NoCapacity if the worker accepts no session, and DiskFull if the disk is full. On an error or
     when cancelled, no artefact is left.
     """
-    spec = worker.spec
-    style.shown(spec.classes)
-    source = ContainerSource(
-        video,
-        spec.height,
-        spec.width,
-        keep_original=OVERLAY in artefacts,
-        total=info.frames,
-        max_pixels=max_pixels,
-        hardware=hardware,
-        rate=info.rate,
+    style.shown(worker.spec.classes)
+    pieces = folder / "pieces"
+    cuts = await asyncio.to_thread(read_cuts, video, info.rate, max_pixels)
+    work = Work(
+        worker, video, pieces, info, tuple(artefacts), cuts, max_pixels, hardware, window=window
     )
-    part = folder / PART
-    make = partial(_recorder, part, spec, info, artefacts, style)
     try:
-        async with Recording(make, window, on_progress) as sink:
-            frames = await _feed(worker, source, sink, window)
-            losses = source.losses()
-            on_losses(losses)
-            _check_losses(losses, frames)
-            await sink.finish(frames, losses)
-        await asyncio.to_thread(join_parts, [part], folder, spec, info, artefacts, style)
+        found = await asyncio.to_thread(planned, work, piece_frames)
+        finished = await _segmented(work, found, lanes, on_progress)
+        on_losses(all_losses(finished))
+        await join_pieces(work, finished, folder)
+        return sum(piece.frames for piece in finished)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return frames
+        await asyncio.to_thread(shutil.rmtree, pieces, ignore_errors=True)
 
 
-def _check_losses(losses: Losses, frames: int) -> None:
-    """Raise BadVideo if most of a video is lost, of which ``frames`` pictures were decoded."""
-    if losses.most_of(frames):
-        lost = losses.undecodable + losses.missing
-        raise BadVideo(
-            f"Most of the video cannot be decoded: of {frames + lost} pictures {lost} are lost and "
-            f"{losses.damaged} damaged; send an intact copy."
-        )
+def planned(work: Work, piece_frames: int) -> Plan:
+    """Return the pieces of a video; reads its file where they begin."""
+    horizon = work.worker.spec.memory_horizon
+    found = plan(work.cuts, horizon, piece_frames)
+    begins = [stretch_of(piece, work.cuts, horizon) for piece in found.pieces]
+    keys = [stretch.key for stretch in begins if stretch is not None]
+    if keys and not can_seek(work.video, keys, work.max_pixels):
+        return in_one_piece(Uncut.NOT_SEEKABLE)
+    return found
 
 
-async def _feed(worker: Serving, source: ContainerSource, sink: Recording, window: int) -> int:
-    """Offer each frame as soon as there is room for it; return how many, once all are answered."""
-    frames = 0
-    session = worker.open(sink, policy=DropPolicy.EVERY, window=window)
-    try:
-        async with source:
-            async for frame in source:
-                await sink.wait_for_room()
-                await worker.wait_for_room(session)
-                worker.offer(session, frame)
-                frames += 1
-        await worker.settled(session)
-    except BaseException:
-        sink.give_up()
-        raise
-    finally:
-        worker.close(session)
-    return frames
+async def segment_pieces(
+    work: Work,
+    ledger: Ledger,
+    lanes: int,
+    on_frames: OnFrames,
+) -> None:
+    """Return once all pieces of a video are done, by ``lanes`` lanes here or elsewhere.
 
-
-class Recording(Sink):
-    """Carries the masks of one video to a Recorder in a thread of its own.
-
-    Mutable state: ``window`` credits, one held by each frame from :meth:`wait_for_room` until its
-    mask is written; the first failure; the number of masks written. If the block ends with an
-    error, the recorder is aborted. The recorder is made, used and closed by its thread alone.
+    Raises as :meth:`Lane.run`, NoCapacity only if there was no session for any lane.
     """
-
-    def __init__(self, make: Callable[[], Recorder], window: int, on_progress: OnProgress) -> None:
-        self._make = make
-        self._on_progress = on_progress
-        self._window = window
-        self._credits = asyncio.Semaphore(window)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._failure: MastreamError | None = None
-        self._over = False
-        self.written = 0
-
-    async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._made = self._thread.submit(self._begin)
-        return self
-
-    async def wait_for_room(self) -> None:
-        """Wait until one more frame may be in flight. Raises the first failure."""
-        await self._credits.acquire()
-        self._check()
-
-    def mask(self, mask: Mask) -> None:
-        if self._over:
-            return
-        writing = self._loop.run_in_executor(self._thread, self._write, mask)
-        writing.add_done_callback(self._wrote)
-
-    def dropped(self, drops: Sequence[Dropped]) -> None:
-        for drop in drops:
-            self._release(Fault(f"The server dropped frame {drop.seq}: {drop.cause}."))
-
-    def failed(self, seq: int, error: Exception) -> None:
-        self._release(Fault(f"Frame {seq} could not be segmented: {error}"))
-
-    def give_up(self) -> None:
-        """Ignore answers from now on: closing the session drops its frames, which is no failure."""
-        self._over = True
-
-    async def finish(self, frames: int, losses: Losses) -> None:
-        """Wait until the last mask is written and close the files.
-
-        Raises the first failure, or Fault unless exactly ``frames`` masks were recorded.
-        """
-        for _ in range(self._window):
-            await self._credits.acquire()
-        self._check()
-        if self.written != frames:
-            raise Fault(f"The server recorded {self.written} masks for {frames} frames.")
-        await self._loop.run_in_executor(self._thread, self._close, losses)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over = True
-        if error is not None:
-            self._thread.submit(self._abort)
-        await asyncio.shield(asyncio.to_thread(self._thread.shutdown))
-
-    def _begin(self) -> Recorder | MastreamError:
-        """Make the recorder; return an error instead of raising it, since the future is kept."""
-        try:
-            return self._make()
-        except Exception as error:
-            _log.error("a video's results cannot be written: %s", error, exc_info=error)
-            return detached(error)
-
-    def _recorder(self) -> Recorder:
-        made = self._made.result()
-        if isinstance(made, MastreamError):
-            raise detached(made)
-        return made
-
-    def _write(self, mask: Mask) -> None:
-        self._recorder().write(mask)
-
-    def _close(self, losses: Losses) -> None:
-        self._recorder().close(losses)
-
-    def _abort(self) -> None:
-        if isinstance(made := self._made.result(), Recorder):
-            made.abort()
-
-    def _wrote(self, writing: asyncio.Future[None]) -> None:
-        failure = writing.exception()
-        if failure is None:
-            self.written += 1
-            self._on_progress(self.written)
-        self._release(failure)
-
-    def _release(self, failure: BaseException | None) -> None:
-        """Release a frame's credit, and keep the first failure."""
-        if isinstance(failure, Exception) and self._failure is None and not self._over:
-            _log.error("a video is given up: %s", failure, exc_info=failure)
-            self._failure = detached(failure)
-        self._credits.release()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise detached(self._failure)
+    while not await ledger.all_done():
+        await _run([Lane(work, ledger, on_frames) for _ in range(lanes)])
+        if not await ledger.all_done():
+            await asyncio.sleep(FOREIGN_SECONDS)
 
 
-def _recorder(
-    folder: Path, spec: ModelSpec, info: VideoInfo, artefacts: Collection[str], style: Style
-) -> Recorder:
+def all_losses(finished: Sequence[Finished]) -> Losses:
+    """Return what was lost in all pieces together."""
+    return Losses(
+        sum(piece.losses.undecodable for piece in finished),
+        sum(piece.losses.damaged for piece in finished),
+        sum(piece.losses.missing for piece in finished),
+    )
+
+
+async def _segmented(
+    work: Work, found: Plan, lanes: int, on_progress: OnProgress
+) -> list[Finished]:
+    counts: dict[int, int] = {}
+
+    def on_frames(number: int, frames: int) -> None:
+        counts[number] = frames
+        if frames:
+            on_progress(sum(counts.values()))
+
+    ledger = MemoryLedger(found)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable("The results", error.errno, error.strerror) from error
-    return Recorder(folder, spec, info, artefacts, style)
+        await segment_pieces(work, ledger, lanes, on_frames)
+    except CutsDiffer:
+        counts.clear()
+        ledger = MemoryLedger(in_one_piece(Uncut.DAMAGED))
+        await segment_pieces(work, ledger, 1, on_frames)
+    return await ledger.finished()
+
+
+async def _run(lanes: Sequence[Lane]) -> None:
+    """Run lanes until all have ended; the first error ends them, unless it is only that there is
+    no session for one of them."""
+    tasks = [asyncio.create_task(lane.run()) for lane in lanes]
+    try:
+        await _until_error(tasks)
+    finally:
+        await _end(tasks)
+    error = _failure(tasks)
+    tasks.clear()
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # it refers to this frame, which must not refer to it
+
+
+def _failure(tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
+    """Return the first error of tasks that have ended; NoCapacity only if no task succeeded."""
+    errors = [None if task.cancelled() else task.exception() for task in tasks]
+    fatal = [error for error in errors if error and not isinstance(error, NoCapacity)]
+    return next(iter(fatal), errors[0] if all(errors) else None)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _until_error(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until all tasks have ended, or one with an error other than NoCapacity."""
+    running = set(tasks)
+    while running:
+        ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            error = task.exception()
+            if error is not None and not isinstance(error, NoCapacity):
+                return

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
-from server.database.video_record import VideoState
+from server.database.video_record import VideoRecord, VideoState
 from server.sinks.recorder import ARTEFACTS
+from server.sources.cuts import Uncut
 from server.videos.progress import Video
 from server.videos.unfinished import UNFINISHED
 from server.web.listing_body import ListingBody
@@ -53,6 +54,13 @@ class SourceBody(BaseModel):
     codec: str
 
 
+class PiecesBody(BaseModel):
+    """The pieces that a video is segmented in; a crash costs only those that were not finished."""
+
+    total: int
+    uncut: Uncut | None = Field(description="why it is one piece; null if it has several")
+
+
 class VideoBody(BaseModel):
     """One uploaded video."""
 
@@ -66,6 +74,8 @@ class VideoBody(BaseModel):
     classes: list[str] | None = Field(description="those drawn and listed; null for all")
     opacity: float = Field(description="of the overlay, 0 to 1")
     progress: ProgressBody
+    pieces: PiecesBody | None = Field(description="null before they are planned")
+    paused: str | None = Field(description="why a running video waits; null if it does not")
     losses: LossesBody | None = Field(description="null before the video is decoded")
     error: Problem | None = Field(description="why it failed")
     created: datetime
@@ -117,6 +127,8 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
             fps=progress.fps,
             eta_s=progress.eta_s,
         ),
+        pieces=_pieces(record),
+        paused=video.paused,
         losses=None if record.losses is None else LossesBody(**asdict(record.losses)),
         error=None if record.problem is None else Problem(**record.problem),
         created=_time(record.created),
@@ -124,6 +136,14 @@ def video_body(video: Video, url_for: UrlFor) -> VideoBody:
         ended=None if record.ended is None else _time(record.ended),
         expires=None if video.expires is None else _time(video.expires),
         links=_links(video, url_for),
+    )
+
+
+def _pieces(record: VideoRecord) -> PiecesBody | None:
+    if record.pieces is None:
+        return None
+    return PiecesBody(
+        total=record.pieces, uncut=None if record.uncut is None else Uncut(record.uncut)
     )
 
 

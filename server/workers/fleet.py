@@ -74,9 +74,15 @@ class Fleet:
         await asyncio.gather(*(worker.stop(timeout) for worker in self.workers))
 
     def open(
-        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
+        self,
+        sink: Sink,
+        *,
+        policy: DropPolicy,
+        window: int,
+        budget: float | None = None,
+        background: bool = False,
     ) -> Session:
-        """Open a session with an empty memory.
+        """Open a session with an empty memory; in the ``background``, live ones go first.
 
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
@@ -85,7 +91,7 @@ class Fleet:
         if taken >= self._max_sessions and not self.make_room():
             raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         worker = least_loaded(self.workers)
-        return worker.open(sink, policy=policy, window=window, budget=budget)
+        return worker.open(sink, policy=policy, window=window, budget=budget, background=background)
 
     def offer(self, session: Session, frame: Frame) -> None:
         """Offer a frame: see Worker."""

@@ -41,7 +41,13 @@ class Serving(Protocol):
     async def stop(self, timeout: float = 5.0) -> None: ...  # noqa: ASYNC109  as Worker's
 
     def open(
-        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
+        self,
+        sink: Sink,
+        *,
+        policy: DropPolicy,
+        window: int,
+        budget: float | None = None,
+        background: bool = False,
     ) -> Session: ...
 
     def offer(self, session: Session, frame: Frame) -> None: ...

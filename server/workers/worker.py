@@ -36,7 +36,9 @@ class Worker:
     were lost with an engine are rebuilt from each session's last frames; only if that is not exact
     (``memory_horizon`` None) does a stream continue with an empty one and reset cause ``engine``.
 
-    ``make_room`` is called when all sessions are taken; it returns whether it closed one.
+    Background sessions are served in at least ``background_share`` of the steps in which one of
+    them is ready. ``make_room`` is called when all sessions are taken; it returns whether it closed
+    one.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class Worker:
         backoff: float = 0.5,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
+        background_share: float = 0.1,
     ) -> None:
         self.state = WorkerState.STARTING
         self.make_room: Callable[[], bool] = lambda: False
         self._max_sessions = max_sessions
         self._metrics = metrics or Metrics()
         self._clock = clock
-        self._scheduler = Scheduler(max_batch=1)
+        self._scheduler = Scheduler(max_batch=1, share=background_share)
         self._deliveries = Deliveries(self._metrics)
         self._step_loop = StepLoop(
             make_engine,
@@ -136,9 +139,15 @@ class Worker:
         await self._step_loop.stop(timeout)
 
     def open(
-        self, sink: Sink, *, policy: DropPolicy, window: int, budget: float | None = None
+        self,
+        sink: Sink,
+        *,
+        policy: DropPolicy,
+        window: int,
+        budget: float | None = None,
+        background: bool = False,
     ) -> Session:
-        """Open a session with an empty memory.
+        """Open a session with an empty memory; in the ``background``, live ones go first.
 
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
@@ -146,7 +155,9 @@ class Worker:
         if len(self._scheduler) >= self._max_sessions and not self.make_room():
             raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         horizon = self.spec.memory_horizon
-        session = Session(policy, window=window, budget=budget, horizon=horizon)
+        session = Session(
+            policy, window=window, budget=budget, horizon=horizon, background=background
+        )
         self._deliveries.add(session, sink)
         self._scheduler.add(session)
         return session

@@ -147,3 +147,82 @@ def test_nobody_starves_and_every_frame_is_served_once(
         finish(plan)
     for session in sessions:
         assert [seq for who, seq in answers if who is session] == list(range(seqs[session]))
+
+
+def background(scheduler: Scheduler, count: int) -> list[Session]:
+    sessions = [Session(DropPolicy.EVERY, window=1000, background=True) for _ in range(count)]
+    for session in sessions:
+        scheduler.add(session)
+    return sessions
+
+
+def test_live_sessions_go_first_and_the_others_get_what_is_left() -> None:
+    scheduler = Scheduler(max_batch=3)
+    jobs, live = background(scheduler, 2), opened(scheduler, 2)
+    for session in (*jobs, *live):
+        offer(session, 0)
+    assert [who for who, _ in served(scheduler.schedule(now=0.0))] == [*live, jobs[0]]
+
+
+def test_without_live_frames_the_background_has_the_whole_step() -> None:
+    scheduler = Scheduler(max_batch=4)
+    jobs = background(scheduler, 4)
+    opened(scheduler, 2)
+    for session in jobs:
+        offer(session, 0)
+    assert [who for who, _ in served(scheduler.schedule(now=0.0))] == jobs
+
+
+def steps_with_a_job(share: float, steps: int, max_batch: int = 2) -> int:
+    """How many of so many steps take a frame of the background if live frames fill them all."""
+    scheduler = Scheduler(max_batch, share)
+    (job,), live = background(scheduler, 1), opened(scheduler, max_batch)
+    found = 0
+    for seq in range(steps):
+        for session in (job, *live):
+            offer(session, seq)
+        plan = scheduler.schedule(now=0.0)
+        assert len(plan.turns) == max_batch
+        found += job in dict(plan.turns)
+        finish(plan)
+    return found
+
+
+@given(st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.5, 1.0]), st.integers(1, 4))
+def test_the_background_gets_its_share_of_the_steps_and_no_more(
+    share: float, max_batch: int
+) -> None:
+    found = steps_with_a_job(share, 200, max_batch)
+    assert abs(found - 200 * share) <= 1
+
+
+def test_nothing_is_owed_for_steps_that_served_the_background_anyway() -> None:
+    scheduler = Scheduler(max_batch=2, share=0.5)
+    (job,), (live,) = background(scheduler, 1), opened(scheduler, 1)
+    for seq in range(10):
+        offer(job, seq)
+        offer(live, seq)
+        plan = scheduler.schedule(now=0.0)
+        assert served(plan) == [(live, seq), (job, seq)]
+        finish(plan)
+    (more,) = opened(scheduler, 1)
+    for session in (job, live, more):
+        offer(session, 10)
+    assert job not in dict(scheduler.schedule(now=0.0).turns)
+
+
+def test_a_frame_of_the_background_that_must_be_alone_waits_for_a_step_of_its_own() -> None:
+    scheduler = Scheduler(max_batch=2, share=0.5)
+    (job,), live = background(scheduler, 1), opened(scheduler, 2)
+    offer(job, 0)
+    scheduler.schedule(now=0.0)
+    job.retry()
+    seen = []
+    for seq in range(6):
+        for session in live:
+            offer(session, seq)
+        plan = scheduler.schedule(now=0.0)
+        seen.append([who for who, _ in served(plan)])
+        finish(plan)
+    assert [job] in seen
+    assert all(step == [job] or job not in step for step in seen)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from server.frame import Labels, Pixels
 from server.settings import VideoSettings
 from server.sinks.recorder import ARTEFACTS
 from server.videos import runner as lanes
+from server.videos.durable_ledger import MAX_FAILURES
 from server.videos.files import VideoFiles
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
@@ -48,7 +50,8 @@ async def serving(
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step), max_sessions=max_sessions)
     await worker.start()
     store = OwnRows(sqlite_url(folder / "videos.db"))
-    jobs = Jobs(worker, store, folder / "videos", VideoSettings(min_free_bytes=0, **settings))
+    free = {"min_free_bytes": 0, "pause_free_bytes": 0}
+    jobs = Jobs(worker, store, folder / "videos", VideoSettings(**free, **settings))
     await jobs.start()
     try:
         yield jobs
@@ -237,20 +240,27 @@ async def test_a_failing_video_says_why_and_harms_no_other(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", 8)
-    steps = iter(range(1000))
+    begun = Counter[bytes]()
+    fails = True
 
-    def on_step(_: Sequence[Pixels]) -> None:
-        if next(steps) == 4:
+    def on_step(frames: Sequence[Pixels]) -> None:
+        picture = frames[0].tobytes()
+        begun[picture] += 1
+        if fails and list(begun).index(picture) == 4:
             raise EngineFault("the device is out of memory")
 
     async with serving(tmp_path, on_step=on_step) as jobs:
-        bad, good = await upload(jobs, clip), await upload(jobs, clip)
+        bad = await upload(jobs, clip)
         failed = await ended(jobs, bad)
+        fails = False
+        good = await upload(jobs, clip)
         assert failed.record.state is VideoState.FAILED
+        assert [begun[picture] for picture in list(begun)[:5]] == [MAX_FAILURES] * 5
         assert (failed.progress.frames_done, failed.progress.eta_s) == (4, None)
         assert failed.record.problem is not None
         assert failed.record.problem["code"] == "fault"
-        assert "out of memory" in failed.record.problem["detail"]
+        detail = failed.record.problem["detail"]
+        assert "Frame 4" in detail and "out of memory" in detail
         with pytest.raises(NotFound):
             await jobs.artefact(bad, "masks.mkv")
         assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED

@@ -1,0 +1,111 @@
+"""The pieces of a video: where it is cut, where each begins to be read, and which is next.
+
+Pieces depend on the video, the model's horizon and one setting alone, so every run cuts a video at
+the same places, whatever the number of lanes and after any interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from server.sources.cuts import Cuts, KeyFrame, Uncut
+from server.sources.decoding import Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Frames ``first`` to ``last`` of a video; ``last`` None: up to its end, wherever that is."""
+
+    number: int
+    first: int
+    last: int | None
+
+    def __str__(self) -> str:
+        return f"frames {self.first} to {'the end' if self.last is None else self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All pieces of a video, in order, and why there is only one, if so."""
+
+    pieces: tuple[Piece, ...]
+    reason: Uncut | None = None
+
+
+def plan(cuts: Cuts, horizon: int | None, length: int) -> Plan:
+    """Cut a video into pieces of at least ``length`` frames each, for a model whose masks depend
+    on the last ``horizon`` frames."""
+    if horizon is None:
+        return in_one_piece(Uncut.NO_HORIZON)
+    if cuts.reason is not None:
+        return in_one_piece(cuts.reason)
+    firsts = _firsts(cuts, length)
+    if len(firsts) == 1:
+        return in_one_piece(Uncut.SHORT if cuts.pictures < 2 * length else Uncut.KEY_FRAMES)
+    ends = [*firsts[1:], cuts.pictures]
+    pieces = (
+        Piece(n, first, end - 1) for n, (first, end) in enumerate(zip(firsts, ends, strict=True))
+    )
+    return Plan(tuple(pieces))
+
+
+def in_one_piece(reason: Uncut) -> Plan:
+    """Return the plan of a video that is not cut."""
+    return Plan((Piece(0, 0, None),), reason)
+
+
+def stretch_of(piece: Piece, cuts: Cuts, horizon: int | None) -> Stretch | None:
+    """Return where to read a piece from, so that the memory is filled first; None: from the start
+    of the file."""
+    if piece.first == 0 or horizon is None:
+        return None
+    warm_up = max(0, piece.first - horizon)
+    return Stretch(_key_before(cuts.keys, warm_up), warm_up, piece.first)
+
+
+def fits(pieces: Sequence[Piece], cuts: Cuts) -> bool:
+    """Return whether a video can still be cut into these pieces."""
+    keys = {key.number for key in cuts.keys}
+    if len(pieces) == 1:
+        return True
+    firsts = [piece.first for piece in pieces]
+    ends = [-1 if piece.last is None else piece.last + 1 for piece in pieces]
+    return keys.issuperset(firsts) and ends == [*firsts[1:], cuts.pictures]
+
+
+def next_piece(free: Collection[int], taken: Collection[int], after: int | None) -> int | None:
+    """Return which free piece a lane takes that has just finished piece ``after``.
+
+    The following one is best: decoder and memory continue. Otherwise it begins in the largest gap:
+    in its middle if another lane is on its way into it, so that both read on as long as possible.
+    """
+    if after is not None and after + 1 in free:
+        return after + 1
+    runs = _runs(sorted(free))
+    if not runs:
+        return None
+    first, end = max(runs, key=lambda run: (run[1] - run[0], -run[0]))
+    return first + (end - first) // 2 if first - 1 in taken else first
+
+
+def _firsts(cuts: Cuts, length: int) -> list[int]:
+    firsts = [0]
+    for key in cuts.keys:
+        if key.number - firsts[-1] >= length and cuts.pictures - key.number >= length:
+            firsts.append(key.number)
+    return firsts
+
+
+def _key_before(keys: Sequence[KeyFrame], number: int) -> KeyFrame:
+    return max((key for key in keys if key.number <= number), key=lambda key: key.number)
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the runs of consecutive numbers as (first, end)."""
+    if not numbers:
+        return []
+    breaks = [later for before, later in pairwise(numbers) if later != before + 1]
+    ends = [before + 1 for before, later in pairwise(numbers) if later != before + 1]
+    return list(zip([numbers[0], *breaks], [*ends, numbers[-1] + 1], strict=True))
