@@ -77,18 +77,20 @@ class Live {
     this.sources.mark(kind, detail);
     try {
       if (kind === "stream") this.#stop = follow(detail, on);
-      else await this.push(await play(await OPEN[kind](detail)), mine, on);
+      else this.push(kind, await play(await OPEN[kind](detail)), mine, on);
     } catch (error) {
       if (mine === this.#turn) this.fail(error);
     }
   }
 
-  push(video, mine, on) {
+  push(kind, video, mine, on) {
     if (mine !== this.#turn) return finish(video);
     const stop = push(video, on);
-    for (const track of video.srcObject?.getTracks() ?? []) track.onended = () => this.fail(new Error(texts.live.gone));
     this.#stop = () => (stop(), finish(video));
-    this.sources.refresh();
+    if (kind !== "camera") return;
+    const [track] = video.srcObject.getVideoTracks();
+    track.onended = () => this.fail(new Error(texts.live.gone));
+    this.sources.mark(kind, track.getSettings().deviceId);
   }
 
   events() {

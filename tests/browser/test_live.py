@@ -144,6 +144,17 @@ def test_the_server_is_restarted_under_an_open_view(
     pages.complaints.clear()
 
 
+def test_a_hidden_page_sends_nothing_and_continues(server: RunningServer, open_page: Open) -> None:
+    page = open_page(server.http)
+    use_camera(page)
+    expect(page.get_by_label("Source").locator("option:checked")).to_have_text(re.compile("film"))
+    page.evaluate(HIDE, True)
+    expect(status(page)).to_have_text("Paused")
+    page.evaluate(HIDE, False)
+    expect(status(page)).to_have_text("Live")
+    expect_masks(page)
+
+
 def test_a_slow_line_gets_smaller_frames(server: RunningServer, open_page: Open) -> None:
     with throttling_proxy(int(server.address.split(":")[1])) as line:
         page = open_page(f"http://127.0.0.1:{line.port}")
@@ -269,6 +280,11 @@ def test_classes_are_hidden_and_isolated_by_keyboard_and_mouse(
     page.get_by_role("button", name="Show all").click()
     expect(page.locator(".legend li > [aria-pressed=true]:first-child")).to_have_count(11)
 
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 REPORT_FRAMES = """
 const send = WebSocket.prototype.send;
