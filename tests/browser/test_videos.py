@@ -163,7 +163,9 @@ def test_source_and_result_show_the_same_frame(
     video = uploaded(server, clip)
     page = open_page(f"{server.http}/#/videos/{video['id']}")
     expect_frame(page, 0)
-    axe(page)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        axe(page)
     page.keyboard.press("ArrowRight")
     expect_frame(page, 1)
     page.keyboard.press("Shift+ArrowRight")
