@@ -141,7 +141,11 @@ class Soak:
         return left
 
     def _http(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url.replace("ws", "http", 1), timeout=60)
+        # The server closes connections that are idle for 5 s: one that is about to be closed would
+        # swallow a request.
+        fresh = httpx.Limits(keepalive_expiry=1.0)
+        address = self.url.replace("ws", "http", 1)
+        return httpx.AsyncClient(base_url=address, timeout=60, limits=fresh)
 
 
 def main() -> None:

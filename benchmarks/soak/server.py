@@ -21,6 +21,9 @@ HEIGHT, WIDTH = 48, 64
 DEADLY = np.full((HEIGHT, WIDTH, 3), 251, np.uint8)
 """A step with this picture kills its engine."""
 
+OPEN_SECONDS = 10.0
+"""A client on a busy machine may say ``open`` late; it is not to get the defaults meanwhile."""
+
 IDLE_SECONDS = 5.0
 SLOW_SECONDS = 2.0
 RESUME_SECONDS = 3.0
@@ -40,7 +43,10 @@ def main() -> None:
         port=0,
         folder=Path(sys.argv[1]),
         streams=StreamSettings(
-            idle_seconds=IDLE_SECONDS, slow_seconds=SLOW_SECONDS, resume_seconds=RESUME_SECONDS
+            open_seconds=OPEN_SECONDS,
+            idle_seconds=IDLE_SECONDS,
+            slow_seconds=SLOW_SECONDS,
+            resume_seconds=RESUME_SECONDS,
         ),
         videos=VideoSettings(min_free_bytes=0),
         live=LiveSettings(
