@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 from fastapi import APIRouter, Depends, FastAPI, Request
 
-from server.database.callbacks import CallbackRows
 from server.database.connection import Database, open_database
 from server.database.keys import KeyRows
 from server.database.streams import StreamRows
@@ -36,10 +35,8 @@ from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
-from server.videos.calling import Caller
-from server.videos.cleaning import clean
+from server.videos.chores import chores
 from server.videos.jobs import Jobs
-from server.videos.moving import Mover
 from server.videos.progress import Video
 from server.videos.storage import Storage
 from server.videos.uploads import Uploads
@@ -343,14 +340,8 @@ class Service:
         )
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
-        self._chores = [
-            asyncio.create_task(chore)
-            for chore in (
-                clean(jobs.expire, self._uploads.expire),
-                *self._calls(jobs),
-                *([Mover(jobs.files, storage, jobs.disk).run()] if storage else []),
-            )
-        ]
+        running = chores(jobs, self._uploads, storage, self.render, self.settings.videos)
+        self._chores = [asyncio.create_task(chore) for chore in running]
         self._live = live_service(
             self.worker,
             StreamRows(self._database),
@@ -371,16 +362,6 @@ class Service:
         check_keys_exist(self.access, count, self.settings.host)
         if self.access is Access.OPEN:
             _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
-
-    def _calls(self, jobs: Jobs) -> list[Coroutine[Any, Any, None]]:
-        """Return the work of calling callbacks, if any may be called."""
-        secret = self.settings.videos.callback_secret
-        if secret is None:
-            return []
-        rows = CallbackRows(jobs.files.store.database)
-        key = secret.get_secret_value()
-        caller = Caller(rows, jobs.disk, jobs.find, self.render, key, time.time)
-        return [caller.run()]
 
     async def _drain_live(self) -> None:
         if self._live:

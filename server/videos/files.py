@@ -9,7 +9,6 @@ An upload that arrives in parts has the same file before there is a video.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import socket
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from server.videos.disk_space import free_bytes
 from server.videos.growing import Part, PartOf, empty_overlays
 from server.videos.ledger import newest_attempt
 from server.videos.quota import Quota, expired, fits, surplus
+from server.videos.removed_marks import RemovedMarks
 
 MAX_ATTEMPTS = 3
 
@@ -48,7 +48,7 @@ class VideoFiles:
         """Whose pieces are those of this server: only one at a time uses the folder."""
         self.folder = self._folder = folder
         self._settings = settings
-        self._removed = folder.with_name(f"{folder.name}.removed")
+        self.removed = RemovedMarks(folder.with_name(f"{folder.name}.removed"))
         self._quota = Quota(
             settings.max_videos,
             settings.max_total_bytes,
@@ -149,22 +149,6 @@ class VideoFiles:
         self.upload(video).parent.mkdir()
         return self.upload(video)
 
-    def arrived(self, video: str) -> tuple[int, float] | None:
-        """Return how many bytes of an upload have arrived, and when the last of them did; None if
-        its file is lost."""
-        try:
-            found = self.upload(video).stat()
-        except FileNotFoundError:
-            return None
-        return found.st_size, found.st_mtime
-
-    def sync_upload(self, video: str) -> None:
-        """Make the bytes of an upload that have arrived durable, if there are any."""
-        if self.arrived(video) is None:
-            return
-        with self.upload(video).open("rb") as file:
-            os.fsync(file.fileno())
-
     def add(self, record: VideoRecord, callback_url: str | None = None) -> None:
         """Queue a video whose bytes are in its file, and remove the videos in whose place it comes.
 
@@ -214,19 +198,9 @@ class VideoFiles:
     def remove(self, video: str) -> None:
         """Remove a video that has ended, with its row and files."""
         if self._settings.storage:
-            self._removed.mkdir(exist_ok=True)
-            (self._removed / video).touch()
+            self.removed.note(video)
         if self.store.remove(video):
             self._settle(video, None)
-
-    def removed(self) -> list[str]:
-        """Return the videos that were removed here and may still have files in the storage."""
-        names = [mark.name for mark in self._removed.glob("*")]
-        return [name for name in names if self.store.get(name) is None]
-
-    def forget_removed(self, video: str) -> None:
-        """Note that a removed video has no files in the storage."""
-        (self._removed / video).unlink(missing_ok=True)
 
     def _remove_surplus(self, spared: str) -> None:
         for video in surplus(self.store.kept(), self._quota, spared):

@@ -49,7 +49,7 @@ class Mover:
         self._copied.intersection_update(local)
         for video in local:
             await self._try(self._move_one, video)
-        for video in await self._disk(self._files.removed):
+        for video in await self._disk(self._removed):
             await self._try(self._remove_one, video)
 
     async def _move_one(self, video: str) -> None:
@@ -61,7 +61,7 @@ class Mover:
 
     async def _remove_one(self, video: str) -> None:
         await asyncio.to_thread(self._storage.remove, video)
-        await self._disk(self._files.forget_removed, video)
+        await self._disk(self._files.removed.forget, video)
 
     async def _try(self, act: Callable[..., Awaitable[None]], *arguments: str) -> None:
         """Call ``act``; if it fails, log that and leave it to the next pass."""
@@ -77,6 +77,10 @@ class Mover:
         states = self._files.store.states()
         names = [folder.name for folder in self._files.folder.iterdir() if folder.is_dir()]
         return [name for name in names if states.get(name) is VideoState.SUCCEEDED]
+
+    def _removed(self) -> list[str]:
+        """Return the videos that were removed here and may have files in the storage."""
+        return [video for video in self._files.removed.all() if not self._files.store.get(video)]
 
     def _copy(self, video: str) -> None:
         for name, file in self._kept(video).items():

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class Uploads:
 
     async def sync(self, upload: str) -> None:
         """Make the bytes that have arrived durable, in this request's turn."""
-        await asyncio.to_thread(self._files.sync_upload, upload)
+        await asyncio.to_thread(_sync, self.path(upload))
 
     def turn(self, upload: str) -> AbstractAsyncContextManager[Turn]:
         """Give an upload to one request; the one that writes it so far ends first."""
@@ -191,7 +192,7 @@ class Uploads:
         keep = self.settings.upload_seconds
         if record.ended is not None:
             return Upload(record, record.length, record.ended + keep)
-        arrived = self._files.arrived(record.id)
+        arrived = _arrived(self.path(record.id))
         if arrived is None:
             return Upload(record, 0, 0.0)
         offset, changed = arrived
@@ -212,6 +213,22 @@ class Uploads:
     def _remove(self, upload: str) -> None:
         self._rows.remove(upload)
         self._files.discard_unless_added(upload)
+
+
+def _arrived(path: Path) -> tuple[int, float] | None:
+    """Return how many bytes of an upload have arrived, and when the last of them did; None if its
+    file is lost."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime
+
+
+def _sync(path: Path) -> None:
+    """Make the bytes of an upload that have arrived durable, if there are any."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sha256(path: Path) -> str:

@@ -114,7 +114,7 @@ async def create_upload(
 @router.head("/{upload}")
 async def find_upload(
     request: Request, response: Response, uploads: UploadsOf, upload: UploadId
-) -> None:
+) -> Response:
     """Tell how many bytes have arrived, and of what video, once it is complete."""
     async with uploads.turn(upload):
         await uploads.sync(upload)
@@ -122,6 +122,7 @@ async def find_upload(
     response.headers["Cache-Control"] = "no-store"
     response.headers["Upload-Length"] = str(found.record.length)
     _describe(request, response, found)
+    return Response(headers=response.headers)
 
 
 @router.patch("/{upload}", status_code=204, openapi_extra=_PART)
@@ -153,6 +154,25 @@ async def remove_upload(uploads: UploadsOf, upload: UploadId) -> None:
     """Remove an upload with its bytes. A video that it has become stays."""
     async with uploads.turn(upload):
         await uploads.remove(upload)
+
+
+@router.post("/{upload}", status_code=204, include_in_schema=False)
+async def overridden(
+    request: Request,
+    response: Response,
+    *,
+    uploads: UploadsOf,
+    upload: UploadId,
+    method: Annotated[str, Header(alias="X-HTTP-Method-Override")],
+    offset: Offset = 0,
+) -> None:
+    """Do what PATCH and DELETE do, for clients and proxies that know only GET and POST."""
+    if method == "PATCH":
+        await continue_upload(request, response, uploads=uploads, upload=upload, offset=offset)
+    elif method == "DELETE":
+        await remove_upload(uploads, upload)
+    else:
+        raise BadRequest("X-HTTP-Method-Override must be PATCH or DELETE.")
 
 
 async def _appended(request: Request, uploads: Uploads, upload: Upload, turn: Turn) -> Upload:

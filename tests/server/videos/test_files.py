@@ -273,5 +273,5 @@ def test_uploads_in_parts_are_no_orphans(limited: MakeFiles) -> None:
     video_files.place("part").write_bytes(b"half")
     video_files.place("orphan").write_bytes(b"half")
     video_files.recover(2.0)
-    assert video_files.arrived("part") is not None
-    assert video_files.arrived("orphan") is None
+    assert video_files.upload("part").exists()
+    assert not video_files.upload("orphan").exists()

@@ -51,6 +51,7 @@ def offset(client: TestClient, link: str) -> int:
     answer = client.head(link, headers=TUS)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Tus-Resumable"] == "1.0.0"
     return int(answer.headers["Upload-Offset"])
 
 
@@ -169,6 +170,17 @@ def test_a_removed_upload_leaves_nothing(client: TestClient, tmp_path: Path) -> 
     assert client.head(link).status_code == 404
     assert refused(send(client, link, 10, b"x"), 404, "not_found")
     assert refused(client.delete(link), 404, "not_found")
+
+
+def test_a_post_may_stand_for_patch_and_delete(client: TestClient, tmp_path: Path) -> None:
+    link = create(client, 10)
+    headers = PART | {"Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    answer = client.post(link, headers=headers, content=b"abc")
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, "3")
+    answer = client.post(link, headers={"X-HTTP-Method-Override": "PUT"})
+    assert refused(answer, 422, "bad_request")
+    assert client.post(link, headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 204
+    assert uploads(tmp_path) == []
 
 
 def test_removing_a_complete_upload_keeps_its_video(client: TestClient, clip: bytes) -> None:

@@ -1,0 +1,37 @@
+"""What goes on beside the videos: each chore runs until it is cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from server.database.callbacks import CallbackRows
+from server.settings import VideoSettings
+from server.videos.calling import Caller
+from server.videos.cleaning import clean
+from server.videos.jobs import Jobs
+from server.videos.moving import Mover
+from server.videos.progress import Video
+from server.videos.storage import Storage
+from server.videos.uploads import Uploads
+
+Chore = Coroutine[Any, Any, None]
+
+
+def chores(
+    jobs: Jobs,
+    uploads: Uploads,
+    storage: Storage | None,
+    render: Callable[[Video], bytes],
+    settings: VideoSettings,
+) -> list[Chore]:
+    """Return the chores that the settings ask for; ``render`` returns a video's JSON."""
+    found: list[Chore] = [clean(jobs.expire, uploads.expire)]
+    if storage is not None:
+        found.append(Mover(jobs.files, storage, jobs.disk).run())
+    if settings.callback_secret is not None:
+        secret = settings.callback_secret.get_secret_value()
+        rows = CallbackRows(jobs.files.store.database)
+        found.append(Caller(rows, jobs.disk, jobs.find, render, secret, time.time).run())
+    return found
