@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 
 import av
 import clock_picture
 import numpy as np
 import pytest
-from cameras import Camera
+from cameras import SHARED, Camera
 from damaging_proxy import damaging_proxy
 from http_cameras import http_camera
 
@@ -51,6 +53,15 @@ def test_each_codec_shows_the_clock(camera: MakeCamera, codec: str) -> None:
     assert all(taken) and [(height, width) for height, width, _ in seen] == [(240, 320)] * 8
     assert [one.number - taken[0].number for one in taken if one and taken[0]] == [*range(8)]
     assert all(0 <= time.time() - one.wall < 60 for one in taken if one)
+
+
+def test_cameras_that_share_an_encoder_show_the_same_pictures(camera: MakeCamera) -> None:
+    one = camera(program=SHARED, mounts=2, fps=25, width=160, height=120)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda mount: watch(one.mount(mount), frames=30), range(2))
+    numbers = [[taken.number for *_, taken in seen if taken] for seen in (first, second)]
+    assert all(b - a == 1 for row in numbers for a, b in pairwise(row))
+    assert set(numbers[0]) & set(numbers[1])
 
 
 def test_it_is_started_again_on_its_port(camera: MakeCamera) -> None:
