@@ -20,6 +20,7 @@ from server.database.keys import KeyRows
 from server.database.streams import StreamRows
 from server.database.video_record import ACTIVE, VideoState
 from server.database.videos import VideoRows
+from server.database.watching import watch
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.engines.info import PlanStatus
@@ -279,6 +280,8 @@ class Service:
             "the service is about to stop": self.draining,
             "the model is being loaded": self._jobs is None and not self.draining,
             "the engine is being restarted": self._jobs is not None and not self._serves(),
+            "the database does not answer": self._database is not None
+            and not self._database.answers,
             f"the engine's step has lasted {age:.0f} s": age > STALE_STEP_SECONDS,
         }
         return [reason for reason, holds in known.items() if holds]
@@ -341,7 +344,7 @@ class Service:
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
         running = chores(jobs, self._uploads, storage, self.render, self.settings.videos)
-        self._chores = [asyncio.create_task(chore) for chore in running]
+        self._chores = [asyncio.create_task(chore) for chore in (*running, watch(self._database))]
         self._live = live_service(
             self.worker,
             StreamRows(self._database),

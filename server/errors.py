@@ -25,6 +25,7 @@
     |   `-- NotReady             the result of a health check
     |-- TooSlow                  idle, or does not read what it is sent
     `-- Fault                    the server's fault
+        |-- Unavailable          the database does not answer; it may do so soon
         |-- DiskFull             nothing more can be written; it can be once there is space
         |-- EngineFault          a step failed; every memory is as it was
         |   `-- EngineDead       the engine must be restarted
@@ -203,6 +204,10 @@ class TooSlow(MastreamError):
 
 class Fault(MastreamError):
     code, status, close = "fault", 500, 1011
+
+
+class Unavailable(Fault):
+    code, status, close = "unavailable", 503, 1013
 
 
 class DiskFull(Fault):

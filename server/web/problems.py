@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from server.errors import BadRequest, Fault, MastreamError
+from server.errors import BadRequest, Fault, MastreamError, Unavailable
 from server.web.methods import allowed_methods
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ def install(app: FastAPI, rejected: Callable[[str], None] = lambda _: None) -> N
 def _ours(
     request: Request, error: MastreamError, fields: Sequence[dict[str, str]] = ()
 ) -> JSONResponse:
-    if error.status >= 500 and isinstance(error, Fault):
+    # The database logs once that it does not answer.
+    if isinstance(error, Fault) and not isinstance(error, Unavailable) and error.status >= 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return refusal_of(error, fields)
 

@@ -7,8 +7,10 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import av
 import numpy as np
@@ -34,6 +36,22 @@ def ask(url: str, body: bytes | None = None) -> dict[str, Any]:
         return told
 
 
+def refused(url: str) -> tuple[int, dict[str, Any], HTTPMessage]:
+    """Return the status, problem and headers of a request that fails."""
+    try:
+        ask(url)
+    except HTTPError as error:
+        return error.code, json.load(error), error.headers
+    raise AssertionError(f"{url} was answered")
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return bool(ask(f"{url}/health/ready")["status"] == "ready")
+    except HTTPError:
+        return False
+
+
 def eventually(find: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not find():
@@ -54,7 +72,14 @@ def test_a_video_outlives_the_server_and_a_restart_of_the_database(
         mine = f"/v1/videos/{video['id']}"
         eventually(lambda: ask(first.http + mine)["state"] == "succeeded")
         postgres.stop()
+        for path in (mine, "/v1/videos"):
+            code, problem, headers = refused(first.http + path)
+            assert (code, problem["code"], headers["Retry-After"]) == (503, "unavailable", "1")
+        assert refused(f"{first.http}/health/ready")[1]["reasons"] == [
+            "the database does not answer"
+        ]
         postgres.start()
+        eventually(lambda: is_ready(first.http))
         assert ask(first.http + mine)["state"] == "succeeded"
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(PATIENCE) == 0
