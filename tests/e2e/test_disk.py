@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,32 @@ def long_clip(path: Path) -> bytes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path.read_bytes()
+
+
+def noisy_clip(path: Path) -> bytes:
+    """A clip whose results take megabytes."""
+    noise = np.random.default_rng(1).integers(0, 256, (12, 240, 320, 3), np.uint8)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(48):
+            picture = av.VideoFrame.from_ndarray(noise[number % 12], format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """A file system of its own for a folder; the test is skipped where none may be mounted."""
+    folder.mkdir(parents=True)
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted: run as root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def held(process: Any, folder: Path) -> set[str]:
@@ -62,6 +92,38 @@ def test_cancelling_a_running_video_frees_everything_at_once(
         assert list(folder.iterdir()) == []
         assert held(server.process, folder) == set()
         assert httpx.get(link, timeout=PATIENCE).json()["state"] == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no tmpfs: Linux only")
+def test_a_full_disk_pauses_a_video_which_then_gives_the_same_results(
+    tmp_path: Path, run_server: Any
+) -> None:
+    folder, filler = tmp_path / "data" / "videos", tmp_path / "data" / "videos" / "filler"
+    clip = noisy_clip(tmp_path / "clip.mp4")
+    settings = {"videos__min_free_bytes": "0", "videos__pause_free_bytes": "16384"}
+    with small_disk(folder, 8 * len(clip)), run_server(**settings) as server:
+
+        def state(link: str) -> Any:
+            return httpx.get(link, timeout=PATIENCE).json()
+
+        filler.write_bytes(bytes(shutil.disk_usage(folder).free - len(clip) - 300_000))
+        link = posted(server, clip)
+        eventually(lambda: state(link)["paused"] is not None)
+        assert state(link)["state"] == "running"
+        filler.unlink()
+        eventually(lambda: state(link)["state"] == "succeeded")
+        results = results_of(server.http, state(link))
+        assert httpx.delete(link, timeout=PATIENCE).status_code == 204
+        link = posted(server, clip)
+        eventually(lambda: state(link)["state"] == "succeeded")
+        assert results_of(server.http, state(link)) == results
+        assert state(link)["paused"] is None
+
+
+def results_of(server: str, video: Any) -> dict[str, bytes]:
+    """Return the artefacts of a video that hold masks and pictures."""
+    names = ("masks.mkv", "overlay.mp4", "masks.zip")
+    return {n: httpx.get(server + video["links"][n], timeout=PATIENCE).content for n in names}
 
 
 def test_results_expire(tmp_path: Path, run_server: Any) -> None:

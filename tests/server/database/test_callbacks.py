@@ -17,10 +17,17 @@ from server.frame import VideoInfo
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 
 
-@pytest.fixture
-def videos(tmp_path: Path) -> Iterator[OwnRows]:
-    rows = OwnRows(sqlite_url(tmp_path / "videos.db"))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def videos(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRows]:
+    if request.param == "sqlite":
+        rows = OwnRows(sqlite_url(tmp_path / "videos.db"))
+    else:
+        rows = OwnRows(request.getfixturevalue("postgres").url)
     yield rows
+    for name in "ab":
+        rows.cancel(name, 9.0)
+        rows.remove(name)
+    CallbackRows(rows.database).remove_orphans()
     rows.close()
 
 
