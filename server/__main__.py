@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from server.errors import BadRequest, MastreamError
+from server.logs import begin_log
 
 if TYPE_CHECKING:
     from server.settings import Settings
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         settings = settings_of(flags)
-        _begin_log(settings.log_level)
+        begin_log(settings.log_level, settings.log_format)
         return COMMANDS[flags.command](flags, settings)
     except KeyboardInterrupt:  # while libraries are loaded; later, each command handles it
         print("mastream: Interrupted.", file=sys.stderr)
@@ -172,20 +172,6 @@ def _with_command(given: list[str]) -> list[str]:
 
 def _given(flags: Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(flags, name, None)) is not None}
-
-
-def _begin_log(level: str) -> None:
-    """Log to stderr, one line per event, with times in UTC; never a stream's content or a URL."""
-    handler = logging.StreamHandler()
-    line = logging.Formatter(
-        "%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    line.converter = time.gmtime
-    handler.setFormatter(line)
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    # At level info uvicorn logs every path with its query, and Alembic each plugin that it loads.
-    for library in ("uvicorn", "alembic"):
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.root.level))
 
 
 def _exit(code: int) -> NoReturn:

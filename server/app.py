@@ -52,6 +52,8 @@ from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.page import page_router, read_page
 from server.web.recordings import recordings_router
+from server.web.reference import reference_router
+from server.web.request_log import RequestLog
 from server.web.stream_services import StreamServices
 from server.web.streams import Streams, stream_router
 from server.web.video_json import video_json
@@ -95,6 +97,7 @@ def create_app(
         version=VERSION,
         summary=SUMMARY,
         description=DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
     )
@@ -115,6 +118,7 @@ def create_app(
         (recordings_router(service.recordings), []),
         (keys_router(service.keyring, service.access), []),
         (page_router(read_page()), []),
+        (reference_router(app.openapi), []),
     )
     for router, needs in routers:
         app.include_router(router, dependencies=needs)
@@ -127,6 +131,7 @@ def create_app(
         keyring=service.keyring,
         rejected=service.metrics.rejected,
     )
+    app.add_middleware(RequestLog)
     return app
 
 

@@ -25,6 +25,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LogFormat = Literal["console", "json"]
+
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
@@ -314,6 +316,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="0 chooses a free port and prints it")
     folder: Path = Field(Path("data"), description="uploads, results and the database")
     log_level: LogLevel = "info"
+    log_format: LogFormat = Field(
+        "console", description="of the log's lines: for people, or one JSON object per line"
+    )
     drain_seconds: PositiveFloat = Field(20.0, description="seconds to finish after SIGTERM")
     engine: EngineSettings = EngineSettings()
     streams: StreamSettings = StreamSettings()

@@ -13,7 +13,7 @@ _PUBLIC = (
     (_READ, r"/"),
     (_READ, r"/browser/.*"),
     (_READ, r"/health/(live|ready)"),
-    (_READ, r"/(docs|openapi\.json|docs/oauth2-redirect)"),
+    (_READ, r"/(docs|openapi\.json)"),
     (("POST", "DELETE"), r"/v1/session"),
 )
 """What needs no key: the page without data, and what supervisors ask."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from uuid import uuid4
 
 from protocol import DropPolicy, MemoryState
 from server.errors import NoCapacity
+from server.logs import log_event
 from server.metrics import Metrics
 from server.recordings.recording import RecordedSink, Recording
 from server.scheduling.parked import ParkingLot
@@ -24,6 +26,8 @@ _SHARE = 4
 """The part of the bytes of all streams that kept answers, or parked sessions, may hold."""
 
 _TOKEN_BYTES = 16
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -106,6 +110,7 @@ class Resuming:
             if sink.recording:
                 sink.recording.end()
             raise
+        log_event(_log, "stream opened", stream=name, policy=policy.value)
         return self._hold(Resumable(name, session, log, sink))
 
     def claim(self, token: str) -> tuple[Resumable | None, MemoryState]:
@@ -125,6 +130,7 @@ class Resuming:
             self._close([found])
             return None, memory
         found.session.parked = False
+        log_event(_log, "stream resumed", stream=found.name, memory=memory.value)
         return self._hold(found), memory
 
     def park(self, one: Resumable) -> None:
@@ -136,6 +142,7 @@ class Resuming:
             return
         self._held.pop(one.token, None)
         one.hand_over, one.session.parked = None, True
+        log_event(_log, "stream parked", stream=one.name, seconds=self._seconds)
         nbytes = self._worker.spec.memory_bytes + one.session.nbytes + one.log.nbytes
         self._close(self._parked.put(one.token, one, nbytes, self._clock()))
         asyncio.get_running_loop().call_later(self._seconds + 0.1, self._expire)
@@ -166,6 +173,8 @@ class Resuming:
     def _close(self, gone: list[Resumable]) -> None:
         for one in gone:
             one.hand_over = None
+            if not one.session.closed:
+                log_event(_log, "stream closed", stream=one.name, **asdict(one.session.counts))
             self._worker.close(one.session)
             one.log.close()
             if one.sink.recording:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from server.database.video_record import VideoRecord, VideoState, new_id
 from server.database.videos import VideoRows
 from server.errors import Conflict, NoCapacity, NotFound
 from server.frame import VideoInfo
+from server.logs import log_event
 from server.settings import VideoSettings
 from server.sinks.coding import check_encodable
 from server.sources.hardware import Hardware
@@ -33,6 +35,8 @@ from server.workers.serving import Serving
 
 GATHER_SECONDS = 0.2
 """How long further changes gather before they are reported in one event."""
+
+_log = logging.getLogger(__name__)
 
 
 class Jobs:
@@ -188,6 +192,7 @@ class Jobs:
         record = replace(record, created=self._clock())
         await self._disk(self._files.add, record, callback_url)
         self._runner.added()
+        log_event(_log, "video queued", video=record.id, bytes=record.size, owner=record.owner)
         return self._seen(record)
 
     async def known(self, key: str | None, fingerprint: str) -> Video | None:
@@ -253,11 +258,13 @@ class Jobs:
         again. Raises NotFound if there is no such video.
         """
         await self.find(video)
-        if await self._disk(self._cancel, video):
+        is_cancelled = await self._disk(self._cancel, video)
+        if is_cancelled:
             await self._runner.halt(video)
             await self._disk(self._files.clear, video)
         else:
             await self._disk(self._files.remove, video)
+        log_event(_log, "video cancelled" if is_cancelled else "video removed", video=video)
         self._notify()
 
     async def expire(self) -> None:

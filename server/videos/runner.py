@@ -12,6 +12,7 @@ from server import heap
 from server.database.video_record import VideoRecord, VideoState
 from server.engines.info import EngineInfo
 from server.errors import Fault, MastreamError, NoCapacity
+from server.logs import log_event
 from server.videos.lanes import measure_lanes
 from server.videos.video_job import Services, VideoJob
 
@@ -123,6 +124,7 @@ class JobRunner:
         running = self._running[record.id] = _Running(job, asyncio.create_task(job.run()))
         if self.draining:
             running.task.cancel()
+        log_event(_log, "video started", video=record.id, owner=record.owner)
         self._changed()
         return running
 
@@ -171,6 +173,8 @@ class JobRunner:
     async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
         done, losses = running.job.counts.total, running.job.counts.losses
         await self._disk(self._files.end, video, state, self._clock(), done, problem, losses)
+        code = None if problem is None else problem["code"]
+        log_event(_log, "video ended", video=video, state=state.value, frames=done, code=code)
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)

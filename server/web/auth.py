@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from protocol import SUBPROTOCOL
 from server.errors import MastreamError, Unauthorized
+from server.logs import KEY_ID
 from server.security.callers import ANYONE, Caller
 from server.security.exposure import Access
 from server.security.origins import check_host, check_origin
@@ -66,6 +67,7 @@ class Gate:
             await _refuse(error, scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
+        KEY_ID.set(caller.id)
         if scope["type"] == "websocket" and caller.id:
             await self._while_valid(caller, scope, receive, send)
         else:

@@ -160,7 +160,9 @@ def _fault_of(found: Mapping[str, Any]) -> str:
 
 async def _of_anything(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(Fault("The server failed; its log says why.").problem())
+    # This is called above every other middleware, so nothing else can add the header.
+    headers = {"X-Request-Id": getattr(request.state, "request_id", "")}
+    return problem_response(Fault("The server failed; its log says why.").problem(), headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
