@@ -26,7 +26,7 @@ from server.videos.joining import join_pieces
 from server.videos.lane import REACHED
 from server.videos.ledger import newest_attempt
 from server.videos.pieces import Piece, Plan, fits, in_one_piece
-from server.videos.reader import CutsDiffer, Work
+from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, planned, segment_pieces
 from server.workers.serving import Serving
 
@@ -153,7 +153,7 @@ class VideoJob:
                 return await join_pieces(work, finished, results)
             except DiskFull:
                 await asyncio.to_thread(shutil.rmtree, results, ignore_errors=True)
-            await self._services.space.wait_for_space()
+            await _Announced(self._services.space, self._changed).wait_for_space()
 
     def _work(self, cuts: Cuts) -> Work:
         services, record = self._services, self._record
@@ -166,7 +166,7 @@ class VideoJob:
             cuts,
             services.settings.max_pixels,
             services.hardware,
-            services.space,
+            _Announced(services.space, self._changed),
             record.style,
         )
 
@@ -180,6 +180,24 @@ class VideoJob:
     def _on_frames(self, number: int, frames: int) -> None:
         self.counts.frames[number] = frames
         self._changed()
+
+
+class _Announced(Space):
+    """Waits for the disk's free space, and lets those who watch the video know."""
+
+    def __init__(self, space: DiskSpace, changed: Callable[[], None]) -> None:
+        self._space = space
+        self._changed = changed
+
+    async def wait_for_room(self) -> None:
+        if self._space.paused:
+            self._changed()
+            await self._space.wait_for_room()
+            self._changed()
+
+    async def wait_for_space(self) -> None:
+        self._space.full()
+        await self.wait_for_room()
 
 
 def _frames_in(attempt: Path) -> int:

@@ -26,6 +26,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
 from server.settings import VideoSettings
+from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
 from server.videos import runner as lanes
 from server.videos.durable_ledger import MAX_FAILURES
@@ -265,6 +266,26 @@ async def test_a_failing_video_says_why_and_harms_no_other(
             await jobs.artefact(bad, "masks.mkv")
         assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED
         assert not [name for name in files(tmp_path) if name.startswith(bad)]
+
+
+async def test_a_full_disk_pauses_a_video_and_says_so(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, add, full = make_clip(tmp_path / "clip.mp4", 8), OverlayVideo.add, iter([True])
+
+    def fill(overlay: OverlayVideo, segmented: Any) -> None:
+        if segmented.mask.frame.seq == 5 and next(full, False):
+            raise OSError(28, "No space left on device")
+        add(overlay, segmented)
+
+    monkeypatch.setattr(OverlayVideo, "add", fill)
+    async with serving(tmp_path) as jobs:
+        video = await upload(jobs, clip)
+        waiting = await until(jobs, video, lambda now: now.paused is not None)
+        assert waiting.record.state is VideoState.RUNNING
+        done = await ended(jobs, video)
+        assert (done.record.state, done.paused) == (VideoState.SUCCEEDED, None)
+        assert done.progress.frames_done == 8
 
 
 async def test_a_mistake_of_ours_fails_the_video_alone(

