@@ -107,6 +107,8 @@ async def _segment(
             hardware=await asyncio.to_thread(open_hardware, settings.decode),
             on_progress=lambda done: on_progress(done, info.frames),
             on_losses=lost.append,
+            lanes=settings.videos.lanes or 1,
+            piece_frames=settings.videos.piece_frames,
         )
         return frames, lost[0]
     finally:
