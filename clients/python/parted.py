@@ -9,11 +9,12 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from clients.python.errors import BadFootage, ClientError, NotFound, NotOurs, TooSlow
-from clients.python.foreign import checked_answer, web_errors
+from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.reconnecting import Backoff, may_pass
 
 PART_BYTES = 2**24
@@ -67,8 +68,8 @@ class PartedUpload:
         self._offset = 0
         self._reported = 0
 
-    async def run(self) -> str:
-        """Send the file and return the path of its video on the server.
+    async def run(self) -> Any:
+        """Send the file and return the JSON of its video.
 
         After an error that may pass it continues, with growing pauses, until ``backoff.give_up``
         seconds have brought nothing. If this is cancelled, the upload is removed from the server.
@@ -80,7 +81,7 @@ class PartedUpload:
             await self._take_back()
             raise
 
-    async def _until_sent(self) -> str:
+    async def _until_sent(self) -> Any:
         attempt, best, since = 0, 0, time.monotonic()
         while True:
             try:
@@ -93,14 +94,15 @@ class PartedUpload:
             await asyncio.sleep(self._backoff.delay(attempt, random.random()))
             attempt += 1
 
-    async def _send(self) -> str:
-        """Send all that is missing, in parts, over connections that may break."""
+    async def _send(self) -> Any:
+        """Send all that is missing, in parts, over connections that may break; return the video's
+        JSON."""
         if self._link is None:
             self._link = await self._create()
         video = await self._ask()
         while video is None:
             video = await self._send_part()
-        return video
+        return json_of((await self._request("GET", video)).content)
 
     async def _create(self) -> str:
         headers = _VERSION | {

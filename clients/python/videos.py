@@ -124,7 +124,7 @@ class Videos:
         if size > PARTS_ABOVE:
             parted = PartedUpload(self._http, path, size, key, on_bytes, fields)
             with contextlib.suppress(NotOffered):
-                return await self.status((await parted.run()).rpartition("/")[2])
+                return Video.from_dict(await parted.run())
         return await self._upload_whole(path, size, key, on_bytes, fields)
 
     async def _upload_whole(

@@ -41,6 +41,8 @@ class FakeServer:
         if request.method == "POST":
             self.created.append(request)
             return httpx.Response(201, headers={"Location": "/v1/uploads/7", OFFSET: "0"})
+        if request.method == "GET":
+            return httpx.Response(200, json={"id": request.url.path.rpartition("/")[2]})
         if request.method == "PATCH":
             assert int(request.headers[OFFSET]) == len(self.content)
             self.content += await request.aread()
@@ -50,8 +52,8 @@ class FakeServer:
 
 async def sent(
     path: Path, server: FakeServer, backoff: Backoff = AT_ONCE, **more: Any
-) -> tuple[str, int]:
-    """Send a file; return the video's path and how many bytes were reported."""
+) -> tuple[Any, int]:
+    """Send a file; return the video's JSON and how many bytes were reported."""
     counted: list[int] = []
     async with httpx.AsyncClient(
         base_url="http://host", transport=httpx.MockTransport(server)
@@ -84,9 +86,9 @@ def problem(status: int, code: str) -> Callable[[httpx.Request], httpx.Response]
 
 async def test_a_file_is_sent_in_parts(path: Path) -> None:
     server = FakeServer(2560)
-    assert await sent(path, server, fields={"artefacts": "a"}) == ("/v1/videos/7", 2560)
+    assert await sent(path, server, fields={"artefacts": "a"}) == ({"id": "7"}, 2560)
     assert server.content == path.read_bytes()
-    assert server.asked == ["POST", "HEAD", "PATCH", "PATCH", "PATCH"]
+    assert server.asked == ["POST", "HEAD", "PATCH", "PATCH", "PATCH", "GET"]
     (created,) = server.created
     assert created.headers["Upload-Length"] == "2560"
     assert created.headers["Idempotency-Key"] == "key"
@@ -106,10 +108,10 @@ async def test_a_file_is_sent_in_parts(path: Path) -> None:
         problem(409, "taken_over"),
     ],
 )
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(6))
 async def test_an_error_that_passes_costs_nothing(path: Path, fault: Any, at: int) -> None:
     server = FakeServer(2560, *[nothing] * at, fault, lost)
-    assert await sent(path, server) == ("/v1/videos/7", 2560)
+    assert await sent(path, server) == ({"id": "7"}, 2560)
     assert server.content == path.read_bytes()
 
 
@@ -125,8 +127,8 @@ async def test_an_answer_that_is_lost_is_asked_for_again(path: Path) -> None:
         base_url="http://host", transport=httpx.MockTransport(answer)
     ) as http:
         upload = PartedUpload(http, path, 2560, "key", backoff=AT_ONCE)
-        assert await upload.run() == "/v1/videos/7"
-    assert server.asked == ["POST", "HEAD", "PATCH", "PATCH", "PATCH", "HEAD"]
+        assert await upload.run() == {"id": "7"}
+    assert server.asked == ["POST", "HEAD", "PATCH", "PATCH", "PATCH", "HEAD", "GET"]
 
 
 async def test_an_error_that_does_not_pass_ends_the_upload(path: Path) -> None:
