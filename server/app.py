@@ -21,6 +21,7 @@ from server.database.streams import StreamRows
 from server.database.video_record import ACTIVE, VideoState
 from server.database.videos import VideoRows
 from server.database.watching import watch
+from server.dialling.dial import Guard
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.engines.info import PlanStatus
@@ -28,6 +29,7 @@ from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
+from server.security.addresses import address_rules
 from server.security.exposure import Access, access, check_keys_exist
 from server.security.secret import server_secret
 from server.settings import Settings
@@ -171,6 +173,9 @@ class Service:
         self.metrics = Metrics()
         self.access = access(settings.host, settings.security)
         self.keyring = _keyring(settings, self.access)
+        is_local = self.access is Access.LOCAL
+        live = settings.live
+        self._guard = Guard(address_rules(live.networks, live.hosts, is_local=is_local))
         most = settings.streams.max_sessions
         workers = [
             Worker(
@@ -348,7 +353,8 @@ class Service:
         )
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)
-        running = chores(jobs, self._uploads, storage, self.render, self.settings.videos)
+        given = self.render, self.settings.videos, self._guard
+        running = chores(jobs, self._uploads, storage, *given)
         self._chores = [asyncio.create_task(chore) for chore in (*running, watch(self._database))]
         self._live = live_service(
             self.worker,
@@ -358,6 +364,7 @@ class Service:
             self.settings,
             self._hardware,
             self.recordings,
+            self._guard,
         )
         await self._live.streams.start()
         self._jobs = jobs

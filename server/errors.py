@@ -34,7 +34,8 @@
             |-- SourceSilent       nothing came in time, also while connecting
             `-- SourceRefused      the camera refused; it will do so again
                 |-- SourceUnauthorized  it does not accept this user and password, or no password
-                `-- SourceNotFound      it has nothing at this path
+                |-- SourceNotFound      it has nothing at this path
+                `-- SourceForbidden     the server may not open the address
 
 Each class defines its stable ``code`` (in problem+json and the close reason), its HTTP ``status``
 and the WebSocket ``close`` code with which it ends a stream.
@@ -244,3 +245,7 @@ class SourceUnauthorized(SourceRefused):
 
 class SourceNotFound(SourceRefused):
     code = "source_not_found"
+
+
+class SourceForbidden(SourceRefused):
+    code, status = "source_forbidden", 403

@@ -15,6 +15,9 @@ from threading import Condition, Thread
 
 from av.error import FFmpegError
 
+from server.dialling.dial import Guard
+from server.dialling.passage import passage
+from server.errors import BadRequest, SourceFault
 from server.frame import Mask, Pixels
 from server.sinks.live_encoding import shown_picture
 from server.sinks.pushing import CLOSE_SECONDS, PublishFailed, Push
@@ -61,9 +64,10 @@ def backoff(attempt: int) -> float:
 class Publisher:
     """Publishes the masks of the stream ``name`` at ``url`` from the first one until closed.
 
-    ``count`` is called with "sent" or "skipped" for a mask, from any thread. The url is never
-    logged nor part of the status. Mutable state, under one lock: the mask that waits, the status,
-    the thread, and the process to kill if it does not end.
+    ``count`` is called with "sent" or "skipped" for a mask, from any thread. ``guard`` decides
+    which addresses may be opened. The url is never logged nor part of the status. Mutable state,
+    under one lock: the mask that waits, the status, the thread, and the process to kill if it does
+    not end.
     """
 
     def __init__(
@@ -73,10 +77,12 @@ class Publisher:
         palette: Pixels,
         wait: Callable[[int], float] = backoff,
         count: Callable[[str], None] = lambda _: None,
+        guard: Guard | None = None,
     ) -> None:
         self._count = count
         self._name = name
         self._url = url
+        self._guard = guard
         self._palette = palette
         self._wait = wait
         self._changed = Condition()
@@ -137,7 +143,7 @@ class Publisher:
             try:
                 self._publish(mask)
                 attempt = 0
-            except (PublishFailed, FFmpegError, OSError) as error:
+            except (PublishFailed, SourceFault, BadRequest, FFmpegError, OSError) as error:
                 attempt = 0 if self._status.sent > sent else attempt
                 self._fail(error)
                 self._pause(self._wait(attempt))
@@ -148,7 +154,7 @@ class Publisher:
         assert mask is not None
         height, width = shown_picture(mask).shape[:2]
         self._report(PublishState.CONNECTING, self._status.detail)
-        with self._pushing(height, width) as push:
+        with passage(self._url, self._guard) as way, self._pushing(way.url, height, width) as push:
             while mask is not None and shown_picture(mask).shape[:2] == (height, width):
                 push.send(mask)
                 if push.is_live:
@@ -156,8 +162,8 @@ class Publisher:
                 mask = self._take(IDLE_SECONDS)
         self._report(PublishState.WAITING)
 
-    def _pushing(self, height: int, width: int) -> Push:
-        push = Push(self._url, height, width, self._palette)
+    def _pushing(self, url: str, height: int, width: int) -> Push:
+        push = Push(url, height, width, self._palette)
         with self._changed:
             self._push = push
         return push
@@ -175,7 +181,7 @@ class Publisher:
             self._changed.wait_for(lambda: self._closed, seconds)
 
     def _fail(self, error: Exception) -> None:
-        known = isinstance(error, PublishFailed)
+        known = isinstance(error, (PublishFailed, SourceFault, BadRequest))
         detail = str(error) if known else "The overlay could not be encoded: see the server's log."
         if not known:
             _log.error("stream %s: the overlay could not be encoded: %s", self._name, type(error))

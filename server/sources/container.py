@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Thread
 
+from server.dialling.dial import Guard
 from server.errors import MastreamError, SourceFault, detached
 from server.frame import Frame, Losses
 from server.sources.abandoned import ABANDONED, abandoned_decoders
@@ -55,6 +56,7 @@ class ContainerSource(Source):
     ``start`` skips pictures shown before that many seconds, by seeking if possible; a ``stretch``
     begins at a known key frame and numbers its frames as in the whole file. ``hardware`` decodes
     the frames that it can, which then stay on its device; each Frame names its decoder.
+    ``guard`` decides which addresses may be opened; without it, all may.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class ContainerSource(Source):
         hardware: Hardware | None = None,
         late: float | None = LATE,
         stretch: Stretch | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.live = live
         self.total = total
@@ -92,6 +95,7 @@ class ContainerSource(Source):
             rate=rate,
             late=late if live else None,
             stretch=stretch,
+            guard=guard,
         )
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None

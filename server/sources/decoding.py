@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from server.dialling.dial import Guard
 from server.errors import BadVideo, SourceFault
 from server.frame import Frame
 from server.sources.arrivals import Arrival, Arrivals
@@ -53,7 +54,8 @@ class Reading:
     ``start`` skips all pictures shown before that many seconds. ``rate`` overrides the container's
     rate. ``hardware`` decodes what it can; the frames stay on its device. Pictures that are decoded
     more than ``late`` seconds too late are dropped, if that is given. Of a ``stretch``, the frames
-    have the numbers that they have in the whole file.
+    have the numbers that they have in the whole file. ``guard`` decides
+    which addresses may be opened; all may without it.
     """
 
     location: Path | str = field(repr=False)  # a URL may hold a password
@@ -68,6 +70,7 @@ class Reading:
     rate: Fraction | None = None
     late: float | None = None
     stretch: Stretch | None = None
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +107,7 @@ def read_frames(
         timeout=reading.timeout,
         threads=reading.threads,
         acceleration=reading.hardware.decoder.acceleration() if reading.hardware else None,
+        guard=reading.guard,
     ) as (container, stream):
         try:
             for frame in _frames(reading, container, stream, counts or Counts(), left):
@@ -111,8 +115,8 @@ def read_frames(
                 yield frame
         except FFmpegError as error:
             raise broken(reading.location, error, reading.timeout) from (None if live else error)
-    if nothing and live:
-        raise SourceFault("The source ended before a picture could be decoded.")
+        if nothing and live:
+            raise SourceFault("The source ended before a picture could be decoded.")
     if nothing:
         raise BadVideo("The video contains no picture that can be decoded: check the file.")
 

@@ -20,6 +20,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from server.dialling.dial import Guard
+from server.dialling.passage import Passage, passage
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
 from server.sources.camera_faults import broken_off, not_opened
 from server.sources.streams import CUT_OFF, candidates, chosen
@@ -65,22 +67,37 @@ def open_video(
     timeout: float | None = None,
     threads: int = 1,
     acceleration: HWAccel | None = None,
+    guard: Guard | None = None,
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Yield the container and the video stream that players show, ready to be decoded.
 
     A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures far
     above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the hardware
-    that decodes what it can. Raises UnsupportedMedia, BadVideo (damaged, no video stream, no
-    decoder, too large a picture) or SourceFault (it cannot be read, or an error of
-    :func:`not_opened`).
+    that decodes what it can. ``guard`` decides which addresses may be opened. Raises
+    UnsupportedMedia, BadVideo (damaged, no video stream, no decoder, too large a picture) or
+    SourceFault (it cannot be read, it may not be opened, or an error of :func:`not_opened`).
     """
-    live = isinstance(location, str)
+    if isinstance(location, str):
+        with passage(location, guard) as way:
+            yield from _opened(way, max_pixels, timeout, threads, acceleration)
+    else:
+        yield from _opened(location, max_pixels, timeout, threads, acceleration)
+
+
+def _opened(
+    location: Path | Passage,
+    max_pixels: int,
+    timeout: float | None,
+    threads: int,
+    acceleration: HWAccel | None,
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    live = isinstance(location, Passage)
     began = time.monotonic()
     try:
         container = _open(location, max_pixels, timeout, acceleration)
     except FFmpegError as error:
         # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
-        if isinstance(location, str):
+        if isinstance(location, Passage):
             raise not_opened(error, timeout, time.monotonic() - began) from None
         raise _unreadable(location) or _wasteful(error) or _diagnosis(location) from error
     with container:
@@ -118,17 +135,17 @@ def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> M
 
 
 def _open(
-    location: Path | str, max_pixels: int, timeout: float | None, acceleration: HWAccel | None
+    location: Path | Passage, max_pixels: int, timeout: float | None, acceleration: HWAccel | None
 ) -> InputContainer:
-    live = isinstance(location, str)
+    live = isinstance(location, Passage)
     container: InputContainer = av.open(
-        location if live else f"file:{location}",
+        location.url if isinstance(location, Passage) else f"file:{location}",
         "r",
         options={"max_pixels": str(max_pixels * PADDING)},
         container_options={
             "format_whitelist": ",".join(LIVE_FORMATS if live else FILE_FORMATS),
             "protocol_whitelist": LIVE_PROTOCOLS if live else FILE_PROTOCOLS,
-            **(LIVE_OPTIONS if live else {}),
+            **({**LIVE_OPTIONS, **location.options} if isinstance(location, Passage) else {}),
         },
         timeout=timeout,
         hwaccel=acceleration,
@@ -165,13 +182,13 @@ def _diagnosis(path: Path) -> BadVideo:
 
 
 def _moving_pictures(
-    container: InputContainer, location: Path | str, max_pixels: int
+    container: InputContainer, location: Path | Passage, max_pixels: int
 ) -> VideoStream:
     """Return the stream that players show, judged by a file's first packets or a URL's headers."""
     streams = candidates(container)
     if len(streams) == 1:
         return streams[0]
-    if isinstance(location, str):
+    if isinstance(location, Passage):
         best = container.streams.best("video")
         return next((stream for stream in streams if stream is best), streams[0])
     with _open(location, max_pixels, None, None) as ahead:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from models.spec import ModelSpec
 from server.changes import Changes
+from server.dialling.dial import Guard
 from server.errors import MastreamError
 from server.frame import Frame, Mask, ResetCause
 from server.recordings.folder import Recordings
@@ -43,7 +44,8 @@ _ASKED = supervision.Pause | supervision.Resume
 class PulledServices:
     """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
     seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
-    after a stream's first, ``published`` in any thread: see Publisher."""
+    after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides which
+    addresses may be opened."""
 
     worker: Serving
     open_source: Callable[[StreamDefinition, ModelSpec], Source]
@@ -54,6 +56,7 @@ class PulledServices:
     reconnected: Callable[[], None] = lambda: None
     published: Callable[[str], None] = lambda _: None
     recordings: Recordings | None = None
+    guard: Guard | None = None
 
 
 class PulledStream:
@@ -234,7 +237,8 @@ class PulledStream:
             return None
         colours = palette(self._services.worker.spec.classes)
         given = self.definition.name, self.definition.publish, colours
-        return Publisher(*given, count=self._services.published)
+        services = self._services
+        return Publisher(*given, count=services.published, guard=services.guard)
 
     def _on_mask(self, mask: Mask) -> None:
         self.measures.mask(mask, self._services.clock())

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from models.spec import ModelSpec
+from server.dialling.dial import Guard
 from server.errors import BadRequest
 from server.settings import LiveSettings
 from server.sources.base import Source
@@ -16,7 +17,7 @@ from server.streams.definition import StreamDefinition
 
 
 def source_opener(
-    settings: LiveSettings, max_pixels: int, hardware: Hardware | None
+    settings: LiveSettings, max_pixels: int, hardware: Hardware | None, guard: Guard | None
 ) -> Callable[[StreamDefinition, ModelSpec], Source]:
     """Return a function that opens a definition's source: a camera or a file of the allowed folder.
 
@@ -35,6 +36,7 @@ def source_opener(
             max_pixels=max_pixels,
             timeout=settings.connect_seconds,
             hardware=hardware,
+            guard=guard,
         )
 
     return open_source

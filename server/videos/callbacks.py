@@ -10,9 +10,12 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Collection
+from dataclasses import replace
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from server.errors import BadRequest
+from server.security.addresses import AddressRules, host_and_port, literal
 
 MAX_URL = 2048
 """Characters."""
@@ -45,6 +48,14 @@ def check_callback(url: str | None, hosts: Collection[str]) -> str | None:
             "MASTREAM_VIDEOS__CALLBACK_HOSTS."
         )
     return url
+
+
+def callback_rules(rules: AddressRules, hosts: Collection[str]) -> AddressRules:
+    """Return the rules for the addresses of ``hosts``: those for cameras, but an address that is
+    listed as a host may be called."""
+    addresses = (literal(host_and_port(f"http://{host}")[0]) for host in hosts)
+    listed = (ip_network(str(address)) for address in addresses if address is not None)
+    return replace(rules, hosts=(), networks=(*rules.networks, *listed))
 
 
 def signed_headers(secret: str, name: str, now: float, body: bytes) -> dict[str, str]:

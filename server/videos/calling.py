@@ -6,11 +6,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import httpx
 
 from server.database.callbacks import Callback, CallbackRows
-from server.errors import NotFound
+from server.dialling.dial import Guard
+from server.errors import NotFound, SourceFault
+from server.security.addresses import IPAddress, host_and_port
 from server.threads import ThreadRunner
 from server.videos.callbacks import GIVE_UP_SECONDS, delay, signed_headers
 from server.videos.progress import Video
@@ -28,17 +31,33 @@ Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 """Sends a body with headers to an address and returns the status of the answer."""
 
 
-async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+async def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard) -> int:
     """Send a POST and return the status; redirects are not followed, and the answer is not read.
 
-    Raises an httpx.HTTPError, or TimeoutError after ``CALL_SECONDS``.
+    The host is resolved once, and the address that ``guard`` allows is the one that is connected
+    to. Raises an httpx.HTTPError, SourceForbidden, SourceUnreachable, or TimeoutError after
+    ``CALL_SECONDS``.
     """
+    host, _ = host_and_port(url)
     async with (
         asyncio.timeout(CALL_SECONDS),
         httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
-        client.stream("POST", url, content=body, headers=dict(headers)) as answer,
     ):
-        return answer.status_code
+        *others, last = await asyncio.to_thread(guard.addresses, host)
+        asked = client.build_request("POST", url, content=body, headers=dict(headers))
+        # The certificate must be that of the name, which the header Host also names.
+        asked.extensions["sni_hostname"] = host
+        for address in others:
+            with suppress(httpx.ConnectError):
+                return await _status_at(address, asked, client)
+        return await _status_at(last, asked, client)
+
+
+async def _status_at(address: IPAddress, asked: httpx.Request, client: httpx.AsyncClient) -> int:
+    asked.url = asked.url.copy_with(host=str(address))
+    answer = await client.send(asked, stream=True)
+    await answer.aclose()
+    return answer.status_code
 
 
 class Caller:
@@ -56,7 +75,7 @@ class Caller:
         render: Callable[[Video], bytes],
         secret: str,
         clock: Callable[[], float],
-        send: Post = post,
+        send: Post,
     ) -> None:
         self._rows = rows
         self._disk = disk
@@ -99,7 +118,7 @@ class Caller:
             headers = signed_headers(self._secret, callback.video, self._clock(), body)
             headers["Content-Type"] = "application/json"
             return await self._send(callback.url, body, headers)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, SourceFault) as error:
             _log.info("the callback of %s failed: %r", callback.video, error)
         except Exception:  # the calls of other videos must not wait for this one
             _log.exception("the callback of %s failed", callback.video)

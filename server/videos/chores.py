@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from server.database.callbacks import CallbackRows
+from server.dialling.dial import Guard
 from server.settings import VideoSettings
-from server.videos.calling import Caller
+from server.videos.callbacks import callback_rules
+from server.videos.calling import Caller, post
 from server.videos.cleaning import clean
 from server.videos.jobs import Jobs
 from server.videos.moving import Mover
@@ -25,13 +29,17 @@ def chores(
     storage: Storage | None,
     render: Callable[[Video], bytes],
     settings: VideoSettings,
+    guard: Guard,
 ) -> list[Chore]:
-    """Return the chores that the settings ask for; ``render`` returns a video's JSON."""
+    """Return the chores that the settings ask for; ``render`` returns a video's JSON, and ``guard``
+    decides which addresses may be called."""
     found: list[Chore] = [clean(jobs.expire, uploads.expire)]
     if storage is not None:
         found.append(Mover(jobs.files, storage, jobs.disk).run())
     if settings.callback_secret is not None:
         secret = settings.callback_secret.get_secret_value()
         rows = CallbackRows(jobs.files.store.database)
-        found.append(Caller(rows, jobs.disk, jobs.find, render, secret, time.time).run())
+        rules = callback_rules(guard.rules, settings.callback_hosts)
+        send = partial(post, guard=replace(guard, rules=rules))
+        found.append(Caller(rows, jobs.disk, jobs.find, render, secret, time.time, send).run())
     return found

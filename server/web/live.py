@@ -95,7 +95,9 @@ async def add_stream(
     request: Request, response: Response, live: LiveOf, asked: StreamRequest
 ) -> StreamBody:
     """Pull a stream from now on, across restarts."""
-    definition = replace(asked.definition(live.settings), owner=caller_of(request).id)
+    definition = replace(
+        asked.definition(live.settings, live.guard.rules), owner=caller_of(request).id
+    )
     stream = await live.streams.add(definition)
     body = stream_body(stream, request.url_for)
     response.headers["Location"] = body.links["self"]

@@ -13,6 +13,7 @@ from starlette.datastructures import URL
 
 from protocol import DropPolicy
 from server.errors import BadRequest
+from server.security.addresses import AddressRules, check_host, host_and_port
 from server.settings import LiveSettings
 from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
@@ -57,11 +58,17 @@ class StreamRequest(BaseModel):
     publish: AnyUrl | None = Field(None, description="an RTSP address to restream the overlay to")
     paused: bool = False
 
-    def definition(self, settings: LiveSettings) -> StreamDefinition:
-        """Return the definition. Raises BadRequest if the server does not open such addresses."""
-        _check_source(self.url, settings)
+    def definition(self, settings: LiveSettings, rules: AddressRules) -> StreamDefinition:
+        """Return the definition.
+
+        Raises BadRequest if the server opens no such addresses, SourceForbidden if not this one, as
+        far as that shows without resolving its name.
+        """
+        _check_source(self.url, settings, rules)
         if self.publish is not None and urlsplit(self.publish).scheme not in ("rtsp", "rtsps"):
             raise BadRequest("Streams are published by RTSP only: begin `publish` with rtsp://.")
+        if self.publish is not None:
+            check_host(host_and_port(self.publish)[0], rules)
         return StreamDefinition(**self.model_dump())
 
 
@@ -193,13 +200,15 @@ def _links(name: str, url_for: UrlFor) -> dict[str, str]:
     return found | {"masks": found["self"] + "/masks"}
 
 
-def _check_source(url: str, settings: LiveSettings) -> None:
+def _check_source(url: str, settings: LiveSettings, rules: AddressRules) -> None:
     scheme = urlsplit(url).scheme
     if scheme == "file":
         _check_file(url, settings)
     elif scheme not in settings.schemes:
         allowed = ", ".join(settings.schemes)
         raise BadRequest(f"The server does not open {scheme[:16]}:// addresses: use {allowed}.")
+    else:
+        check_host(host_and_port(url)[0], rules)
 
 
 def _check_file(url: str, settings: LiveSettings) -> None:

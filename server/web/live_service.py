@@ -9,6 +9,7 @@ from functools import partial
 
 from models.spec import ModelSpec
 from server.database.streams import StreamRows
+from server.dialling.dial import Guard
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.settings import LiveSettings, Settings
@@ -34,6 +35,7 @@ class LiveService:
     settings: LiveSettings
     viewers: ViewerServices
     pool: PicturePool
+    guard: Guard
     _renditions: dict[str, tuple[PulledStream, Renditions]] = field(default_factory=dict)
 
     @property
@@ -68,9 +70,10 @@ def live_service(
     settings: Settings,
     hardware: Hardware | None,
     recordings: Recordings,
+    guard: Guard,
 ) -> LiveService:
     """Return the service of pulled streams; its ``streams`` are still to be started."""
-    open_source = source_opener(settings.live, settings.streams.max_pixels, hardware)
+    open_source = source_opener(settings.live, settings.streams.max_pixels, hardware, guard)
     services = PulledServices(
         worker=worker,
         open_source=open_source,
@@ -81,6 +84,7 @@ def live_service(
         reconnected=metrics.source_reconnected,
         published=metrics.published,
         recordings=recordings,
+        guard=guard,
     )
     streams = LiveStreams(services, rows, settings.live.max_streams)
     for state in StreamState:
@@ -93,6 +97,7 @@ def live_service(
         settings.live,
         ViewerServices(worker.spec, metrics, settings.streams),
         pool,
+        guard,
     )
 
 

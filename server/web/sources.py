@@ -77,7 +77,8 @@ async def list_sources(live: LiveOf) -> SourcesBody:
 @router.post("/test")
 async def test_source(live: LiveOf, asked: SourceRequest) -> SourceBody:
     """Open an address, return its first picture and close it again; nothing is kept."""
-    wanted = StreamRequest(name="test", url=asked.url).definition(live.settings)
+    request = StreamRequest(name="test", url=asked.url)
+    wanted = request.definition(live.settings, live.guard.rules)
     trial = await live.trials.first_picture(wanted)
     height, width = trial.frame.size
     jpeg = await live.pool.run(PAINT_SECONDS, _thumbnail, trial.frame)

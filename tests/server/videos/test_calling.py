@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
@@ -15,8 +16,10 @@ from own_rows import OwnRows
 from server.database.callbacks import CallbackRows
 from server.database.connection import sqlite_url
 from server.database.video_record import VideoRecord, VideoState
-from server.errors import NotFound
+from server.dialling.dial import Guard
+from server.errors import NotFound, SourceForbidden
 from server.frame import VideoInfo
+from server.security.addresses import address_rules
 from server.threads import ThreadRunner
 from server.videos import calling
 from server.videos.callbacks import GIVE_UP_SECONDS, signed_headers
@@ -150,6 +153,12 @@ async def test_a_database_that_fails_ends_nothing(
     assert "cannot be called" in caplog.text
 
 
+def any_address(**names: str) -> Guard:
+    """Lets loopback be called, and knows these names only."""
+    rules = address_rules(("127.0.0.0/8",), (), is_local=False)
+    return Guard(rules, lambda host: [ip_address(names[host])])
+
+
 async def test_a_redirect_is_not_followed_and_an_endless_answer_is_not_read() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -162,6 +171,14 @@ async def test_a_redirect_is_not_followed_and_an_endless_answer_is_not_read() ->
     received: list[bytes] = []
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    assert await post(f"http://127.0.0.1:{port}/hook", b"body", {"webhook-id": "v"}) == 302
-    assert received == [b"POST /hook HTTP/1.1 body"]
+    guard = any_address(receiver="127.0.0.1")
+    for host in ("127.0.0.1", "receiver"):
+        assert await post(f"http://{host}:{port}/hook", b"body", {"webhook-id": "v"}, guard) == 302
+    assert received == [b"POST /hook HTTP/1.1 body"] * 2
     server.close()
+
+
+async def test_only_an_address_that_may_be_opened_is_called() -> None:
+    for url in ("http://10.0.0.1/hook", "http://inside/hook", "http://[::1]/hook"):
+        with pytest.raises(SourceForbidden):
+            await post(url, b"body", {}, any_address(inside="192.168.0.1"))

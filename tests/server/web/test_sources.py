@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,13 @@ from PIL import Image
 
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
-from server.settings import LiveSettings, Settings
+from server.settings import LiveSettings, SecuritySettings, Settings
 
 
 @contextmanager
-def service(folder: Path, **live: Any) -> Iterator[TestClient]:
-    settings = Settings(folder=folder / "data", live=LiveSettings(**live))
+def service(folder: Path, is_open: bool = False, **live: Any) -> Iterator[TestClient]:
+    known = SecuritySettings(hosts=("testserver",), open=is_open)
+    settings = Settings(folder=folder / "data", live=LiveSettings(**live), security=known)
     app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64)))
     with TestClient(app) as web:
         assert web.portal
@@ -78,3 +80,39 @@ def test_an_address_that_does_not_is_explained(
     assert (answer.status_code, problem["code"]) == (status, code)
     assert problem["detail"].endswith(".")
     assert "hidden" not in problem["detail"]
+
+
+def test_an_address_that_may_not_be_opened_is_refused(tmp_path: Path) -> None:
+    opened = SecuritySettings(open=True)
+    with service(
+        tmp_path, opened, networks=("10.0.0.0/8",), hosts=("10.0.0.1", "*.example")
+    ) as web:
+        for url in ("rtsp://127.1/x", "http://[::ffff:169.254.169.254]/x", "rtsp://10.0.0.2/x"):
+            for path, body in (
+                ("/v1/sources/test", {"url": url}),
+                ("/v1/streams", {"name": "cam", "url": url}),
+                ("/v1/streams", {"name": "cam", "url": "rtsp://10.0.0.1/", "publish": url}),
+            ):
+                problem = web.post(path, json=body).json()
+                assert (problem["status"], problem["code"]) == (403, "source_forbidden"), body
+                assert problem["detail"].startswith("The server may not open ")
+        assert web.get("/v1/streams").json() == {"streams": []}
+
+
+def test_a_stream_whose_name_leads_inside_shows_why_it_is_not_opened(tmp_path: Path) -> None:
+    with service(tmp_path, is_open=True) as web:
+        body = {"name": "cam", "url": "rtsp://user:hidden@localhost:1/x"}
+        assert web.post("/v1/streams", json=body).status_code == 201
+        deadline = time.monotonic() + 30
+        while not (stream := web.get("/v1/streams/cam").json())["code"]:
+            assert time.monotonic() < deadline
+        assert (stream["state"], stream["code"]) == ("backoff", "source_forbidden")
+        assert "MASTREAM_LIVE__NETWORKS" in stream["detail"] and "hidden" not in str(stream)
+
+
+def test_at_home_only_link_local_addresses_need_listing(tmp_path: Path) -> None:
+    with service(tmp_path) as web:
+        refused = {"url": "http://169.254.169.254/latest/meta-data"}
+        assert web.post("/v1/sources/test", json=refused).json()["code"] == "source_forbidden"
+        private = {"name": "cam", "url": "rtsp://192.168.1.1/x", "paused": True}
+        assert web.post("/v1/streams", json=private).status_code == 201

@@ -1,0 +1,1 @@
+"""Connections to addresses that others name, each checked where it is made."""

@@ -1,0 +1,73 @@
+"""How FFmpeg reaches a URL: directly if only this machine can use the server, else by a relay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from server.dialling.dial import Guard
+from server.dialling.relay import HttpRelay, Relay, RtspRelay
+from server.errors import SourceForbidden
+from server.security.addresses import PORTS, host_and_port
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The URL to give to FFmpeg, and the options that go with it."""
+
+    url: str = field(repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
+    """Yield how a URL is reached; without a guard as it is.
+
+    Raises SourceForbidden if it may not be opened, also if that shows while it is read, in place of
+    the error that follows from it; BadRequest if it has no clear host.
+    """
+    if guard is None:
+        yield Passage(url)
+        return
+    host, port = host_and_port(url)
+    if not guard.rules.is_strict:
+        guard.addresses(host)
+        yield Passage(url)
+        return
+    relay, way = _relayed(url, host, port, guard)
+    try:
+        yield way
+    except Exception:
+        if relay.fault is not None:
+            raise relay.fault from None
+        raise
+    finally:
+        relay.close()
+
+
+def _relayed(url: str, host: str, port: int, guard: Guard) -> tuple[Relay, Passage]:
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS:
+        raise SourceForbidden(
+            f"The server cannot check where {parts.scheme[:16]}:// leads: use "
+            f"{', '.join(sorted(PORTS))}."
+        )
+    guard.addresses(host)
+    if parts.scheme in ("http", "https"):
+        _use_proxy_for_all()
+        proxy = HttpRelay(guard)
+        return proxy, Passage(url, {"http_proxy": f"http://127.0.0.1:{proxy.port}"})
+    relay = RtspRelay(guard, host, port, secure=parts.scheme == "rtsps")
+    user, at, _ = parts.netloc.rpartition("@")
+    inner = parts._replace(scheme="rtsp", netloc=f"{user}{at}127.0.0.1:{relay.port}")
+    return relay, Passage(inner.geturl())
+
+
+def _use_proxy_for_all() -> None:
+    """Hide ``no_proxy`` from FFmpeg, which would pass the proxy by; other libraries also read it in
+    capitals."""
+    if (hosts := os.environ.pop("no_proxy", None)) is not None:
+        os.environ.setdefault("NO_PROXY", hosts)

@@ -1,0 +1,218 @@
+"""FFmpeg itself on real servers: nothing that may not be opened is, whatever leads there.
+
+127.0.0.2 stands for the public network, 127.0.0.1 for the server's own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cameras import Camera
+from http_cameras import http_camera
+
+from server.dialling.dial import Guard
+from server.dialling.passage import passage
+from server.errors import SourceFault, SourceForbidden, SourceUnauthorized
+from server.frame import Frame
+from server.security.addresses import IPAddress, address_rules
+from server.sources.decoding import Reading, read_frames
+
+OUTSIDE = Guard(address_rules(("127.0.0.2/32",), (), is_local=False))
+EVERYWHERE = Guard(address_rules(("127.0.0.0/8",), (), is_local=False))
+
+
+def first_frame(url: str, guard: Guard) -> Frame:
+    frames = read_frames(Reading(url, 48, 64, False, None, 10**7, 10.0, 1, guard=guard))
+    try:
+        return next(frames)
+    finally:
+        frames.close()
+
+
+def naming(*addresses: str) -> Callable[[str], list[IPAddress]]:
+    """Resolve any name to these addresses, one after the other."""
+    left = iter(addresses)
+    return lambda _: [ipaddress.ip_address(next(left))]
+
+
+@contextmanager
+def outside(answer: bytes) -> Iterator[str]:
+    """Serve this answer, to any request, on 127.0.0.2; yield host and port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.2", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"127.0.0.2:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def trap() -> Iterator[tuple[int, list[bool]]]:
+    """Listen on 127.0.0.1; yield the port, and a list that is not empty once somebody came."""
+    came: list[bool] = []
+
+    def accept() -> None:
+        try:
+            listener.accept()[0].close()
+            came.append(True)
+        except OSError:
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], came
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_cameras_over_http_are_read_through_the_proxy() -> None:
+    with http_camera(fps=25) as base:
+        for path in ("/mjpeg", "/flv", "/ts"):
+            assert first_frame(base + path, EVERYWHERE).size == (240, 320)
+        port = base.rpartition(":")[2]
+        named = Guard(EVERYWHERE.rules, lambda _: [ipaddress.ip_address("127.0.0.1")])
+        assert first_frame(f"http://cam.example:{port}/ts", named).size == (240, 320)
+
+
+def test_a_password_reaches_the_camera_only() -> None:
+    with http_camera(password="user:secret") as base:
+        host = base.removeprefix("http://")
+        assert first_frame(f"http://user:secret@{host}/mjpeg", EVERYWHERE).size == (240, 320)
+        with pytest.raises(SourceUnauthorized):
+            first_frame(f"http://user:wrong@{host}/mjpeg", EVERYWHERE)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtsps"])
+def test_an_address_inside_is_refused(scheme: str) -> None:
+    with trap() as (port, came):
+        for host in ("127.0.0.1", "127.1", "2130706433", "localhost", "[::ffff:127.0.0.1]"):
+            with pytest.raises(SourceForbidden, match="may not open"):
+                first_frame(f"{scheme}://{host}:{port}/x", OUTSIDE)
+        assert not came
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_name_that_changes_its_address_is_refused(scheme: str) -> None:
+    with trap() as (port, came):
+        guard = Guard(OUTSIDE.rules, naming("127.0.0.2", "127.0.0.1"))
+        with pytest.raises(SourceForbidden, match=r"cam\.example"):
+            first_frame(f"{scheme}://cam.example:{port}/x", guard)
+        assert not came
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "tcp", "httpproxy"])
+def test_a_redirect_over_http_leads_nowhere_else(scheme: str) -> None:
+    with trap() as (port, came):
+        moved = f"HTTP/1.0 302 Found\r\nLocation: {scheme}://127.0.0.1:{port}/x\r\n\r\n"
+        with outside(moved.encode()) as host, pytest.raises(SourceFault) as caught:
+            first_frame(f"http://{host}/x", OUTSIDE)
+        assert isinstance(caught.value, SourceForbidden) or not scheme.startswith("http:")
+        assert not came
+
+
+def test_a_playlist_leads_nowhere_else() -> None:
+    with trap() as (port, came):
+        body = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n"
+        head = "HTTP/1.0 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\n\r\n"
+        with (
+            outside((head + body + "#EXT-X-ENDLIST\n").encode()) as host,
+            pytest.raises(SourceForbidden, match="may not open"),
+        ):
+            first_frame(f"http://{host}/live.m3u8", OUTSIDE)
+        assert not came
+
+
+@contextmanager
+def rtsp_outside(answer: bytes) -> Iterator[int]:
+    """Answer each connection once; yield the port."""
+
+    def serve() -> None:
+        try:
+            while True:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(4096)
+                    client.sendall(answer)
+                    client.recv(4096)
+        except OSError:
+            pass
+
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_redirect_over_rtsp_is_refused() -> None:
+    with trap() as (port, came):
+        moved = f"RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://127.0.0.1:{port}/x\r\n\r\n"
+        with rtsp_outside(moved.encode()) as here, pytest.raises(SourceForbidden, match="redirect"):
+            first_frame(f"rtsp://127.0.0.2:{here}/x", OUTSIDE)
+        assert not came
+
+
+@pytest.mark.parametrize("auth", ["", "basic", "digest"])
+def test_a_camera_over_rtsp_is_read_through_the_relay(
+    camera: Callable[..., Camera], auth: str
+) -> None:
+    url = camera(auth=auth).mount(0, "user:secret" if auth else "")
+    assert first_frame(url, EVERYWHERE).size == (240, 320)
+
+
+def test_other_schemes_cannot_be_checked_and_are_refused() -> None:
+    for url in ("udp://127.0.0.2:1", "tcp://127.0.0.2:1/x", "rtp://127.0.0.2:1"):
+        with pytest.raises(SourceForbidden, match="cannot check"), passage(url, OUTSIDE):
+            pass
+
+
+def test_on_this_machine_alone_ffmpeg_connects_itself() -> None:
+    guard = Guard(address_rules(None, (), is_local=True))
+    url = "rtsp://user:secret@127.0.0.1/x"
+    with passage(url, guard) as way:
+        assert (way.url, dict(way.options)) == (url, {})
+    with pytest.raises(SourceForbidden), passage("http://169.254.169.254/latest", guard):
+        pass
+    with passage(url, None) as way:
+        assert way.url == url and "secret" not in repr(way)
+
+
+def test_proxies_of_the_environment_do_not_lead_past_the_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with trap() as (port, came):
+        moved = f"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:{port}/x\r\n\r\n"
+        with outside(moved.encode()) as host, pytest.raises(SourceForbidden):
+            first_frame(f"http://{host}/x", OUTSIDE)
+        assert not came
+
+
+def test_files_are_not_affected(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 3, (64, 48))
+    frames = read_frames(Reading(clip, 48, 64, False, None, 10**7, None, 1, guard=OUTSIDE))
+    assert len(list(frames)) == 3
