@@ -83,11 +83,9 @@ def test_an_address_that_does_not_is_explained(
 
 
 def test_an_address_that_may_not_be_opened_is_refused(tmp_path: Path) -> None:
-    opened = SecuritySettings(open=True)
-    with service(
-        tmp_path, opened, networks=("10.0.0.0/8",), hosts=("10.0.0.1", "*.example")
-    ) as web:
-        for url in ("rtsp://127.1/x", "http://[::ffff:169.254.169.254]/x", "rtsp://10.0.0.2/x"):
+    networks, hosts = ("10.0.0.0/8",), ("10.0.0.1", "*.example")
+    with service(tmp_path, is_open=True, networks=networks, hosts=hosts) as web:
+        for url in ("rtsp://127.1/x", "rtsp://[::ffff:169.254.169.254]/x", "rtsp://10.0.0.2/x"):
             for path, body in (
                 ("/v1/sources/test", {"url": url}),
                 ("/v1/streams", {"name": "cam", "url": url}),
