@@ -31,6 +31,7 @@ from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
 from server.security.addresses import address_rules
 from server.security.exposure import Access, access, check_keys_exist
+from server.security.sealing import Seal
 from server.security.secret import server_secret
 from server.settings import Settings
 from server.sources import open_hardware
@@ -173,6 +174,7 @@ class Service:
         self.metrics = Metrics()
         self.access = access(settings.host, settings.security)
         self.keyring = _keyring(settings, self.access)
+        self._seal = Seal(partial(server_secret, settings.folder, settings.security))
         is_local = self.access is Access.LOCAL
         live = settings.live
         self._guard = Guard(address_rules(live.networks, live.hosts, is_local=is_local))
@@ -358,7 +360,7 @@ class Service:
         self._chores = [asyncio.create_task(chore) for chore in (*running, watch(self._database))]
         self._live = live_service(
             self.worker,
-            StreamRows(self._database),
+            StreamRows(self._database, self._seal),
             self.pool,
             self.metrics,
             self.settings,

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from protocol import DropPolicy
+from server.security.sealing import without_secrets
 
 OnChange = Literal["reset", "keep"]
 
@@ -64,7 +65,7 @@ class StreamDefinition:
         return urlsplit(self.url).scheme == "file"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, the url's secrets included, for the database alone."""
+        """Return everything, the url's secrets included, for the rows alone, which seal them."""
         return asdict(self)
 
     @classmethod
@@ -73,15 +74,3 @@ class StreamDefinition:
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in given.items() if name in known}
         return cls(**values | {"policy": DropPolicy(values["policy"])})
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without user name, password, query and fragment: any of them may be secret."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    try:
-        port = f":{parts.port}" if parts.port is not None else ""
-    except ValueError:
-        port = ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -47,6 +47,7 @@ class LiveStreams:
 
     async def start(self) -> None:
         """Pull every stream in the database."""
+        await self._disk(self._rows.seal_all)
         for row in await self._disk(self._rows.all):
             self._begin(StreamDefinition.from_dict(row))
 

@@ -15,6 +15,7 @@ from server.database.connection import Database, sqlite_url
 from server.database.schema import METADATA
 from server.database.streams import StreamRows
 from server.errors import Conflict, Fault
+from server.security.sealing import Seal
 
 OLD = """
 CREATE TABLE mastream_schema (version INTEGER NOT NULL PRIMARY KEY);
@@ -104,7 +105,7 @@ def test_a_marker_of_another_make_is_refused(url: str) -> None:
 
 def test_definitions_are_added_changed_and_removed(url: str) -> None:
     with closing(Database(url)) as database:
-        rows = StreamRows(database)
+        rows = StreamRows(database, Seal(lambda: b"a" * 64))
         rows.add("b", {"name": "b", "n": 1}, 1.0)
         rows.add("a", {"name": "a"}, 2.0)
         with pytest.raises(Conflict, match="already a stream a"):

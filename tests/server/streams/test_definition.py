@@ -7,7 +7,8 @@ import json
 import pytest
 
 from protocol import DropPolicy
-from server.streams.definition import StreamDefinition, without_secrets
+from server.security.sealing import without_secrets
+from server.streams.definition import StreamDefinition
 
 
 def test_a_definition_comes_back_from_json() -> None:

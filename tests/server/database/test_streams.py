@@ -1,0 +1,60 @@
+"""Definitions in a database: their passwords are in none of its files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server.database.connection import Database, sqlite_url
+from server.database.schema import STREAMS
+from server.database.streams import StreamRows
+from server.security.sealing import Seal
+
+SEAL = Seal(lambda: b"a" * 64)
+CAMERA = {"name": "cam", "url": "rtsp://user:hidden@host/x", "publish": None}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with closing(Database(sqlite_url(tmp_path / "rows.db"))) as opened:
+        yield opened
+
+
+def files(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("rows.db*"))
+
+
+def test_a_password_is_in_no_file(database: Database, tmp_path: Path) -> None:
+    rows = StreamRows(database, SEAL)
+    rows.add("cam", CAMERA, 1.0)
+    assert rows.all() == [CAMERA]
+    assert rows.change("cam", CAMERA | {"paused": True})
+    assert rows.all() == [CAMERA | {"paused": True}]
+    assert b"rtsp://host/x" in files(tmp_path) and b"hidden" not in files(tmp_path)
+
+
+def test_rows_from_before_are_sealed(database: Database) -> None:
+    with database.begin() as connection:
+        for name in ("cam", "other"):
+            given = CAMERA | {"name": name}
+            connection.execute(STREAMS.insert().values(name=name, definition=given, created=1.0))
+    rows = StreamRows(database, SEAL)
+    rows.seal_all()
+    with database.begin() as connection:
+        assert "hidden" not in str(connection.execute(STREAMS.select()).all())
+    assert [row["url"] for row in rows.all()] == [CAMERA["url"]] * 2
+
+
+def test_another_secret_loses_the_password_and_nothing_else(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    StreamRows(database, SEAL).add("cam", CAMERA, 1.0)
+    with caplog.at_level(logging.WARNING):
+        found = StreamRows(database, Seal(lambda: b"b" * 64)).all()
+    assert found == [CAMERA | {"url": "rtsp://host/x"}]
+    assert "cam" in caplog.text
+    assert StreamRows(database, SEAL).all() == [CAMERA]
