@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 from dataclasses import replace
 
 from server.database.streams import StreamRows
@@ -148,7 +149,10 @@ class LiveStreams:
     def _begin(self, definition: StreamDefinition) -> PulledStream:
         stream = PulledStream(definition, self._services)
         self._streams[definition.name] = stream
-        task = asyncio.create_task(stream.run(), name=f"stream {definition.name}")
+        # In a context of its own, so that its log lines do not name the request that added it.
+        task = asyncio.create_task(
+            stream.run(), name=f"stream {definition.name}", context=Context()
+        )
         task.add_done_callback(_report_failure)
         self._tasks[definition.name] = task
         return stream

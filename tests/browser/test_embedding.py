@@ -84,6 +84,7 @@ def test_fifteen_lines_show_the_masks_of_the_visitors_camera(
     with another_site() as site, run_server(security__origins=f'["{site.address}"]') as server:
         site.script = example(0, server)
         wait_for_picture(open_page(site.address, permissions=["camera"]), width=640)
+        pages.close()
     only_asks(pages, server)
 
 
@@ -103,4 +104,5 @@ def test_a_few_lines_show_a_camera_of_the_server(
             httpx.post(f"{server.http}/v1/streams", json=camera).raise_for_status()
             site.script = example(2, server)
             wait_for_picture(open_page(site.address), width=96)
+            pages.close()
     only_asks(pages, server)
