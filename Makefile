@@ -6,7 +6,11 @@ DATA   ?= $(or $(MASTREAM_FOLDER),data)
 PORT   ?= $(or $(MASTREAM_PORT),8000)
 WORKERS ?= 2
 VARIANT ?= cpu
-ENGINE  ?= $(firstword $(foreach one,docker podman buildah,$(if $(shell command -v $(one)),$(one))))
+# A docker client is no use without its daemon.
+ENGINE  ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v podman || command -v buildah)
+# The health check is not part of OCI's format, which podman and buildah use by default.
+FORMAT   = $(if $(filter podman buildah,$(notdir $(ENGINE))),--format docker)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: serve test lint format bench setup image image-check clean
 .DEFAULT_GOAL := help
@@ -42,8 +46,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 image:
-	@test -n "$(ENGINE)" || { echo "make image: Install docker, podman or buildah." >&2; exit 2; }
-	$(ENGINE) build -f docker/Dockerfile --build-arg VARIANT=$(VARIANT) -t mastream:$(VARIANT) .
+	@test -n "$(ENGINE)" || { echo "make image: Install docker (and start it), podman or buildah." >&2; exit 2; }
+	$(ENGINE) build $(FORMAT) -f docker/Dockerfile --build-arg VARIANT=$(VARIANT) \
+	  --build-arg REVISION=$(REVISION) -t mastream:$(VARIANT) .
 
 image-check: $(VENV)/.serve
 	PYTHON=$(BIN)/python docker/check

@@ -284,8 +284,8 @@ class SecuritySettings(BaseModel):
     open: bool = Field(False, description="whether everybody who can connect may do everything")
     published: str | None = Field(
         None,
-        description="the address at which a container's port is published, if not that of `host`; "
-        "it decides whether others can connect",
+        description="the address, or address:port, at which a container's port is published, if "
+        "not that of `host`; it decides whether others can connect, and is shown at the start",
     )
     secret: SecretStr | None = Field(
         None,

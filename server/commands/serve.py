@@ -19,6 +19,7 @@ from server.app import Service, create_app
 from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import BadRequest, Fault
+from server.security.exposure import host_and_port
 from server.settings import SecuritySettings, Settings
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
@@ -60,7 +61,10 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise Fault(f"Cannot write to {folder}: {reason}; choose another --data.") from error
+        remedy = "choose another --data"
+        if isinstance(error, PermissionError):
+            remedy = f"give it to the user that runs the server (uid {os.geteuid()}), or {remedy}"
+        raise Fault(f"Cannot write to {folder}: {reason}; {remedy}.") from error
 
 
 def check_certificate(security: SecuritySettings) -> None:
@@ -133,14 +137,22 @@ class DrainingServer(uvicorn.Server):
 
 
 def ready_line(listener: socket.socket, service: Service) -> str:
-    """Return the line that the command prints once streams and videos are accepted."""
-    host, port = listener.getsockname()[:2]
-    shown = _WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
-    worker = service.worker
+    """Return the line that the command prints once streams and videos are accepted.
+
+    In a container it names the published address, if that is known.
+    """
+    worker, security = service.worker, service.settings.security
     engines = ", ".join(_described(built) for built in worker.engines)
-    scheme = "https" if service.settings.security.certificate else "http"
-    name = worker.spec.name
-    return f"mastream is ready at {scheme}://{shown}:{port} (model {name}, engine {engines})"
+    scheme = "https" if security.certificate else "http"
+    address = shown_address(*listener.getsockname()[:2], security.published)
+    return f"mastream is ready at {scheme}://{address} (model {worker.spec.name}, engine {engines})"
+
+
+def shown_address(host: str, port: int, published: str | None) -> str:
+    """Return where to connect to a server: on this machine if it listens on all addresses."""
+    if published:
+        host, port = host_and_port(published, port)
+    return f"{_WILDCARDS.get(host, f'[{host}]' if ':' in host else host)}:{port}"
 
 
 def _described(built: EngineInfo) -> str:

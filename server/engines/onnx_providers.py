@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 from server.engines.base import Engine
 from server.engines.choosing import first_that_works
@@ -16,8 +17,11 @@ from server.engines.cuda import CudaDevice, closed_on_error
 from server.engines.onnx_gpu import CUDA, TENSORRT, OnnxGpuEngine
 from server.engines.onnx_graph import shipped_model
 from server.engines.onnx_rt import OnnxEngine
-from server.errors import BadInput, EngineFault
+from server.errors import BadInput, EngineFault, NotFound
 from server.settings import EngineSettings
+
+PROVIDER_TENSORRT = "10"
+"""The version of TensorRT that onnxruntime-gpu is built for, 1.31 included."""
 
 
 class OnnxProviders:
@@ -35,9 +39,27 @@ class OnnxProviders:
 
 
 def _on_tensorrt(settings: EngineSettings) -> Engine:
+    check_tensorrt_fits(_installed_tensorrt())
     with suppress(ImportError):  # loads libnvinfer, which the provider needs
         import_module("tensorrt")
     return _on_gpu(settings, TENSORRT)
+
+
+def check_tensorrt_fits(installed: str | None) -> None:
+    """Raise NotFound if ONNX Runtime cannot load the installed TensorRT: its provider is linked to
+    libnvinfer.so.10."""
+    if installed is not None and installed.partition(".")[0] != PROVIDER_TENSORRT:
+        raise NotFound(
+            f"ONNX Runtime's TensorRT provider needs TensorRT {PROVIDER_TENSORRT}, and {installed} "
+            "is installed; set MASTREAM_ENGINE__PROVIDER=auto, which switches to a TensorRT plan "
+            "without ONNX Runtime, or serve a plan with MASTREAM_ENGINE__NAME=tensor_rt."
+        )
+
+
+def _installed_tensorrt() -> str | None:
+    with suppress(PackageNotFoundError):
+        return version("tensorrt")
+    return None
 
 
 def _on_cuda(settings: EngineSettings) -> Engine:

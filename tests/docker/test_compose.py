@@ -28,8 +28,6 @@ PROFILES = {
     "monitoring": {"prometheus", "grafana"},
     "postgres": {"postgres"},
 }
-COMING = {"MASTREAM_ENGINE__CACHE"}
-"""Settings of engines that are not here yet; what is unknown is not read."""
 
 
 @cache
@@ -96,13 +94,43 @@ def test_every_service_is_hardened() -> None:
         assert not {"privileged", "network_mode", "pid"} & service.keys(), name
 
 
-def test_ports_are_this_machines_alone_unless_asked_otherwise() -> None:
-    def hosts(**environment: str) -> set[str]:
-        services = config("*", **environment)["services"].values()
-        return {port["host_ip"] for service in services for port in service.get("ports", [])}
+BINDS = {
+    "MASTREAM_BIND": {"mastream", "mastream-gpu"},
+    "MASTREAM_CAMERA_BIND": {"camera"},
+    "MASTREAM_PROMETHEUS_BIND": {"prometheus"},
+    "MASTREAM_GRAFANA_BIND": {"grafana"},
+}
+"""The services that each variable publishes."""
 
-    assert hosts() == {"127.0.0.1"}
-    assert hosts(MASTREAM_BIND="0.0.0.0") == {"0.0.0.0"}
+
+def published(**environment: str) -> dict[str, set[str]]:
+    """The addresses at which each service is published."""
+    services = config("*", **environment)["services"].items()
+    found = {name: {port["host_ip"] for port in one.get("ports", [])} for name, one in services}
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def test_ports_are_this_machines_alone() -> None:
+    assert published() == {name: {"127.0.0.1"} for names in BINDS.values() for name in names}
+
+
+@pytest.mark.parametrize("variable", BINDS)
+def test_each_port_is_opened_by_a_variable_of_its_own(variable: str) -> None:
+    found = published(**{variable: "0.0.0.0"})
+    assert {name for name, hosts in found.items() if hosts == {"0.0.0.0"}} == BINDS[variable]
+    assert {host for name in found.keys() - BINDS[variable] for host in found[name]} == {
+        "127.0.0.1"
+    }
+
+
+def test_the_server_is_told_where_it_is_published() -> None:
+    given = {"MASTREAM_BIND": "0.0.0.0", "MASTREAM_PORT": "9000", "MASTREAM_GPU_PORT": "9001"}
+    services = config("gpu", **given)["services"]
+    told = {
+        name: services[name]["environment"]["MASTREAM_SECURITY__PUBLISHED"]
+        for name in ("mastream", "mastream-gpu")
+    }
+    assert told == {"mastream": "0.0.0.0:9000", "mastream-gpu": "0.0.0.0:9001"}
 
 
 def test_images_that_are_pulled_are_pinned() -> None:
@@ -119,14 +147,58 @@ def test_a_service_has_longer_to_end_than_it_drains() -> None:
         assert float(found[1]) > float(service["environment"]["MASTREAM_DRAIN_SECONDS"])
 
 
-def test_settings_are_the_servers() -> None:
+def settings_of_the_server() -> set[str]:
+    """The variable of each setting."""
+    found = set()
+    for name, field in Settings.model_fields.items():
+        group = getattr(field.annotation, "model_fields", None)
+        found |= {f"{name}__{one}" for one in group} if group else {name}
+    return {f"MASTREAM_{name}".upper() for name in found}
+
+
+OF_THE_CONTAINER = {"MASTREAM_HOST", "MASTREAM_PORT", "MASTREAM_FOLDER"}
+"""Settings that are the image's: outside, MASTREAM_PORT is the published port."""
+
+
+def test_every_setting_is_passed_on_from_the_shell_or_set() -> None:
+    lines = (ROOT / "docker/settings.env").read_text().splitlines()
+    passed = [line for line in lines if not line.startswith("#")]
+    variables = {*WRITTEN["x-environment"], *SERVICES["mastream"]["environment"]}
+    assert len(set(passed)) == len(passed)
+    assert variables & set(passed) == set()
+    ours = {one for one in variables if one.startswith("MASTREAM_")}
+    assert {*passed, *ours} == settings_of_the_server() - OF_THE_CONTAINER
+
+
+def test_a_setting_reaches_both_servers_and_one_that_is_absent_is_left_to_them() -> None:
+    given = {
+        "MASTREAM_ENGINE__MAX_BATCH": "7",
+        "MASTREAM_VIDEOS__CALLBACK_HOSTS": '["a.example"]',
+        "MASTREAM_SECURITY__HOSTS": '["mine"]',
+    }
+    services = config("gpu", **given)["services"]
     for name in ("mastream", "mastream-gpu"):
-        environment = SERVICES[name]["environment"].keys() | WRITTEN["x-environment"].keys()
-        for variable in environment - COMING:
-            if variable.startswith("MASTREAM_"):
-                group, _, field = variable.removeprefix("MASTREAM_").lower().partition("__")
-                known: Any = Settings.model_fields[group]
-                assert not field or field in known.annotation.model_fields, variable
+        environment = services[name]["environment"]
+        assert given.items() <= environment.items()
+        assert "MASTREAM_ENGINE__MODEL" not in environment
+    hosts = config()["services"]["mastream"]["environment"]["MASTREAM_SECURITY__HOSTS"]
+    assert json.loads(hosts) == ["mastream", "mastream-gpu"]
+
+
+def test_images_that_are_built_are_not_pulled() -> None:
+    for name, service in config("*")["services"].items():
+        assert ("build" in service) == (service.get("pull_policy") == "build"), name
+
+
+def test_the_health_check_is_the_images_whatever_format_that_has() -> None:
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    found = re.search(r"^HEALTHCHECK (.*?)\\\n\s+CMD (\[.*\])$", dockerfile, re.M)
+    assert found
+    flags = dict(re.findall(r"--([\w-]+)=(\w+)", found[1]))
+    for name in ("mastream", "mastream-gpu"):
+        check = dict(SERVICES[name]["healthcheck"])
+        assert check.pop("test") == ["CMD", *json.loads(found[2])]
+        assert {key.replace("_", "-"): str(value) for key, value in check.items()} == flags
 
 
 def test_the_gpu_service_asks_for_one_and_keeps_its_plans() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -26,7 +28,10 @@ DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCRIPTS = [
-    *(DOCKER / name for name in ("check", "building.sh", "lock", "sandbox", "camera/publish.sh")),
+    *(
+        DOCKER / name
+        for name in ("check", "building.sh", "healthcheck", "lock", "sandbox", "camera/publish.sh")
+    ),
     *(ROOT / ".ci" / name for name in ("run", "lowest")),
 ]
 
@@ -124,9 +129,10 @@ def test_what_the_build_needs_enters_it_and_nothing_else() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
     packages = {name.partition(".")[0] for name in PROJECT["tool"]["setuptools"]["packages"]}
+    copied = re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.M)
     assert "*" in lines
     assert packages <= allowed
-    for path in re.findall(r"^COPY (docker/\S+)", DOCKERFILE, re.M):
+    for path in re.findall(r"docker/\S*\w", "\n".join(copied).replace("${VARIANT}", "cpu")):
         assert any(fnmatch(path, pattern) for pattern in allowed), path
     assert not allowed & {".git", ".venv", "tests", "data", "docker"}
 
@@ -135,7 +141,9 @@ def test_every_package_is_installed() -> None:
     named = set(PROJECT["tool"]["setuptools"]["packages"])
     folders = {name.partition(".")[0] for name in named}
     files = (file for folder in folders for file in (ROOT / folder).rglob("__init__.py"))
-    assert named == {".".join(file.parent.relative_to(ROOT).parts) for file in files}
+    code = {".".join(file.parent.relative_to(ROOT).parts) for file in files}
+    only_files = set(PROJECT["tool"]["setuptools"]["package-data"]) - code
+    assert named == code | only_files
 
 
 def test_the_docker_folder_is_no_package() -> None:
@@ -146,11 +154,12 @@ def test_the_docker_folder_is_no_package() -> None:
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[int]:
+def answering(status: int, body: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A server on some port that answers so."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.protocol_version = "HTTP/1.1"
             self.send_response(status if self.path == "/health/ready" else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -160,6 +169,8 @@ def answering(status: int, body: bytes) -> Iterator[int]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield server.server_port
@@ -168,8 +179,8 @@ def answering(status: int, body: bytes) -> Iterator[int]:
 
 
 def check_health(port: int) -> tuple[int, str]:
-    command = [sys.executable, str(DOCKER / "healthcheck.py")]
-    environment = {"MASTREAM_PORT": str(port)}
+    command = ["bash", str(DOCKER / "healthcheck")]
+    environment = {"MASTREAM_PORT": str(port), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -194,3 +205,30 @@ def test_a_port_where_nothing_answers_is_unhealthy() -> None:
     code, told = check_health(port)
     assert code == 1
     assert f"Nothing answers on port {port}" in told
+
+
+def test_a_service_that_speaks_tls_is_checked_too(tmp_path: Path) -> None:
+    tls = own_certificate(tmp_path)
+    with answering(200, b"{}", tls) as port:
+        assert check_tls(port) == (0, "")
+    with answering(503, b"the model is being loaded", tls) as port:
+        assert check_tls(port) == (1, "the model is being loaded\n")
+    code, told = check_tls(port)
+    assert code == 1 and f"Nothing answers on port {port}" in told
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody has signed."""
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    command += f" -subj /CN=mastream -keyout {key} -out {certificate}"
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def check_tls(port: int) -> tuple[int, str]:
+    command = [sys.executable, "-I", "-S", str(DOCKER / "healthcheck.py"), str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from server.app import create_app
-from server.commands.serve import bind, ready_line
+from server.commands import serve
+from server.commands.serve import bind, check_folder, ready_line, shown_address
 from server.engines.fake import FakeEngine
 from server.errors import Fault
 from server.settings import Settings
@@ -23,6 +25,17 @@ def test_port_0_takes_a_free_one() -> None:
 def test_an_address_in_use_is_a_fault_with_a_sentence() -> None:
     with bind("127.0.0.1", 0) as taken, pytest.raises(Fault, match="address already in use"):
         bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_folder_of_another_user_is_a_fault_that_names_this_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(**_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(serve, "TemporaryFile", refuse)
+    with pytest.raises(Fault, match=rf"permission denied; give it .*\(uid {os.geteuid()}\)"):
+        check_folder(tmp_path)
 
 
 def test_a_host_that_is_not_ours_is_a_fault() -> None:
@@ -44,3 +57,19 @@ async def test_the_ready_line_says_where_it_really_is(
     finally:
         await service.end()
     assert told == f"mastream is ready at http://{shown}:{port} (model fake, engine fake)"
+
+
+@pytest.mark.parametrize(
+    ("published", "shown"),
+    [
+        (None, "127.0.0.1:8000"),
+        ("127.0.0.1", "127.0.0.1:8000"),
+        ("0.0.0.0:8001", "127.0.0.1:8001"),
+        ("192.168.1.5:8001", "192.168.1.5:8001"),
+        ("[::1]:8001", "[::1]:8001"),
+    ],
+)
+def test_a_container_shows_the_address_at_which_it_is_published(
+    published: str | None, shown: str
+) -> None:
+    assert shown_address("0.0.0.0", 8000, published) == shown

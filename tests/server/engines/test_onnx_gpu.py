@@ -157,3 +157,20 @@ def test_without_a_gpu_the_reason_is_told_and_asking_for_one_is_an_error(
         make_engine(EngineSettings(devices="0"))
     with pytest.raises(NotFound, match=r"on one: cuda: no driver"):
         make_engine(EngineSettings(provider="cuda"))
+
+
+def test_a_tensorrt_that_onnx_runtime_cannot_load_is_told_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(_: int) -> None:
+        raise AssertionError("the GPU was opened")
+
+    monkeypatch.setattr(onnx_providers, "CudaDevice", none)
+    monkeypatch.setattr(onnx_providers, "version", lambda _: "11.4.0.106")
+    with pytest.raises(NotFound, match=r"needs TensorRT 10, and 11\.4.*PROVIDER=auto"):
+        make_engine(EngineSettings(provider="tensorrt"))
+
+
+@pytest.mark.parametrize("installed", [None, "10.13.0"])
+def test_a_tensorrt_that_fits_or_is_brought_by_hand_is_tried(installed: str | None) -> None:
+    onnx_providers.check_tensorrt_fits(installed)

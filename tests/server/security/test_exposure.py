@@ -21,7 +21,12 @@ def test_elsewhere_a_key_is_required(host: str) -> None:
 
 def test_a_container_counts_by_the_address_at_which_it_is_published() -> None:
     assert access("0.0.0.0", SecuritySettings(published="127.0.0.1")) is Access.LOCAL
+    assert access("0.0.0.0", SecuritySettings(published="127.0.0.1:9000")) is Access.LOCAL
+    assert access("0.0.0.0", SecuritySettings(published="[::1]:9000")) is Access.LOCAL
     assert access("0.0.0.0", SecuritySettings(published="0.0.0.0")) is Access.KEYS
+    assert access("127.0.0.1", SecuritySettings(published="0.0.0.0:9000")) is Access.KEYS
+    with pytest.raises(BadRequest, match="HOST:PORT"):
+        access("0.0.0.0", SecuritySettings(published="127.0.0.1:x"))
 
 
 def test_settings_decide_otherwise() -> None:
