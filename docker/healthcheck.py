@@ -14,10 +14,12 @@ REQUEST = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r
 def reason(port: int) -> "str | None":
     """Return why the service takes no work; None if it does."""
     try:
-        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as plain:
-            with _unverified().wrap_socket(plain) as secured:
-                secured.sendall(REQUEST)
-                answer = secured.makefile("rb").read(10_000).decode(errors="replace")
+        with (
+            socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as plain,
+            _unverified().wrap_socket(plain) as secured,
+        ):
+            secured.sendall(REQUEST)
+            answer = secured.makefile("rb").read(10_000).decode(errors="replace")
     except OSError as error:
         return f"Nothing answers on port {port}: {error}."
     return None if answer.startswith("HTTP/1.1 200 ") else answer.rpartition("\r\n")[2]
