@@ -65,6 +65,7 @@ SERVER: dict[str, ServerMessage] = {
     "error of a session taken over": Failure("taken_over", "Resumed elsewhere.", 409, fatal=True),
     "error that ends": Failure("no_capacity", "The server is full.", 503, "", None, True),
     "going away": GoingAway(1500),
+    "going away, with the last frame taken": GoingAway(1500, 41),
     "end": End(),
     "reset": Reset(),
     "ping": Ping(),

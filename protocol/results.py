@@ -42,6 +42,11 @@ class Failure(Fields, frozen=True, tag="error"):
 
 
 class GoingAway(Fields, frozen=True, tag="going_away"):
-    """The server stops soon; clients may reconnect after ``reconnect_after_ms``."""
+    """The server stops soon; clients may reconnect after ``reconnect_after_ms``.
+
+    ``taken`` is the ``seq`` of the last frame that the server read from a stream's socket, None if
+    it read none or the socket only watches.
+    """
 
     reconnect_after_ms: Whole = 0
+    taken: Whole | None = None

@@ -129,6 +129,6 @@ class Connection:
 
     def _ending(self, error: ConnectionClosed) -> ClientError:
         if self._going_away is not None and self._fatal is None:
-            after = self._going_away.reconnect_after_ms / 1000
-            return GoneAway("The server is stopping; try again later.", "", after)
+            after, taken = self._going_away.reconnect_after_ms / 1000, self._going_away.taken
+            return GoneAway("The server is stopping; try again later.", "", after, taken)
         return closed(error, self._fatal)

@@ -66,11 +66,22 @@ class NoCapacity(ClientError):
 
 
 class GoneAway(ClientError):
-    """``reconnect_after`` is in seconds, 0 if the server gave no time."""
+    """``reconnect_after`` is in seconds, 0 if the server gave no time.
 
-    def __init__(self, message: str, code: str = "", reconnect_after: float = 0.0) -> None:
+    ``taken`` is the seq of the last frame that the server took and answered; None if it took none
+    or did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "",
+        reconnect_after: float = 0.0,
+        taken: int | None = None,
+    ) -> None:
         super().__init__(message, code)
         self.reconnect_after = reconnect_after
+        self.taken = taken
 
 
 class TooSlow(ClientError):

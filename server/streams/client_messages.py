@@ -36,8 +36,8 @@ class ClientMessages:
     """Acts on one client's messages; records the stream if there are ``recordings``.
 
     ``on_taken_over`` is called when a newer socket resumes the session. Mutable state: what was
-    opened, the last seq, whether the next frame resets the memory, and which of the frames that are
-    not processed yet do.
+    opened, the last seq that was read, whether the next frame resets the memory, and which of the
+    frames that are not processed yet do.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class ClientMessages:
         self._inbox = inbox
         self._outbox = outbox
         self._ledger = ledger
-        self._last_seq: int | None = None
+        self.last_seq: int | None = None
         self._reset_next = False
         self._resets: list[int] = []
         self.opened: Opened | None = None
 
     def __repr__(self) -> str:
-        return f"<ClientMessages last_seq={self._last_seq} {self._inbox!r}>"
+        return f"<ClientMessages last_seq={self.last_seq} {self._inbox!r}>"
 
     def handle(self, message: str | bytes, now: float) -> None:
         """Act on one message of the client.
@@ -138,7 +138,7 @@ class ClientMessages:
 
     def _resets_to_come(self, processed: int) -> tuple[int, ...]:
         """Return the seqs from which on a reset applies that no processed frame has used."""
-        last = processed if self._last_seq is None else self._last_seq
+        last = processed if self.last_seq is None else self.last_seq
         asked = [max(last, processed) + 1] if self._reset_next else []
         return tuple(seq for seq in [*self._resets, *asked] if seq > processed)
 
@@ -186,7 +186,7 @@ class ClientMessages:
     def _number(self, given: int | None) -> int:
         """Return the frame's seq, which must rise on this socket; the next number of the session
         if none was given."""
-        last = -1 if self._last_seq is None else self._last_seq
+        last = -1 if self.last_seq is None else self.last_seq
         processed = self.opened.log.processed if self.opened else -1
         seq = max(last, processed) + 1 if given is None else given
         if seq <= last:
@@ -196,12 +196,12 @@ class ClientMessages:
             # The refused number is not reported: it is too large for clients to read.
             words = f"No seq is left after {last}: open another stream to start at 0."
             raise EndStream(ending_of(OutOfSequence(words)))
-        self._last_seq = seq
+        self.last_seq = seq
         return seq
 
     def _open(self, wish: protocol.Open) -> None:
         """Open a session and answer ``ready``; replace an earlier one if no frame has come yet."""
-        if self._last_seq is not None:
+        if self.last_seq is not None:
             raise BadMessage("The message 'open' must come before the first frame: send it first.")
         check_raw(wish, self._settings)
         self.close(lost=True)

@@ -26,7 +26,12 @@ class Ending:
 
 
 ENDED = Ending(CloseCode.NORMAL, "end", protocol.End())
-GOING_AWAY = Ending(CloseCode.RESTART, "going_away", protocol.GoingAway(RECONNECT_MS))
+
+
+def going_away(taken: int | None = None) -> Ending:
+    """Return how a stream ends when the server stops; ``taken`` is the last seq that was read."""
+    message = protocol.GoingAway(RECONNECT_MS, taken)
+    return Ending(CloseCode.RESTART, "going_away", message)
 
 
 class EndStream(Exception):

@@ -20,7 +20,7 @@ from server.errors import MastreamError, TakenOver, TooLarge, Undecodable, strip
 from server.frame import Frame, Mask
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
-from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
+from server.streams.ending import ENDED, Ending, EndStream, ending_of, going_away
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.opening import Opened
@@ -89,7 +89,7 @@ class StreamSocket:
     def leave(self) -> None:
         """Read no more, and end with ``going_away`` once every frame taken is answered."""
         if self._reading and not self._reading.done():
-            self._ending = GOING_AWAY
+            self._ending = going_away(self._messages.last_seq)
             self._reading.cancel()
             # A task that is cancelled before its first step never reaches its `finally`.
             self._inbox.close()

@@ -19,7 +19,7 @@ from server.errors import BadMessage, MastreamError, TooSlow, strip
 from server.frame import Mask
 from server.metrics import Metrics
 from server.settings import StreamSettings
-from server.streams.ending import ENDED, GOING_AWAY, Ending, EndStream, ending_of
+from server.streams.ending import ENDED, Ending, EndStream, ending_of, going_away
 from server.streams.outbox import Outbox, Packed
 from server.streams.pulled import PulledStream
 from server.streams.viewers import Renditions, form_of
@@ -95,7 +95,7 @@ class ViewerSocket:
             error = group.exceptions[0]
             strip(group)
             raise error from None
-        return GOING_AWAY if self._stream.viewers.is_leaving else ENDED
+        return going_away() if self._stream.viewers.is_leaving else ENDED
 
     async def _read(self, outbox: Outbox) -> None:
         while True:

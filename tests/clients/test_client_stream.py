@@ -232,7 +232,7 @@ async def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
-        await talk.say(GoingAway(1500))
+        await talk.say(GoingAway(1500, 0))
         await talk.mask(0)
         await talk.socket.close(1012, "going_away")
 
@@ -247,6 +247,7 @@ async def test_a_server_that_goes_away_delivers_first(small_server: Any) -> None
             async for mask in stream.segment(forever()):
                 seen.append(mask.seq)  # noqa: PERF401 - those before the error count
     assert caught.value.reconnect_after == 1.5
+    assert caught.value.taken == 0
     assert seen == [0]
 
 

@@ -473,6 +473,7 @@ def test_sigterm_delivers_what_was_taken_and_ends_well(run_server: Any) -> None:
         told = [one for one, _ in hear_all(web_socket)]
         assert [one["seq"] for one in told[:-1]] == [1, 2, 3]
         assert told[-1]["type"] == "going_away" and told[-1]["reconnect_after_ms"] > 0
+        assert told[-1]["taken"] == 3
         assert closed(web_socket) == (1012, "going_away")
         assert server.process.wait(PATIENCE) == 0
 

@@ -302,6 +302,7 @@ const rows = {
     assert.deepEqual(masks, [...masks.keys()]);
     assert.ok(masks.length < 9);
     const [bye, closed] = found.slice(-2);
+    assert.equal(bye.taken, masks.at(-1));
     assert.deepEqual([bye.type, bye.reconnect_after_ms], ["going_away", 1000]);
     assert.deepEqual([closed.code, closed.reason], [1012, "going_away"]);
   },
