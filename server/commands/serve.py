@@ -144,7 +144,8 @@ def ready_line(listener: socket.socket, service: Service) -> str:
     worker, security = service.worker, service.settings.security
     engines = ", ".join(_described(built) for built in worker.engines)
     scheme = "https" if security.certificate else "http"
-    address = shown_address(*listener.getsockname()[:2], security.published)
+    host, port = listener.getsockname()[:2]
+    address = shown_address(host, port, security.published)
     return f"mastream is ready at {scheme}://{address} (model {worker.spec.name}, engine {engines})"
 
 
