@@ -61,3 +61,14 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
     page = (ROOT / "docs/settings.md").read_text()
     rows = re.findall(r"^\| `(MASTREAM_\w+)` \| (?:`([^`]*)`)? \|", page, re.M)
     assert dict(rows) == defaults()
+
+
+def test_every_bound_has_a_test() -> None:
+    page = (ROOT / "docs" / "security.md").read_text().split("## Bounds", 1)[1]
+    rows = [row for row in page.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 30
+    for row in rows:
+        found = re.search(r"`(\S+\.py)::(test_\w+)` \|$", row)
+        assert found, f"the bound names no test: {row}"
+        path, name = found.groups()
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), name
