@@ -12,7 +12,7 @@ ENGINE  ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v podm
 FORMAT   = $(if $(filter podman buildah,$(notdir $(ENGINE))),--format docker)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: serve test lint format bench setup image image-check clean
+.PHONY: serve test lint format bench setup image image-check audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench         run the benchmarks"
 	@echo "make image         build the container image mastream:cpu; with VARIANT=gpu mastream:gpu"
 	@echo "make image-check   build the CPU image on a bare Debian and test it; needs root"
+	@echo "make audit         look for known vulnerabilities in the locked packages, and write an SBOM"
 	@echo "make clean         remove $(VENV) and the caches"
 
 serve: $(VENV)/.serve
@@ -53,6 +54,13 @@ image:
 image-check: $(VENV)/.serve
 	PYTHON=$(BIN)/python docker/check
 
+audit: $(VENV)/.audit
+	for one in cpu gpu; do \
+	  $(BIN)/cyclonedx-py requirements docker/requirements-$$one.txt --pyproject pyproject.toml \
+	    --output-file sbom-$$one.json && \
+	  $(BIN)/pip-audit --strict --disable-pip --require-hashes -r docker/requirements-$$one.txt || exit; \
+	done
+
 setup: $(VENV)/.dev
 
 $(VENV)/bin/python:
@@ -65,6 +73,10 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.serve
+
+$(VENV)/.audit: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[audit]"
 	@touch $@ $(VENV)/.serve
 
 clean:
