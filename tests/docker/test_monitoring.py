@@ -40,6 +40,10 @@ def exported() -> dict[str, set[str]]:
     metrics.watch_sessions([], lambda: 0)
     metrics.watch_held(lambda: 0)
     metrics.watch_sources("open", lambda: 0)
+    metrics.watch_publishers("live", lambda: 0)
+    metrics.published("sent")
+    metrics.resumed("intact")
+    metrics.recording_ended("bytes")
     metrics.watch_jobs("queued", lambda: 0)
     metrics.count_jobs()
     families = text_string_to_metric_families(metrics.render().decode())
@@ -65,9 +69,31 @@ def test_an_expression_asks_for_values_that_occur(expression: str) -> None:
         assert set(re.findall(rf'\b{label}!?="(\w+)"', expression)) <= set(values)
 
 
+def families() -> dict[str, set[str]]:
+    """The labels of every metric, without those that Prometheus itself adds to histograms."""
+    found: dict[str, set[str]] = {}
+    for name, labels in exported().items():
+        family = re.sub(r"_(bucket|sum|count|created)$", "", name)
+        found.setdefault(family, set()).update(labels - {"le"})
+    plain = {name.removesuffix("_total") for name in found if name.endswith("_total")}
+    return {name: labels for name, labels in found.items() if name not in plain}
+
+
 def test_every_metric_is_on_the_dashboard() -> None:
-    families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in exported()}
-    assert not [one for one in families if not any(one in panel for panel in PANELS)]
+    assert not [one for one in families() if not any(one in panel for panel in PANELS)]
+
+
+def test_every_metric_is_described_with_its_labels_and_no_other_is() -> None:
+    page = (DOCKER.parent / "docs/observability.md").read_text()
+    rows = re.findall(r"^\| `(mastream_\w+)` \| (.*?) \|", page, re.M)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == families()
+
+
+@pytest.mark.parametrize("name", ["result", "stage"])
+def test_the_values_of_a_label_are_described(name: str) -> None:
+    page = (DOCKER.parent / "docs/observability.md").read_text()
+    for value in get_args({"result": Result, "stage": Stage}[name]):
+        assert f"`{value}`" in page, value
 
 
 def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
