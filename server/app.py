@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 from fastapi import APIRouter, Depends, FastAPI, Request
 
+from server.admission import Limit, Places, Rate
 from server.database.connection import Database, open_database
 from server.database.keys import KeyRows
 from server.database.streams import StreamRows
@@ -30,6 +31,7 @@ from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
 from server.security.addresses import address_rules
+from server.scheduling.capacity import Capacity
 from server.security.exposure import Access, access, check_keys_exist
 from server.security.sealing import Seal
 from server.security.secret import server_secret
@@ -47,9 +49,11 @@ from server.videos.uploads import Uploads
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
 from server.web.auth import Gate
+from server.web.capacity import LimitFacts, capacity_router
 from server.web.health import health_router
 from server.web.keyring import Keyring
 from server.web.keys import keys_router
+from server.web.limit_facts import limit_facts
 from server.web.live_service import LiveService, live_service
 from server.web.methods import heads_of
 from server.web.models import models_router
@@ -118,6 +122,7 @@ def create_app(
         (live.router, []),
         (sources.router, []),
         (about_router(service.facts()), []),
+        (capacity_router(service.capacities, service.limit_facts()), []),
         (recordings_router(service.recordings), []),
         (keys_router(service.keyring, service.access), []),
         (page_router(read_page()), []),
@@ -189,7 +194,9 @@ class Service:
             )
             for make in makers
         ]
-        self.worker = Fleet(workers, max_sessions=most)
+        limits = settings.limits
+        self.worker = Fleet(workers, max_sessions=most, key_sessions=limits.key_sessions)
+        self.uploading = Places(Limit("uploads", limits.key_uploads, limits.uploads))
         self._upgrade = Upgrade(self.worker, settings.engine, build_tools)
         self.metrics.watch_plan(self.plan)
         self.pool = PicturePool(os.cpu_count() or 1)
@@ -215,6 +222,7 @@ class Service:
                 budget,
                 lambda: self._hardware,
                 self.recordings,
+                Rate("pixels", limits.key_pixels_per_second, limits.pixels_per_second),
                 self._resuming,
             )
         )
@@ -262,6 +270,21 @@ class Service:
             videos=lambda: self.metrics.jobs(*ACTIVE),
             held_bytes=lambda: self._budget.total,
             masks=lambda: self.metrics.masks,
+        )
+
+    def capacities(self, now: float) -> list[Capacity]:
+        """Return what each engine can do."""
+        return [worker.capacity(now) for worker in self.worker.workers]
+
+    def limit_facts(self) -> dict[str, LimitFacts]:
+        """Return the limits of admission, and where their counts come from."""
+        return limit_facts(
+            self.settings,
+            self.worker,
+            lambda: self._live,
+            self.uploading,
+            lambda: self.metrics.jobs(*ACTIVE),
+            lambda: self._budget.total,
         )
 
     def plan(self) -> PlanStatus:
@@ -352,6 +375,7 @@ class Service:
             self.settings.videos,
             hardware=self._hardware,
             storage=storage,
+            most_of_one=self.settings.limits.key_jobs,
         )
         await jobs.start()
         self._uploads = Uploads(jobs, jobs.files, jobs.disk, self.settings.videos, time.time)

@@ -45,7 +45,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from errno import EDQUOT, ENOSPC
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 
 class MastreamError(Exception):
@@ -54,6 +55,13 @@ class MastreamError(Exception):
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
     close: ClassVar[int] = 1011
+    numbers: Mapping[str, int] = MappingProxyType({})
+    """Further members of the problem: how much of a limit is used."""
+
+    def with_numbers(self, **numbers: int) -> Self:
+        """Return the error itself, with numbers for programs."""
+        self.numbers = MappingProxyType(numbers)
+        return self
 
     def problem(self) -> dict[str, Any]:
         """Return the error as an RFC 9457 object."""
@@ -63,6 +71,7 @@ class MastreamError(Exception):
             "status": self.status,
             "code": self.code,
             "detail": str(self),
+            **self.numbers,
         }
 
 

@@ -311,6 +311,32 @@ class SecuritySettings(BaseModel):
     )
 
 
+class LimitSettings(BaseModel):
+    """What one client, and all together, may have at once; further totals are in other groups.
+
+    A client is an API key or, for pushed streams where none is required, an address. If absent, a
+    client may have all that there is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    viewers: PositiveInt = Field(1000, description="viewers of pulled streams")
+    uploads: PositiveInt = Field(32, description="uploads received at the same time")
+    pixels_per_second: PositiveInt | None = Field(
+        None, description="pixels of pushed pictures per second, of all clients"
+    )
+    key_sessions: PositiveInt | None = Field(None, description="sessions of one client")
+    key_streams: PositiveInt | None = Field(None, description="pulled streams of one key")
+    key_viewers: PositiveInt | None = Field(None, description="viewers of one client")
+    key_jobs: PositiveInt | None = Field(None, description="videos of one key that wait or run")
+    key_uploads: PositiveInt | None = Field(
+        None, description="uploads of one client received at the same time"
+    )
+    key_pixels_per_second: PositiveInt | None = Field(
+        None, description="pixels of pushed pictures per second, of one client"
+    )
+
+
 class DecodeSettings(BaseModel):
     """Where videos are decoded; metrics and summary show what actually decoded each frame."""
 
@@ -345,3 +371,4 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     decode: DecodeSettings = DecodeSettings()
     security: SecuritySettings = SecuritySettings()
+    limits: LimitSettings = LimitSettings()

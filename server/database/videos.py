@@ -72,6 +72,12 @@ class VideoRows:
         with self.database.begin() as connection:
             return _count(connection, state)
 
+    def count_of(self, owner: str) -> int:
+        """Return how many videos of an owner wait or run."""
+        own = (VIDEOS.c.owner == owner) & VIDEOS.c.state.in_(ACTIVE)
+        with self.database.begin() as connection:
+            return connection.scalar(sql.select(sql.func.count()).where(own)) or 0
+
     def states(self) -> dict[str, VideoState]:
         """Return the state of every video by its id."""
         with self.database.begin() as connection:

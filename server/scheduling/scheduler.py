@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from server.frame import Dropped
 from server.scheduling.session import Session
+from server.scheduling.shares import Shares
 from server.scheduling.turns import Turn
 
 
@@ -24,8 +25,9 @@ class Batch:
 class Scheduler:
     """Chooses batches of 1 to ``max_batch`` frames, of live sessions before background ones.
 
-    If n live sessions wait, each is served within ceil(n / max_batch) steps; only frames that must
-    have a step to themselves, after a failed batch, take longer. Background sessions get what is
+    If n live sessions of one owner wait, each is served within ceil(n / max_batch) steps; only
+    frames that must have a step to themselves, after a failed batch, take longer. Owners who
+    compete get equal numbers of frames: see Shares. Background sessions get what is
     left of a batch, and in at least ``share`` of the steps (0 to 1) in which one of them is ready,
     one of them goes first.
     """
@@ -34,6 +36,7 @@ class Scheduler:
         assert max_batch >= 1, "a step takes at least one frame"
         self.max_batch = max_batch
         self._share = share
+        self._shares = Shares()
         self._owed = 0.0
         """Steps in which a background session should have been served and was not; a fraction."""
         self._sessions: dict[Session, None] = {}
@@ -74,13 +77,14 @@ class Scheduler:
             chosen = ready[:1]
         else:
             chosen = [s for s in ready if not s.next_is_alone][: self.max_batch]
+        self._shares.serve(session for session in chosen if not session.background)
         if any(session.background for session in chosen):
             self._owed = max(0.0, self._owed - 1)
         return chosen
 
     def _in_order(self, ready: list[Session]) -> list[Session]:
         """Return the live sessions before those in the background, except for one that is due."""
-        live = [session for session in ready if not session.background]
+        live = self._shares.in_order([one for one in ready if not one.background])
         background = [session for session in ready if session.background]
         if background:
             self._owed += self._share

@@ -46,7 +46,8 @@ class Session:
     ``window`` is how many frames may wait or be in flight, ``budget`` the age in seconds above
     which a frame is dropped rather than segmented. ``horizon`` is the model's memory_horizon:
     that many past frames are kept, so that the memory can be rebuilt exactly after
-    :meth:`lose_memory`. A ``background`` session lets live ones go first.
+    :meth:`lose_memory`. A ``background`` session lets live ones go first. ``owner``
+    is whose it is: owners who compete get equal parts.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Session:
         budget: float | None = None,
         horizon: int | None = 0,
         background: bool = False,
+        owner: str = "",
     ) -> None:
         self.policy = policy
         self.window = window
         self.budget = budget
         self.horizon = horizon
         self.background = background
+        self.owner = owner
         self.memory: Memory | None = None
         self.counts = Counts()
         self.last_seq: int | None = None

@@ -78,6 +78,11 @@ class ReadPacket:
     header: PictureHeader
 
     @property
+    def pixels(self) -> int:
+        """Return how many pixels the picture has."""
+        return self.header.height * self.header.width
+
+    @property
     def cost(self) -> float:
         """Return about how many seconds :meth:`decode` takes; 0.0 if it only makes a view."""
         decoder, header = self.decoder, self.header

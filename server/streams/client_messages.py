@@ -11,7 +11,7 @@ from dataclasses import replace
 import protocol
 from protocol import DropCause, DropPolicy
 from protocol.messages import ClientMessage
-from server.errors import BadMessage, OutOfSequence, TooLarge, Undecodable
+from server.errors import BadMessage, MastreamError, OutOfSequence, Undecodable
 from server.frame import Dropped, Frame
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
@@ -33,7 +33,8 @@ _AS_TEXT = protocol.Failure(
 
 
 class ClientMessages:
-    """Acts on one client's messages; records the stream if there are ``recordings``.
+    """Acts on one client's messages; records the stream if there are ``recordings``. ``owner`` is
+    the client whose session it is.
 
     ``on_taken_over`` is called when a newer socket resumes the session. Mutable state: what was
     opened, the last seq that was read, whether the next frame resets the memory, and which of the
@@ -51,6 +52,7 @@ class ClientMessages:
         pictures: DevicePictures | None = None,
         recordings: Recordings | None = None,
         resuming: Resuming | None = None,
+        owner: str = "",
     ) -> None:
         self._opener = Opener(
             worker,
@@ -59,6 +61,7 @@ class ClientMessages:
             resuming or Resuming(worker, settings, metrics),
             pictures,
             recordings,
+            owner,
         )
         self.on_taken_over: Callable[[], None] = lambda: None
         self._worker = worker
@@ -94,7 +97,7 @@ class ClientMessages:
         if self.opened is None:
             self._open(protocol.Open())
 
-    def refuse(self, packet: Packet, error: Undecodable | TooLarge) -> None:
+    def refuse(self, packet: Packet, error: MastreamError) -> None:
         """Answer a packet whose picture cannot be a frame; the next frame inherits its reset."""
         if self.opened:
             self.opened.log.passed(packet.seq)

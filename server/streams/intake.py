@@ -53,13 +53,17 @@ class Intake:
         return f"<Intake {self._definition.name} {self._session!r}>"
 
     def open(self) -> Session:
-        """Return the session; open one if there is none. Raises NoCapacity or Draining."""
+        """Return the session; open one if there is none.
+
+        Raises TooMany, NoCapacity or Draining.
+        """
         if self._session is None or self._session.closed:
             self._session = self._worker.open(
                 self._sink,
                 policy=self._definition.policy,
                 window=WINDOW,
                 budget=self._definition.budget,
+                owner=self._definition.owner or f"stream {self._definition.name}",
             )
         return self._session
 

@@ -7,8 +7,9 @@ import logging
 from contextvars import Context
 from dataclasses import replace
 
+from server.admission import Limit
 from server.database.streams import StreamRows
-from server.errors import Conflict, Draining, NoCapacity, NotFound
+from server.errors import Conflict, Draining, NotFound
 from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledServices, PulledStream
@@ -30,10 +31,10 @@ class LiveStreams:
     streams. One change is made at a time, so that the database and the streams agree.
     """
 
-    def __init__(self, services: PulledServices, rows: StreamRows, max_streams: int) -> None:
+    def __init__(self, services: PulledServices, rows: StreamRows, limit: Limit) -> None:
         self._services = services
         self._rows = rows
-        self._max_streams = max_streams
+        self._limit = limit
         self._disk = ThreadRunner("live")
         self._streams: dict[str, PulledStream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -97,19 +98,17 @@ class LiveStreams:
     async def add(self, definition: StreamDefinition) -> PulledStream:
         """Write a new stream down and pull it.
 
-        Raises Conflict if the name is taken, NoCapacity if there are as many as may be, Draining if
-        the server is stopping.
+        Raises Conflict if the name is taken, TooMany if its owner has as many as may be, NoCapacity
+        if all together have, Draining if the server is stopping.
         """
         async with self._changing:
             return await self._add(definition)
 
     async def _add(self, definition: StreamDefinition) -> PulledStream:
         self.check_open()
-        if len(self) >= self._max_streams:
-            raise NoCapacity(
-                f"There are {self._max_streams} streams already: remove one, or raise "
-                "MASTREAM_LIVE__MAX_STREAMS."
-            )
+        owner = definition.owner
+        own = sum(one.definition.owner == owner for one in self.all()) if owner else 0
+        self._limit.check(own, len(self))
         if definition.name in self._streams:
             raise Conflict(f"There is a stream {definition.name} already: choose another name.")
         definition = replace(definition, created=self._services.wall())

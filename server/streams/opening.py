@@ -7,7 +7,7 @@ from functools import partial
 
 import protocol
 from protocol import DropPolicy, InputEncoding, MaskSize, MemoryState
-from server.errors import NoCapacity, TooLarge
+from server.errors import NoCapacity, TooLarge, TooMany
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
@@ -54,9 +54,11 @@ class Opener:
     resuming: Resuming
     pictures: DevicePictures | None = None
     recordings: Recordings | None = None
+    owner: str = ""
+    """Whose sessions they are."""
 
     def open(self, wish: protocol.Open) -> Opened:
-        """Open a session as requested. Raises NoCapacity or Draining."""
+        """Open a session as requested. Raises TooMany, NoCapacity or Draining."""
         resumable, memory = self._claim(wish)
         return Opened(
             resumable,
@@ -83,8 +85,9 @@ class Opener:
             found.session.policy, found.session.budget = wish.policy, budget
             return found, memory
         try:
-            return self.resuming.open(wish.policy, budget, partial(self._record, wish)), memory
-        except NoCapacity as error:
+            record = partial(self._record, wish)
+            return self.resuming.open(wish.policy, budget, record, self.owner), memory
+        except (TooMany, NoCapacity) as error:
             self.metrics.rejected(error.code)
             raise
 

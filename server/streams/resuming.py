@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from uuid import uuid4
 
 from protocol import DropPolicy, MemoryState
-from server.errors import NoCapacity
+from server.errors import NoCapacity, TooMany
 from server.logs import log_event
 from server.metrics import Metrics
 from server.recordings.recording import RecordedSink, Recording
@@ -92,8 +92,9 @@ class Resuming:
         policy: DropPolicy,
         budget: float | None,
         record: Callable[[str], Recording | None] = lambda _: None,
+        owner: str = "",
     ) -> Resumable:
-        """Open a session. Raises NoCapacity or Draining.
+        """Open a session of ``owner``. Raises TooMany, NoCapacity or Draining.
 
         ``record`` begins the recording of the session with a name, if it is to be recorded; it may
         raise the same.
@@ -104,9 +105,13 @@ class Resuming:
         sink.recording = record(name)
         try:
             session = self._worker.open(
-                sink, policy=policy, budget=budget, window=self._settings.window
+                sink,
+                policy=policy,
+                budget=budget,
+                window=self._settings.window,
+                owner=owner,
             )
-        except NoCapacity:
+        except (TooMany, NoCapacity):
             if sink.recording:
                 sink.recording.end()
             raise

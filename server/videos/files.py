@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from server.admission import Limit
 from server.database.pieces import PieceRows
 from server.database.uploads import UploadRows
 from server.database.video_record import VideoRecord, VideoState
@@ -40,7 +41,13 @@ class VideoFiles:
     Every change of state is made in the store first; if the store refuses it, no file is touched.
     """
 
-    def __init__(self, store: VideoRows, folder: Path, settings: VideoSettings) -> None:
+    def __init__(
+        self,
+        store: VideoRows,
+        folder: Path,
+        settings: VideoSettings,
+        most_of_one: int | None = None,
+    ) -> None:
         self.store = store
         self.uploads = UploadRows(store.database)
         self.piece_rows = PieceRows(store.database)
@@ -48,6 +55,7 @@ class VideoFiles:
         """Whose pieces are those of this server: only one at a time uses the folder."""
         self.folder = self._folder = folder
         self._settings = settings
+        self._limit = Limit("videos that wait or run", most_of_one)
         self.removed = RemovedMarks(folder.with_name(f"{folder.name}.removed"))
         self._quota = Quota(
             settings.max_videos,
@@ -128,8 +136,9 @@ class VideoFiles:
         if free_bytes(self._folder) - size < self._settings.min_free_bytes:
             raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
 
-    def check_capacity(self, size: int, key: str | None) -> None:
-        """Raise NoCapacity if the disk, the queue or the quota has no room for an upload.
+    def check_capacity(self, size: int, key: str | None, owner: str = "") -> None:
+        """Raise TooMany if the owner has enough videos that wait or run, and NoCapacity if there is
+        no room for an upload on the disk, in the queue or in the quota.
 
         An upload that was queued before with the same key needs no room in the queue, and none
         among the videos.
@@ -139,6 +148,7 @@ class VideoFiles:
             return
         if not fits(self.store.kept(), self._quota, size):
             raise NoCapacity("The server keeps no more videos: remove some, or try again later.")
+        self._check_owner(owner)
         if self.store.count(VideoState.QUEUED) >= self._settings.max_jobs:
             raise NoCapacity(
                 f"{self._settings.max_jobs} videos are queued already: try again later."
@@ -152,10 +162,15 @@ class VideoFiles:
     def add(self, record: VideoRecord, callback_url: str | None = None) -> None:
         """Queue a video whose bytes are in its file, and remove the videos in whose place it comes.
 
-        Raises as :meth:`VideoRows.add`.
+        Raises as :meth:`VideoRows.add`, and TooMany if its owner has enough that wait or run.
         """
+        self._check_owner(record.owner)
         self.store.add(record, self._settings.max_jobs, callback_url)
         self._remove_surplus(record.id)
+
+    def _check_owner(self, owner: str) -> None:
+        if owner and self._limit.each is not None:
+            self._limit.check(self.store.count_of(owner), 0)
 
     def discard_unless_added(self, video: str) -> None:
         if self.store.get(video) is None:

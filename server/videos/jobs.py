@@ -56,6 +56,7 @@ class Jobs:
         hardware: Hardware | None = None,
         storage: Storage | None = None,
         clock: Callable[[], float] = time.time,
+        most_of_one: int | None = None,
     ) -> None:
         self.settings = settings
         self._storage = storage
@@ -64,7 +65,7 @@ class Jobs:
         self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._lock = FolderLock(folder)
-        self._files = VideoFiles(store, folder, settings)
+        self._files = VideoFiles(store, folder, settings, most_of_one)
         self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
         self._probes = ThreadRunner("probe", threads=2)
@@ -120,11 +121,12 @@ class Jobs:
         await self._probes.close()
         self._lock.release()
 
-    async def check_capacity(self, size: int, key: str | None) -> None:
-        """Raise NoCapacity if an upload of ``size`` bytes has to be refused before it is read."""
+    async def check_capacity(self, size: int, key: str | None, owner: str = "") -> None:
+        """Raise TooMany or NoCapacity if an upload of ``size`` bytes has to be refused before it is
+        read."""
         if self._runner.draining or not self._runner.started:
             raise NoCapacity("The server is starting or shutting down: try again in a minute.")
-        await self._disk(self._files.check_capacity, size, key)
+        await self._disk(self._files.check_capacity, size, key, owner)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[tuple[str, Path]]:

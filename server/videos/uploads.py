@@ -86,7 +86,8 @@ class Uploads:
         before = await self._before(request, length)
         if before is not None:
             return before
-        await self._jobs.check_capacity(length + await self._disk(self._promised), request.key)
+        size = length + await self._disk(self._promised)
+        await self._jobs.check_capacity(size, request.key, request.owner)
         now = self._clock()
         record = UploadRecord(new_id(now), length, request.to_dict(), request.key, now)
         await self._disk(self._add, record)

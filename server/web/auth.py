@@ -46,6 +46,12 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return caller
 
 
+def client_of(connection: HTTPConnection) -> str:
+    """Return whom limits concern: the caller's key or, if none is required, its address."""
+    address = connection.client.host if connection.client else ""
+    return caller_of(connection).id or address
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """ASGI middleware. ``rejected`` counts refusals by their code."""

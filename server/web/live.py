@@ -25,7 +25,7 @@ from server.streams.ending import Ending, ending_of
 from server.streams.live_streams import NO_STREAM
 from server.streams.pulled import PulledStream
 from server.streams.viewers import PictureForm
-from server.web.auth import caller_of
+from server.web.auth import caller_of, client_of
 from server.web.live_body import (
     NAME,
     StreamBody,
@@ -139,16 +139,17 @@ async def remove_stream(live: LiveOf, name: Name) -> None:
 
 @router.get("/{name}/preview", response_class=StreamingResponse, responses=_MJPEG)
 async def preview_stream(
-    live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
+    request: Request, live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
 ) -> Response:
     """Send the pictures as they come, as motion JPEG for a plain `<img>`.
 
     While none comes, the last one is sent again every few seconds, with its age written on it.
     """
-    stream = live.streams.find(name)
+    stream, client = live.streams.find(name), client_of(request)
+    live.watching.check(client)
     form = PictureForm(overlay, opacity)
     return StreamingResponse(
-        _parts(live, stream, form),
+        _parts(live, stream, form, client),
         media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}",
         headers={"Cache-Control": "no-store"},
     )
@@ -214,12 +215,14 @@ async def view_stream(socket: WebSocket, name: str) -> None:
         stream = live.streams.find(name)
         if not _watches(caller_of(socket), stream):
             raise NotFound(NO_STREAM.format(name))
+        live.watching.check(client_of(socket))
     except MastreamError as error:
         service.metrics.rejected(error.code)
         await send_ending(socket, ending_of(error), seconds)
         return
     viewer = ViewerSocket(socket, stream, live.renditions(stream), live.viewers)
-    last: Ending | None = await viewer.run()
+    with live.watching.hold(client_of(socket)):
+        last: Ending | None = await viewer.run()
     if last:
         await send_ending(socket, last, seconds)
 
@@ -228,15 +231,19 @@ _PNG = protocol.Open(output=MaskEncoding.PNG, size=MaskSize.INPUT)
 
 
 async def _parts(
-    live: LiveService, stream: PulledStream, form: PictureForm
+    live: LiveService, stream: PulledStream, form: PictureForm, client: str
 ) -> AsyncIterator[bytes]:
     """Yield each new picture as a part; pictures in between are passed over while one is sent."""
     mask: Mask | None = None
-    while (mask := await _next_shown(stream, mask)) is not None:
-        form = replace(form, note=_note(stream.viewers.age(time.monotonic())))
-        picture = await live.renditions(stream).picture(mask, form)
-        head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-        yield head.encode() + picture + b"\r\n"
+    with live.watching.hold(client):
+        while (mask := await _next_shown(stream, mask)) is not None:
+            form = replace(form, note=_note(stream.viewers.age(time.monotonic())))
+            yield _part(await live.renditions(stream).picture(mask, form))
+
+
+def _part(picture: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+    return head.encode() + picture + b"\r\n"
 
 
 async def _next_shown(stream: PulledStream, shown: Mask | None) -> Mask | None:

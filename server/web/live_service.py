@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from models.spec import ModelSpec
+from server.admission import Limit, Places
 from server.database.streams import StreamRows
 from server.dialling.dial import Guard
 from server.metrics import Metrics
@@ -36,6 +37,8 @@ class LiveService:
     viewers: ViewerServices
     pool: PicturePool
     guard: Guard
+    watching: Places
+    """Who watches how many streams."""
     _renditions: dict[str, tuple[PulledStream, Renditions]] = field(default_factory=dict)
 
     @property
@@ -86,7 +89,8 @@ def live_service(
         recordings=recordings,
         guard=guard,
     )
-    streams = LiveStreams(services, rows, settings.live.max_streams)
+    limits, most = settings.limits, settings.live.max_streams
+    streams = LiveStreams(services, rows, Limit("streams", limits.key_streams, most))
     for state in StreamState:
         metrics.watch_sources(state.value, partial(streams.count, state))
     for publishing in PublishState:
@@ -98,6 +102,7 @@ def live_service(
         ViewerServices(worker.spec, metrics, settings.streams),
         pool,
         guard,
+        Places(Limit("viewers", limits.key_viewers, limits.viewers)),
     )
 
 

@@ -59,6 +59,8 @@ class Problem(BaseModel):
     detail: str = Field(description="one sentence for people")
     errors: list[FieldProblem] | None = Field(None, description="the invalid fields")
     reasons: list[str] | None = Field(None, description="why the service is not ready")
+    used: int | None = Field(None, description="how much of a limit is used")
+    limit: int | None = Field(None, description="the limit")
 
 
 PROBLEM_CONTENT: dict[str, Any] = {

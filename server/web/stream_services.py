@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from server.admission import Rate
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.settings import StreamSettings
@@ -27,5 +28,7 @@ class StreamServices:
     hardware: Callable[[], Hardware | None] = lambda: None
     """The GPU that decodes, once it is known."""
     recordings: Recordings | None = None
+    pixels: Rate = field(default_factory=lambda: Rate("pixels"))
+    """The pixels that clients may push per second."""
     resuming: Resuming | None = None
     """The sessions that can be resumed; None: only those of the same socket."""

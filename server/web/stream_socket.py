@@ -16,7 +16,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import protocol
 from protocol import DropCause, DropPolicy, ProtocolError
-from server.errors import MastreamError, TakenOver, TooLarge, Undecodable, strip
+from server.errors import (
+    MastreamError,
+    NoCapacity,
+    TakenOver,
+    TooLarge,
+    TooMany,
+    Undecodable,
+    strip,
+)
 from server.frame import Frame, Mask
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
@@ -32,16 +40,21 @@ from server.web.timeouts import Timeouts
 
 
 class StreamSocket:
-    """One stream socket.
+    """One stream socket; ``client`` is whom limits concern.
 
     Mutable state: the timeouts and the allowance of messages, the tasks that read and feed, how the
     stream will end, whether the socket was lost, and whether a newer socket has the session.
     """
 
     def __init__(
-        self, socket: WebSocket, services: StreamServices, is_recorded: bool = False
+        self,
+        socket: WebSocket,
+        services: StreamServices,
+        is_recorded: bool = False,
+        client: str = "",
     ) -> None:
         self._socket = socket
+        self._client = client
         self._services = services
         self._settings = services.settings
         self._ledger = FrameLedger(services.budget, services.settings.stream_bytes)
@@ -57,6 +70,7 @@ class StreamSocket:
             hardware.pictures if (hardware := services.hardware()) else None,
             services.recordings if is_recorded else None,
             services.resuming,
+            client,
         )
         now = time.monotonic()
         self._timeouts = Timeouts(self._settings.idle_seconds, self._settings.slow_seconds, now)
@@ -182,8 +196,9 @@ class StreamSocket:
         """Return the frame, or None if its picture is refused, which answers the packet."""
         try:
             reading = opened.decoder.read(packet)
+            self._services.pixels.spend(self._client, reading.pixels, time.monotonic())
             return await self._services.pool.run(reading.cost, reading.decode)
-        except (Undecodable, TooLarge) as error:
+        except (Undecodable, TooLarge, TooMany, NoCapacity) as error:
             self._messages.refuse(packet, error)
             return None
 

@@ -8,6 +8,7 @@ from protocol import SUBPROTOCOL
 from server.changes import Changes
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.streams.ending import ending_of
+from server.web.auth import client_of
 from server.web.socket_ending import send_ending
 from server.web.stream_services import StreamServices
 from server.web.stream_socket import StreamSocket
@@ -50,7 +51,7 @@ class Streams:
         await self._changes.until(lambda: not self._open)
 
     async def _run(self, socket: WebSocket, is_recorded: bool) -> None:
-        stream_socket = StreamSocket(socket, self._services, is_recorded)
+        stream_socket = StreamSocket(socket, self._services, is_recorded, client_of(socket))
         self._open.add(stream_socket)
         try:
             await stream_socket.run()

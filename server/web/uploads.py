@@ -15,6 +15,7 @@ from server.web.problems import PROBLEMS
 from server.web.tus import EXTENSIONS, PART_TYPE, VERSION, expires, metadata
 from server.web.upload import check_size
 from server.web.upload_part import append
+from server.web.uploading import count_upload
 from server.web.video_request import own_key, video_request
 from server.web.videos import NO_NUL, Key
 
@@ -76,7 +77,7 @@ async def describe_uploads(response: Response, uploads: UploadsOf) -> None:
     response.headers["Tus-Max-Size"] = str(uploads.settings.max_bytes)
 
 
-@router.post("", status_code=201, openapi_extra=_PART)
+@router.post("", status_code=201, openapi_extra=_PART, dependencies=[Depends(count_upload)])
 async def create_upload(
     request: Request,
     response: Response,
@@ -125,7 +126,9 @@ async def find_upload(
     return Response(headers=response.headers)
 
 
-@router.patch("/{upload}", status_code=204, openapi_extra=_PART)
+@router.patch(
+    "/{upload}", status_code=204, openapi_extra=_PART, dependencies=[Depends(count_upload)]
+)
 async def continue_upload(
     request: Request,
     response: Response,

@@ -22,6 +22,7 @@ from server.web.problems import PROBLEMS
 from server.web.stored_file import answer_kept
 from server.web.unfinished_file import answer_unfinished
 from server.web.upload import announced_size, receive
+from server.web.uploading import count_upload
 from server.web.video_body import (
     ARTEFACT_ANSWERS,
     ARTEFACT_CONDITIONS,
@@ -71,7 +72,7 @@ Cursor = Annotated[
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
-@router.post("", status_code=202, openapi_extra=UPLOAD)
+@router.post("", status_code=202, openapi_extra=UPLOAD, dependencies=[Depends(count_upload)])
 async def upload_video(
     request: Request,
     response: Response,
@@ -88,7 +89,7 @@ async def upload_video(
     owner, hosts = caller_of(request).id, jobs.settings.callback_hosts
     key = own_key(key, owner)
     video_request(asked, None, key, jobs.classes, owner, hosts)
-    await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key)
+    await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key, owner)
     async with jobs.place() as (video, path):
         upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
         fields = {"name": name, **asked, **upload.fields}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from models.spec import ModelSpec
 from protocol import DropPolicy
+from server.admission import Limit
 from server.engines.info import EngineInfo
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
@@ -19,15 +20,18 @@ class Fleet:
     """Gives each session to the least loaded worker, where it stays because its memory is on that
     GPU. If an engine dies, only the memories of its own sessions are lost.
 
-    At most ``max_sessions`` are accepted in total. The workers after the first are for further
-    GPUs: if the first engine runs on the CPU, they are not started. ``make_room`` is as Worker's.
+    At most ``max_sessions`` are accepted in total, and ``key_sessions`` of one owner. The workers
+    after the first are for further GPUs: if the first engine runs on the CPU, they are not started.
+    ``make_room`` is as Worker's.
     """
 
-    def __init__(self, workers: Sequence[Worker], *, max_sessions: int) -> None:
+    def __init__(
+        self, workers: Sequence[Worker], *, max_sessions: int, key_sessions: int | None = None
+    ) -> None:
         assert workers, "a fleet has at least one worker"
         self.workers = tuple(workers)
         self.make_room: Callable[[], bool] = lambda: False
-        self._max_sessions = max_sessions
+        self._limit = Limit("sessions", key_sessions, max_sessions)
 
     def __repr__(self) -> str:
         return f"<Fleet {self.state.value} {list(self.workers)!r}>"
@@ -81,17 +85,18 @@ class Fleet:
         window: int,
         budget: float | None = None,
         background: bool = False,
+        owner: str = "",
     ) -> Session:
         """Open a session with an empty memory; in the ``background``, live ones go first.
 
-        Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
+        Raises TooMany if its owner has as many as allowed, NoCapacity if the server is full or has
+        not started, Draining if it is stopping.
         """
         self._check_serving()
-        taken = sum(worker.sessions for worker in self.workers)
-        if taken >= self._max_sessions and not self.make_room():
-            raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
-        worker = least_loaded(self.workers)
-        return worker.open(sink, policy=policy, window=window, budget=budget, background=background)
+        self._check_room("" if background else owner)
+        return least_loaded(self.workers).open(
+            sink, policy=policy, window=window, budget=budget, background=background, owner=owner
+        )
 
     def offer(self, session: Session, frame: Frame) -> None:
         """Offer a frame: see Worker."""
@@ -116,6 +121,16 @@ class Fleet:
     def _worker_of(self, session: Session) -> Worker:
         """Return the session's worker; if it is closed, any worker, which treats it as closed."""
         return next((w for w in self.workers if w.holds(session)), self.workers[0])
+
+    def _check_room(self, owner: str) -> None:
+        """Raise TooMany or NoCapacity unless an owner ("": anybody) may have one more session."""
+        own = sum(worker.sessions_of(owner) for worker in self.workers) if owner else 0
+        taken = sum(worker.sessions for worker in self.workers)
+        try:
+            self._limit.check(own, taken)
+        except NoCapacity:
+            if not self.make_room():
+                raise
 
     def _check_serving(self) -> None:
         if self.state is WorkerState.STARTING:

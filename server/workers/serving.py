@@ -48,6 +48,7 @@ class Serving(Protocol):
         window: int,
         budget: float | None = None,
         background: bool = False,
+        owner: str = "",
     ) -> Session: ...
 
     def offer(self, session: Session, frame: Frame) -> None: ...

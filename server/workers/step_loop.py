@@ -16,6 +16,7 @@ from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import EngineDead, EngineFault
 from server.metrics import Metrics
+from server.scheduling.capacity import StepTimes
 from server.scheduling.scheduler import Batch, Scheduler
 from server.scheduling.session import Session
 from server.scheduling.turns import Turn
@@ -55,6 +56,7 @@ class StepLoop:
         self._deliveries = deliveries
         self._metrics = metrics
         self._clock = clock
+        self.step_times = StepTimes()
         self._turns: Turns = []
         self._progress = clock()
         self._stopping = False
@@ -149,6 +151,7 @@ class StepLoop:
             delivery.mask(turn, stepped, slot)
             self._deliveries.free(session)
         self._metrics.batch(len(turns))
+        self.step_times.observe(len(turns), stepped.began, stepped.ended)
         self._metrics.stage("gather", stepped.began - stepped.submitted)
         self._metrics.stage("step", stepped.ended - stepped.began)
         self._metrics.stage("scatter", self._clock() - stepped.ended)
@@ -175,6 +178,7 @@ class StepLoop:
         for session in self._scheduler:
             session.lose_memory()
         self._scheduler.max_batch = engine.max_batch
+        self.step_times.forget()
         self._changes.notify()
 
 

@@ -13,6 +13,7 @@ from server.engines.info import EngineInfo
 from server.errors import Draining, NoCapacity
 from server.frame import Frame, ResetCause
 from server.metrics import Metrics
+from server.scheduling.capacity import Capacity
 from server.scheduling.scheduler import Scheduler
 from server.scheduling.session import Session
 from server.sinks.base import Sink
@@ -101,6 +102,11 @@ class Worker:
         """Return how many sessions are open."""
         return len(self._scheduler)
 
+    def sessions_of(self, owner: str) -> int:
+        """Return how many live sessions of an owner are open and not parked."""
+        own = (one for one in self._scheduler if one.owner == owner)
+        return sum(not (one.background or one.parked) for one in own)
+
     @property
     def restarts(self) -> int:
         """Return how often a warm engine replaced a dead one."""
@@ -110,6 +116,10 @@ class Worker:
     def ready(self) -> bool:
         """Return whether a warm engine serves and new sessions are accepted."""
         return self._engine.warm and self.state is WorkerState.SERVING
+
+    def capacity(self, now: float) -> Capacity:
+        """Return what the engine can do, from the steps that it has made."""
+        return self._step_loop.step_times.capacity(now)
 
     def last_step_age(self, now: float) -> float:
         """Return the seconds since a step last began or ended, 0.0 while there is nothing to do."""
@@ -146,8 +156,10 @@ class Worker:
         window: int,
         budget: float | None = None,
         background: bool = False,
+        owner: str = "",
     ) -> Session:
-        """Open a session with an empty memory; in the ``background``, live ones go first.
+        """Open a session with an empty memory; in the ``background``, live ones go first, and
+        ``owner`` is whose it is.
 
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
@@ -156,7 +168,12 @@ class Worker:
             raise NoCapacity(f"All {self._max_sessions} sessions are taken; try again later.")
         horizon = self.spec.memory_horizon
         session = Session(
-            policy, window=window, budget=budget, horizon=horizon, background=background
+            policy,
+            window=window,
+            budget=budget,
+            horizon=horizon,
+            background=background,
+            owner=owner,
         )
         self._deliveries.add(session, sink)
         self._scheduler.add(session)

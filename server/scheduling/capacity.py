@@ -1,0 +1,94 @@
+"""How many frames an engine can segment per second: from the steps that it has made.
+
+It has no clock: the times of steps are passed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+REMEMBERED = 64
+"""Steps of each batch size; their median is the time of a step."""
+
+RECENT_SECONDS = 10.0
+"""What is used is averaged over this time."""
+
+MAX_RECENT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """The median time of a step of ``size`` frames, in seconds."""
+
+    size: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Return the frames per second of steps of this size."""
+        return self.size / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What an engine can do. ``rate`` is in frames per second, ``gain`` how many times as many
+    frames it segments in its best batches as one by one, ``used`` the frames per second of late,
+    ``busy`` the share of time in which it computed (0 to 1). ``rate`` and ``gain`` are 0.0 before
+    the first step; ``gain`` is 1.0 until steps of one frame and of more were made."""
+
+    steps: tuple[StepTime, ...]
+    rate: float
+    gain: float
+    used: float
+    busy: float
+
+    @property
+    def left(self) -> float:
+        """Return the frames per second that can still be added."""
+        return max(0.0, self.rate * (1 - self.busy))
+
+
+class StepTimes:
+    """The steps of one engine. Mutable state: the last durations by size, and the recent steps."""
+
+    def __init__(self) -> None:
+        self._by_size: dict[int, deque[float]] = {}
+        self._recent: deque[tuple[float, int, float]] = deque(maxlen=MAX_RECENT)
+
+    def __repr__(self) -> str:
+        return f"<StepTimes {sorted(self._by_size)}>"
+
+    def observe(self, size: int, began: float, ended: float) -> None:
+        """Note a step of ``size`` frames."""
+        self._by_size.setdefault(size, deque(maxlen=REMEMBERED)).append(ended - began)
+        self._recent.append((ended, size, ended - began))
+
+    def forget(self) -> None:
+        """Start anew: another engine serves."""
+        self._by_size.clear()
+        self._recent.clear()
+
+    def capacity(self, now: float) -> Capacity:
+        """Return what the engine can do, as far as it has shown it."""
+        steps = tuple(
+            StepTime(size, max(median(times), 1e-6))
+            for size, times in sorted(self._by_size.items())
+        )
+        rate = max((step.rate for step in steps), default=0.0)
+        since = now - RECENT_SECONDS
+        recent = [(size, seconds) for ended, size, seconds in self._recent if ended > since]
+        return Capacity(
+            steps=steps,
+            rate=rate,
+            gain=_gain(steps, rate),
+            used=sum(size for size, _ in recent) / RECENT_SECONDS,
+            busy=min(1.0, sum(seconds for _, seconds in recent) / RECENT_SECONDS),
+        )
+
+
+def _gain(steps: tuple[StepTime, ...], rate: float) -> float:
+    if not steps:
+        return 0.0
+    return rate / steps[0].rate if steps[0].size == 1 else 1.0
