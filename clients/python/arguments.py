@@ -94,6 +94,7 @@ def make_parser() -> ArgumentParser:
             "mastream stream 0 --overlay camera.mp4",
             "mastream load -n 16 --rate 30 --seconds 60",
             "mastream cameras add front rtsp://camera/main",
+            "mastream top",
         )
         + EXIT_CODES,
         formatter_class=RawDescriptionHelpFormatter,
@@ -106,6 +107,7 @@ def make_parser() -> ArgumentParser:
     _add_load(commands)
     _add_replay(commands)
     add_cameras(commands)
+    _add_top(commands)
     return parser
 
 
@@ -220,6 +222,29 @@ def _add_replay(commands: Any) -> None:
     for name in REPLAY_OPTIONS:
         kind, metavar, meaning = LOCAL_OPTIONS[name]
         command.add_argument(name, type=kind, metavar=metavar, help=meaning)
+
+
+def _add_top(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "top",
+        "show what a server does, live",
+        "Shows streams, rates, latencies, drops, memory, videos, engines and what is left of the "
+        "capacity. The key in MASTREAM_KEY is used if there is one; any role will do.",
+        "mastream top --url http://gpu-box:8000",
+        "mastream top --once",
+    )
+    add_url(command)
+    command.add_argument(
+        "--once", action="store_true", help="print it once, over the time since the server's start"
+    )
+    command.add_argument(
+        "--interval",
+        type=positive_number,
+        default=1.0,
+        metavar="S",
+        help="seconds between two looks (default: 1)",
+    )
 
 
 def _add_stream_options(command: ArgumentParser) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "load": "clients.python.load_command",
     "replay": "clients.python.replay_command",
     "cameras": "clients.python.cameras_command",
+    "top": "clients.python.top_command",
 }
 """Each module has ``run(args, rest) -> exit code`` and is imported only if its command is used."""
 

@@ -266,7 +266,7 @@ def test_a_name_is_taken_once_and_streams_are_bounded(
         assert "film already" in problem(web.post("/v1/streams", json=FILM), 409)
         added(web, name="second", paused=True)
         answer = web.post("/v1/streams", json=FILM | {"name": "third"})
-        assert "2 streams already" in problem(answer, 503)
+        assert "All 2 streams are taken" in problem(answer, 503)
 
 
 def test_a_password_is_shown_nowhere(web: TestClient, caplog: pytest.LogCaptureFixture) -> None:
