@@ -30,8 +30,8 @@ from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
-from server.security.addresses import address_rules
 from server.scheduling.capacity import Capacity
+from server.security.addresses import address_rules
 from server.security.exposure import Access, access, check_keys_exist
 from server.security.sealing import Seal
 from server.security.secret import server_secret
