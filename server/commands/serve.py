@@ -15,11 +15,12 @@ from types import FrameType
 import uvicorn
 
 from server import heap
-from server.app import Service, create_app
+from server.app import create_app
 from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import BadRequest, Fault
 from server.security.exposure import host_and_port
+from server.service import Service
 from server.settings import SecuritySettings, Settings
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport

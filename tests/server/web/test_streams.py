@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from server.app import Service, create_app
+from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
+from server.service import Service
 from server.settings import Settings
 
 

@@ -1,0 +1,88 @@
+"""Uploaded videos as the service runs them: the queue, the uploads in parts, and the chores."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from server.database.connection import Database
+from server.database.video_record import VideoState
+from server.database.videos import VideoRows
+from server.dialling.dial import Guard
+from server.metrics import Metrics
+from server.settings import Settings
+from server.sources.hardware import Hardware
+from server.videos.chores import Chore, chores
+from server.videos.jobs import Jobs
+from server.videos.progress import Video
+from server.videos.storage import Storage
+from server.videos.uploads import Uploads
+from server.workers.serving import Serving
+
+
+class VideoService:
+    """Mutable state: the tasks of the chores, while it runs."""
+
+    def __init__(
+        self, jobs: Jobs, uploads: Uploads, make_chores: Callable[[], list[Chore]]
+    ) -> None:
+        self.jobs = jobs
+        self.uploads = uploads
+        self.chores: list[asyncio.Task[None]] = []
+        self._make_chores = make_chores
+
+    async def start(self) -> None:
+        """Queue again what a dead process left running, and begin. Raises Fault if another process
+        uses the folder."""
+        await self.jobs.start()
+        self.chores = [asyncio.create_task(chore) for chore in self._make_chores()]
+
+    async def drain(self) -> None:
+        """Take no more bytes and begin no more videos; put those that run back into the queue.
+        Idempotent."""
+        self.uploads.drain()
+        await self.jobs.drain()
+
+    async def stop(self) -> None:
+        """End the chores, drain, and end the threads. Idempotent."""
+        for chore in self.chores:
+            chore.cancel()
+        await asyncio.gather(*self.chores, return_exceptions=True)
+        await self.jobs.stop()
+
+
+def video_service(
+    worker: Serving,
+    database: Database,
+    metrics: Metrics,
+    settings: Settings,
+    hardware: Hardware | None,
+    guard: Guard,
+    render: Callable[[Video], bytes],
+) -> VideoService:
+    """Return the service of videos, still to be started, and have its videos counted.
+
+    ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
+    addresses may be called. Raises Fault if the storage cannot be used.
+    """
+    rows = VideoRows(database)
+    for state in VideoState:
+        metrics.watch_jobs(state, partial(rows.count, state))
+    chosen = settings.videos
+    storage = None if chosen.storage is None else Storage(chosen.storage)
+    folder = settings.folder / "videos"
+    jobs = Jobs(
+        worker,
+        rows,
+        folder,
+        chosen,
+        hardware=hardware,
+        storage=storage,
+        most_of_one=settings.limits.key_jobs,
+    )
+    uploads = Uploads(jobs, jobs.files, jobs.disk, chosen, time.time)
+    return VideoService(
+        jobs, uploads, partial(chores, jobs, uploads, storage, render, chosen, guard)
+    )
