@@ -3,8 +3,8 @@
 import sqlalchemy as sql
 from alembic import op
 
-revision = "0003"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
 NEW = (
     sql.Column("spent", sql.Double, nullable=False, server_default="0"),

@@ -3,7 +3,7 @@
 import sqlalchemy as sql
 from alembic import op
 
-revision = "0004"
+revision = "0003"
 down_revision = "0002"
 
 
