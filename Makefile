@@ -12,7 +12,7 @@ ENGINE  ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v podm
 FORMAT   = $(if $(filter podman buildah,$(notdir $(ENGINE))),--format docker)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: serve test lint format bench setup image image-check audit clean
+.PHONY: serve test lint format bench setup image image-check compose-check audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench         run the benchmarks"
 	@echo "make image         build the container image mastream:cpu; with VARIANT=gpu mastream:gpu"
 	@echo "make image-check   build the CPU image on a bare Debian and test it; needs root"
+	@echo "make compose-check run docker-compose.yml with podman and test it; needs root"
 	@echo "make audit         look for known vulnerabilities in the locked packages, and write an SBOM"
 	@echo "make clean         remove $(VENV) and the caches"
 
@@ -53,6 +54,9 @@ image:
 
 image-check: $(VENV)/.serve
 	PYTHON=$(BIN)/python docker/check
+
+compose-check: $(VENV)/.dev
+	PYTHON=$(BIN)/python docker/compose-check
 
 audit: $(VENV)/.audit
 	for one in cpu gpu; do \

@@ -27,11 +27,10 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+BY_NAME = ("check", "compose-check", "building.sh", "healthcheck", "lock", "sandbox")
 SCRIPTS = [
-    *(
-        DOCKER / name
-        for name in ("check", "building.sh", "healthcheck", "lock", "sandbox", "camera/publish.sh")
-    ),
+    *(DOCKER / name for name in (*BY_NAME, "camera/publish.sh")),
+    *(DOCKER / "stand-in").iterdir(),
     *(ROOT / ".ci" / name for name in ("run", "lowest")),
 ]
 
@@ -148,6 +147,34 @@ def test_every_package_is_installed() -> None:
 
 def test_the_docker_folder_is_no_package() -> None:
     assert not list(DOCKER.rglob("__init__.py"))
+
+
+# make image
+
+
+@pytest.mark.parametrize(
+    ("answers", "command"),
+    [
+        ({"docker": 0, "podman": 0}, "docker build "),
+        ({"docker": 1, "podman": 0}, "podman build --format docker "),
+        ({"docker": 1, "buildah": 0}, "buildah build --format docker "),
+    ],
+)
+def test_an_image_is_built_by_an_engine_that_works_and_keeps_its_health_check(
+    tmp_path: Path, answers: dict[str, int], command: str
+) -> None:
+    """``answers`` is the exit code of each engine that is installed."""
+    for name in ("git", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name) or pytest.skip(f"{name} is missing"))
+    for name, code in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    make = [shutil.which("make") or pytest.skip("make is missing"), "-n", "image"]
+    told = subprocess.run(
+        make, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    ).stdout
+    assert command in told
+    assert re.search(r"--build-arg REVISION=([0-9a-f]{40}|unknown) ", told)
 
 
 # the health check
