@@ -30,8 +30,6 @@ def test_it_ends_when_the_key_is_rotated_or_revoked() -> None:
     assert not verify(COOKIE, replace(KEY, revoked=1.0), 2.0, PEPPER)
 
 
-@pytest.mark.parametrize(
-    "cookie", ["", ".", "..", "a.b.c", f"{KEY.id}.\u0661\u0660.x", f"{KEY.id}.100.é"]
-)
+@pytest.mark.parametrize("cookie", ["", ".", "..", "a.b.c", "ID.\u0661\u0660.x", "ID.100.é"])
 def test_anything_else_is_not_valid(cookie: str) -> None:
-    assert not verify(cookie, KEY, 1.0, PEPPER)
+    assert not verify(cookie.replace("ID", KEY.id), KEY, 1.0, PEPPER)

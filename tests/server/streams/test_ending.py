@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from protocol import CloseCode, Failure, ProtocolError
+from protocol import CloseCode, Failure, GoingAway, ProtocolError
 from server.errors import Draining, EngineDead, NoCapacity, NotFound, OutOfSequence, TooSlow
-from server.streams.ending import ENDED, GOING_AWAY, ending_of
+from server.streams.ending import ENDED, ending_of, going_away
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,7 @@ def test_a_foreign_error_is_a_fault_without_its_words() -> None:
 
 
 def test_good_ends_have_their_codes_too() -> None:
-    assert (ENDED.close, GOING_AWAY.close) == (1000, 1012)
+    assert (ENDED.close, ENDED.reason) == (1000, "end")
+    last = going_away(7)
+    assert (last.close, last.reason) == (1012, "going_away")
+    assert isinstance(last.message, GoingAway) and last.message.taken == 7
