@@ -132,6 +132,7 @@ class Lane:
         ):
             frames = await reader.feed(taken.piece, recording)
             losses = reader.losses()
+            self._work.on_losses(losses)
             check_losses(losses, frames)
             await recording.finish(frames, losses)
         return frames, losses

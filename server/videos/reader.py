@@ -3,7 +3,7 @@ as it was planned."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -42,11 +42,15 @@ class CutsDiffer(Exception):
     has another size or time. It has to be segmented in one piece."""
 
 
+OnLosses = Callable[[Losses], None]
+"""Called on the event loop with what was lost in decoding, once it is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One video to segment: its file, what it is, which artefacts are made and where their parts
     lie. At most ``window`` frames of a lane are between decoder and recorder. On a full disk it
-    waits for ``space``; without one it fails."""
+    waits for ``space``; without one it fails. ``on_losses`` is called even if too much is lost."""
 
     worker: Serving
     video: Path
@@ -59,6 +63,7 @@ class Work:
     space: Space | None = None
     style: Style = DEFAULT
     window: int = 4
+    on_losses: OnLosses = lambda _: None
 
 
 class Relay(Sink):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from server.errors import NoCapacity
@@ -16,7 +16,7 @@ from server.videos.joining import join_pieces
 from server.videos.lane import Lane, OnFrames
 from server.videos.ledger import Finished, Ledger, MemoryLedger
 from server.videos.pieces import Plan, in_one_piece, plan, stretch_of
-from server.videos.reader import CutsDiffer, Work
+from server.videos.reader import CutsDiffer, OnLosses, Work
 from server.videos.recording import OnProgress
 from server.workers.serving import Serving
 
@@ -25,9 +25,6 @@ PIECE_FRAMES = 250
 
 FOREIGN_SECONDS = 1.0
 """How often to look whether another server has finished its pieces."""
-
-OnLosses = Callable[[Losses], None]
-"""Called on the event loop with what was lost in decoding, once the whole video is decoded."""
 
 
 async def segment_video(
@@ -58,11 +55,21 @@ async def segment_video(
     NoCapacity if the worker accepts no session, and DiskFull if the disk is full. On an error or
     when cancelled, no artefact is left.
     """
-    style.shown(worker.spec.classes)
+    style = style.of(worker.spec.classes)
     pieces = folder / "pieces"
     cuts = await asyncio.to_thread(read_cuts, video, info.rate, max_pixels)
     work = Work(
-        worker, video, pieces, info, tuple(artefacts), cuts, max_pixels, hardware, window=window
+        worker,
+        video,
+        pieces,
+        info,
+        tuple(artefacts),
+        cuts,
+        max_pixels,
+        hardware,
+        style=style,
+        window=window,
+        on_losses=on_losses,
     )
     try:
         found = await asyncio.to_thread(planned, work, piece_frames)

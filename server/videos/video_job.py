@@ -168,6 +168,7 @@ class VideoJob:
             services.hardware,
             _Announced(services.space, self._changed),
             record.style,
+            on_losses=self._on_losses,
         )
 
     def _signature(self) -> str:
@@ -176,6 +177,9 @@ class VideoJob:
         model = (spec.name, spec.fingerprint, spec.height, spec.width, spec.memory_horizon)
         made = [FORMAT, model, self._services.settings.piece_frames]
         return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+
+    def _on_losses(self, losses: Losses) -> None:
+        self.counts.losses = losses
 
     def _on_frames(self, number: int, frames: int) -> None:
         self.counts.frames[number] = frames

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from pathlib import Path
 
 import httpx
@@ -56,7 +57,7 @@ def test_it_shows_streams_rates_latencies_and_the_engine(tmp_path: Path) -> None
     assert "   ready   up " in text
     assert "fake by fake on cpu   restarts 0" in text
     assert "sessions 1/64" in text and "viewers 0/1000" in text
-    assert "frames/s   segmented 0." in text or "frames/s   segmented 1." in text
+    assert re.search(r"frames/s   segmented \d+\.\d", text)
     assert "left" in text and "batches gain 1.00" in text
     (step,) = [line for line in text.splitlines() if "│ step " in line]
     assert "-" not in step.replace("─", "")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,6 +68,12 @@ def pushed(server: Any, frames: int) -> tuple[str, list[str]]:
     return session, hashes
 
 
+def is_written(server: Any, session: str) -> bool:
+    with urllib.request.urlopen(f"{server.http}/v1/recordings", timeout=60) as answer:
+        found = json.load(answer)["recordings"]
+    return any(one["id"] == session and one["recording"] for one in found)
+
+
 def has_a_mask(file: Path) -> bool:
     """Return whether the server has written one so far; the file may end anywhere."""
     with suppress(NotFound, BadRecording):
@@ -75,6 +82,9 @@ def has_a_mask(file: Path) -> bool:
 
 
 def downloaded(server: Any, session: str, file: Path) -> Path:
+    """Download a recording once it is complete."""
+    while is_written(server, session):
+        time.sleep(0.02)
     with urllib.request.urlopen(f"{server.http}/v1/recordings/{session}", timeout=60) as answer:
         file.write_bytes(answer.read())
     return file

@@ -75,7 +75,7 @@ def test_segment_here_is_one_process_that_leaves_nothing(
     out = tmp_path / "a" / "out"
     argv = ["segment", str(clip), "-o", str(out), "--engine", "fake"]
     with mastream(*argv, MASTREAM_ENGINE__FAKE_STEP_MS="50") as process:
-        until(process, lambda: list(out.glob(".segmenting-*/*.part")))
+        until(process, lambda: list(out.glob(".segmenting-*/**/*.part")))
         send(process.pid, number)
         assert process.communicate() == ("", "mastream: Interrupted; nothing was kept.\n")
         assert process.returncode == code
