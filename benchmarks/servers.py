@@ -55,8 +55,8 @@ def _running(
         text=True,
         env=os.environ | environment,
     )
+    assert process.stdout, "stdout is piped"
     try:
-        assert process.stdout, "stdout is piped"
         found = _URL.search(process.stdout.readline())
         if not found:
             raise RuntimeError(f"{' '.join(command)} did not start; see above.")
@@ -64,3 +64,4 @@ def _running(
     finally:
         process.terminate()
         process.wait(_END_SECONDS)
+        process.stdout.close()

@@ -118,3 +118,27 @@ class Rate:
         self._left[client] = left, now
         if len(self._left) > MAX_CLIENTS:
             del self._left[next(iter(self._left))]
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many bytes a second the server reads from one client; a client that sends more is read
+    later, so that its own connection holds them back. Nothing is lost.
+
+    Mutable state: what each client may still send at once, below 0 if it has sent too much, and the
+    time of the last reading. ``now`` is passed in.
+    """
+
+    each: int | None = None
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def spend(self, client: str, amount: int, now: float) -> float:
+        """Note bytes that were read; return the seconds until more may be read."""
+        if self.each is None:
+            return 0.0
+        left, at = self._left.pop(client, (float(self.each), now))
+        left = min(float(self.each), left + (now - at) * self.each) - amount
+        self._left[client] = left, now
+        if len(self._left) > MAX_CLIENTS:
+            del self._left[next(iter(self._left))]
+        return max(0.0, -left / self.each)

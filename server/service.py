@@ -12,7 +12,7 @@ from functools import partial
 
 import cv2
 
-from server.admission import Limit, Places, Rate
+from server.admission import Limit, Pace, Places, Rate
 from server.database.connection import Database, open_database
 from server.database.keys import KeyRows
 from server.database.streams import StreamRows
@@ -118,6 +118,7 @@ class Service:
                 lambda: self._hardware,
                 self.recordings,
                 Rate("pixels", limits.key_pixels_per_second, limits.pixels_per_second),
+                Pace(limits.key_bytes_per_second),
                 self._resuming,
             )
         )

@@ -325,6 +325,9 @@ class LimitSettings(BaseModel):
     pixels_per_second: PositiveInt | None = Field(
         None, description="pixels of pushed pictures per second, of all clients"
     )
+    key_bytes_per_second: PositiveInt | None = Field(
+        None, description="bytes per second read from all stream sockets of one client"
+    )
     key_sessions: PositiveInt | None = Field(None, description="sessions of one client")
     key_streams: PositiveInt | None = Field(None, description="pulled streams of one key")
     key_viewers: PositiveInt | None = Field(None, description="viewers of one client")

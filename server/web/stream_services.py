@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from server.admission import Rate
+from server.admission import Pace, Rate
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.settings import StreamSettings
@@ -30,5 +30,7 @@ class StreamServices:
     recordings: Recordings | None = None
     pixels: Rate = field(default_factory=lambda: Rate("pixels"))
     """The pixels that clients may push per second."""
+    pace: Pace = field(default_factory=Pace)
+    """How fast clients are read."""
     resuming: Resuming | None = None
     """The sessions that can be resumed; None: only those of the same socket."""

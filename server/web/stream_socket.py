@@ -167,13 +167,16 @@ class StreamSocket:
 
     async def _receive(self) -> str | bytes:
         # Receiving messages that have already come does not yield; other tasks must have a turn.
-        await asyncio.sleep(self._allowance.spend(0, time.monotonic()))
+        now = time.monotonic()
+        late = self._services.pace.spend(self._client, 0, now)
+        await asyncio.sleep(max(late, self._allowance.spend(0, now)))
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
         self._timeouts.alive = time.monotonic()
         data: str | bytes = message.get("bytes") or message.get("text") or b""
         self._allowance.spend(small_cost(len(data)), self._timeouts.alive)
+        self._services.pace.spend(self._client, len(data), self._timeouts.alive)
         return data
 
     async def _feed(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.admission import MAX_CLIENTS, Limit, Places, Rate
+from server.admission import MAX_CLIENTS, Limit, Pace, Places, Rate
 from server.errors import NoCapacity, TooMany
 
 
@@ -77,3 +77,13 @@ def test_strangers_are_forgotten() -> None:
     for number in range(MAX_CLIENTS + 5):
         rate.spend(str(number), 1, now=0.0)
     assert len(rate._left) == MAX_CLIENTS
+
+
+def test_a_client_that_sends_too_much_is_read_later_and_others_are_not() -> None:
+    pace = Pace(each=100)
+    assert pace.spend("a", 100, now=0.0) == 0
+    assert pace.spend("a", 50, now=0.0) == pytest.approx(0.5)
+    assert pace.spend("a", 0, now=0.25) == pytest.approx(0.25)
+    assert pace.spend("a", 0, now=0.5) == 0
+    assert pace.spend("b", 100, now=0.0) == 0
+    assert Pace().spend("a", 10**9, now=0.0) == 0

@@ -1,0 +1,170 @@
+"""Fair parts at twice the capacity, and what a greedy client takes from others, in one run.
+
+    python -m benchmarks.fairness [--seconds 10]
+
+The fake engine makes one step of one frame every 50 ms: 20 frames/s. Goals: at twice that, every
+stream's masks are within 10 % of the mean, the p99 latency is within twice that at capacity, and
+every frame sent is answered by a mask or a drop; a client whose 12 sockets send large pictures as
+fast as they can takes nothing from another, who asks for less than its part. Clients are told apart
+by their addresses, 127.0.0.1 and 127.0.0.2; 4 MiB/s are read from each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from argparse import ArgumentParser
+from asyncio.subprocess import PIPE
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from tabulate import tabulate
+from websockets.asyncio.client import ClientConnection, connect
+
+import protocol
+from benchmarks.servers import mastream_server
+
+STEP_MS = 50.0
+CAPACITY = 1000 / STEP_MS
+STREAMS = 8
+GREEDY_SOCKETS = 12
+GREEDY_SIDE = 1600
+MODEST_SHARE = 0.4
+MODEST, GREEDY = "127.0.0.1", "127.0.0.2"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one stream sent and received; ``latencies`` are in seconds."""
+
+    sent: int = 0
+    masks: int = 0
+    dropped: int = 0
+    latencies: list[float] = field(default_factory=list)
+
+
+def measure(seconds: float = 10.0) -> dict[str, float]:
+    """Return the ratios of the module's description."""
+    settings = {"engine__fake_step_ms": str(STEP_MS), "log_level": "warning"}
+    settings["limits__key_bytes_per_second"] = str(4 * 2**20)
+    small = {"engine__fake_height": "48", "engine__fake_width": "64"}
+    flags = ("--engine", "fake", "--max-batch", "1")
+    with mastream_server(*flags, **settings, **small) as url:
+        return asyncio.run(_measure(url, seconds))
+
+
+async def _measure(url: str, seconds: float) -> dict[str, float]:
+    picture = _jpeg(64, 48)
+    part = CAPACITY / STREAMS
+    at = await _streams(url, STREAMS, part, seconds, picture)
+    twice = await _streams(url, STREAMS, 2 * part, seconds, picture)
+    rate = MODEST_SHARE * CAPACITY / 2
+    alone = await _streams(url, 2, rate, seconds, picture)
+    greed = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.fairness", "--greedy", url, stdout=PIPE
+    )
+    assert greed.stdout
+    await greed.stdout.readline()
+    beset = await _streams(url, 2, rate, seconds, picture)
+    greed.kill()
+    await greed.communicate()
+    masks = [one.masks for one in twice]
+    mean = sum(masks) / len(masks)
+    return {
+        "least": min(masks) / mean,
+        "most": max(masks) / mean,
+        "p99": _p99(twice) / _p99(at),
+        "answered": _answered(twice),
+        "beset": sum(one.masks for one in beset) / sum(one.masks for one in alone),
+        "beset_p99": _p99(beset) / _p99(alone),
+    }
+
+
+async def _be_greedy(url: str) -> None:
+    """Send large pictures from many sockets until the process is killed; its own process, so that
+    what it costs to send them does not slow the modest client."""
+    print("begun", flush=True)
+    await _streams(url, GREEDY_SOCKETS, 30.0, 3600.0, _jpeg(GREEDY_SIDE, GREEDY_SIDE), GREEDY)
+
+
+async def _streams(
+    url: str, count: int, rate: float, seconds: float, picture: bytes, address: str = MODEST
+) -> list[Tally]:
+    """Run streams of one client at the same time; their phases are random, as cameras' are."""
+    phases = random.Random(count).choices([step / 100 for step in range(100)], k=count)
+    streams = (_stream(url, rate, seconds, picture, address, phase) for phase in phases)
+    return list(await asyncio.gather(*streams))
+
+
+async def _stream(
+    url: str, rate: float, seconds: float, picture: bytes, address: str, phase: float
+) -> Tally:
+    tally, times = Tally(), dict[int, float]()
+    async with connect(f"{url}/v1/stream", local_addr=(address, 0), max_size=None) as socket:
+        await socket.send(json.dumps({"type": "open", "output": "rle", "size": "model"}))
+        await socket.recv()
+        reading = asyncio.create_task(_read(socket, tally, times))
+        began = time.monotonic() + phase / rate
+        while (due := began + tally.sent / rate) < began + seconds:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            times[tally.sent] = time.monotonic()
+            await socket.send(protocol.pack(protocol.FrameHeader(seq=tally.sent), picture))
+            tally.sent += 1
+        await socket.send(json.dumps({"type": "end"}))
+        await reading
+    return tally
+
+
+async def _read(socket: ClientConnection, tally: Tally, times: dict[int, float]) -> None:
+    """Count answers until the server closes."""
+    async for message in socket:
+        if isinstance(message, bytes):
+            header, _ = protocol.unpack_mask(message, len(message))
+            tally.masks += 1
+            tally.latencies.append(time.monotonic() - times[header.seq])
+        elif (told := json.loads(message))["type"] == "dropped":
+            tally.dropped += len(told["seqs"])
+
+
+def _p99(tallies: Sequence[Tally]) -> float:
+    return float(np.percentile([one for tally in tallies for one in tally.latencies], 99))
+
+
+def _answered(tallies: Sequence[Tally]) -> float:
+    return sum(one.masks + one.dropped for one in tallies) / sum(one.sent for one in tallies)
+
+
+def _jpeg(width: int, height: int) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    done, data = cv2.imencode(".jpg", np.kron(noise, np.ones((8, 8, 1), np.uint8)))
+    assert done
+    return data.tobytes()
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m benchmarks.fairness", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--greedy", metavar="URL", help="be the greedy client of this server")
+    flags = parser.parse_args()
+    if flags.greedy:
+        asyncio.run(_be_greedy(flags.greedy))
+        return
+    found = measure(flags.seconds)
+    rows = [
+        ("masks of the least served stream / mean, at twice the capacity", "least", ">= 0.90"),
+        ("masks of the most served stream / mean", "most", "<= 1.10"),
+        ("p99 at twice the capacity / p99 at capacity", "p99", "<= 2"),
+        ("frames answered / frames sent", "answered", "1"),
+        ("a modest client's masks next to a greedy one / alone", "beset", ">= 0.95"),
+        ("its p99 next to a greedy one / alone", "beset_p99", ""),
+    ]
+    print(tabulate([(words, f"{found[name]:.3f}", goal) for words, name, goal in rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The benchmark of fairness: its ratios, in a short run."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import fairness
+from benchmarks.fairness import Tally
+
+
+def test_the_p99_is_over_all_streams() -> None:
+    assert fairness._p99([Tally(latencies=[1.0]), Tally(latencies=[1.0, 1.0])]) == 1.0
+
+
+def test_what_was_answered_is_masks_and_drops() -> None:
+    assert fairness._answered([Tally(sent=4, masks=2, dropped=1)]) == 0.75
+
+
+@pytest.mark.timeout(120)
+def test_a_short_run_answers_every_frame() -> None:
+    found = fairness.measure(seconds=1.0)
+    assert found["answered"] == 1
+    assert set(found) == {"least", "most", "p99", "answered", "beset", "beset_p99"}
