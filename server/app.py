@@ -15,7 +15,7 @@ from server.database.video_record import ACTIVE
 from server.engines import each_device, make_engine
 from server.engines.base import Engine
 from server.plans.upgrade import BuildTools
-from server.service import Service
+from server.service.running import Service
 from server.settings import Settings
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
@@ -69,8 +69,8 @@ def create_app(
     service.render = video_json(app)
     problems.install(app, service.metrics.rejected)
     once_loaded = [Depends(_provide_jobs)]
-    health = health_router(service.reasons, service.metrics, service.access)
-    models = models_router(service.worker, service.plan)
+    health = health_router(service.reasons, service.metrics, service.parts.access)
+    models = models_router(service.parts.worker, service.plan)
     routers: tuple[tuple[APIRouter, list[Any]], ...] = (
         (health, []),
         (models, once_loaded),
@@ -80,20 +80,20 @@ def create_app(
         (sources.router, []),
         (about_router(_facts(service)), []),
         (capacity_router(service.capacities, _limits(service)), []),
-        (recordings_router(service.recordings), []),
-        (keys_router(service.keyring, service.access), []),
+        (recordings_router(service.parts.recordings), []),
+        (keys_router(service.parts.keyring, service.parts.access), []),
         (page_router(read_page()), []),
         (reference_router(app.openapi), []),
     )
     for router, needs in routers:
         app.include_router(router, dependencies=needs)
         app.include_router(heads_of(router), dependencies=needs)
-    app.include_router(stream_router(service.streams))
+    app.include_router(stream_router(service.parts.streams))
     app.add_middleware(
         Gate,
-        who=service.access,
+        who=service.parts.access,
         security=settings.security,
-        keyring=service.keyring,
+        keyring=service.parts.keyring,
         rejected=service.metrics.rejected,
     )
     app.add_middleware(RequestLog)
@@ -124,10 +124,10 @@ def _facts(service: Service) -> ServerFacts:
         version=VERSION,
         uptime=lambda: time.monotonic() - service.started,
         reasons=service.reasons,
-        sessions=lambda: sum(worker.sessions for worker in service.worker.workers),
+        sessions=lambda: sum(worker.sessions for worker in service.parts.worker.workers),
         streams=lambda: len(service.pulled_streams.streams) if service.pulled_streams else 0,
         videos=lambda: service.metrics.jobs(*ACTIVE),
-        held_bytes=lambda: service.budget.total,
+        held_bytes=lambda: service.parts.budget.total,
         masks=lambda: service.metrics.masks,
     )
 
@@ -136,9 +136,9 @@ def _limits(service: Service) -> dict[str, LimitFacts]:
     """Return the limits of admission, and where their counts come from."""
     return limit_facts(
         service.settings,
-        service.worker,
+        service.parts.worker,
         lambda: service.pulled_streams,
-        service.uploading,
+        service.parts.uploading,
         lambda: service.metrics.jobs(*ACTIVE),
-        lambda: service.budget.total,
+        lambda: service.parts.budget.total,
     )

@@ -20,7 +20,7 @@ from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import BadRequest, Fault
 from server.security.exposure import host_and_port
-from server.service import Service
+from server.service.running import Service
 from server.settings import SecuritySettings, Settings
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
@@ -142,7 +142,7 @@ def ready_line(listener: socket.socket, service: Service) -> str:
 
     In a container it names the published address, if that is known.
     """
-    worker, security = service.worker, service.settings.security
+    worker, security = service.parts.worker, service.settings.security
     engines = ", ".join(_described(built) for built in worker.engines)
     scheme = "https" if security.certificate else "http"
     host, port = listener.getsockname()[:2]

@@ -12,6 +12,6 @@ from server.web.auth import client_of
 
 async def count_upload(request: Request) -> AsyncIterator[None]:
     """Hold a place while a request's body is received. Raises TooMany or NoCapacity."""
-    places: Places = request.app.state.service.uploading
+    places: Places = request.app.state.service.parts.uploading
     with places.take(client_of(request)):
         yield

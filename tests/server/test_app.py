@@ -60,7 +60,7 @@ def test_a_loaded_service_is_ready_and_says_what_it_serves(tmp_path: Path) -> No
 def test_each_gpu_that_is_named_has_a_worker(tmp_path: Path) -> None:
     for devices, workers in (("1", 1), ("0,1", 2)):
         engine = EngineSettings(name="fake", devices=devices)
-        served = create_app(Settings(folder=tmp_path, engine=engine)).state.service.worker
+        served = create_app(Settings(folder=tmp_path, engine=engine)).state.service.parts.worker
         assert (len(served.workers) if isinstance(served, Fleet) else 1) == workers
 
 

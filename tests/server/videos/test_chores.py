@@ -24,7 +24,7 @@ def test_chores_follow_the_settings(
 ) -> None:
     given = {key: text.replace("/STORAGE", str(tmp_path)) for key, text in settings.items()}
     with serving(tmp_path, **given) as client:
-        running = client.app.state.service._videos.chores  # type: ignore[attr-defined]
+        running = client.app.state.service.videos.chores  # type: ignore[attr-defined]
         assert {chore.get_coro().__qualname__ for chore in running} == names
         assert not any(chore.done() for chore in running)
     assert all(chore.cancelled() for chore in running)

@@ -83,7 +83,7 @@ def test_pixels_above_the_rate_are_answered_at_once_and_the_stream_continues(
 
 def test_an_upload_too_many_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with serving(tmp_path, key_uploads=1) as web:
-        uploading = web.app.state.service.uploading  # type: ignore[attr-defined]
+        uploading = web.app.state.service.parts.uploading  # type: ignore[attr-defined]
         with uploading.take("testclient"):
             answer = web.post("/v1/videos", content=b"x" * 100)
         assert answer.status_code == 429

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
-from server.service import Service
+from server.service.running import Service
 from server.settings import Settings
 
 
@@ -58,7 +58,7 @@ def test_who_is_turned_away(
             ended = socket.receive()
         assert (ended["code"], ended["reason"]) == (close, told["code"])
         assert f'mastream_rejected_total{{reason="{told["code"]}"}} 1.0' in web.get("/metrics").text
-        assert len(running.streams) == 0
+        assert len(running.parts.streams) == 0
 
 
 def test_draining_lets_all_finish_and_nobody_in(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The parts that need the model and the database, in the order in which they begin."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.database.connection import Database
+from server.database.keys import KeyRows
+from server.database.streams import StreamRows
+from server.database.watching import watch
+from server.security.exposure import Access, check_keys_exist
+from server.service.parts import Parts
+from server.settings import Settings
+from server.sources.hardware import Hardware
+from server.videos.progress import Video
+from server.videos.service import VideoService, video_service
+from server.web.live_service import LiveService, live_service
+from server.workers.fleet import Fleet
+
+Render = Callable[[Video], bytes]
+"""Returns the JSON that is sent to those who are called at a video's end."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What has begun so far. Mutable state: each part, None until it has begun."""
+
+    database: Database | None = None
+    videos: VideoService | None = None
+    live: LiveService | None = None
+    watching: asyncio.Task[None] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all has begun, so that work is accepted."""
+        return self.watching is not None
+
+    async def drain(self) -> None:
+        """Begin nothing new; put running videos back into the queue and end the viewers."""
+        parts = ([self.live.streams] if self.live else []) + ([self.videos] if self.videos else [])
+        await asyncio.gather(*(part.drain() for part in parts))
+
+    async def stop(self) -> None:
+        """End the streams and the videos. Idempotent."""
+        if self.live:
+            await self.live.streams.stop()
+        if self.videos:
+            await self.videos.stop()
+
+    def close(self) -> None:
+        """Close the database. Idempotent."""
+        if self.watching:
+            self.watching.cancel()
+        if self.database:
+            self.database.close()
+
+
+async def load(
+    into: Loaded,
+    database: Database,
+    parts: Parts,
+    settings: Settings,
+    hardware: Hardware | None,
+    render: Render,
+) -> None:
+    """Begin everything, and note it in ``into`` at once, so that a failure leaves nothing running.
+
+    Raises BadRequest if a key is required and there is none, Fault if another process uses the
+    folder, and what the engine raises.
+    """
+    into.database = database
+    await _open_keyring(parts, database, settings.host)
+    await parts.worker.start()
+    _log_engines(parts.worker)
+    into.videos = video_service(
+        parts.worker, database, parts.metrics, settings, hardware, parts.guard, render
+    )
+    await into.videos.start()
+    into.live = live_service(
+        parts.worker,
+        StreamRows(database, parts.seal),
+        parts.pool,
+        parts.metrics,
+        settings,
+        hardware,
+        parts.recordings,
+        parts.guard,
+    )
+    await into.live.streams.start()
+    into.watching = asyncio.create_task(watch(database))
+
+
+async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
+    """Use the stored keys. Raises BadRequest if one is required and there is none."""
+    rows = KeyRows(database)
+    parts.keyring.use(rows)
+    count = await asyncio.to_thread(rows.count_valid)
+    check_keys_exist(parts.access, count, host)
+    if parts.access is Access.OPEN:
+        _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
+
+
+def _log_engines(worker: Fleet) -> None:
+    for built in worker.engines:
+        failed = ", ".join(built.passed_over) or "nothing"
+        _log.info("%s on %s serves; passed over: %s", built.provider, built.device, failed)
