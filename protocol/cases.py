@@ -66,6 +66,7 @@ SERVER: dict[str, ServerMessage] = {
     "error that ends": Failure("no_capacity", "The server is full.", 503, "", None, True),
     "going away": GoingAway(1500),
     "going away, with the last frame taken": GoingAway(1500, 41),
+    "going away, to another server": GoingAway(0, 41, "wss://b.example:8443/v1/stream"),
     "end": End(),
     "reset": Reset(),
     "ping": Ping(),

@@ -42,11 +42,14 @@ class Failure(Fields, frozen=True, tag="error"):
 
 
 class GoingAway(Fields, frozen=True, tag="going_away"):
-    """The server stops soon; clients may reconnect after ``reconnect_after_ms``.
+    """The server stops soon, or another one has the stream or more room; clients may reconnect
+    after ``reconnect_after_ms``.
 
     ``taken`` is the ``seq`` of the last frame that the server read from a stream's socket, None if
-    it read none or the socket only watches.
+    it read none or the socket only watches. ``url`` is the address of the socket to connect to,
+    None if it is the same as before.
     """
 
     reconnect_after_ms: Whole = 0
     taken: Whole | None = None
+    url: Text | None = None

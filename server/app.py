@@ -21,6 +21,7 @@ from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
 from server.web.auth import Gate
 from server.web.capacity import LimitFacts, capacity_router
+from server.web.cluster import cluster_router
 from server.web.health import health_router
 from server.web.keys import keys_router
 from server.web.limit_facts import limit_facts
@@ -80,6 +81,7 @@ def create_app(
         (sources.router, []),
         (about_router(_facts(service)), []),
         (capacity_router(service.capacities, _limits(service)), []),
+        (cluster_router(lambda: service.membership), []),
         (recordings_router(service.parts.recordings), []),
         (keys_router(service.parts.keyring, service.parts.access), []),
         (page_router(read_page()), []),

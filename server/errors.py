@@ -20,6 +20,7 @@
     |-- Conflict                 the object's state does not allow it
     |   |-- OffsetMismatch       a part of an upload that does not begin where the last one ended
     |   `-- TakenOver            a newer connection continues the session or the upload
+    |-- Elsewhere                another server of this cluster has it; its address is known
     |-- NoCapacity               full, or not serving yet; try again later
     |   |-- Draining             about to stop; the next server takes over
     |   `-- NotReady             the result of a health check
@@ -194,6 +195,18 @@ class OffsetMismatch(Conflict):
 
 class TakenOver(Conflict):
     code = "taken_over"
+
+
+class Elsewhere(MastreamError):
+    """Another server has the object; ``url`` is that server's address."""
+
+    code = "elsewhere"
+    status = 307
+    close = 1012
+
+    def __init__(self, detail: str, url: str = "") -> None:
+        super().__init__(detail)
+        self.url = url
 
 
 class NoCapacity(MastreamError):

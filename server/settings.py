@@ -340,6 +340,22 @@ class LimitSettings(BaseModel):
     )
 
 
+class ClusterSettings(BaseModel):
+    """How clients and other servers on the same database reach this one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    advertise: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        description="this server's own address for clients, such as https://a.example:8443; "
+        "without it, no client is sent here by another server",
+    )
+    node: str | None = Field(
+        None, max_length=255, description="name of the machine; its host name if absent"
+    )
+
+
 class DecodeSettings(BaseModel):
     """Where videos are decoded; metrics and summary show what actually decoded each frame."""
 
@@ -375,3 +391,4 @@ class Settings(BaseSettings):
     decode: DecodeSettings = DecodeSettings()
     security: SecuritySettings = SecuritySettings()
     limits: LimitSettings = LimitSettings()
+    cluster: ClusterSettings = ClusterSettings()

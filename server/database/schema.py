@@ -57,6 +57,23 @@ STREAMS = sql.Table(
     sql.Column("name", sql.String(64), primary_key=True),
     sql.Column("definition", sql.JSON, nullable=False),
     sql.Column("created", sql.Double, nullable=False),
+    sql.Column("owner", sql.String(64)),
+    sql.Column("epoch", sql.Integer, nullable=False, server_default="0"),
+    sql.Column("expires", sql.Double),
+)
+
+OWNERS = sql.Table(
+    "owners",
+    METADATA,
+    sql.Column("name", sql.String(64), primary_key=True),
+    sql.Column("epoch", sql.Integer, nullable=False),
+    sql.Column("url", sql.String(2048)),
+    sql.Column("node", sql.String(255), nullable=False),
+    sql.Column("model", sql.String(255), nullable=False),
+    sql.Column("sessions", sql.Integer, nullable=False),
+    sql.Column("room", sql.Integer, nullable=False),
+    sql.Column("draining", sql.Boolean, nullable=False),
+    sql.Column("expires", sql.Double, nullable=False),
 )
 
 UPLOADS = sql.Table(

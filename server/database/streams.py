@@ -1,13 +1,22 @@
-"""The durable rows of pulled streams: their definitions, with their passwords sealed."""
+"""The durable rows of pulled streams: their definitions, with their passwords sealed, and who has
+each.
+
+A stream belongs to the server in its row, under its epoch, until its lease expires by the
+database's clock. Taking one is one conditional UPDATE that raises the epoch, and every later change
+requires that epoch, so a server that was thought dead changes nothing.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
+from server.database.clock import seconds_now
 from server.database.connection import Database
 from server.database.schema import STREAMS
 from server.database.sealed_addresses import SEALED, sealed, unsealed
@@ -17,6 +26,38 @@ from server.security.sealing import Seal
 _log = logging.getLogger(__name__)
 
 
+class HeldStream(NamedTuple):
+    """A stream under the epoch in which its server took it."""
+
+    name: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStream:
+    """A stream that was just taken, with its definition."""
+
+    name: str
+    epoch: int
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlace:
+    """Where a stream is. ``server`` had it last, None if it was given back; ``lasts`` is for how
+    many seconds its lease continues, negative if it has ended; ``key`` is the id of the API key
+    that added it."""
+
+    name: str
+    server: str | None
+    lasts: float
+    key: str
+
+    @property
+    def is_free(self) -> bool:
+        return self.server is None or self.lasts < 0
+
+
 class StreamRows:
     """Definitions by name, as JSON objects. Synchronous; any thread may use it."""
 
@@ -24,23 +65,59 @@ class StreamRows:
         self._database = database
         self._seal = seal
 
-    def add(self, name: str, definition: Mapping[str, Any], created: float) -> None:
-        """Store a new definition. Raises Conflict if the name is taken."""
-        stored = sealed(definition, self._seal)
-        values = {"name": name, "definition": stored, "created": created}
+    def add(
+        self, name: str, definition: Mapping[str, Any], created: float, server: str, lease: float
+    ) -> HeldStream:
+        """Store a new definition, held by ``server`` for ``lease`` seconds. Raises Conflict if the
+        name is taken."""
+        values = {
+            "name": name,
+            "definition": sealed(definition, self._seal),
+            "created": created,
+            "owner": server,
+            "epoch": 1,
+            "expires": seconds_now() + lease,
+        }
         with self._database.begin() as connection:
             try:
                 connection.execute(STREAMS.insert().values(**values))
             except IntegrityError as error:
                 raise Conflict(f"There is already a stream {name}: choose another name.") from error
+        return HeldStream(name, 1)
 
-    def all(self) -> list[dict[str, Any]]:
-        """Return every definition, the oldest first; without passwords where they were sealed with
-        another secret."""
-        chosen = STREAMS.select().order_by(STREAMS.c.created, STREAMS.c.name)
+    def places(self) -> list[StreamPlace]:
+        """Return where every stream is, the oldest first."""
+        lasts = sql.func.coalesce(STREAMS.c.expires - seconds_now(), sql.literal(-1e9))
+        columns = (STREAMS.c.name, STREAMS.c.owner, lasts.label("lasts"), STREAMS.c.definition)
+        chosen = sql.select(*columns).order_by(STREAMS.c.created, STREAMS.c.name)
         with self._database.begin() as connection:
-            rows = connection.execute(chosen).mappings().all()
-        return [self._unsealed(row["name"], row["definition"]) for row in rows]
+            rows = connection.execute(chosen).all()
+        return [
+            StreamPlace(name, server, lasts, definition.get("owner", ""))
+            for name, server, lasts, definition in rows
+        ]
+
+    def take(self, name: str, server: str, lease: float) -> TakenStream | None:
+        """Take a free stream for ``lease`` seconds; return None if it is not free."""
+        return self._take(_taken(server, lease).where(STREAMS.c.name == name, _is_free()))
+
+    def take_back(self, name: str, server: str, lease: float) -> TakenStream | None:
+        """Take a stream that an earlier process with this server's name had, at once."""
+        left = STREAMS.c.owner == server
+        return self._take(_taken(server, lease).where(STREAMS.c.name == name, left))
+
+    def renew(self, held: Sequence[HeldStream], server: str, lease: float) -> set[HeldStream]:
+        """Keep streams for ``lease`` more seconds; return those that were not lost."""
+        epochs = {one.name: one.epoch for one in held}
+        mine = sql.and_(STREAMS.c.owner == server, STREAMS.c.name.in_(epochs))
+        kept = STREAMS.update().where(mine).values(expires=seconds_now() + lease)
+        with self._database.begin() as connection:
+            rows = connection.execute(kept.returning(STREAMS.c.name, STREAMS.c.epoch)).all()
+        return {HeldStream(*row) for row in rows} & set(held)
+
+    def release(self, held: HeldStream) -> bool:
+        """Let any server take a stream; return False if it was lost."""
+        return self._changed(_held(held).values(owner=None, expires=seconds_now()))
 
     def seal_all(self) -> None:
         """Seal the passwords of rows that older versions wrote."""
@@ -51,17 +128,25 @@ class StreamRows:
                     changed = STREAMS.update().where(STREAMS.c.name == row["name"])
                     connection.execute(changed.values(definition=closed))
 
-    def change(self, name: str, definition: Mapping[str, Any]) -> bool:
-        """Replace a definition; return False if there is none with this name."""
-        changed = STREAMS.update().where(STREAMS.c.name == name)
-        values = {"definition": sealed(definition, self._seal)}
-        with self._database.begin() as connection:
-            return connection.execute(changed.values(**values)).rowcount == 1
+    def change(self, held: HeldStream, definition: Mapping[str, Any]) -> bool:
+        """Replace a definition; return False if the stream was lost."""
+        return self._changed(_held(held).values(definition=sealed(definition, self._seal)))
 
-    def remove(self, name: str) -> bool:
-        """Remove a definition; return False if there is none with this name."""
+    def remove(self, held: HeldStream) -> bool:
+        """Remove a definition; return False if the stream was lost."""
         with self._database.begin() as connection:
-            return connection.execute(STREAMS.delete().where(STREAMS.c.name == name)).rowcount == 1
+            gone = STREAMS.delete().where(_is_held(held))
+            return connection.execute(gone).rowcount == 1
+
+    def _take(self, statement: sql.Update) -> TakenStream | None:
+        columns = (STREAMS.c.name, STREAMS.c.epoch, STREAMS.c.definition)
+        with self._database.begin() as connection:
+            row = connection.execute(statement.returning(*columns)).first()
+        return None if row is None else TakenStream(row[0], row[1], self._unsealed(row[0], row[2]))
+
+    def _changed(self, statement: sql.Update) -> bool:
+        with self._database.begin() as connection:
+            return connection.execute(statement).rowcount == 1
 
     def _unsealed(self, name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
         definition, is_whole = unsealed(stored, self._seal)
@@ -71,3 +156,21 @@ class StreamRows:
                 name,
             )
         return definition
+
+
+def _taken(server: str, lease: float) -> sql.Update:
+    return STREAMS.update().values(
+        owner=server, epoch=STREAMS.c.epoch + 1, expires=seconds_now() + lease
+    )
+
+
+def _is_free() -> sql.ColumnElement[bool]:
+    return sql.or_(STREAMS.c.owner.is_(None), STREAMS.c.expires < seconds_now())
+
+
+def _is_held(held: HeldStream) -> sql.ColumnElement[bool]:
+    return sql.and_(STREAMS.c.name == held.name, STREAMS.c.epoch == held.epoch)
+
+
+def _held(held: HeldStream) -> sql.Update:
+    return STREAMS.update().where(_is_held(held), STREAMS.c.owner.is_not(None))

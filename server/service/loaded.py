@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from server.cluster.identity import server_name
+from server.cluster.membership import Membership
 from server.database.connection import Database
 from server.database.keys import KeyRows
+from server.database.owners import OwnerRows
 from server.database.streams import StreamRows
 from server.database.watching import watch
+from server.errors import MastreamError
 from server.security.exposure import Access, check_keys_exist
 from server.service.parts import Parts
+from server.service.presence import presence
 from server.settings import Settings
 from server.sources.hardware import Hardware
+from server.streams.ownership import Ownership
 from server.videos.progress import Video
 from server.videos.service import VideoService, video_service
 from server.web.live_service import LiveService, live_service
@@ -33,6 +40,7 @@ class Loaded:
     database: Database | None = None
     videos: VideoService | None = None
     live: LiveService | None = None
+    membership: Membership | None = None
     watching: asyncio.Task[None] | None = None
 
     @property
@@ -42,6 +50,9 @@ class Loaded:
 
     async def drain(self) -> None:
         """Begin nothing new; put running videos back into the queue and end the viewers."""
+        if self.membership:
+            with suppress(MastreamError):
+                await self.membership.report_now()
         parts = ([self.live.streams] if self.live else []) + ([self.videos] if self.videos else [])
         await asyncio.gather(*(part.drain() for part in parts))
 
@@ -51,6 +62,8 @@ class Loaded:
             await self.live.streams.stop()
         if self.videos:
             await self.videos.stop()
+        if self.membership:
+            await self.membership.stop()
 
     def close(self) -> None:
         """Close the database. Idempotent."""
@@ -81,9 +94,10 @@ async def load(
         parts.worker, database, parts.metrics, settings, hardware, parts.guard, render
     )
     await into.videos.start()
+    into.membership = await _join(database, parts, settings)
     into.live = live_service(
         parts.worker,
-        StreamRows(database, parts.seal),
+        Ownership(StreamRows(database, parts.seal), into.membership),
         parts.pool,
         parts.metrics,
         settings,
@@ -103,6 +117,18 @@ async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
     check_keys_exist(parts.access, count, host)
     if parts.access is Access.OPEN:
         _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
+
+
+async def _join(database: Database, parts: Parts, settings: Settings) -> Membership:
+    """Report this server to those that share the database."""
+    name = await asyncio.to_thread(server_name, settings.folder)
+    membership = Membership(
+        name,
+        OwnerRows(database),
+        lambda: presence(settings, parts.worker, parts.streams.draining),
+    )
+    await membership.start()
+    return membership
 
 
 def _log_engines(worker: Fleet) -> None:

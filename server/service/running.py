@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import cv2
 
+from server.cluster.membership import Membership
 from server.database.connection import open_database
 from server.engines.base import Engine
 from server.engines.info import PlanStatus
@@ -91,6 +92,13 @@ class Service:
     def pulled_streams(self) -> LiveService | None:
         """Return the pulled streams, or None until they have begun."""
         return self._loaded.live
+
+    @property
+    def membership(self) -> Membership:
+        """Return this server among the others. Raises NoCapacity until the model is loaded."""
+        self.check_loaded()
+        assert self._loaded.membership, "the model was loaded without the membership"
+        return self._loaded.membership
 
     @property
     def is_loaded(self) -> bool:

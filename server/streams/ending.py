@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import protocol
 from protocol import CloseCode, ProtocolError
-from server.errors import Fault, MastreamError
+from server.cluster.membership import socket_url
+from server.errors import Elsewhere, Fault, MastreamError
 from server.streams.outbox import failure
 
 RECONNECT_MS = 1000
@@ -28,9 +29,13 @@ class Ending:
 ENDED = Ending(CloseCode.NORMAL, "end", protocol.End())
 
 
-def going_away(taken: int | None = None) -> Ending:
-    """Return how a stream ends when the server stops; ``taken`` is the last seq that was read."""
-    message = protocol.GoingAway(RECONNECT_MS, taken)
+def going_away(taken: int | None = None, url: str | None = None) -> Ending:
+    """Return how a stream ends when the server stops or is full.
+
+    ``taken`` is the last seq that was read; ``url`` is the socket of a server that has room, where
+    clients need not wait.
+    """
+    message = protocol.GoingAway(RECONNECT_MS if url is None else 0, taken, url)
     return Ending(CloseCode.RESTART, "going_away", message)
 
 
@@ -42,8 +47,11 @@ class EndStream(Exception):
         self.last = last
 
 
-def ending_of(error: Exception, seq: int | None = None) -> Ending:
-    """Return how an error ends a stream; ``seq`` is the frame that it answers, if any."""
+def ending_of(error: Exception, seq: int | None = None, path: str = "") -> Ending:
+    """Return how an error ends a stream; ``seq`` is the frame that it answers, if any, and ``path``
+    that of the socket, which is the same on the server that Elsewhere names."""
+    if isinstance(error, Elsewhere):
+        return going_away(url=socket_url(error.url, path))
     if isinstance(error, ProtocolError):
         status = _TOO_LARGE if error.close == CloseCode.TOO_BIG else _BAD_INPUT
         message = protocol.Failure(error.code, str(error), status, seq=seq, fatal=True)

@@ -1,23 +1,27 @@
-"""All pulled streams: their definitions in the database, each with its supervisor at work."""
+"""The pulled streams that this server has, each with its supervisor at work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import replace
 
 from server.admission import Limit
-from server.database.streams import StreamRows
-from server.errors import Conflict, Draining, NotFound
+from server.database.streams import TakenStream
+from server.errors import Conflict, Draining, MastreamError, NotFound, Unavailable
 from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
+from server.streams.ownership import Ownership
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.supervision import StreamState
-from server.threads import ThreadRunner
 
 CANCEL_SECONDS = 15.0
 """Longer than closing a source and a publisher takes; then a supervisor is cancelled again."""
+
+TEND_SECONDS = 0.5
+"""How often leases are renewed, and free streams looked for."""
 
 NO_STREAM = "There is no stream {!r}: it was removed, or never added."
 
@@ -25,19 +29,22 @@ _log = logging.getLogger(__name__)
 
 
 class LiveStreams:
-    """Streams by name. Mutable state: those that run, each with its task.
+    """Streams by name. Mutable state: those that run, each with its task; those that end since
+    another server has them; and the task that renews leases and takes free streams.
 
-    A change is written to the database before it takes effect, so a restart finds the same
-    streams. One change is made at a time, so that the database and the streams agree.
+    A change is written to the database before it takes effect, so a restart, or another server,
+    finds the same streams. One change is made at a time, so that the database and the streams
+    agree; renewals do not wait for changes, which may take longer than a lease.
     """
 
-    def __init__(self, services: PulledServices, rows: StreamRows, limit: Limit) -> None:
+    def __init__(self, services: PulledServices, ownership: Ownership, limit: Limit) -> None:
         self._services = services
-        self._rows = rows
+        self.ownership = ownership
         self._limit = limit
-        self._disk = ThreadRunner("live")
         self._streams: dict[str, PulledStream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._tending: list[asyncio.Task[None]] = []
         self._changing = asyncio.Lock()
         self._draining = False
 
@@ -48,13 +55,18 @@ class LiveStreams:
         return len(self._streams)
 
     async def start(self) -> None:
-        """Pull every stream in the database."""
-        await self._disk(self._rows.seal_all)
-        for row in await self._disk(self._rows.all):
-            self._begin(StreamDefinition.from_dict(row))
+        """Pull every stream that an earlier process of this server had, and those that fall to
+        this one of the free ones."""
+        self._begin_each(await self.ownership.start())
+        await self._take_free()
+        self._tending = [
+            asyncio.create_task(_repeat(self._renew)),
+            asyncio.create_task(_repeat(self._take_free)),
+        ]
 
     async def drain(self) -> None:
-        """End every viewer with ``going_away`` and close every source; add nothing more.
+        """End every viewer with ``going_away``, close every source and let other servers have the
+        streams; add nothing more.
 
         Returns once the viewers have left. Idempotent.
         """
@@ -63,17 +75,30 @@ class LiveStreams:
         for stream in streams:
             stream.leave()
         await self._cancel()
+        await self._release()
         await asyncio.gather(*(stream.viewers.all_left() for stream in streams))
 
     async def stop(self) -> None:
         """Close every source and end every viewer; the definitions stay. Idempotent."""
+        self._draining = True
         await self._cancel()
+        await self._release()
+        for task in self._tending:
+            await _cancelled(task)
         self._tasks.clear()
         self._streams.clear()
-        await self._disk.close()
+        await self.ownership.close()
+
+    async def _release(self) -> None:
+        try:
+            for name in self._streams:
+                await self.ownership.release(name)
+        except MastreamError as error:
+            _log.warning("other servers get the streams only when the leases end: %s", error)
 
     async def _cancel(self) -> None:
-        await asyncio.gather(*(_cancelled(task) for task in self._tasks.values()))
+        tasks = (*self._tasks.values(), *self._ending)
+        await asyncio.gather(*(_cancelled(task) for task in tasks))
 
     def all(self) -> list[PulledStream]:
         """Return every stream, the oldest first."""
@@ -88,18 +113,21 @@ class LiveStreams:
         publishers = (stream.publisher for stream in self._streams.values())
         return sum(one is not None and one.status.state is state for one in publishers)
 
-    def find(self, name: str) -> PulledStream:
-        """Return a stream. Raises NotFound."""
+    def find(self, name: str, may_see: Callable[[str], bool] = lambda _: True) -> PulledStream:
+        """Return a stream. Raises Elsewhere if another server has it, NoCapacity if none has it
+        yet, NotFound if there is none; this also for one elsewhere whose key ``may_see`` rejects.
+        """
         stream = self._streams.get(name)
         if stream is None:
+            self.ownership.check_elsewhere(name, may_see)
             raise NotFound(NO_STREAM.format(name[:64]))
         return stream
 
     async def add(self, definition: StreamDefinition) -> PulledStream:
         """Write a new stream down and pull it.
 
-        Raises Conflict if the name is taken, TooMany if its owner has as many as may be, NoCapacity
-        if all together have, Draining if the server is stopping.
+        Raises Conflict if the name is taken, TooMany if its owner has as many here as may be,
+        NoCapacity if all together have, Draining if the server is stopping.
         """
         async with self._changing:
             return await self._add(definition)
@@ -112,7 +140,7 @@ class LiveStreams:
         if definition.name in self._streams:
             raise Conflict(f"There is a stream {definition.name} already: choose another name.")
         definition = replace(definition, created=self._services.wall())
-        await self._disk(self._rows.add, definition.name, definition.to_dict(), definition.created)
+        await self.ownership.add(definition.name, definition.to_dict(), definition.created)
         return self._begin(definition)
 
     async def pause(self, name: str, paused: bool) -> PulledStream:
@@ -120,7 +148,7 @@ class LiveStreams:
         async with self._changing:
             stream = self.find(name)
             definition = replace(stream.definition, paused=paused)
-            await self._disk(self._rows.change, name, definition.to_dict())
+            await self.ownership.change(name, definition.to_dict())
             await (stream.pause() if paused else stream.resume())
             return stream
 
@@ -131,7 +159,7 @@ class LiveStreams:
         """
         async with self._changing:
             self.find(name)
-            await self._disk(self._rows.remove, name)
+            await self.ownership.remove(name)
             await self._end(name)
 
     def check_open(self) -> None:
@@ -145,6 +173,37 @@ class LiveStreams:
         if task is not None:
             await _cancelled(task)
 
+    async def _renew(self) -> None:
+        """Renew the leases, and end the streams that this server has no longer."""
+        try:
+            await self.ownership.renew()
+        finally:
+            self.ownership.forget_expired()
+            self._end_lost()
+
+    def _end_lost(self) -> None:
+        """End the streams that this server has no longer, besides those that end anyway."""
+        lost = [one for one in self._streams if not self.ownership.holds(one)]
+        for name in [] if self._draining else lost:
+            stream = self._streams.pop(name)
+            _log.warning("stream %s is another server's from now on", name)
+            stream.leave()
+            ending = asyncio.create_task(_cancelled(self._tasks.pop(name)))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    async def _take_free(self) -> None:
+        """Take those free streams that fall to this server, as far as there is a place for them."""
+        async with self._changing:
+            total = self._limit.total
+            places = None if total is None else max(0, total - len(self))
+            self._begin_each(await self.ownership.take_free(0 if self._draining else places))
+
+    def _begin_each(self, taken: list[TakenStream]) -> None:
+        """Pull streams that were taken. If the server is to stop by now, their leases will end."""
+        for one in [] if self._draining else taken:
+            self._begin(StreamDefinition.from_dict(one.definition))
+
     def _begin(self, definition: StreamDefinition) -> PulledStream:
         stream = PulledStream(definition, self._services)
         self._streams[definition.name] = stream
@@ -155,6 +214,21 @@ class LiveStreams:
         task.add_done_callback(_report_failure)
         self._tasks[definition.name] = task
         return stream
+
+
+async def _repeat(act: Callable[[], Awaitable[None]]) -> None:
+    """Act every TEND_SECONDS. Log when it begins to fail; the database logs by itself if it does
+    not answer."""
+    fails = False
+    while True:
+        await asyncio.sleep(TEND_SECONDS)
+        try:
+            await act()
+            fails = False
+        except MastreamError as error:
+            if not fails and not isinstance(error, Unavailable):
+                _log.error("the pulled streams cannot be kept up: %s", error)
+            fails = True
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

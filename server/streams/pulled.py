@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from models.spec import ModelSpec
 from server.changes import Changes
@@ -45,7 +46,7 @@ class PulledServices:
     """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
     seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
     after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides which
-    addresses may be opened."""
+    addresses may be opened; ``may_send`` is false for a name that another server may have."""
 
     worker: Serving
     open_source: Callable[[StreamDefinition, ModelSpec], Source]
@@ -57,6 +58,7 @@ class PulledServices:
     published: Callable[[str], None] = lambda _: None
     recordings: Recordings | None = None
     guard: Guard | None = None
+    may_send: Callable[[str], bool] = lambda _: True
 
 
 class PulledStream:
@@ -71,7 +73,8 @@ class PulledStream:
         self.definition = definition
         self.changes = Changes()
         self.measures = Measures()
-        self.viewers = Viewers(self._on_mask, self.measures.lost)
+        ours = partial(services.may_send, definition.name)
+        self.viewers = Viewers(self._on_mask, self.measures.lost, ours)
         self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
         self.supervised = self._decision[0]
         self._services = services

@@ -47,13 +47,15 @@ class Viewers(Sink):
 
     ``on_mask`` is called for each mask first, ``on_loss`` for each frame without one. The masks
     themselves are shared, so a viewer's ledger counts against a budget of its own. ``is_leaving``
-    says that the stream ended because the server stops, and may be back soon.
+    says that the stream ended because the server stops or another has taken it over, and may be
+    back soon. While ``may_send`` is false, masks are lost: another server may send its own.
     """
 
     def __init__(
         self,
         on_mask: Callable[[Mask], None] = lambda _: None,
         on_loss: Callable[[str], None] = lambda _: None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self.newest: Mask | None = None
         self.lost = 0
@@ -63,6 +65,7 @@ class Viewers(Sink):
         self._closed = False
         self._on_mask = on_mask
         self._on_loss = on_loss
+        self._may_send = may_send
         self._outboxes: set[Outbox] = set()
 
     def __len__(self) -> int:
@@ -119,6 +122,9 @@ class Viewers(Sink):
             outbox.close()
 
     def mask(self, mask: Mask) -> None:
+        if not self._may_send():
+            self._on_loss("moved")
+            return
         self.newest = mask
         self._on_mask(mask)
         for outbox in self._outboxes:

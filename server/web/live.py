@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, WebSocket
@@ -30,6 +31,7 @@ from server.web.live_body import (
     NAME,
     StreamBody,
     StreamChange,
+    StreamElsewhere,
     StreamPage,
     StreamRequest,
     stream_body,
@@ -60,9 +62,10 @@ def _check_owner(connection: HTTPConnection) -> None:
     name = connection.path_params.get("name")
     if name is not None and connection.scope["type"] == "http":
         live: LiveService = connection.app.state.service.live
-        stream, caller = live.streams.find(name), caller_of(connection)
-        may_watch = connection.scope["method"] in ("GET", "HEAD") and _watches(caller, stream)
-        if not (may_watch or caller.owns(stream.definition.owner)):
+        caller = caller_of(connection)
+        reads = connection.scope["method"] in ("GET", "HEAD")
+        may = partial(caller.watches, name) if reads else caller.owns
+        if not may(live.streams.find(name, may).definition.owner):
             raise NotFound(NO_STREAM.format(name))
 
 
@@ -106,10 +109,18 @@ async def add_stream(
 
 @router.get("")
 async def list_streams(request: Request, live: LiveOf) -> StreamPage:
-    """List all pulled streams, oldest first."""
+    """List this server's streams, oldest first, and where those of other servers are."""
     caller = caller_of(request)
     seen = (one for one in live.streams.all() if _watches(caller, one))
-    return StreamPage(streams=[stream_body(one, request.url_for) for one in seen])
+    others = live.streams.ownership.elsewhere()
+    return StreamPage(
+        streams=[stream_body(one, request.url_for) for one in seen],
+        elsewhere=[
+            StreamElsewhere(name=place.name, server=url)
+            for place, url in others
+            if caller.watches(place.name, place.key)
+        ],
+    )
 
 
 @router.get("/{name}")
@@ -212,13 +223,14 @@ async def view_stream(socket: WebSocket, name: str) -> None:
         if offered and SUBPROTOCOL not in offered:
             raise BadRequest(f"Offer the sub-protocol {SUBPROTOCOL}, or none.")
         live.streams.check_open()
-        stream = live.streams.find(name)
-        if not _watches(caller_of(socket), stream):
+        caller = caller_of(socket)
+        stream = live.streams.find(name, partial(caller.watches, name))
+        if not _watches(caller, stream):
             raise NotFound(NO_STREAM.format(name))
         live.watching.check(client_of(socket))
     except MastreamError as error:
         service.metrics.rejected(error.code)
-        await send_ending(socket, ending_of(error), seconds)
+        await send_ending(socket, ending_of(error, path=socket.url.path), seconds)
         return
     viewer = ViewerSocket(socket, stream, live.renditions(stream), live.viewers)
     with live.watching.hold(client_of(socket)):

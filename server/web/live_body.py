@@ -133,10 +133,18 @@ class StreamBody(BaseModel):
     links: dict[str, str]
 
 
+class StreamElsewhere(BaseModel):
+    """A stream that another server on the same database pulls."""
+
+    name: str
+    server: str | None = Field(description="that server's address; null if it is not known")
+
+
 class StreamPage(BaseModel):
-    """All pulled streams, the oldest first."""
+    """This server's pulled streams, the oldest first, and where those of other servers are."""
 
     streams: list[StreamBody]
+    elsewhere: list[StreamElsewhere] = []
 
 
 def stream_body(stream: PulledStream, url_for: UrlFor) -> StreamBody:

@@ -9,7 +9,6 @@ from functools import partial
 
 from models.spec import ModelSpec
 from server.admission import Limit, Places
-from server.database.streams import StreamRows
 from server.dialling.dial import Guard
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
@@ -17,6 +16,7 @@ from server.settings import LiveSettings, Settings
 from server.sinks.publishing import PublishState
 from server.sources.hardware import Hardware
 from server.streams.live_streams import LiveStreams
+from server.streams.ownership import Ownership
 from server.streams.pulled import PulledServices, PulledStream
 from server.streams.pulled_source import source_opener
 from server.streams.supervision import Rules, StreamState
@@ -67,7 +67,7 @@ class LiveService:
 
 def live_service(
     worker: Serving,
-    rows: StreamRows,
+    ownership: Ownership,
     pool: PicturePool,
     metrics: Metrics,
     settings: Settings,
@@ -88,9 +88,10 @@ def live_service(
         published=metrics.published,
         recordings=recordings,
         guard=guard,
+        may_send=ownership.holds,
     )
     limits, most = settings.limits, settings.live.max_streams
-    streams = LiveStreams(services, rows, Limit("streams", limits.key_streams, most))
+    streams = LiveStreams(services, ownership, Limit("streams", limits.key_streams, most))
     for state in StreamState:
         metrics.watch_sources(state.value, partial(streams.count, state))
     for publishing in PublishState:

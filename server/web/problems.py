@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from server.errors import BadRequest, Fault, MastreamError, Unavailable
+from server.errors import BadRequest, Elsewhere, Fault, MastreamError, Unavailable
 from server.web.methods import allowed_methods
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,15 @@ def _ours(
     # The database logs once that it does not answer.
     if isinstance(error, Fault) and not isinstance(error, Unavailable) and error.status >= 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if isinstance(error, Elsewhere):
+        return problem_response(error.problem(), {"Location": _same_place(request, error.url)})
     return refusal_of(error, fields)
+
+
+def _same_place(request: Request, server: str) -> str:
+    """Return the request's address on another server."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{server.rstrip('/')}{request.url.path}{query}"
 
 
 def refusal_of(error: MastreamError, fields: Sequence[dict[str, str]] = ()) -> JSONResponse:

@@ -34,4 +34,9 @@ def test_an_error_is_a_problem_with_seq_and_fatal() -> None:
 def test_going_away_both_ways() -> None:
     assert GoingAway.from_dict({"reconnect_after_ms": 100}) == GoingAway(100)
     assert GoingAway.from_dict({"taken": 7}) == GoingAway(taken=7)
-    assert GoingAway.from_dict({}).to_dict() == {"reconnect_after_ms": 0, "taken": None}
+    assert GoingAway.from_dict({"url": "wss://b/"}) == GoingAway(url="wss://b/")
+    assert GoingAway.from_dict({}).to_dict() == {
+        "reconnect_after_ms": 0,
+        "taken": None,
+        "url": None,
+    }

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 
 from server.database.connection import Database, sqlite_url
 from server.database.schema import METADATA
-from server.database.streams import StreamRows
+from server.database.streams import HeldStream, StreamRows, TakenStream
 from server.errors import Conflict, Fault
 from server.security.sealing import Seal
 
@@ -67,7 +67,7 @@ def test_a_new_database_has_todays_tables(url: str) -> None:
     for _ in range(2):
         Database(url).close()
     with connected(url) as connection:
-        assert version(connection) == ("0007", 3)
+        assert version(connection) == ("0008", 3)
         context = MigrationContext.configure(connection)
         found = compare_metadata(context, METADATA)
         assert [one for one in found if "mastream_schema" not in str(one)] == []
@@ -82,7 +82,7 @@ def test_a_database_from_before_alembic_keeps_its_rows(url: str, age: int) -> No
         )
     Database(url).close()
     with connected(url) as connection:
-        assert version(connection) == ("0007", 3)
+        assert version(connection) == ("0008", 3)
         rows = connection.execute(sql.text("SELECT id, losses FROM videos"))
         assert [tuple(row) for row in rows] == [("a", None)]
 
@@ -106,12 +106,16 @@ def test_a_marker_of_another_make_is_refused(url: str) -> None:
 def test_definitions_are_added_changed_and_removed(url: str) -> None:
     with closing(Database(url)) as database:
         rows = StreamRows(database, Seal(lambda: b"a" * 64))
-        rows.add("b", {"name": "b", "n": 1}, 1.0)
-        rows.add("a", {"name": "a"}, 2.0)
+        held = rows.add("b", {"name": "b", "n": 1}, 1.0, "me", 9.0)
+        rows.add("a", {"name": "a"}, 2.0, "me", 9.0)
         with pytest.raises(Conflict, match="already a stream a"):
-            rows.add("a", {}, 3.0)
-        assert rows.change("b", {"name": "b", "n": 2})
-        assert not rows.change("c", {})
-        assert rows.all() == [{"name": "b", "n": 2}, {"name": "a"}]
-        assert rows.remove("b") and not rows.remove("b")
-        assert rows.all() == [{"name": "a"}]
+            rows.add("a", {}, 3.0, "me", 9.0)
+        assert rows.change(held, {"name": "b", "n": 2})
+        assert not rows.change(HeldStream("c", 1), {})
+        assert [one.name for one in rows.places()] == ["b", "a"]
+        taken = rows.take_back("b", "me", 9.0)
+        assert taken == TakenStream("b", 2, {"name": "b", "n": 2})
+        assert not rows.remove(held), "its epoch is over"
+        held = HeldStream("b", 2)
+        assert rows.remove(held) and not rows.remove(held)
+        assert [one.name for one in rows.places()] == ["a"]

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from server.database.connection import Database, sqlite_url
 from server.database.schema import STREAMS
-from server.database.streams import StreamRows
+from server.database.streams import HeldStream, StreamRows
 from server.security.sealing import Seal
 
 SEAL = Seal(lambda: b"a" * 64)
 CAMERA = {"name": "cam", "url": "rtsp://user:hidden@host/x", "publish": None}
+
+
+OVER = -1.0
+"""A lease that has ended already."""
+
+
+def definition(rows: StreamRows, name: str = "cam") -> Mapping[str, Any]:
+    """Take a free stream, so that it is free again at once, and return its definition."""
+    taken = rows.take(name, "a", OVER)
+    assert taken is not None
+    return taken.definition
 
 
 @pytest.fixture
@@ -30,10 +42,11 @@ def files(folder: Path) -> bytes:
 
 def test_a_password_is_in_no_file(database: Database, tmp_path: Path) -> None:
     rows = StreamRows(database, SEAL)
-    rows.add("cam", CAMERA, 1.0)
-    assert rows.all() == [CAMERA]
-    assert rows.change("cam", CAMERA | {"paused": True})
-    assert rows.all() == [CAMERA | {"paused": True}]
+    held = rows.add("cam", CAMERA, 1.0, "a", OVER)
+    assert definition(rows) == CAMERA
+    assert not rows.change(held, CAMERA), "it was taken by another since"
+    assert rows.change(HeldStream("cam", 2), CAMERA | {"paused": True})
+    assert definition(rows) == CAMERA | {"paused": True}
     assert b"rtsp://host/x" in files(tmp_path) and b"hidden" not in files(tmp_path)
 
 
@@ -46,15 +59,16 @@ def test_rows_from_before_are_sealed(database: Database) -> None:
     rows.seal_all()
     with database.begin() as connection:
         assert "hidden" not in str(connection.execute(STREAMS.select()).all())
-    assert [row["url"] for row in rows.all()] == [CAMERA["url"]] * 2
+    for name in ("cam", "other"):
+        assert definition(rows, name)["url"] == CAMERA["url"]
 
 
 def test_another_secret_loses_the_password_and_nothing_else(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    StreamRows(database, SEAL).add("cam", CAMERA, 1.0)
+    StreamRows(database, SEAL).add("cam", CAMERA, 1.0, "a", OVER)
     with caplog.at_level(logging.WARNING):
-        found = StreamRows(database, Seal(lambda: b"b" * 64)).all()
-    assert found == [CAMERA | {"url": "rtsp://host/x"}]
+        found = definition(StreamRows(database, Seal(lambda: b"b" * 64)))
+    assert found == CAMERA | {"url": "rtsp://host/x"}
     assert "cam" in caplog.text
-    assert StreamRows(database, SEAL).all() == [CAMERA]
+    assert definition(StreamRows(database, SEAL)) == CAMERA

@@ -1,0 +1,114 @@
+"""This server among those that share its database: it reports itself and reads the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from server.cluster.placement import Candidate, with_most_room
+from server.database.owners import Owner, OwnerRows, Presence
+from server.errors import MastreamError
+from server.threads import ThreadRunner
+
+BEAT_SECONDS = 1.0
+LEASE_SECONDS = 4.0
+"""How long the others count on a server after it last reported."""
+
+_log = logging.getLogger(__name__)
+
+
+class Membership:
+    """One server's row, and the others as last read.
+
+    Mutable state: the epoch of this start, the servers that are alive, and the task that reports.
+    """
+
+    def __init__(self, name: str, rows: OwnerRows, report: Callable[[], Presence]) -> None:
+        self.name = name
+        self.epoch = 0
+        self.servers: list[Owner] = []
+        self.is_replaced = False
+        self._rows = rows
+        self._report = report
+        self._disk = ThreadRunner("cluster")
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Membership {self.name} epoch {self.epoch} of {len(self.servers)}>"
+
+    async def start(self) -> None:
+        """Enter the table and report every BEAT_SECONDS. Raises Fault if the database fails."""
+        self.epoch = await self._disk(self._rows.enter, self.name, self._report(), LEASE_SECONDS)
+        await self._read()
+        self._task = asyncio.create_task(self._beat())
+
+    async def stop(self) -> None:
+        """Leave, so that no client is sent here any more. Idempotent."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+        try:
+            await self._disk(self._rows.leave, self.name, self.epoch)
+        except MastreamError as error:
+            _log.warning("the others see only later that this server has left: %s", error)
+        await self._disk.close()
+
+    @property
+    def peers(self) -> list[Owner]:
+        """Return the other servers that are alive."""
+        return [one for one in self.servers if one.name != self.name]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Return the servers that are alive, this one as it is now, as placement sees them."""
+        mine = _candidate(self.name, self._report())
+        return [mine, *(_candidate(one.name, one.presence) for one in self.peers)]
+
+    def url_of(self, name: str | None) -> str | None:
+        """Return a server's address for clients; None if it is not alive or has none."""
+        found = (one.presence.url for one in self.peers if one.name == name)
+        return next(found, None)
+
+    def stream_socket(self) -> str | None:
+        """Return the stream socket of the peer with the most room, None if no peer that clients
+        can reach has any."""
+        reachable = [one for one in self.peers if one.presence.url]
+        peer = with_most_room(_candidate(one.name, one.presence) for one in reachable)
+        url = self.url_of(peer)
+        return None if url is None else socket_url(url, "/v1/stream")
+
+    async def report_now(self) -> None:
+        """Report and read at once rather than at the next beat."""
+        beaten = await self._disk(
+            self._rows.beat, self.name, self.epoch, self._report(), LEASE_SECONDS
+        )
+        if not beaten and not self.is_replaced:
+            _log.error("another server has started with this one's name: give each its own folder")
+        self.is_replaced = not beaten
+        await self._read()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self.report_now()
+            except MastreamError as error:
+                _log.debug("this server could not be reported: %s", error)
+
+    async def _read(self) -> None:
+        self.servers = [one for one in await self._disk(self._rows.all) if one.is_alive]
+
+
+def socket_url(url: str, path: str) -> str:
+    """Return the address of a WebSocket at ``path`` of the server at ``url``."""
+    parts = urlsplit(url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, "", ""))
+
+
+def _candidate(name: str, reported: Presence) -> Candidate:
+    return Candidate(name, reported.sessions, reported.room, reported.draining)

@@ -1,0 +1,165 @@
+"""Which pulled streams this server has: their leases, and where all others are.
+
+free --take--> held --renew--> held
+held --release--> free
+held --lease over, or another server has taken it--> lost
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from server.cluster.boot_clock import boot_seconds
+from server.cluster.lease import Lease, Terms, granted, is_due, is_held, renewed
+from server.cluster.membership import Membership
+from server.cluster.placement import FreeStream, chosen
+from server.database.streams import HeldStream, StreamPlace, StreamRows, TakenStream
+from server.errors import Elsewhere, NoCapacity
+from server.threads import ThreadRunner
+
+
+class Ownership:
+    """Takes, renews and gives back the rows of pulled streams.
+
+    Mutable state: the lease of each stream that is held, and where all were when last read.
+    """
+
+    def __init__(
+        self,
+        rows: StreamRows,
+        membership: Membership,
+        terms: Terms | None = None,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        self._rows = rows
+        self._membership = membership
+        self._terms = terms or Terms()
+        self._clock = clock
+        self._disk = ThreadRunner("live")
+        self._leases: dict[str, Lease] = {}
+        self._places: dict[str, StreamPlace] = {}
+
+    def __repr__(self) -> str:
+        return f"<Ownership of {len(self._leases)} of {len(self._places)} streams>"
+
+    def holds(self, name: str) -> bool:
+        """Return whether this server may act for a stream now.
+
+        A server that knew no other when the database ceased to answer keeps its streams: nobody
+        could take them.
+        """
+        lease = self._leases.get(name)
+        return lease is not None and (is_held(lease, self._clock()) or not self._membership.peers)
+
+    def elsewhere(self) -> list[tuple[StreamPlace, str | None]]:
+        """Return the streams that other servers have, as last read, with their address."""
+        others = (one for name, one in self._places.items() if name not in self._leases)
+        return [(one, self._membership.url_of(one.server)) for one in others if not one.is_free]
+
+    def check_elsewhere(self, name: str, may_see: Callable[[str], bool]) -> None:
+        """Raise Elsewhere if another server has a stream whose key ``may_see`` accepts, and
+        NoCapacity if no server has it yet, or its address is not known."""
+        place = self._places.get(name)
+        if place is None or name in self._leases or not may_see(place.key):
+            return
+        url = None if place.is_free else self._membership.url_of(place.server)
+        if url is None:
+            raise NoCapacity(f"Another server is to pull {name}: try again in a moment.")
+        raise Elsewhere(f"Another server pulls {name}: ask {url}.", url)
+
+    async def start(self) -> list[TakenStream]:
+        """Take back what an earlier process of this server had; return it."""
+        await self._disk(self._rows.seal_all)
+        left = [one for one in await self._read() if one.server == self._membership.name]
+        return await self._take_each(self._rows.take_back, [one.name for one in left])
+
+    async def add(self, name: str, definition: Mapping[str, Any], created: float) -> None:
+        """Store a new stream that this server has. Raises Conflict if the name is taken."""
+        asked, server, lease = self._clock(), self._membership.name, self._terms.lease
+        held = await self._disk(self._rows.add, name, definition, created, server, lease)
+        self._leases[name] = granted(held.epoch, asked, self._terms)
+
+    async def change(self, name: str, definition: Mapping[str, Any]) -> None:
+        """Store a changed definition. Raises NoCapacity if the stream was lost."""
+        _check_kept(await self._disk(self._rows.change, self._held(name), definition))
+
+    async def remove(self, name: str) -> None:
+        """Remove a stream. Raises NoCapacity if it was lost."""
+        _check_kept(await self._disk(self._rows.remove, self._held(name)))
+        self._leases.pop(name, None)
+        self._places.pop(name, None)
+
+    async def release(self, name: str) -> None:
+        """Give a stream back; it must run no more. Idempotent."""
+        if name in self._leases:
+            await self._disk(self._rows.release, self._held(name))
+            self._leases.pop(name, None)
+
+    async def renew(self) -> None:
+        """Renew every lease that is due, and forget those of streams that others have taken."""
+        asked = self._clock()
+        due = [self._held(name) for name, one in self._leases.items() if is_due(one, asked)]
+        if not due:
+            return
+        server, lease = self._membership.name, self._terms.lease
+        kept = await self._disk(self._rows.renew, due, server, lease)
+        for held in due:
+            if held in kept and held.name in self._leases:
+                self._leases[held.name] = renewed(self._leases[held.name], asked, self._terms)
+            else:
+                self._leases.pop(held.name, None)
+
+    def forget_expired(self) -> None:
+        """Forget the streams for which this server may not act any more."""
+        for name in [one for one in self._leases if not self.holds(one)]:
+            del self._leases[name]
+
+    async def take_free(self, most: int | None) -> list[TakenStream]:
+        """Take those free streams that fall to this server, at most ``most`` if it is given; return
+        them."""
+        places = await self._read()
+        if self._membership.is_replaced:
+            return []
+        free = [_free(one) for one in places if one.is_free and one.name not in self._leases]
+        mine = chosen(self._membership.name, self._membership.candidates, free)
+        return await self._take_each(self._rows.take, mine[:most])
+
+    async def close(self) -> None:
+        """Wait until all work with the database is done."""
+        await self._disk.close()
+
+    async def _read(self) -> list[StreamPlace]:
+        places = await self._disk(self._rows.places)
+        self._places = {one.name: one for one in places}
+        return places
+
+    async def _take_each(
+        self, take: Callable[[str, str, float], TakenStream | None], names: Sequence[str]
+    ) -> list[TakenStream]:
+        taken = []
+        for name in names:
+            asked = self._clock()
+            one = await self._disk(take, name, self._membership.name, self._terms.lease)
+            if one is not None:
+                self._leases[name] = granted(one.epoch, asked, self._terms)
+                taken.append(one)
+        return taken
+
+    def _held(self, name: str) -> HeldStream:
+        if name not in self._leases:
+            raise _lost()
+        return HeldStream(name, self._leases[name].epoch)
+
+
+def _free(place: StreamPlace) -> FreeStream:
+    return FreeStream(place.name, -place.lasts, place.server)
+
+
+def _check_kept(is_kept: bool) -> None:
+    if not is_kept:
+        raise _lost()
+
+
+def _lost() -> NoCapacity:
+    return NoCapacity("The stream has moved to another server: send the request again.")

@@ -1,0 +1,152 @@
+"""Two owners on one database and a clock of the test's own: one at a time, whoever freezes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from server.cluster.lease import Terms
+from server.cluster.membership import Membership
+from server.cluster.placement import Candidate
+from server.database.connection import Database, sqlite_url
+from server.database.streams import StreamRows, TakenStream
+from server.errors import Elsewhere, NoCapacity
+from server.security.sealing import Seal
+from server.streams.ownership import Ownership
+
+pytestmark = pytest.mark.anyio
+
+BRIEF = Terms(lease=0.2, renew=0.1, margin=0.05)
+LONG = Terms(lease=60.0, renew=20.0, margin=1.0)
+
+
+class Peers:
+    """A membership that two servers of a test share."""
+
+    is_replaced = False
+
+    def __init__(self, name: str, others: list[str]) -> None:
+        self.name, self.peers = name, others
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        return [Candidate(one, 0, 9) for one in (self.name, *self.peers)]
+
+    def url_of(self, name: str | None) -> str | None:
+        return f"http://{name}" if name in self.peers else None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[StreamRows]:
+    with closing(Database(sqlite_url(tmp_path / "rows.db"))) as database:
+        yield StreamRows(database, Seal(lambda: b"a" * 64))
+
+
+@asynccontextmanager
+async def owner(
+    rows: StreamRows, name: str, others: str = "", terms: Terms = LONG, clock: Clock | None = None
+) -> AsyncIterator[Ownership]:
+    peers = cast(Membership, Peers(name, list(others)))
+    ownership = Ownership(rows, peers, terms, clock or Clock())
+    try:
+        yield ownership
+    finally:
+        await ownership.close()
+
+
+async def taken_once_free(ownership: Ownership) -> list[TakenStream]:
+    while True:
+        if taken := await ownership.take_free(1):
+            return taken
+        await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_its_adders_until_it_is_given_back(rows: StreamRows) -> None:
+    async with owner(rows, "a", "b") as a, owner(rows, "b", "a") as b:
+        await a.add("s", {"n": 1}, 1.0)
+        assert await b.take_free(None) == [] and not b.holds("s") and a.holds("s")
+        with pytest.raises(Elsewhere) as refusal:
+            b.check_elsewhere("s", lambda _: True)
+        assert refusal.value.url == "http://a"
+        b.check_elsewhere("s", lambda _: False)  # who may not see it learns nothing
+        await a.release("s")
+        await a.release("s")
+        taken = [*await a.take_free(None), *await b.take_free(None)]
+        assert [(one.name, one.definition) for one in taken] == [("s", {"n": 1})]
+
+
+async def test_an_owner_that_freezes_stops_by_its_own_clock(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", LONG, clock) as a:
+        await a.add("s", {}, 1.0)
+        clock.now += LONG.lease - LONG.margin
+        assert not a.holds("s")
+        a.forget_expired()
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.change("s", {"n": 2})
+
+
+async def test_what_expired_is_taken_and_the_earlier_owner_changes_nothing(
+    rows: StreamRows,
+) -> None:
+    async with owner(rows, "a", "b", BRIEF) as a, owner(rows, "b", "a") as b:
+        await a.add("s", {"n": 1}, 1.0)
+        taken = await taken_once_free(b)
+        assert taken[0].epoch == 2
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.change("s", {"n": 2})
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.remove("s")
+        await a.release("s")
+        assert b.holds("s") and taken[0].definition == {"n": 1}
+
+
+async def test_a_renewal_finds_out_what_was_lost(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        await a.add("s", {}, 1.0)
+        await a.add("t", {}, 2.0)
+        await taken_once_free(b)
+        clock.now += BRIEF.renew
+        await a.renew()
+        assert [a.holds(name) for name in "st"] == [False, True]
+
+
+async def test_a_server_that_knows_no_other_keeps_its_streams(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "", LONG, clock) as a:
+        await a.add("s", {}, 1.0)
+        clock.now += 9 * LONG.lease
+        a.forget_expired()
+        assert a.holds("s")
+
+
+async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
+    async with owner(rows, "a", "b") as a:
+        await a.add("s", {"n": 1}, 1.0)
+    async with owner(rows, "b", "a") as b, owner(rows, "a", "b") as again:
+        assert await b.start() == [] and await b.take_free(None) == []
+        (taken,) = await again.start()
+        assert (taken.name, taken.epoch, again.holds("s")) == ("s", 2, True)
+
+
+async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> None:
+    rows.add("s", {}, 1.0, "x", -1.0)
+    async with owner(rows, "a") as a:
+        a._membership.is_replaced = True
+        assert await a.take_free(None) == []
+        a._membership.is_replaced = False
+        assert len(await a.take_free(None)) == 1

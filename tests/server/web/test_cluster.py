@@ -1,0 +1,121 @@
+"""Two servers on one database: who has a stream, who knows where it is, and who takes it over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from server.app import create_app
+from server.database.connection import sqlite_url
+from server.engines.fake import FakeEngine, fake_spec
+from server.settings import ClusterSettings, LiveSettings, Settings, VideoSettings
+
+FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
+PATIENCE = 20.0
+
+
+@contextmanager
+def serving(folder: Path, name: str, advertise: bool = True) -> Iterator[TestClient]:
+    settings = Settings(
+        folder=folder / name,
+        live=LiveSettings(files=folder),
+        videos=VideoSettings(database=sqlite_url(folder / "shared.db")),
+        cluster=ClusterSettings(advertise=f"http://{name}.test/" if advertise else None, node=name),
+    )
+    app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64)))
+    with TestClient(app, follow_redirects=False) as web:
+        assert web.portal
+        web.portal.call(app.state.service.loaded)
+        yield web
+
+
+@pytest.fixture
+def film(tmp_path: Path, make_clip: Callable[..., Path]) -> Path:
+    make_clip(tmp_path / "film.mp4", 50, (96, 72))
+    return tmp_path
+
+
+def eventually(find: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := find()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+    return found
+
+
+def has(web: TestClient) -> list[str]:
+    return [one["name"] for one in web.get("/v1/streams").json()["streams"]]
+
+
+def elsewhere(web: TestClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = web.get("/v1/streams").json()["elsewhere"]
+    return found
+
+
+def test_a_server_says_where_a_stream_is(film: Path) -> None:
+    with serving(film, "a") as a, serving(film, "b") as b:
+        assert a.post("/v1/streams", json=FILM).status_code == 201
+        eventually(lambda: elsewhere(b) == [{"name": "film", "server": "http://a.test/"}])
+        assert (has(a), has(b)) == (["film"], [])
+        assert b.post("/v1/streams", json=FILM).status_code == 409
+        for method, path in (
+            ("GET", "film"),
+            ("DELETE", "film"),
+            ("GET", "film/snapshot?format=x"),
+        ):
+            answer = b.request(method, f"/v1/streams/{path}")
+            assert answer.status_code == 307, answer.text
+            assert answer.headers["location"] == f"http://a.test/v1/streams/{path}"
+            assert answer.json()["code"] == "elsewhere"
+        with b.websocket_connect("/v1/streams/film/masks") as socket:
+            assert socket.receive_json() == {
+                "type": "going_away",
+                "reconnect_after_ms": 0,
+                "taken": None,
+                "url": "ws://a.test/v1/streams/film/masks",
+            }
+            assert socket.receive()["code"] == 1012
+
+
+def test_without_an_address_the_answer_is_to_try_again(film: Path) -> None:
+    with serving(film, "a", advertise=False) as a, serving(film, "b") as b:
+        assert a.post("/v1/streams", json=FILM).status_code == 201
+        eventually(lambda: elsewhere(b) == [{"name": "film", "server": None}])
+        answer = b.get("/v1/streams/film")
+        assert (answer.status_code, answer.json()["code"]) == (503, "no_capacity")
+
+
+def test_a_stream_moves_when_its_server_stops_and_stays_when_that_returns(film: Path) -> None:
+    with ExitStack() as stack:
+        with serving(film, "a") as a:
+            assert a.post("/v1/streams", json=FILM).status_code == 201
+            b = stack.enter_context(serving(film, "b"))
+        eventually(lambda: has(b) == ["film"])
+        with serving(film, "a") as a:
+            eventually(lambda: elsewhere(a) == [{"name": "film", "server": "http://b.test/"}])
+            assert (has(a), has(b)) == ([], ["film"])
+            assert b.delete("/v1/streams/film").status_code == 204
+            eventually(lambda: a.get("/v1/streams/film").status_code == 404)
+
+
+def test_the_cluster_lists_the_servers_that_are_alive(film: Path) -> None:
+    with serving(film, "b") as b:
+        with serving(film, "a"):
+            found = eventually(lambda: two(b))
+            assert {one["node"]: (one["is_this"], one["url"]) for one in found} == {
+                "a": (False, "http://a.test/"),
+                "b": (True, "http://b.test/"),
+            }
+            assert all(one["room"] > 0 and not one["draining"] for one in found)
+        eventually(lambda: len(b.get("/v1/cluster").json()["servers"]) == 1)
+
+
+def two(web: TestClient) -> list[dict[str, Any]] | None:
+    servers: list[dict[str, Any]] = web.get("/v1/cluster").json()["servers"]
+    return servers if len(servers) == 2 else None
