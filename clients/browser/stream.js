@@ -40,7 +40,7 @@ export class MaskStream {
   #attempt = 0;
   #sentence = "";
   #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
-  #heard = true;
+  #hasReceived = true;
   #timer;
   #heartbeat;
   #delivery = Promise.resolve();
@@ -50,7 +50,7 @@ export class MaskStream {
     this.#url = url;
     this.#on = { Socket: globalThis.WebSocket, ...options };
     this.#connect();
-    this.#heartbeat = setInterval(() => this.#beat(), SILENCE);
+    this.#heartbeat = setInterval(() => this.#checkSilence(), SILENCE);
   }
 
   /** Frames without an answer. */
@@ -108,7 +108,7 @@ export class MaskStream {
 
   async #connect() {
     clearTimeout(this.#timer);
-    this.#heard = true;
+    this.#hasReceived = true;
     const trying = (this.#socket = { close() {} });
     try {
       const url = typeof this.#url === "function" ? await this.#url() : this.#url;
@@ -135,7 +135,7 @@ export class MaskStream {
   }
 
   #receive(data) {
-    this.#heard = true;
+    this.#hasReceived = true;
     try {
       if (typeof data === "string") this.#note(parse(data));
       else this.#mask(unpack(new Uint8Array(data)));
@@ -209,12 +209,12 @@ export class MaskStream {
     this.#enter("waiting", sentence);
   }
 
-  #beat() {
-    if (this.#socket && !this.#heard) {
+  #checkSilence() {
+    if (this.#socket && !this.#hasReceived) {
       this.#socket.close(3000); // without a code, the server would end the session
       this.#lost({ code: 1006 });
     } else if (this.state === "live") this.#say("ping");
-    this.#heard = false;
+    this.#hasReceived = false;
   }
 
   #finish(sentence, cause) {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TextIO
 
 from models.spec import ModelSpec
 from server.frame import Labels, Losses, Mask, VideoInfo
@@ -64,6 +66,19 @@ class Artefact(ABC):
 
         The parts are not changed. ``path`` is a new file in the same file system.
         """
+
+
+class TextArtefact(Artefact):
+    """An artefact whose parts are text in UTF-8, which a subclass writes to ``_file``."""
+
+    _file: TextIO
+
+    def finish(self) -> None:
+        self._file.close()
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
 
 
 class Replacing:

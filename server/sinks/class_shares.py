@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from models.spec import ModelSpec
 from server.frame import VideoInfo
 from server.sinks.areas import areas
-from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.artefacts import Segmented, TextArtefact
 from server.sinks.style import Style
 
 
-class ClassShares(Artefact):
+class ClassShares(TextArtefact):
     """One row per frame: its number, its time in seconds, and the share of the model's mask, 0 to
     1, that each class has which ``style`` shows. The parts have no header."""
 
@@ -30,13 +29,6 @@ class ClassShares(Artefact):
         shares = areas(mask.labels, self._all)
         row = (f"{shares[name]:.6f}" for name in self._shown)
         self._rows.writerow([mask.frame.seq, f"{float(segmented.pts):.6f}", *row])
-
-    def finish(self) -> None:
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._file.close()
 
     @classmethod
     def join(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from models.spec import ModelSpec
 from server.frame import VideoInfo
-from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.artefacts import Segmented, TextArtefact
 from server.sinks.coco_rle import Region, regions
 from server.sinks.style import Style
 
@@ -22,7 +21,7 @@ LABELS = 256
 """Annotation ids count in steps of this: the id of frame f and class c is 256 f + c + 1."""
 
 
-class MaskListing(Artefact):
+class MaskListing(TextArtefact):
     """A part has one line per frame: its image, a tab, and its annotations, as JSON with commas
     between them. So joining parses nothing.
 
@@ -45,13 +44,6 @@ class MaskListing(Artefact):
         )
         image = _text(self._image(seq, segmented))
         self._file.write(image + "\t" + ",".join(annotations) + "\n")
-
-    def finish(self) -> None:
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._file.close()
 
     @classmethod
     def join(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from models.spec import ModelSpec
 from server.frame import Losses, VideoInfo
 from server.sinks.areas import areas
-from server.sinks.artefacts import Artefact, Segmented
+from server.sinks.artefacts import Segmented, TextArtefact
 from server.sinks.style import Style
 from server.sinks.totals import Totals
 
@@ -20,7 +19,7 @@ _TOTALS = '{"totals": '
 """How the last line of a part begins; the others are rows."""
 
 
-class Summary(Artefact):
+class Summary(TextArtefact):
     """One JSON object, written row by row, so that memory does not grow with the video.
 
     ``model``, ``video`` and ``classes`` describe the input. ``frames`` has for each frame its
@@ -59,11 +58,7 @@ class Summary(Artefact):
 
     def finish(self) -> None:
         self._file.write(_TOTALS + json.dumps(self._totals.to_part()) + "}\n")
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._file.close()
+        super().finish()
 
     @classmethod
     def join(

@@ -1,4 +1,4 @@
-"""What goes on beside the videos: each chore runs until it is cancelled."""
+"""The tasks that run next to the videos: each chore runs until it is cancelled."""
 
 from __future__ import annotations
 

@@ -60,11 +60,6 @@ class DiskSpace:
         """Wait while videos are paused."""
         await self._changes.until(lambda: not self.paused)
 
-    async def wait_for_space(self) -> None:
-        """Pause, since a write has failed with DiskFull, and wait until there is room."""
-        self.full()
-        await self.wait_for_room()
-
     async def watch(self) -> None:
         """Look at the free space every ``POLL_SECONDS``, until cancelled."""
         while True:

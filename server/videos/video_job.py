@@ -78,6 +78,7 @@ class VideoJob:
         self._record = record
         self._lanes = lanes
         self._changed = changed
+        self._space = _Announced(services.space, changed)
         self._began = services.clock()
         self._folder = services.files.pieces(record.id)
         self._ledger = DurableLedger(
@@ -153,7 +154,7 @@ class VideoJob:
                 return await join_pieces(work, finished, results)
             except DiskFull:
                 await asyncio.to_thread(shutil.rmtree, results, ignore_errors=True)
-            await _Announced(self._services.space, self._changed).wait_for_space()
+            await self._space.wait_for_space()
 
     def _work(self, cuts: Cuts) -> Work:
         services, record = self._services, self._record
@@ -166,7 +167,7 @@ class VideoJob:
             cuts,
             services.settings.max_pixels,
             services.hardware,
-            _Announced(services.space, self._changed),
+            self._space,
             record.style,
             on_losses=self._on_losses,
         )

@@ -46,10 +46,6 @@ class LiveService:
         """Return the model that is served."""
         return self.viewers.spec
 
-    def has(self, stream: PulledStream) -> bool:
-        """Return whether a stream was not removed or replaced meanwhile."""
-        return any(one is stream for one in self.streams.all())
-
     def renditions(self, stream: PulledStream) -> Renditions:
         """Return the renditions of a stream's masks, which all its viewers share."""
         name = stream.definition.name

@@ -13,10 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import av
 import httpx
-import numpy as np
 import pytest
+from clips import make_clip
 
 PATIENCE = 60.0
 KEY = b"0123456789abcdef01234567"
@@ -57,13 +56,7 @@ def hook() -> Iterator[Hook]:
 
 
 def clip(path: Path) -> bytes:
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
-        container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-    return path.read_bytes()
+    return make_clip(path, frames=1).read_bytes()
 
 
 def until(calls: int, hook: Hook) -> None:

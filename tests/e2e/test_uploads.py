@@ -9,10 +9,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import av
 import httpx
-import numpy as np
 import pytest
+from clips import make_clip
 from cutting_proxy import cutting_proxy
 
 from clients.python.videos import Videos
@@ -26,13 +25,7 @@ CUTS = 20
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     """A short video with a box of random bytes that players skip, of more than 200 MB in all."""
-    path = tmp_path / "film.mp4"
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
-        container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+    path = make_clip(tmp_path / "film.mp4", frames=1)
     with path.open("ab") as file:
         file.write(struct.pack(">I4s", PADDING + 8, b"free"))
         file.write(os.urandom(PADDING))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+from tcp_proxy import copy, tcp_proxy
 
 
 @dataclass
@@ -35,51 +37,13 @@ class CuttingProxy:
 async def cutting_proxy(target: int, cuts: int, every: int) -> AsyncIterator[CuttingProxy]:
     """Listen on a free loopback port, in front of the server on the port ``target``."""
     proxy = CuttingProxy(target, cuts, every)
-    tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(OSError, asyncio.CancelledError):
-            await _between(proxy, reader, writer)
-        writer.transport.abort()
-        tasks.discard(task)
+    async def to_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+            if proxy.cut(len(data)):
+                return
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_proxy(lambda: proxy.target, to_server, copy) as proxy.port:
         yield proxy
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _between(
-    proxy: CuttingProxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Pass both directions on until either side ends or the connection is cut."""
-    from_server, to_server = await asyncio.open_connection("127.0.0.1", proxy.target)
-    ways = [
-        asyncio.create_task(_copy(reader, to_server, proxy.cut)),
-        asyncio.create_task(_copy(from_server, writer, lambda _: False)),
-    ]
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        to_server.transport.abort()
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-
-
-async def _copy(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ended: Callable[[int], bool]
-) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-        if ended(len(data)):
-            return

@@ -10,8 +10,11 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+
+from tcp_proxy import copy, tcp_proxy
 
 RTP_HEADER = 12
 """Bytes that are never damaged: the payload is."""
@@ -62,49 +65,8 @@ async def damaging_proxy(
     """Listen on a free loopback port, in front of the server on ``port``."""
     proxy = Proxy(damage, lose)
     proxy.passing.set()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(OSError, EOFError, asyncio.CancelledError):
-            await _between(proxy, port, reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_proxy(lambda: port, copy, partial(_spoil, proxy)) as proxy.port:
         yield proxy
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _between(
-    proxy: Proxy, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Pass both directions on until either side ends."""
-    from_camera, to_camera = await asyncio.open_connection("127.0.0.1", port)
-    ways = [
-        asyncio.create_task(_copy(reader, to_camera)),
-        asyncio.create_task(_spoil(proxy, from_camera, writer)),
-    ]
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        to_camera.close()
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
 
 
 async def _spoil(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,6 +14,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ class Camera:
         self._lock = threading.Lock()
         self._watched: dict[Any, tuple[int, int]] = {}
 
-    def configure(self, _: Any, media: Any) -> None:
+    def configure(self, _: int, media: Any) -> None:
         """A mount begins: somebody watches it."""
         element = media.get_element()
         pictures = element.get_by_name("pictures")
@@ -165,23 +166,32 @@ def obey(camera: Camera, loop: Any) -> None:
     loop.quit()
 
 
-def main() -> None:
-    options = Options(**json.loads(sys.argv[1]))
-    Gst.init(None)
-    loop, camera = GLib.MainLoop(), Camera(options)
+def serve(options: Options, launch: str, configure: Callable[[int, Any], None]) -> Any:
+    """Begin to serve the mounts, each by what ``launch`` describes; return the server.
+
+    ``configure`` is called with a mount's number and its media when somebody watches it.
+    """
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(options.port))
     for mount in range(options.mounts):
         factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(pipeline(options))
+        factory.set_launch(launch)
         factory.set_shared(True)
         factory.set_latency(0)
-        factory.connect("media-configure", camera.configure)
+        factory.connect("media-configure", lambda _, media, n=mount: configure(n, media))
         if options.auth:
             guard(server, factory, options)
         server.get_mount_points().add_factory(f"/cam{mount}", factory)
     assert server.attach(None), "the port is taken"
+    return server
+
+
+def main() -> None:
+    options = Options(**json.loads(sys.argv[1]))
+    Gst.init(None)
+    loop, camera = GLib.MainLoop(), Camera(options)
+    server = serve(options, pipeline(options), camera.configure)
     threading.Thread(target=camera.run, daemon=True).start()
     threading.Thread(target=obey, args=(camera, loop), daemon=True).start()
     print(server.get_bound_port(), flush=True)

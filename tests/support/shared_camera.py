@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 import clock_picture
-from rtsp_camera import GLib, Gst, GstRtspServer, Options
+from rtsp_camera import GLib, Gst, Options, serve
 
 PACKETS = "video/x-h264,stream-format=byte-stream,alignment=au"
 
@@ -89,17 +89,7 @@ def main() -> None:
     options = Options(**json.loads(sys.argv[1]))
     Gst.init(None)
     loop, camera = GLib.MainLoop(), SharedCamera(options)
-    server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
-    server.set_service(str(options.port))
-    for mount in range(options.mounts):
-        factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(MOUNT)
-        factory.set_shared(True)
-        factory.set_latency(0)
-        factory.connect("media-configure", lambda _, media, n=mount: camera.configure(n, media))
-        server.get_mount_points().add_factory(f"/cam{mount}", factory)
-    assert server.attach(None), "the port is taken"
+    server = serve(options, MOUNT, camera.configure)
     threading.Thread(target=camera.run, daemon=True).start()
     threading.Thread(target=lambda: (sys.stdin.read(), loop.quit()), daemon=True).start()
     print(server.get_bound_port(), flush=True)

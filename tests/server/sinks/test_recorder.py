@@ -17,22 +17,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from pictures_segmented import COLOURS, SPEC
 
-from models.spec import ClassLabel, ModelSpec
 from protocol import StageTimes
 from protocol.masks import decode_mask
 from server.errors import BadRequest, Fault
 from server.frame import Frame, Labels, Mask, ResetCause, VideoInfo
 from server.sinks.overlay import resize_labels
 from server.sinks.recorder import ARTEFACTS, Recorder, join_parts
-
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
-SPEC = ModelSpec(
-    name="tiny", head="deeplabv3plus", backbone="resnet50",
-    classes=tuple(ClassLabel(f"class{i}", colour) for i, colour in enumerate(COLOURS)),
-    height=24, width=32, output_stride=8, memory=(), memory_frames=0, memory_horizon=0,
-    preset="default", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), licence="CC-BY-NC-4.0",
-)  # fmt: skip
 
 
 def video(height: int = 48, width: int = 64, tick: Fraction = Fraction(1, 90_000)) -> VideoInfo:
