@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from server.cluster.placement import Candidate, with_most_room
 from server.database.owners import Owner, OwnerRows, Presence
-from server.errors import MastreamError
+from server.errors import Elsewhere, MastreamError, NoCapacity
 from server.threads import ThreadRunner
 
 BEAT_SECONDS = 1.0
@@ -72,6 +72,15 @@ class Membership:
         """Return a server's address for clients; None if it is not alive or has none."""
         found = (one.presence.url for one in self.peers if one.name == name)
         return next(found, None)
+
+    def check_here(self, name: str, what: str) -> None:
+        """Raise Elsewhere if another server has ``what``, or NoCapacity if that one is not alive or
+        has no address."""
+        if name == self.name:
+            return
+        if (url := self.url_of(name)) is None:
+            raise NoCapacity(f"{what} is on another server, which is away: try again later.")
+        raise Elsewhere(f"{what} is on another server: ask {url}.", url)
 
     def stream_socket(self) -> str | None:
         """Return the stream socket of the peer with the most room, None if no peer that clients

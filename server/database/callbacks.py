@@ -27,17 +27,21 @@ class Callback:
 
 
 class CallbackRows:
-    """Rows of callbacks. Synchronous; any thread may use it. Raises Fault if the database fails."""
+    """Rows of callbacks about the videos of one ``server``.
 
-    def __init__(self, database: Database) -> None:
+    Synchronous; any thread may use it. Raises Fault if the database fails.
+    """
+
+    def __init__(self, database: Database, server: str = "") -> None:
         self._database = database
+        self._mine = VIDEOS.c.server == server
 
     def due(self, now: float, limit: int) -> list[Callback]:
         """Return the callbacks of ended videos that are due, the longest due first."""
         chosen = (
             sql.select(CALLBACKS)
             .join(VIDEOS, VIDEOS.c.id == CALLBACKS.c.video)
-            .where(VIDEOS.c.state.not_in(ACTIVE), CALLBACKS.c.next_try <= now)
+            .where(self._mine, VIDEOS.c.state.not_in(ACTIVE), CALLBACKS.c.next_try <= now)
             .order_by(CALLBACKS.c.next_try)
             .limit(limit)
         )

@@ -32,6 +32,7 @@ VIDEOS = sql.Table(
     sql.Column("pieces", sql.Integer),
     sql.Column("uncut", sql.String(32)),
     sql.Column("planned_for", sql.String(64)),
+    sql.Column("server", sql.String(64), nullable=False, server_default=""),
 )
 
 PIECES = sql.Table(
@@ -87,6 +88,7 @@ UPLOADS = sql.Table(
     sql.Column("ended", sql.Double),
     sql.Column("video", sql.String(64)),
     sql.Column("problem", sql.JSON(none_as_null=True)),
+    sql.Column("server", sql.String(64), nullable=False, server_default=""),
 )
 
 CALLBACKS = sql.Table(

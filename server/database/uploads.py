@@ -23,7 +23,8 @@ class UploadRecord:
 
     ``request`` describes the video that it is to become, and ``key`` is its idempotency key.
     ``ended`` is when it became the video with the id ``video``, or was refused for ``problem``, an
-    RFC 9457 object; None while it is unfinished.
+    RFC 9457 object; None while it is unfinished. ``server`` is the name of the server that has
+    the file.
     """
 
     id: str
@@ -34,28 +35,41 @@ class UploadRecord:
     ended: float | None = None
     video: str | None = None
     problem: Mapping[str, Any] | None = None
+    server: str = ""
 
 
 class UploadRows:
-    """Rows of uploads. Synchronous; any thread may use it. Raises Fault if the database fails."""
+    """Rows of the uploads of one ``server``; any is found by its id or key.
 
-    def __init__(self, database: Database) -> None:
+    Synchronous; any thread may use it. Raises Fault if the database fails.
+    """
+
+    def __init__(self, database: Database, server: str = "") -> None:
         self._database = database
+        self._server = server
+        self._unfinished = sql.and_(UPLOADS.c.ended.is_(None), UPLOADS.c.server == server)
 
     def add(self, record: UploadRecord, max_unfinished: int, max_bytes: int) -> None:
-        """Store a new upload.
+        """Store a new upload on this server.
 
         Raises NoCapacity if ``max_unfinished`` are unfinished, or if they would hold more than
         ``max_bytes`` together, and Conflict if its key is taken.
         """
         with self._database.begin() as connection:
-            _check_bounds(connection, record.length, max_unfinished, max_bytes)
+            self._check_bounds(connection, record.length, max_unfinished, max_bytes)
             try:
-                connection.execute(UPLOADS.insert().values(**asdict(record)))
+                values = asdict(record) | {"server": self._server}
+                connection.execute(UPLOADS.insert().values(**values))
             except IntegrityError as error:
                 raise Conflict(
                     "Another upload with this Idempotency-Key came first: send it again."
                 ) from error
+
+    def adopt(self) -> None:
+        """Take the uploads of versions that did not store whose they are."""
+        left = UPLOADS.update().where(UPLOADS.c.server == "")
+        with self._database.begin() as connection:
+            connection.execute(left.values(server=self._server))
 
     def get(self, upload: str) -> UploadRecord | None:
         return self._one(UPLOADS.c.id == upload)
@@ -64,8 +78,8 @@ class UploadRows:
         return self._one(UPLOADS.c.key == key)
 
     def unfinished(self) -> list[UploadRecord]:
-        """Return the uploads that have not ended, the oldest first."""
-        chosen = UPLOADS.select().where(UPLOADS.c.ended.is_(None)).order_by(UPLOADS.c.created)
+        """Return this server's uploads that have not ended, the oldest first."""
+        chosen = UPLOADS.select().where(self._unfinished).order_by(UPLOADS.c.created)
         with self._database.begin() as connection:
             return [UploadRecord(**row) for row in connection.execute(chosen).mappings()]
 
@@ -92,15 +106,14 @@ class UploadRows:
             row = connection.execute(UPLOADS.select().where(condition)).mappings().first()
         return None if row is None else UploadRecord(**row)
 
-
-def _check_bounds(
-    connection: sql.Connection, length: int, max_unfinished: int, max_bytes: int
-) -> None:
-    totals = sql.select(sql.func.count(), sql.func.coalesce(sql.func.sum(UPLOADS.c.length), 0))
-    count, held = connection.execute(totals.where(UPLOADS.c.ended.is_(None))).one()
-    if count >= max_unfinished:
-        raise NoCapacity(f"{max_unfinished} uploads are unfinished already: try again later.")
-    if held + length > max_bytes:
-        raise NoCapacity(
-            f"The unfinished uploads would hold more than {max_bytes} bytes: try again later."
-        )
+    def _check_bounds(
+        self, connection: sql.Connection, length: int, max_unfinished: int, max_bytes: int
+    ) -> None:
+        totals = sql.select(sql.func.count(), sql.func.coalesce(sql.func.sum(UPLOADS.c.length), 0))
+        count, held = connection.execute(totals.where(self._unfinished)).one()
+        if count >= max_unfinished:
+            raise NoCapacity(f"{max_unfinished} uploads are unfinished already: try again later.")
+        if held + length > max_bytes:
+            raise NoCapacity(
+                f"The unfinished uploads would hold more than {max_bytes} bytes: try again later."
+            )

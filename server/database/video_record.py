@@ -45,7 +45,7 @@ class VideoRecord:
     identifies what they were planned for, all None before the video is planned.
     ``style`` says what the artefacts show of the masks; ``stored`` is how many bytes the files of a
     video that has ended hold; ``owner`` is the id of the API key that uploaded it, empty if none
-    was required.
+    was required. ``server`` is the name of the server that has the files.
     """
 
     id: str
@@ -71,6 +71,7 @@ class VideoRecord:
     pieces: int | None = None
     uncut: str | None = None
     planned_for: str | None = None
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

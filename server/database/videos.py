@@ -2,8 +2,8 @@
 
 Every change of state is one conditional UPDATE, so two callers never both succeed: a cancelled
 video does not become running, and one that has ended stays as it is. Times are passed in, as
-seconds since the epoch. One server process owns the rows: at its start it queues again the videos
-that another process left running.
+seconds since the epoch. A video belongs to the server that has its files, whose one process queues
+again at its start the videos that an earlier one left running.
 """
 
 from __future__ import annotations
@@ -24,21 +24,28 @@ from server.sinks.style import Style
 
 
 class VideoRows:
-    """Rows of videos. Synchronous; any thread may use it. Raises Fault if the database fails."""
+    """Rows of the videos of one ``server``; any is found by its id or key, and listed.
 
-    def __init__(self, database: Database) -> None:
+    Synchronous; any thread may use it. Raises Fault if the database fails.
+    """
+
+    def __init__(self, database: Database, server: str = "") -> None:
         self.database = database
+        self.server = server
+        self._mine = VIDEOS.c.server == server
 
     def add(self, record: VideoRecord, max_queued: int, callback_url: str | None = None) -> None:
-        """Store a new video, and whom to call at its end.
+        """Store a new video of this server, and whom to call at its end.
 
         Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or key is taken.
         """
         with self.database.begin() as connection:
-            if _count(connection, VideoState.QUEUED) >= max_queued:
+            if self._count(connection, VideoState.QUEUED) >= max_queued:
                 raise NoCapacity(f"{max_queued} videos are queued already: try again later.")
             try:
-                connection.execute(VIDEOS.insert().values(**_to_row(record)))
+                connection.execute(
+                    VIDEOS.insert().values(**_to_row(record) | {"server": self.server})
+                )
                 if callback_url is not None:
                     call = {"video": record.id, "url": callback_url, "attempts": 0, "next_try": 0.0}
                     connection.execute(CALLBACKS.insert().values(**call))
@@ -68,27 +75,27 @@ class VideoRows:
             return [_from_row(row) for row in connection.execute(chosen).mappings()]
 
     def count(self, state: VideoState) -> int:
-        """Return how many videos are in this state."""
+        """Return how many videos of this server are in this state."""
         with self.database.begin() as connection:
-            return _count(connection, state)
+            return self._count(connection, state)
 
     def count_of(self, owner: str) -> int:
-        """Return how many videos of an owner wait or run."""
+        """Return how many videos of an owner wait or run, on all servers."""
         own = (VIDEOS.c.owner == owner) & VIDEOS.c.state.in_(ACTIVE)
         with self.database.begin() as connection:
             return connection.scalar(sql.select(sql.func.count()).where(own)) or 0
 
     def states(self) -> dict[str, VideoState]:
-        """Return the state of every video by its id."""
+        """Return the state of every video of this server by its id."""
         with self.database.begin() as connection:
-            rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state))
+            rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state).where(self._mine))
             return {video: VideoState(state) for video, state in rows}
 
     def kept(self) -> list[Kept]:
-        """Return every video as quotas count it."""
+        """Return every video of this server as quotas count it."""
         columns = (VIDEOS.c.id, VIDEOS.c.size, VIDEOS.c.stored, VIDEOS.c.ended)
         with self.database.begin() as connection:
-            rows = connection.execute(sql.select(*columns))
+            rows = connection.execute(sql.select(*columns).where(self._mine))
             return [
                 Kept(video, size if ended is None else stored, ended)
                 for video, size, stored, ended in rows
@@ -99,10 +106,11 @@ class VideoRows:
         self._changed(VIDEOS.update().where(VIDEOS.c.id == video).values(stored=nbytes))
 
     def claim(self, now: float) -> VideoRecord | None:
-        """Mark the oldest queued video as running and return it; None if none is queued."""
+        """Mark the oldest queued video of this server as running and return it; None if none is
+        queued."""
         oldest = (
             sql.select(VIDEOS.c.id)
-            .where(VIDEOS.c.state == VideoState.QUEUED)
+            .where(VIDEOS.c.state == VideoState.QUEUED, self._mine)
             .order_by(VIDEOS.c.id)
             .limit(1)
             # Otherwise PostgreSQL makes a second claim wait for this one and then find nothing.
@@ -157,13 +165,16 @@ class VideoRows:
         )
 
     def recover(self, now: float, max_attempts: int, problem: Mapping[str, Any]) -> None:
-        """Queue again the videos that a dead process left running.
+        """Queue again the videos that a dead process of this server left running, and take those
+        of versions that did not store whose they are.
 
         Those started ``max_attempts`` times fail with ``problem``: they may be what kills the
         server.
         """
-        left = _moved(VideoState.RUNNING)
+        left = _moved(VideoState.RUNNING).where(self._mine)
         with self.database.begin() as connection:
+            nobodys = VIDEOS.update().where(VIDEOS.c.server == "")
+            connection.execute(nobodys.values(server=self.server))
             connection.execute(
                 left.where(VIDEOS.c.attempts >= max_attempts).values(
                     state=VideoState.FAILED, ended=now, problem=problem
@@ -178,6 +189,10 @@ class VideoRows:
         return self._changed(
             VIDEOS.delete().where(VIDEOS.c.id == video, VIDEOS.c.state.not_in(ACTIVE))
         )
+
+    def _count(self, connection: sql.Connection, state: VideoState) -> int:
+        counted = sql.select(sql.func.count()).where(VIDEOS.c.state == state, self._mine)
+        return connection.scalar(counted) or 0
 
     def _one(self, statement: sql.Executable) -> VideoRecord | None:
         with self.database.begin() as connection:
@@ -195,11 +210,6 @@ class VideoRows:
 
 def _moved(*states: VideoState) -> sql.Update:
     return VIDEOS.update().where(VIDEOS.c.state.in_(states))
-
-
-def _count(connection: sql.Connection, state: VideoState) -> int:
-    counted = sql.select(sql.func.count()).where(VIDEOS.c.state == state)
-    return connection.scalar(counted) or 0
 
 
 def _to_row(record: VideoRecord) -> dict[str, Any]:

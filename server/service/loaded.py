@@ -90,11 +90,12 @@ async def load(
     await _open_keyring(parts, database, settings.host)
     await parts.worker.start()
     _log_engines(parts.worker)
+    into.membership = await _join(database, parts, settings)
+    name = into.membership.name
     into.videos = video_service(
-        parts.worker, database, parts.metrics, settings, hardware, parts.guard, render
+        parts.worker, database, parts.metrics, settings, hardware, parts.guard, render, name
     )
     await into.videos.start()
-    into.membership = await _join(database, parts, settings)
     into.live = live_service(
         parts.worker,
         Ownership(StreamRows(database, parts.seal), into.membership),

@@ -38,7 +38,8 @@ def chores(
         found.append(Mover(jobs.files, storage, jobs.disk).run())
     if settings.callback_secret is not None:
         secret = settings.callback_secret.get_secret_value()
-        rows = CallbackRows(jobs.files.store.database)
+        store = jobs.files.store
+        rows = CallbackRows(store.database, store.server)
         rules = callback_rules(guard.rules, settings.callback_hosts)
         send = partial(post, guard=replace(guard, rules=rules))
         found.append(Caller(rows, jobs.disk, jobs.find, render, secret, time.time, send).run())

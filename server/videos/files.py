@@ -31,7 +31,6 @@ from server.videos.quota import Quota, expired, fits, surplus
 from server.videos.removed_marks import RemovedMarks
 
 MAX_ATTEMPTS = 3
-
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +48,7 @@ class VideoFiles:
         most_of_one: int | None = None,
     ) -> None:
         self.store = store
-        self.uploads = UploadRows(store.database)
+        self.uploads = UploadRows(store.database, store.server)
         self.piece_rows = PieceRows(store.database)
         self.owner = f"{socket.gethostname()}:{folder.resolve()}"[:255]
         """Whose pieces are those of this server: only one at a time uses the folder."""
@@ -105,6 +104,7 @@ class VideoFiles:
             "log."
         )
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
+        self.uploads.adopt()
         self._measure_results()
         self.piece_rows.free_all(self.owner)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -61,13 +61,15 @@ def video_service(
     hardware: Hardware | None,
     guard: Guard,
     render: Callable[[Video], bytes],
+    server: str,
 ) -> VideoService:
     """Return the service of videos, still to be started, and have its videos counted.
 
     ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
-    addresses may be called. Raises Fault if the storage cannot be used.
+    addresses may be called; ``server`` is this server's name, which its rows have. Raises Fault if
+    the storage cannot be used.
     """
-    rows = VideoRows(database)
+    rows = VideoRows(database, server)
     for state in VideoState:
         metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos

@@ -94,7 +94,8 @@ class Uploads:
         return Upload(record, 0, now + self.settings.upload_seconds)
 
     async def find(self, upload: str) -> Upload:
-        """Return an upload. Raises NotFound if there is none with this id."""
+        """Return an upload, also of another server. Raises NotFound if there is none with this
+        id."""
         found = await self._disk(self._find, upload)
         if found is None or found.expires < self._clock():
             raise NotFound(NO_UPLOAD)
@@ -182,6 +183,8 @@ class Uploads:
 
     def _find(self, upload: str) -> Upload | None:
         record = self._rows.get(upload)
+        if record is not None and record.server != self._files.store.server:
+            return Upload(record, 0, self._clock() + self.settings.upload_seconds)
         if record is not None and record.ended is None and self._files.store.get(upload):
             # The process died after it had queued the video.
             self._rows.end(upload, self._clock(), upload)

@@ -43,12 +43,13 @@ def _check_version(
 
 
 async def _check_owner(request: Request) -> None:
-    """Raise NotFound if an upload is another key's."""
-    caller, upload = caller_of(request), request.path_params.get("upload")
-    if upload is not None and caller.only_own is not None:
-        found = await _uploads(request).find(upload)
-        if not caller.owns(found.record.request.get("owner", "")):
+    """Raise NotFound if an upload is another key's, Elsewhere if another server receives it."""
+    upload = request.path_params.get("upload")
+    if upload is not None and request.method != "OPTIONS":
+        found = (await _uploads(request).find(upload)).record
+        if not caller_of(request).owns(found.request.get("owner", "")):
             raise NotFound(NO_UPLOAD)
+        request.app.state.service.membership.check_here(found.server, "The upload")
 
 
 UploadsOf = Annotated[Uploads, Depends(_uploads)]

@@ -53,11 +53,21 @@ async def _check_owner(request: Request) -> None:
             raise NotFound("There is no such video: it was removed, or its id is wrong.")
 
 
+async def _check_here(request: Request) -> None:
+    """Raise Elsewhere if another server has the video, unless only its row is asked for."""
+    video = request.path_params.get("video")
+    reads_row = request.method in ("GET", "HEAD") and "name" not in request.path_params
+    if video is None or (reads_row and request.url.path.endswith(f"/{video}")):
+        return
+    record = (await _jobs(request).find(video)).record
+    request.app.state.service.membership.check_here(record.server, "The video")
+
+
 router = APIRouter(
     prefix="/v1/videos",
     tags=["videos"],
     responses=PROBLEMS,
-    dependencies=[Depends(_check_owner)],
+    dependencies=[Depends(_check_owner), Depends(_check_here)],
 )
 
 JobsOf = Annotated[Jobs, Depends(_jobs)]

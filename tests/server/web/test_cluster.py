@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from fastapi.testclient import TestClient
 
 from server.app import create_app
 from server.database.connection import sqlite_url
+from server.database.schema import VIDEOS
+from server.database.video_record import VideoRecord, VideoState
 from server.engines.fake import FakeEngine, fake_spec
+from server.frame import VideoInfo
 from server.settings import ClusterSettings, LiveSettings, Settings, VideoSettings
 
 FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
 PATIENCE = 20.0
+INFO = VideoInfo(64, 48, 30, 1.2, Fraction(25), Fraction(1, 1000))
 
 
 @contextmanager
@@ -119,3 +124,45 @@ def test_the_cluster_lists_the_servers_that_are_alive(film: Path) -> None:
 def two(web: TestClient) -> list[dict[str, Any]] | None:
     servers: list[dict[str, Any]] = web.get("/v1/cluster").json()["servers"]
     return servers if len(servers) == 2 else None
+
+
+def test_a_video_stays_with_the_server_that_received_it(film: Path) -> None:
+    clip = (film / "film.mp4").read_bytes()
+    with serving(film, "a") as a, serving(film, "b") as b:
+        video = a.post("/v1/videos?name=x.mp4", content=clip).json()["id"]
+        eventually(lambda: b.get(f"/v1/videos/{video}").json()["state"] == "succeeded")
+        assert [one["id"] for one in b.get("/v1/videos").json()["videos"]] == [video]
+        eventually(lambda: two(b))
+        for method, path in (
+            ("GET", f"{video}/masks.mkv"),
+            ("DELETE", video),
+            ("GET", f"{video}/source"),
+        ):
+            answer = b.request(method, f"/v1/videos/{path}")
+            assert (answer.status_code, answer.json()["code"]) == (307, "elsewhere")
+            assert answer.headers["location"] == f"http://a.test/v1/videos/{path}"
+        assert a.get(f"/v1/videos/{video}/masks.mkv").status_code == 200
+    with serving(film, "b") as b:
+        assert b.get(f"/v1/videos/{video}").json()["state"] == "succeeded"
+        assert b.get(f"/v1/videos/{video}/masks.mkv").status_code == 503
+        with serving(film, "a") as a:
+            assert a.get(f"/v1/videos/{video}/masks.mkv").status_code == 200
+
+
+def test_a_start_leaves_the_videos_and_uploads_of_others_alone(film: Path) -> None:
+    part = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000"}
+    with serving(film, "a") as a:
+        store = a.app.state.service.jobs.files.store  # type: ignore[attr-defined]
+        location = a.post("/v1/uploads", headers=part).headers["location"]
+        upload = location.rsplit("/", 1)[1]
+        running = VideoRecord("v", "n", "fake", 1, INFO, ("masks.mkv",), "f")
+        store.add(running, 9)
+        with store.database.begin() as connection:
+            connection.execute(VIDEOS.update().values(state=VideoState.RUNNING))
+        with serving(film, "b") as b:
+            eventually(lambda: two(b))
+            b.portal.call(b.app.state.service.uploads.expire)  # type: ignore[attr-defined, union-attr]
+            answer = b.head(f"/v1/uploads/{upload}", headers=part)
+            assert answer.status_code == 307
+            assert store.get("v").state is VideoState.RUNNING
+        assert a.head(f"/v1/uploads/{upload}", headers=part).status_code == 200
