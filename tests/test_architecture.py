@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,13 @@ def test_nothing_points_outside_the_project() -> None:
 def test_the_picture_shows_every_layer() -> None:
     drawn = picture()
     assert all(f"== {row} ==" in drawn for row in layers())
+
+
+def test_a_wheel_has_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in {package.split(".")[0] for package in listed}
+        for path in (ROOT / top).glob("**/__init__.py")
+    }
+    assert there <= set(listed)
