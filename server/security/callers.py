@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.errors import Forbidden
+from server.errors import Forbidden, Unauthorized
 from server.security.keys import Key, Role
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. ``id`` is the key's; it is empty if the server requires no key."""
+    """Who sends a request. ``id`` is the key's; it is empty if none was required."""
 
     id: str
     role: Role
     streams: frozenset[str] = frozenset()
 
     def require(self, role: Role) -> None:
-        """Raise Forbidden unless the caller may do what ``role`` may."""
+        """Raise Forbidden unless the caller may do what ``role`` may, Unauthorized if it is
+        unknown."""
+        if not self.id and self.role is not Role.ADMIN:
+            raise Unauthorized(f"This request needs an API key with the role {role}: send one.")
         if not self.role.includes(role):
             raise Forbidden(
                 f"This key has the role {self.role}, but the request needs {role}: use another key."
@@ -25,7 +28,7 @@ class Caller:
 
     def owns(self, owner: str) -> bool:
         """Return whether the caller may see and change what belongs to the key ``owner``."""
-        return self.role is Role.ADMIN or self.id == owner
+        return self.role is Role.ADMIN or (self.id != "" and self.id == owner)
 
     def watches(self, name: str, owner: str) -> bool:
         """Return whether the caller may watch the pulled stream ``name``."""
@@ -33,12 +36,21 @@ class Caller:
 
     @property
     def only_own(self) -> str | None:
-        """Return the owner to which lists are limited, or None for an admin."""
-        return None if self.role is Role.ADMIN else self.id
+        """Return the owner to which lists are limited, or None for an admin. Raises Unauthorized
+        if the caller is unknown."""
+        if self.role is Role.ADMIN:
+            return None
+        if not self.id:
+            raise Unauthorized("Only what belongs to an API key can be listed: send one.")
+        return self.id
 
 
 ANYONE = Caller("", Role.ADMIN)
-"""Everybody, if no key is required."""
+"""Everybody, if the server requires no key."""
+
+NOBODY = Caller("", Role.WATCH)
+"""Whoever asks for what is public on a server that requires keys: nothing belongs to it, not even
+what was added while no key was required."""
 
 
 def caller_of(key: Key) -> Caller:

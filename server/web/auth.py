@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket
 from protocol import SUBPROTOCOL
 from server.errors import MastreamError, Unauthorized
 from server.logs import KEY_ID
-from server.security.callers import ANYONE, Caller
+from server.security.callers import ANYONE, NOBODY, Caller
 from server.security.exposure import Access
 from server.security.origins import check_host, check_origin
 from server.security.rights import needed
@@ -91,7 +91,7 @@ class Gate:
             return ANYONE
         role = needed(method, scope["path"])
         if role is None:
-            return ANYONE
+            return NOBODY
         caller = await self._identify(scope, headers)
         caller.require(role)
         return caller
