@@ -60,6 +60,8 @@ async def connect(
 
     If the connection is lost, the stream connects again and resumes its session, with the same
     masks as if nothing had happened; ``on_event`` receives a :class:`Lost` or :class:`Resumed`.
+    A server that is full or stops may name another one: the stream continues there, with the same
+    key, but never without TLS if ``url`` has it.
     ``resume`` may be a :class:`Backoff`, which says how long to wait and when to give up; with
     ``False`` a lost connection is an error. If the server requires an API key, set the environment
     variable MASTREAM_KEY, or give ``headers={"Authorization": "Bearer KEY"}``.
@@ -75,10 +77,10 @@ async def connect(
         budget_ms,
         opacity=opacity,
     )
-    dial = partial(open_stream_socket, stream_address(url, model), headers)
+    dial = partial(open_stream_socket, headers=headers)
     callbacks = Callbacks(on_dropped, on_failure, on_event)
     backoff = Backoff() if resume is True else resume or None
-    stream = Stream(dial, request, decode, callbacks, backoff)
+    stream = Stream(stream_address(url, model), dial, request, decode, callbacks, backoff)
     async with contextlib.aclosing(stream):
         await stream.open()
         yield stream

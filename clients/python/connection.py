@@ -31,8 +31,8 @@ OPEN_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 """How long to wait for the close after a fatal error."""
 
-Dial = Callable[[], Awaitable[ClientConnection]]
-"""Opens a socket. Raises a ClientError."""
+Dial = Callable[[str], Awaitable[ClientConnection]]
+"""Opens a socket at an address. Raises a ClientError."""
 
 Received = tuple[MaskHeader, bytes] | ServerMessage
 """A mask's header and payload, or a text message."""
@@ -52,9 +52,9 @@ class Connection:
         self._fatal: Failure | None = None
 
     @classmethod
-    async def open(cls, dial: Dial, request: Open) -> Connection:
+    async def open(cls, dial: Dial, address: str, request: Open) -> Connection:
         """Open a socket, send ``open`` and wait for ``ready``. Raises a ClientError."""
-        connection = cls(await dial())
+        connection = cls(await dial(address))
         try:
             await connection._greet(request)
         except BaseException:
@@ -129,6 +129,9 @@ class Connection:
 
     def _ending(self, error: ConnectionClosed) -> ClientError:
         if self._going_away is not None and self._fatal is None:
-            after, taken = self._going_away.reconnect_after_ms / 1000, self._going_away.taken
-            return GoneAway("The server is stopping; try again later.", "", after, taken)
+            last = self._going_away
+            after = last.reconnect_after_ms / 1000
+            return GoneAway(
+                "The server is stopping; try again later.", "", after, last.taken, last.url
+            )
         return closed(error, self._fatal)

@@ -69,7 +69,7 @@ class GoneAway(ClientError):
     """``reconnect_after`` is in seconds, 0 if the server gave no time.
 
     ``taken`` is the seq of the last frame that the server took and answered; None if it took none
-    or did not say.
+    or did not say. ``url`` is the socket of a server that has room, None if none was named.
     """
 
     def __init__(
@@ -78,10 +78,12 @@ class GoneAway(ClientError):
         code: str = "",
         reconnect_after: float = 0.0,
         taken: int | None = None,
+        url: str | None = None,
     ) -> None:
         super().__init__(message, code)
         self.reconnect_after = reconnect_after
         self.taken = taken
+        self.url = url
 
 
 class TooSlow(ClientError):

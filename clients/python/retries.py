@@ -28,14 +28,16 @@ class Retries:
         """Return for how long there has been no connection that works."""
         return 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
 
-    async def wait(self, error: ClientError) -> None:
+    async def wait(self, error: ClientError, at_once: bool = False) -> None:
         """Wait until it is time for the next attempt, after ``error`` ended the connection or the
-        last attempt. Raises it if there was no connection for ``give_up`` seconds."""
+        last attempt; not at all if ``at_once``. Raises the error if there was no connection for
+        ``give_up`` seconds."""
         if self._lost_at is None:
             self._lost_at = time.monotonic()
         if self.seconds >= self._backoff.give_up:
             raise error
-        seconds = wait(error, self._backoff, self._attempt, random.random())
+        chance = random.random()
+        seconds = 0.0 if at_once else wait(error, self._backoff, self._attempt, chance)
         self._attempt += 1
         self._tell(Lost(error, self._attempt, seconds))
         await asyncio.sleep(seconds)

@@ -11,6 +11,7 @@ from functools import partial
 from clients.python.backlog import Backlog
 from clients.python.connection import Connection, Dial
 from clients.python.errors import ClientError
+from clients.python.following import after, answered, entrance
 from clients.python.foreign import message_errors
 from clients.python.ledger import Ledger
 from clients.python.mask import Mask, unpack
@@ -64,6 +65,7 @@ class Stream:
 
     def __init__(
         self,
+        address: str,
         dial: Dial,
         request: Open,
         decode: bool = True,
@@ -71,6 +73,7 @@ class Stream:
         backoff: Backoff | None = None,
     ) -> None:
         self.ledger = Ledger()
+        self._route = entrance(address)
         self._dial = dial
         self._request = request
         self._decode = decode
@@ -86,12 +89,22 @@ class Stream:
 
     async def open(self) -> None:
         """Connect, send ``open`` and wait for ``ready``. Raises a ClientError."""
-        self._connection = await Connection.open(self._dial, self._request)
+        self._connection = await self._enter()
         self.ready = self._connection.ready
         self._token = self.ready.resume
         self._backlog = Backlog(self.ready.model.get("memory_horizon"))
         keeps = self._backoff is not None
         self._sending = Sending(self._connection, self.ledger, self._backlog, keeps)
+
+    async def _enter(self) -> Connection:
+        """Connect for the first time; follow servers that name another one."""
+        while True:
+            try:
+                return await Connection.open(self._dial, self._route.address, self._request)
+            except ClientError as error:
+                self._route = after(self._route, error)
+                if not self._route.is_named:
+                    raise
 
     async def segment(self, frames: Frames) -> AsyncGenerator[Mask]:
         """Yield the masks of ``frames`` as they arrive, until every frame is answered.
@@ -178,6 +191,7 @@ class Stream:
     def _progress(self) -> None:
         """Record that a frame was answered: the connection works, and there is room."""
         self._retries.succeeded()
+        self._route = answered(self._route)
         self._sending.answered()
 
     @property
@@ -198,10 +212,11 @@ class Stream:
         self._link.abort()
         await self._sending.pause()
         while True:
-            await self._retries.wait(error)
+            self._route = after(self._route, error)
+            await self._retries.wait(error, at_once=self._route.is_named)
             try:
                 request = self._request.resuming(self._token)
-                connection = await Connection.open(self._dial, request)
+                connection = await Connection.open(self._dial, self._route.address, request)
             except ClientError as failed:
                 if not may_pass(failed):
                     raise

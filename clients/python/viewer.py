@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clients.python.client import open_stream_socket
 from clients.python.connection import MAX_RESULT_BYTES, OPEN_SECONDS
-from clients.python.errors import GoneAway
+from clients.python.errors import ClientError, GoneAway
+from clients.python.following import after, answered, entrance
 from clients.python.foreign import closed, message_errors, of_failure
 from clients.python.mask import Mask, unpack
 from clients.python.pictures import Frame
@@ -40,8 +41,33 @@ async def view(
 ) -> AsyncGenerator[Mask]:
     """Yield the masks that the socket at ``address`` sends, until the stream ends.
 
-    ``on_ready`` is called once the server has answered. Raises a ClientError if it ends otherwise.
+    ``on_ready`` is called once the server has answered. If it names another server, which has the
+    stream, the masks come from there. Raises a ClientError if the stream ends otherwise.
     """
+    route = entrance(address)
+    while True:
+        try:
+            once = _view(route.address, request, decode, headers, on_ready)
+            async with aclosing(once) as masks:
+                async for mask in masks:
+                    route = answered(route)
+                    yield mask
+        except ClientError as error:
+            route = after(route, error)
+            if not route.is_named:
+                raise
+        else:
+            return
+
+
+async def _view(
+    address: str,
+    request: Open,
+    decode: bool,
+    headers: Mapping[str, str] | None,
+    on_ready: Callable[[], None],
+) -> AsyncGenerator[Mask]:
+    """Yield the masks of one connection."""
     socket = await open_stream_socket(address, headers)
     try:
         await _greet(socket, request)
@@ -81,8 +107,9 @@ async def _receive(socket: ClientConnection) -> bytes | ServerMessage | None:
         case Failure(fatal=True):
             raise of_failure(message)
         case GoingAway():
-            after = message.reconnect_after_ms / 1000
-            raise GoneAway("The server is stopping; try again later.", "", after)
+            wait = message.reconnect_after_ms / 1000
+            sentence = "The server is stopping; try again later."
+            raise GoneAway(sentence, "", wait, url=message.url)
     return message
 
 

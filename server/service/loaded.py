@@ -48,6 +48,10 @@ class Loaded:
         """Return whether all has begun, so that work is accepted."""
         return self.watching is not None
 
+    def elsewhere(self) -> str | None:
+        """Return the stream socket of another server that has room, None if none is known."""
+        return None if self.membership is None else self.membership.stream_socket()
+
     async def drain(self) -> None:
         """Begin nothing new; put running videos back into the queue and end the viewers."""
         if self.membership:

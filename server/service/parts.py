@@ -53,9 +53,10 @@ def make_parts(
     makers: Sequence[Callable[[], Engine]],
     build_tools: BuildTools | None,
     hardware: Callable[[], Hardware | None],
+    elsewhere: Callable[[], str | None],
 ) -> Parts:
     """Return the parts; each of ``makers`` makes one engine, ``hardware`` returns the GPU that
-    decodes once it is known."""
+    decodes once it is known, and ``elsewhere`` the stream socket of a server that has room."""
     metrics, who, limits = Metrics(), access(settings.host, settings.security), settings.limits
     worker = _fleet(settings, makers, metrics)
     recordings = _recordings(settings, metrics)
@@ -75,6 +76,7 @@ def make_parts(
         recordings,
         Rate("pixels", limits.key_pixels_per_second, limits.pixels_per_second),
         Pace(limits.key_bytes_per_second),
+        elsewhere,
         resuming,
     )
     return Parts(

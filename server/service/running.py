@@ -55,8 +55,10 @@ class Service:
         self.draining = False
         self.render: Render = lambda _: b""
         self._hardware: Hardware | None = None
-        self.parts = make_parts(settings, makers, build_tools, lambda: self._hardware)
         self._loaded = Loaded()
+        self.parts = make_parts(
+            settings, makers, build_tools, lambda: self._hardware, self._loaded.elsewhere
+        )
         self._loading: asyncio.Task[None] | None = None
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import protocol
 from protocol import CloseCode, ProtocolError
 from server.cluster.membership import socket_url
-from server.errors import Elsewhere, Fault, MastreamError
+from server.errors import Elsewhere, Fault, MastreamError, NoCapacity
 from server.streams.outbox import failure
 
 RECONNECT_MS = 1000
@@ -37,6 +37,12 @@ def going_away(taken: int | None = None, url: str | None = None) -> Ending:
     """
     message = protocol.GoingAway(RECONNECT_MS if url is None else 0, taken, url)
     return Ending(CloseCode.RESTART, "going_away", message)
+
+
+def refusal(error: MastreamError | ProtocolError, elsewhere: str | None) -> Ending:
+    """Return how a socket ends that gets no session; ``elsewhere`` is one that may get it."""
+    is_full = isinstance(error, NoCapacity) and elsewhere is not None
+    return going_away(url=elsewhere) if is_full else ending_of(error)
 
 
 class EndStream(Exception):

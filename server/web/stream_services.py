@@ -32,5 +32,7 @@ class StreamServices:
     """The pixels that clients may push per second."""
     pace: Pace = field(default_factory=Pace)
     """How fast clients are read."""
+    elsewhere: Callable[[], str | None] = lambda: None
+    """The stream socket of a server that has room, if one is known."""
     resuming: Resuming | None = None
     """The sessions that can be resumed; None: only those of the same socket."""

@@ -28,7 +28,7 @@ from server.errors import (
 from server.frame import Frame, Mask
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
-from server.streams.ending import ENDED, Ending, EndStream, ending_of, going_away
+from server.streams.ending import ENDED, Ending, EndStream, going_away, refusal
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.opening import Opened
@@ -103,7 +103,7 @@ class StreamSocket:
     def leave(self) -> None:
         """Read no more, and end with ``going_away`` once every frame taken is answered."""
         if self._reading and not self._reading.done():
-            self._ending = going_away(self._messages.last_seq)
+            self._ending = going_away(self._messages.last_seq, self._services.elsewhere())
             self._reading.cancel()
             # A task that is cancelled before its first step never reaches its `finally`.
             self._inbox.close()
@@ -142,7 +142,8 @@ class StreamSocket:
         except EndStream as leave:
             self._ending = leave.last
         except (MastreamError, ProtocolError) as error:
-            self._ending = ending_of(error)
+            elsewhere = None if self._messages.opened else self._services.elsewhere()
+            self._ending = refusal(error, elsewhere)
         finally:
             self._inbox.close()
 

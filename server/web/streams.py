@@ -7,7 +7,7 @@ from fastapi import APIRouter, WebSocket
 from protocol import SUBPROTOCOL
 from server.changes import Changes
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
-from server.streams.ending import ending_of
+from server.streams.ending import refusal
 from server.web.auth import client_of
 from server.web.socket_ending import send_ending
 from server.web.stream_services import StreamServices
@@ -39,7 +39,8 @@ class Streams:
             is_recorded = self._is_recorded(record)
         except MastreamError as error:
             self._services.metrics.rejected(error.code)
-            await send_ending(socket, ending_of(error), self._services.settings.slow_seconds)
+            last = refusal(error, self._services.elsewhere())
+            await send_ending(socket, last, self._services.settings.slow_seconds)
         else:
             await self._run(socket, is_recorded)
 

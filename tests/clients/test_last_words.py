@@ -32,10 +32,10 @@ async def test_a_refusal_that_came_before_we_said_anything(small_server: Any) ->
         socket = await open_socket(url.replace("http", "ws"), subprotocols=protocols)
         await socket.wait_closed()
 
-        async def dial() -> ClientConnection:
+        async def dial(_: str) -> ClientConnection:
             return socket
 
-        await Stream(dial, Open()).open()
+        await Stream(url, dial, Open()).open()
 
     with pytest.raises(NotFound, match="no model is called 'nope'"):
         await run(small_server(refuse).url)
