@@ -71,7 +71,7 @@ class LiveStreams:
         Returns once the viewers have left. Idempotent.
         """
         self._draining = True
-        streams = self.all()
+        streams = list(self._streams.values())
         for stream in streams:
             stream.leave()
         await self._cancel()
@@ -101,8 +101,8 @@ class LiveStreams:
         await asyncio.gather(*(_cancelled(task) for task in tasks))
 
     def all(self) -> list[PulledStream]:
-        """Return every stream, the oldest first."""
-        return list(self._streams.values())
+        """Return every stream that this server may act for, the oldest first."""
+        return [one for name, one in self._streams.items() if self.ownership.holds(name)]
 
     def count(self, state: StreamState) -> int:
         """Return how many streams are in this state."""
@@ -118,7 +118,7 @@ class LiveStreams:
         yet, NotFound if there is none; this also for one elsewhere whose key ``may_see`` rejects.
         """
         stream = self._streams.get(name)
-        if stream is None:
+        if stream is None or not self.ownership.holds(name):
             self.ownership.check_elsewhere(name, may_see)
             raise NotFound(NO_STREAM.format(name[:64]))
         return stream

@@ -61,9 +61,10 @@ class Ownership:
         """Raise Elsewhere if another server has a stream whose key ``may_see`` accepts, and
         NoCapacity if no server has it yet, or its address is not known."""
         place = self._places.get(name)
-        if place is None or name in self._leases or not may_see(place.key):
+        if place is None or self.holds(name) or not may_see(place.key):
             return
-        url = None if place.is_free else self._membership.url_of(place.server)
+        mine = place.server == self._membership.name
+        url = None if place.is_free or mine else self._membership.url_of(place.server)
         if url is None:
             raise NoCapacity(f"Another server is to pull {name}: try again in a moment.")
         raise Elsewhere(f"Another server pulls {name}: ask {url}.", url)

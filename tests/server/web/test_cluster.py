@@ -18,7 +18,7 @@ from server.database.schema import VIDEOS
 from server.database.video_record import VideoRecord, VideoState
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import VideoInfo
-from server.settings import ClusterSettings, LiveSettings, Settings, VideoSettings
+from server.settings import ClusterSettings, LiveSettings, Settings, StreamSettings, VideoSettings
 
 FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
 PATIENCE = 20.0
@@ -26,10 +26,13 @@ INFO = VideoInfo(64, 48, 30, 1.2, Fraction(25), Fraction(1, 1000))
 
 
 @contextmanager
-def serving(folder: Path, name: str, advertise: bool = True) -> Iterator[TestClient]:
+def serving(
+    folder: Path, name: str, advertise: bool = True, max_sessions: int = 64
+) -> Iterator[TestClient]:
     settings = Settings(
         folder=folder / name,
         live=LiveSettings(files=folder),
+        streams=StreamSettings(max_sessions=max_sessions),
         videos=VideoSettings(database=sqlite_url(folder / "shared.db")),
         cluster=ClusterSettings(advertise=f"http://{name}.test/" if advertise else None, node=name),
     )
@@ -107,6 +110,35 @@ def test_a_stream_moves_when_its_server_stops_and_stays_when_that_returns(film: 
             assert (has(a), has(b)) == ([], ["film"])
             assert b.delete("/v1/streams/film").status_code == 204
             eventually(lambda: a.get("/v1/streams/film").status_code == 404)
+
+
+def test_a_full_server_sends_streams_to_one_that_has_room(film: Path) -> None:
+    with serving(film, "a", max_sessions=1) as a, serving(film, "b") as b:
+        eventually(lambda: two(b) and two(a))
+        with a.websocket_connect("/v1/stream") as first:
+            first.send_json({"type": "open"})
+            assert first.receive_json()["type"] == "ready"
+            with a.websocket_connect("/v1/stream") as second:
+                second.send_json({"type": "open"})
+                message = second.receive_json()
+                assert message["type"] == "going_away"
+                assert message["url"] == "ws://b.test/v1/stream"
+                assert second.receive()["code"] == 1012
+
+
+def test_a_full_server_that_knows_no_other_says_so(film: Path) -> None:
+    with (
+        serving(film, "a", max_sessions=1) as a,
+        serving(film, "b", advertise=False) as b,
+        a.websocket_connect("/v1/stream") as first,
+    ):
+        eventually(lambda: two(b) and two(a))
+        first.send_json({"type": "open"})
+        assert first.receive_json()["type"] == "ready"
+        with a.websocket_connect("/v1/stream") as second:
+            second.send_json({"type": "open"})
+            message = second.receive_json()
+            assert (message["type"], message["code"]) == ("error", "no_capacity")
 
 
 def test_the_cluster_lists_the_servers_that_are_alive(film: Path) -> None:
