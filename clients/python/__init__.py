@@ -35,7 +35,8 @@ from clients.python.mask import Mask
 from clients.python.pictures import Frame
 from clients.python.reconnecting import Backoff, Lost, Resumed
 from clients.python.stream import Stream
-from clients.python.videos import Video, Videos
+from clients.python.video import Video
+from clients.python.videos import Videos
 from clients.python.viewing import Returned
 
 __all__ = [

@@ -1,10 +1,9 @@
-"""The command-line arguments of ``mastream``; those of ``cameras`` are in camera_arguments."""
+"""The command-line arguments of ``mastream``; those of ``segment`` are in segment_arguments, those
+of ``cameras`` in camera_arguments."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,14 @@ from clients.python.parsing import (
     example_lines,
     picture_size,
     positive_number,
-    server_address,
     whole_number,
+)
+from clients.python.segment_arguments import (
+    LOCAL_OPTIONS,
+    OUTPUT_OPTIONS,
+    add_segment,
+    given_options,
+    misplaced_of_segment,
 )
 from protocol import DropPolicy, MaskEncoding, MaskSize
 
@@ -28,24 +33,8 @@ exit status:
   129 SIGHUP. On SIGINT and SIGTERM, mastream serve finishes its work and exits with 0.
 """
 
-LOCAL_OPTIONS: dict[str, tuple[type, str, str]] = {
-    "--engine": (str, "NAME", "what runs the model"),
-    "--model": (str, "FILE", "the model to use instead of the shipped one"),
-    "--max-batch": (int, "N", "maximum number of streams per step"),
-    "--threads": (int, "N", "number of compute threads"),
-    "--log-level": (str, "LEVEL", "debug, info, warning, ..."),
-}
-"""Options of ``python -m server segment``, which runs the model here if there is no --url."""
-
-OUTPUT_OPTIONS: dict[str, tuple[type, str, str]] = {
-    "--artefacts": (str, "NAMES", "make only these results, separated by commas"),
-    "--classes": (str, "NAMES", "draw and list only these classes, separated by commas"),
-    "--opacity": (float, "SHARE", "opacity of the overlay, 0 to 1 (default: 0.5)"),
-}
-"""Options that a server has, too."""
-
 REPLAY_OPTIONS = ("--engine", "--model", "--threads", "--log-level")
-"""Those of them that ``python -m server replay`` has, too."""
+"""Those of LOCAL_OPTIONS that ``python -m server replay`` has, too."""
 
 
 def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
@@ -61,27 +50,14 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
     if fault := _misplaced(args):
         args.parser.error(fault)
     is_local = args.command in ("segment", "replay")
-    return args, _given(args, LOCAL_OPTIONS, OUTPUT_OPTIONS) if is_local else []
+    return args, given_options(args, LOCAL_OPTIONS, OUTPUT_OPTIONS) if is_local else []
 
 
 def _misplaced(args: Namespace) -> str:
     """Return what is wrong with the combination of options; empty if nothing is."""
     if args.command == "stream" and args.overlay and args.output == MaskEncoding.NONE:
         return "--overlay needs masks: omit --output none"
-    if args.command != "segment":
-        return ""
-    if args.url and (local := _given(args, LOCAL_OPTIONS)):
-        return f"{local[0]} is for a model that runs here: omit either it or --url"
-    if args.remove and not args.url:
-        return "--remove is for a video on a server: give the server with --url"
-    return ""
-
-
-def _given(args: Namespace, *tables: Iterable[str]) -> list[str]:
-    """Return those of the tables' options that were given, with their values."""
-    given = {name: getattr(args, name[2:].replace("-", "_"), None) for name in chain(*tables)}
-    chosen = [(name, str(value)) for name, value in given.items() if value is not None]
-    return [word for pair in chosen for word in pair]
+    return misplaced_of_segment(args) if args.command == "segment" else ""
 
 
 def make_parser() -> ArgumentParser:
@@ -102,40 +78,13 @@ def make_parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="start the server (its options: mastream serve --help)")
     commands.add_parser("keys", help="make and revoke API keys (its actions: mastream keys --help)")
-    _add_segment(commands)
+    add_segment(commands)
     _add_stream(commands)
     _add_load(commands)
     _add_replay(commands)
     add_cameras(commands)
     _add_top(commands)
     return parser
-
-
-def _add_segment(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "segment",
-        "segment a whole video into mask and overlay videos",
-        "Without --url the model runs here. With --url the video is uploaded to a server and the "
-        "results are downloaded. If the command fails or is stopped, it leaves nothing behind.",
-        "mastream segment drive.mp4 -o masks",
-        "mastream segment drive.mp4 -o masks --url http://gpu-box:8000",
-        "mastream segment drive.mp4 -o masks --artefacts masks.json,classes.csv --classes car,road",
-    )
-    command.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
-    command.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
-    )
-    command.add_argument(
-        "--url", type=server_address, help="use this server, for example http://localhost:8000"
-    )
-    command.add_argument(
-        "--remove", action="store_true", help="with --url: delete the server's copy afterwards"
-    )
-    here = command.add_argument_group("without --url")
-    for group, table in ((command, OUTPUT_OPTIONS), (here, LOCAL_OPTIONS)):
-        for name, (kind, metavar, meaning) in table.items():
-            group.add_argument(name, type=kind, metavar=metavar, help=meaning)
 
 
 def _add_stream(commands: Any) -> None:

@@ -19,7 +19,8 @@ from clients.python.errors import ClientError
 from clients.python.outputs import results_folder
 from clients.python.parted import TAKE_BACK_SECONDS
 from clients.python.upload_file import size_of
-from clients.python.videos import Video, Videos
+from clients.python.video import Video
+from clients.python.videos import Videos
 
 
 def run(args: Namespace, rest: list[str]) -> int:
@@ -57,6 +58,7 @@ async def _there(args: Namespace, size: int, folder: Path) -> Video:
                 artefacts=_names(args.artefacts),
                 classes=_names(args.classes),
                 opacity=args.opacity,
+                callback_url=args.callback_url,
                 on_bytes=partial(progress.advance, bar),
             )
             try:

@@ -11,14 +11,19 @@ from clients.python.errors import BadFootage
 from clients.python.parted import CHUNK_BYTES, OnBytes
 
 
-def output_fields(
-    artefacts: Iterable[str], classes: Iterable[str], opacity: float | None
+def upload_fields(
+    artefacts: Iterable[str],
+    classes: Iterable[str],
+    opacity: float | None,
+    callback_url: str | None,
 ) -> dict[str, str]:
-    """Return the fields of an upload that choose its results; none if nothing is chosen."""
+    """Return the fields of an upload that choose its results and who is called at its end; none if
+    nothing is chosen."""
     chosen = {
         "artefacts": ",".join(artefacts),
         "classes": ",".join(classes),
         "opacity": "" if opacity is None else str(opacity),
+        "callback_url": callback_url or "",
     }
     return {name: text for name, text in chosen.items() if text}
 

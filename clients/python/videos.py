@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 from clients.python.addresses import web_address
-from clients.python.errors import ClientError, NotOurs, Unreachable, VideoFailed
+from clients.python.errors import ClientError, Unreachable, VideoFailed
 from clients.python.foreign import checked_answer, json_of, web_errors
 from clients.python.keys import with_key
 from clients.python.outputs import output_errors, whole_file
@@ -24,55 +23,13 @@ from clients.python.parted import (
     OnBytes,
     PartedUpload,
 )
-from clients.python.upload_file import chunks_of, output_fields, size_of
+from clients.python.upload_file import chunks_of, size_of, upload_fields
+from clients.python.video import Video, page_of
 
 PARTS_ABOVE = 8 * 10**6
 """Bytes above which a file is sent in parts."""
 
 POLL_SECONDS = 0.5
-ENDED = frozenset({"succeeded", "failed", "cancelled"})
-NO_ARTEFACT = frozenset({"self", "events", "source"})
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """The state of an uploaded video. ``total`` (frames) and ``eta`` (s) are None if unknown."""
-
-    id: str
-    state: str
-    done: int
-    total: int | None
-    fps: float | None
-    eta: float | None
-    links: Mapping[str, str]
-    error: str
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-    @property
-    def artefacts(self) -> dict[str, str]:
-        """The URL path of each artefact by name."""
-        return {name: link for name, link in self.links.items() if name not in NO_ARTEFACT}
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """Return the video that the server's JSON describes. Raises NotOurs if it does not."""
-        try:
-            progress = given.get("progress") or {}
-            return cls(
-                id=str(given["id"]),
-                state=str(given["state"]),
-                done=int(progress.get("frames_done") or 0),
-                total=progress.get("frames_total"),
-                fps=progress.get("fps"),
-                eta=progress.get("eta_s"),
-                links=dict(given.get("links") or {}),
-                error=str((given.get("error") or {}).get("detail", "")),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise NotOurs(f"The server's answer is not a video: {error!r}.") from error
 
 
 class Videos:
@@ -108,6 +65,7 @@ class Videos:
         artefacts: Iterable[str] = (),
         classes: Iterable[str] = (),
         opacity: float | None = None,
+        callback_url: str | None = None,
         key: str | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Video:
@@ -115,11 +73,12 @@ class Videos:
 
         A file above ``PARTS_ABOVE`` bytes is sent in parts: after a lost connection the upload
         continues. ``artefacts`` are the results to make, the usual ones if empty. ``classes`` are
-        those to draw and to list, all if empty, and ``opacity``, 0 to 1, is the overlay's. ``key``
-        makes the upload idempotent: the same key and bytes give the same video. If this is
-        cancelled, the video is removed from the server.
+        those to draw and to list, all if empty, and ``opacity``, 0 to 1, is the overlay's.
+        ``callback_url`` is an address that the server calls when the video has ended, if its
+        settings allow that. ``key`` makes the upload idempotent: the same key and bytes give the
+        same video. If this is cancelled, the video is removed from the server.
         """
-        fields = output_fields(artefacts, classes, opacity)
+        fields = upload_fields(artefacts, classes, opacity, callback_url)
         size, key, on_bytes = size_of(path), key or uuid.uuid4().hex, on_bytes or _ignore
         if size > PARTS_ABOVE:
             parted = PartedUpload(self._http, path, size, key, on_bytes, fields)
@@ -170,6 +129,18 @@ class Videos:
         """Return the current state of the video with this id. Raises a ClientError."""
         with web_errors(self._url):
             return self._video(await self._http.get(f"/v1/videos/{video}"))
+
+    async def all(self) -> AsyncGenerator[Video]:
+        """Yield the videos of the server that this key may see, the newest first. Raises a
+        ClientError."""
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"cursor": cursor} if cursor else {}
+            with web_errors(self._url):
+                answer = self._checked(await self._http.get("/v1/videos", params=query))
+            videos, cursor = page_of(json_of(answer.content))
+            for video in videos:
+                yield video
 
     async def remove(self, video: str) -> None:
         """Cancel a video, or remove one that has ended, with its files. Raises a ClientError."""

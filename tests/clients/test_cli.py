@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from clients.python import cli
-from clients.python.arguments import LOCAL_OPTIONS, OUTPUT_OPTIONS
 from clients.python.errors import NoCapacity
+from clients.python.segment_arguments import LOCAL_OPTIONS, OUTPUT_OPTIONS
 
 
 def command(run: Any) -> dict[str, str]:
@@ -71,6 +71,8 @@ def test_serve_leaves_all_arguments_to_the_server(monkeypatch: pytest.MonkeyPatc
         ["segment", "a.mp4", "-o", "out", "--url", "http://h", "--engine", "fake"],
         ["segment", "a.mp4", "-o", "out", "--url", ""],
         ["segment", "a.mp4", "-o", "out", "--remove"],
+        ["segment", "a.mp4", "-o", "out", "--callback-url", "http://h"],
+        ["segment", "a.mp4", "-o", "out", "--url", "http://h", "--remove", "--callback-url", "h"],
         ["segment", "a.mp4", "-o", "out", "--threads", "some"],
         ["segment", "a.mp4", "-o", "out", "--policy", "every"],
         ["segment", "a.mp4", "b.mp4", "-o", "out"],

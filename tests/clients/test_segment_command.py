@@ -92,11 +92,13 @@ def test_what_is_to_be_made_is_sent_with_the_video(
     service: Any, clip: Path, tmp_path: Path
 ) -> None:
     chosen = ["--artefacts", "masks.json", "--classes", "road,car", "--opacity", "0.3"]
+    chosen += ["--callback-url", "https://hooks.example.org/done"]
     argv = ["segment", str(clip), "-o", str(tmp_path / "out"), "--url", service.url, *chosen]
     assert main(argv) == 0
     ((_, address, _),) = service.asked
     assert parse_qs(urlsplit(address).query) == {
         "name": ["a.mp4"], "artefacts": ["masks.json"], "classes": ["road,car"], "opacity": ["0.3"],
+        "callback_url": ["https://hooks.example.org/done"],
     }  # fmt: skip
 
 

@@ -8,17 +8,18 @@ import pytest
 
 from clients.python.errors import BadFootage
 from clients.python.parted import CHUNK_BYTES
-from clients.python.upload_file import chunks_of, output_fields, size_of
+from clients.python.upload_file import chunks_of, size_of, upload_fields
 
 pytestmark = pytest.mark.anyio
 
 
 def test_only_fields_that_were_chosen_are_sent() -> None:
-    assert output_fields((), (), None) == {}
-    assert output_fields(["masks.json", "classes.csv"], iter(["road"]), 0.0) == {
+    assert upload_fields((), (), None, None) == {}
+    assert upload_fields(["masks.json", "classes.csv"], iter(["road"]), 0.0, "https://h/x") == {
         "artefacts": "masks.json,classes.csv",
         "classes": "road",
         "opacity": "0.0",
+        "callback_url": "https://h/x",
     }
 
 

@@ -12,11 +12,13 @@ import pytest
 
 from clients.python import videos
 from clients.python.errors import BadFootage, NotOurs, TooLarge, Unreachable, VideoFailed
-from clients.python.videos import Video, Videos
+from clients.python.video import Video
+from clients.python.videos import Videos
 
 pytestmark = pytest.mark.anyio
 
 LINKS = {"self": "/v1/videos/7", "events": "/v1/videos/7/events"}
+HOOK = "https://hooks.example.org/done"
 RESULTS = {"masks.mkv": "/v1/videos/7/masks.mkv"}
 
 
@@ -72,9 +74,12 @@ async def test_a_large_file_is_sent_in_parts(
         done = {"Upload-Offset": "10", "Video-Location": "/v1/videos/7"}
         return httpx.Response(204, headers=done)
 
-    video = await ask(answer, lambda server: server.upload(clip, classes=["road"]))
+    video = await ask(
+        answer, lambda server: server.upload(clip, classes=["road"], callback_url=HOOK)
+    )
     assert video.id == "7"
-    assert base64.b64encode(b"road").decode() in metadata[0]
+    for field in ("road", HOOK):
+        assert base64.b64encode(field.encode()).decode() in metadata[0]
     assert asked == ["POST /v1/uploads", "HEAD /v1/uploads/7", "GET /v1/videos/7"]
 
 
@@ -105,12 +110,30 @@ async def test_an_upload_says_what_is_to_be_made(tmp_path: Path) -> None:
     async def upload(server: Videos) -> None:
         await server.upload(clip)
         await server.upload(clip, artefacts=["masks.json"], classes=("road", "car"), opacity=0)
+        await server.upload(clip, callback_url=HOOK + "?a=1&b=2")
 
     await ask(answer, upload)
     assert sent == [
         {"name": "a.mp4"},
         {"name": "a.mp4", "artefacts": "masks.json", "classes": "road,car", "opacity": "0"},
+        {"name": "a.mp4", "callback_url": HOOK + "?a=1&b=2"},
     ]
+
+
+async def test_all_videos_come_page_by_page() -> None:
+    pages = {
+        None: {"videos": [body("queued") | {"id": "3"}, body("queued") | {"id": "2"}], "next": "2"},
+        "2": {"videos": [body("queued") | {"id": "1"}], "next": None},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/videos"
+        return httpx.Response(200, json=pages[request.url.params.get("cursor")])
+
+    async def listed(server: Videos) -> list[str]:
+        return [video.id async for video in server.all()]
+
+    assert await ask(answer, listed) == ["3", "2", "1"]
 
 
 async def test_every_upload_has_a_key_of_its_own(tmp_path: Path) -> None:
