@@ -1,0 +1,95 @@
+"""Servers on one database see each other, and where clients can go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from server.cluster.membership import Membership, socket_url
+from server.database.connection import Database, sqlite_url
+from server.database.owners import OwnerRows, Presence
+from server.errors import Elsewhere, NoCapacity
+
+pytestmark = pytest.mark.anyio
+
+HERE = Presence(None, "node", "fake", 1, 9)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[OwnerRows]:
+    with closing(Database(sqlite_url(tmp_path / "rows.db"))) as database:
+        yield OwnerRows(database)
+
+
+@asynccontextmanager
+async def member(rows: OwnerRows, name: str, presence: Presence) -> AsyncIterator[Membership]:
+    membership = Membership(name, rows, lambda: presence)
+    await membership.start()
+    try:
+        yield membership
+    finally:
+        await membership.stop()
+        await membership.stop()
+
+
+async def test_a_server_sees_those_that_are_there_and_not_those_that_left(rows: OwnerRows) -> None:
+    async with member(rows, "a", HERE) as a:
+        async with member(rows, "b", replace(HERE, url="http://b/")):
+            await a.report_now()
+            assert [one.name for one in a.peers] == ["b"]
+            assert (a.url_of("b"), a.url_of("a"), a.url_of(None)) == ("http://b/", None, None)
+            assert {one.name for one in a.candidates} == {"a", "b"}
+        await a.report_now()
+        assert a.peers == []
+
+
+async def test_clients_go_to_the_peer_with_the_most_room_that_they_can_reach(
+    rows: OwnerRows,
+) -> None:
+    small, large = replace(HERE, url="http://b", room=2), replace(HERE, url="https://c/m/", room=5)
+    hidden, full = replace(HERE, room=99), replace(HERE, url="http://e", room=0)
+    async with (
+        member(rows, "b", small),
+        member(rows, "c", large),
+        member(rows, "d", hidden),
+        member(rows, "e", full),
+        member(rows, "a", replace(HERE, url="http://a", room=999)) as a,
+    ):
+        assert a.stream_socket() == "wss://c/m/v1/stream"
+
+
+async def test_alone_it_sends_no_client_anywhere(rows: OwnerRows) -> None:
+    async with member(rows, "a", replace(HERE, url="http://a")) as a:
+        assert a.stream_socket() is None
+
+
+async def test_a_second_process_of_the_same_name_replaces_the_first(
+    rows: OwnerRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(rows, "a", HERE) as first, member(rows, "a", HERE) as second:
+        await first.report_now()
+        await second.report_now()
+        assert (first.is_replaced, second.is_replaced) == (True, False)
+    assert "give each its own folder" in caplog.text
+
+
+async def test_what_is_elsewhere_is_refused_with_the_address(rows: OwnerRows) -> None:
+    async with member(rows, "b", replace(HERE, url="http://b")), member(rows, "a", HERE) as a:
+        a.check_here("a", "The video")
+        with pytest.raises(Elsewhere, match="ask http://b") as refusal:
+            a.check_here("b", "The video")
+        assert refusal.value.url == "http://b"
+        with pytest.raises(NoCapacity, match="which is away"):
+            a.check_here("gone", "The video")
+
+
+@pytest.mark.parametrize(
+    ("url", "socket"),
+    [("http://a:1", "ws://a:1/s"), ("https://a/", "wss://a/s"), ("https://a/b/", "wss://a/b/s")],
+)
+def test_the_socket_of_a_server(url: str, socket: str) -> None:
+    assert socket_url(url, "/s") == socket
