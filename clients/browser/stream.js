@@ -2,10 +2,11 @@
 // what has no answer, so that its masks are those of an unbroken stream.
 
 import { Backlog } from "./backlog.js";
-import { delay, isSame, mayPass } from "./reconnecting.js";
+import { delay, isSame, mayFollow, mayPass } from "./reconnecting.js";
 import { texts } from "./texts.js";
 import { decodeMask, pack, parse, splitOverlay, unpack } from "./wire.js";
 
+const MAX_HOPS = 4; // how often servers may send a stream on between two answers
 const SILENCE = 15000; // ms; a connection that is silent for up to twice as long is lost
 
 /** Push frames to `url` (/v1/stream) and receive their masks: returns a MaskStream. */
@@ -16,7 +17,8 @@ export const watch = (url, options) => new MaskStream(url, { ...options, watches
 
 /**
  * A stream. `url` may be a function that returns the address, or a promise of it: it is called before each
- * connection, for addresses with a ticket that is good for one. Options: `open`, the fields of that message;
+ * connection, for addresses with a ticket that is good for one, with the address to which a server has sent the
+ * stream, or null, if it takes one. Options: `open`, the fields of that message;
  * `Socket`, in place of WebSocket; and functions, which are called in the order of events:
  *   onready(ready, memory)         at each connection; `memory` is new, intact, rebuilt or cold
  *   onmask(mask)                   its header's fields, `labels` (bytes or null), `overlay` (a JPEG's bytes),
@@ -38,6 +40,9 @@ export class MaskStream {
   #resets = false;
   #ending = false;
   #attempt = 0;
+  #entry = ""; // the last address that no server has named
+  #named = null; // the address to which a server has sent the stream, for the next connection
+  #hops = 0;
   #sentence = "";
   #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
   #hasReceived = true;
@@ -111,8 +116,12 @@ export class MaskStream {
     this.#hasReceived = true;
     const trying = (this.#socket = { close() {} });
     try {
-      const url = typeof this.#url === "function" ? await this.#url() : this.#url;
-      if (this.#socket === trying) this.#dial(String(url).replace(/^http/, "ws"));
+      const named = this.#named;
+      const given = typeof this.#url === "function" ? await this.#url(named) : named ?? this.#url;
+      if (this.#socket !== trying) return;
+      const url = String(given).replace(/^http/, "ws");
+      if (!named) this.#entry = url;
+      this.#dial(url);
     } catch (error) {
       if (this.#socket === trying) this.#lost({ code: 1006, reason: `: ${error.message}` });
     }
@@ -152,7 +161,7 @@ export class MaskStream {
     else if (type === "dropped") this.#lose(seqs, cause, detail);
     else if (type === "error" && seq !== null) this.#lose([seq], message.code, detail);
     else if (type === "error" && !message.fatal) this.#deliver(() => this.#on.onerror?.(new Error(detail)));
-    else if (type === "going_away") this.#last.pause = message.reconnect_after_ms;
+    else if (type === "going_away") this.#last = { pause: message.reconnect_after_ms, url: message.url };
     else if (type === "end") this.#finish("");
     if (message.fatal) this.#last.why = detail;
   }
@@ -177,8 +186,7 @@ export class MaskStream {
   #mask({ header, payload }) {
     const frame = this.#backlog.mask(header.seq, header.memory.reset !== null);
     this.#token = this.ready.resume;
-    this.#attempt = 0;
-    this.#wake();
+    this.#answered();
     if (!frame && !this.#on.watches) return;
     const [packed, overlay] = splitOverlay(header, payload), { at: sent, picture } = frame ?? {};
     if (frame) frame.picture = null;
@@ -192,21 +200,34 @@ export class MaskStream {
 
   #lose(seqs, cause, detail) {
     for (const seq of seqs) this.#backlog.drop(seq, cause)?.picture?.close();
-    this.#attempt = 0;
-    this.#wake();
+    this.#answered();
     this.#deliver(() => this.#on.onlost?.({ seqs, cause, detail }));
   }
 
   #lost({ code, reason = "" }) {
-    const { why = reason.split(": ")[1], pause = 0 } = this.#last;
+    const { why = reason.split(": ")[1], pause = 0, url } = this.#last;
     const sentence = why || (this.state === "live" ? texts.stream.lost : texts.errors.unreachable);
     this.#socket = this.#offer = null;
     this.#last = {};
     if (this.#ending && !this.inFlight && this.ready) return this.#finish("");
     if (!mayPass(code)) return this.#finish(sentence);
-    const wait = Math.max(pause, delay(this.#attempt++, Math.random()));
+    this.#follow(url);
+    const wait = this.#named ? 0 : Math.max(pause, delay(this.#attempt++, Math.random()));
     this.#timer = setTimeout(() => this.#connect(), wait);
     this.#enter("waiting", sentence);
+  }
+
+  // Go where the server sent the stream, a bounded number of times between two answers; else to the entry.
+  #follow(url) {
+    const takes = typeof this.#url !== "function" || this.#url.length > 0;
+    const may = url && takes && this.#hops < MAX_HOPS && mayFollow(this.#entry, url);
+    this.#named = may ? url : null;
+    this.#hops = may ? this.#hops + 1 : 0;
+  }
+
+  #answered() {
+    this.#attempt = this.#hops = 0;
+    this.#wake();
   }
 
   #checkSilence() {

@@ -189,6 +189,35 @@ test("a server that goes away is given the time that it asks for", async () => {
   stream.close();
 });
 
+/** The server closes with `going_away` and names another one. */
+async function sendOn(socket, url) {
+  socket().say({ type: "going_away", reconnect_after_ms: 40_000, url });
+  socket().onclose({ code: 1012, reason: "going_away" });
+  mock.timers.tick(0);
+  await settled();
+}
+
+test("a server that is full or stops sends the stream to another, at once", async () => {
+  const { stream, socket } = await opened();
+  socket().greet();
+  await sendOn(socket, "ws://other/v1/stream");
+  assert.deepEqual([Socket.made.length, socket().url], [2, "ws://other/v1/stream"]);
+  stream.close();
+});
+
+test("servers that send each other streams keep none for ever", async () => {
+  const { stream, socket } = await opened();
+  const entry = socket().url;
+  for (let hop = 0; hop < 4; hop++) await sendOn(socket, `ws://other/${hop}`);
+  assert.deepEqual([Socket.made.length, socket().url], [5, "ws://other/3"]);
+  await sendOn(socket, "ws://other/4");
+  assert.equal(Socket.made.length, 5);
+  mock.timers.tick(40_000);
+  await settled();
+  assert.deepEqual([Socket.made.length, socket().url], [6, entry]);
+  stream.close();
+});
+
 test("a connection that says nothing is given up, without ending its session", async () => {
   const { stream, socket } = await opened();
   socket().greet();
