@@ -69,10 +69,10 @@ def settings_of(flags: Namespace) -> Settings:
         raise BadRequest(words) from error
 
 
-def _serve(_: Namespace, settings: Settings) -> int:
+def _serve(flags: Namespace, settings: Settings) -> int:
     from server.commands.serve import serve  # noqa: PLC0415  --help must not wait for libraries
 
-    return serve(settings)
+    return serve(settings, drain_on_eof=flags.drain_on_eof)
 
 
 def _segment(flags: Namespace, settings: Settings) -> int:
@@ -116,6 +116,11 @@ def _parser() -> ArgumentParser:
     serve.add_argument("--port", type=int, help="port to listen on; 0 chooses a free one (8000)")
     serve.add_argument(
         "--data", type=Path, dest="folder", help="folder of uploads and results (data)"
+    )
+    serve.add_argument(
+        "--drain-on-eof",
+        action="store_true",
+        help="drain when standard input ends, as on SIGTERM: the server then ends with its parent",
     )
     segment = commands.add_parser("segment", help="segment one video and exit")
     segment.add_argument("video", type=Path, metavar="VIDEO")

@@ -29,7 +29,7 @@ SUPPORTING = {
         "archive", "areas", "artefacts", "class_shares", "coco_rle", "coding", "encoding",
         "mask_listing", "mask_video", "matroska", "poster", "remuxing", "summary", "totals",
     },
-    "server/commands": {"serve", "segment", "stopping"},
+    "server/commands": {"serve", "segment", "stdin_end", "stopping"},
     "server/web": {
         "artefact_file", "disposition", "listing_body", "live_body", "live_service", "methods",
         "multipart", "outputs", "unfinished_file",

@@ -16,6 +16,7 @@ import uvicorn
 
 from server import heap
 from server.app import create_app
+from server.commands.stdin_end import call_at_eof
 from server.engines.base import Engine
 from server.engines.info import EngineInfo
 from server.errors import BadRequest, Fault
@@ -30,16 +31,24 @@ CUT_SECONDS = 1
 
 BACKLOG = 1024
 
+STDIN = 0
+
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
+def serve(
+    settings: Settings,
+    make: Callable[[], Engine] | None = None,
+    *,
+    drain_on_eof: bool = False,
+) -> int:
     """Serve until a signal ends it; return the exit code: 0 after draining, 1 if it cannot start.
 
-    ``make`` overrides the configured engine (for tests and benchmarks). Raises Fault if the folder
-    cannot be written or the address cannot be bound.
+    ``make`` overrides the configured engine (for tests and benchmarks). With ``drain_on_eof`` the
+    end of standard input acts as a signal does. Raises Fault if the folder cannot be written or the
+    address cannot be bound.
     """
     heap.share_arenas()
     check_folder(settings.folder)
@@ -47,6 +56,8 @@ def serve(settings: Settings, make: Callable[[], Engine] | None = None) -> int:
     listener = bind(settings.host, settings.port)
     app = create_app(settings, make)
     server = DrainingServer(_config(app, settings), app.state.service)
+    if drain_on_eof:
+        call_at_eof(STDIN, server.begin_to_drain)
     server.run(sockets=[listener])
     return server.exit_code
 
@@ -123,6 +134,10 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.should_exit:
             os._exit(128 + sig)
+        self.should_exit = True
+
+    def begin_to_drain(self) -> None:
+        """Drain as after the first signal. Idempotent; any thread may call it."""
         self.should_exit = True
 
     async def _announce(self, listener: socket.socket) -> None:

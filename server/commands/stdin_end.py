@@ -1,0 +1,28 @@
+"""The end of standard input as a sign that the process that started this one has ended."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+CHUNK = 4096
+
+
+def call_at_eof(descriptor: int, ended: Callable[[], None]) -> threading.Thread:
+    """Call ``ended`` once, in another thread, when nothing more can be read from ``descriptor``.
+
+    What is read is ignored. The thread does not keep the process alive.
+    """
+    watcher = threading.Thread(target=_watch, args=(descriptor, ended), name="stdin", daemon=True)
+    watcher.start()
+    return watcher
+
+
+def _watch(descriptor: int, ended: Callable[[], None]) -> None:
+    try:
+        while os.read(descriptor, CHUNK):
+            pass
+    except OSError:  # closed, or a terminal that is gone: nothing more comes from there either
+        pass
+    ended()
