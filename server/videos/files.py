@@ -1,15 +1,12 @@
 """Rows and files of uploaded videos, kept consistent.
 
-A video's state determines its files: ``<video>/upload`` until it has ended, and afterwards too if
-it has succeeded and uploads are kept; ``<video>/pieces/<piece>`` until it has ended;
-``<video>/results/<artefact>`` once it has succeeded.
-An upload that arrives in parts has the same file before there is a video.
+A video's state determines its files, as :mod:`server.videos.places` describes. An upload that
+arrives in parts has the same file before there is a video.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +22,9 @@ from server.frame import Losses
 from server.settings import VideoSettings
 from server.sinks.recorder import PARTIAL
 from server.videos.disk_space import free_bytes
-from server.videos.growing import Part, PartOf, empty_overlays
+from server.videos.growing import Part, PartOf
 from server.videos.ledger import newest_attempt
+from server.videos.places import Places
 from server.videos.quota import Quota, expired, fits, surplus
 from server.videos.removed_marks import RemovedMarks
 
@@ -52,6 +50,7 @@ class VideoFiles:
         self.piece_rows = PieceRows(store.database)
         self.owner = f"{socket.gethostname()}:{folder.resolve()}"[:255]
         """Whose pieces are those of this server: only one at a time uses the folder."""
+        self.places = Places(folder, keep_uploads=settings.keep_uploads)
         self.folder = self._folder = folder
         self._settings = settings
         self._limit = Limit("videos that wait or run", most_of_one)
@@ -64,13 +63,13 @@ class VideoFiles:
         )
 
     def upload(self, video: str) -> Path:
-        return self._folder / video / "upload"
+        return self.places.upload(video)
 
     def pieces(self, video: str) -> Path:
-        return self._folder / video / "pieces"
+        return self.places.pieces(video)
 
     def results(self, video: str) -> Path:
-        return self._folder / video / "results"
+        return self.places.results(video)
 
     def parts(self, video: str, name: str) -> PartOf:
         """Return where the parts of an artefact are while the video runs."""
@@ -87,7 +86,7 @@ class VideoFiles:
 
     def keeps_upload(self, state: VideoState) -> bool:
         """Return whether the file of a video in this state is kept."""
-        return not state.ended or (state is VideoState.SUCCEEDED and self._settings.keep_uploads)
+        return self.places.keeps_upload(state)
 
     def expires(self, record: VideoRecord) -> float | None:
         """Return when a video is removed, in seconds since the epoch; None if that is unknown."""
@@ -117,14 +116,14 @@ class VideoFiles:
             if folder.name not in states and self._may_be_anothers(folder.name, known=known):
                 _log.warning("%s belongs to no video in this database: it is kept", folder)
             else:
-                self._settle(folder.name, states.get(folder.name))
+                self.places.settle(folder.name, states.get(folder.name))
         return self.store.count(VideoState.QUEUED)
 
     def _measure_results(self) -> None:
         """Store how many bytes the results hold that an older version has made."""
         for one in self.store.kept():
             if one.ended is not None and not one.nbytes and self.results(one.id).exists():
-                self.store.set_stored(one.id, self._bytes_of(one.id))
+                self.store.set_stored(one.id, self.places.bytes_kept(one.id))
 
     def _may_be_anothers(self, video: str, *, known: bool) -> bool:
         """Return whether a folder without a row may belong to another database: an interrupted
@@ -174,12 +173,12 @@ class VideoFiles:
 
     def discard_unless_added(self, video: str) -> None:
         if self.store.get(video) is None:
-            self._settle(video, None)
+            self.places.settle(video, None)
 
     def put_back(self, video: str) -> None:
         """Queue a running video again, to be segmented from its first frame."""
         if self.store.release(video):
-            self._settle(video, VideoState.QUEUED)
+            self.places.settle(video, VideoState.QUEUED)
 
     def end(
         self,
@@ -191,16 +190,15 @@ class VideoFiles:
         losses: Losses | None = None,
     ) -> None:
         """Mark a running video as succeeded or failed, unless it was cancelled meanwhile."""
-        stored = self._bytes_of(video) if state is VideoState.SUCCEEDED else 0
+        stored = self.places.bytes_kept(video) if state is VideoState.SUCCEEDED else 0
         if self.store.finish(video, state, now, frames, problem, losses, stored):
-            self._settle(video, state)
+            self.places.settle(video, state)
             self._remove_surplus(video)
 
     def clear(self, video: str) -> None:
         """Remove the files of a video that was cancelled; their space is free at once, also if a
         viewer still has an overlay open."""
-        empty_overlays(self._folder / video)
-        self._settle(video, VideoState.CANCELLED)
+        self.places.clear(video)
 
     def expire(self, now: float) -> list[str]:
         """Remove the videos whose time is up; return their ids."""
@@ -215,36 +213,9 @@ class VideoFiles:
         if self._settings.storage:
             self.removed.note(video)
         if self.store.remove(video):
-            self._settle(video, None)
+            self.places.settle(video, None)
 
     def _remove_surplus(self, spared: str) -> None:
         for video in surplus(self.store.kept(), self._quota, spared):
             _log.info("video %s makes room for %s", video, spared)
             self.remove(video)
-
-    def _bytes_of(self, video: str) -> int:
-        """Return how many bytes the files hold that a video keeps when it has succeeded."""
-        kept = [*self.results(video).glob("*")]
-        kept += [self.upload(video)] if self.keeps_upload(VideoState.SUCCEEDED) else []
-        return sum(file.stat().st_size for file in kept if file.is_file())
-
-    def _settle(self, video: str, state: VideoState | None) -> None:
-        """Remove the files that a video in this state does not keep; None is an unknown video.
-
-        Files that cannot be removed are left for the next start.
-        """
-        if state in (VideoState.QUEUED, VideoState.RUNNING):
-            shutil.rmtree(self.results(video), ignore_errors=True)
-        elif state is VideoState.SUCCEEDED:
-            shutil.rmtree(self.pieces(video), ignore_errors=True)
-            if not self.keeps_upload(state):
-                _remove(self.upload(video))
-        else:
-            shutil.rmtree(self._folder / video, ignore_errors=True)
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-    except OSError:
-        _log.exception("%s cannot be removed", file)

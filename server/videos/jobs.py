@@ -253,6 +253,17 @@ class Jobs:
         """Return where the parts of an artefact are while the video runs."""
         return self._files.parts(video, name)
 
+    @asynccontextmanager
+    async def viewing(self, video: str) -> AsyncIterator[None]:
+        """Keep the parts of a video that runs in the block, unless it is cancelled, removed or
+        fails."""
+        viewers = self._files.places.viewers
+        viewers.begin(video)
+        try:
+            yield
+        finally:
+            await asyncio.shield(asyncio.to_thread(viewers.end, video))
+
     async def delete(self, video: str) -> None:
         """Cancel a video, or remove it if it has ended.
 

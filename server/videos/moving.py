@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from server.database.video_record import VideoState
@@ -94,4 +95,6 @@ class Mover:
         return kept | ({SOURCE: upload} if upload.exists() else {})
 
     def _forget_local(self, video: str) -> None:
-        shutil.rmtree(self._files.upload(video).parent)
+        folder = self._files.upload(video).parent
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        self._files.places.viewers.after_last(video, remove)

@@ -17,17 +17,20 @@ UNFINISHED = (OVERLAY, POSTER)
 
 
 async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
-    """Yield the bytes of a video's overlay as they are written, from the first on, until it ends.
+    """Yield the bytes of a video's overlay as they are written, from the first on, until it ends;
+    nothing if it has ended already.
 
-    They are a fragmented MP4 file. If the video is cancelled or removed, or the server drains, they
-    end there. A reader that is a whole piece behind when the video succeeds gets no further ones.
+    They are a fragmented MP4 file. If the video is cancelled, removed or fails, or the server
+    drains, they end there. The parts stay until their last viewer has ended, however slow it is.
     """
-    growing = GrowingFile(jobs.parts(video, OVERLAY))
+    growing, seen = GrowingFile(jobs.parts(video, OVERLAY)), False
     try:
-        async with aclosing(jobs.watch(video, None)) as changes:
+        async with jobs.viewing(video), aclosing(jobs.watch(video, None)) as changes:
             async for now in changes:
-                if now.record.state is VideoState.CANCELLED:
+                state = now.record.state
+                if state is VideoState.CANCELLED or (state.ended and not seen):
                     return
+                seen = True
                 while data := await asyncio.to_thread(growing.read):
                     yield data
     finally:

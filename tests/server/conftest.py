@@ -13,5 +13,5 @@ MakeClip = Callable[..., Path]
 
 @pytest.fixture
 def make_clip() -> MakeClip:
-    """Writes a video: ``make_clip(path, frames, (width, height), ticks, turn)`` is its path."""
+    """Writes a video; its arguments are those of :func:`clips.make_clip`."""
     return clips.make_clip

@@ -17,15 +17,18 @@ def make_clip(
     size: tuple[int, int] = (64, 48),
     ticks: Sequence[int] | None = None,
     turn: int = 0,
+    keys: int = 250,
 ) -> Path:
     """Write a video and return its path.
 
     Its container follows from the path's suffix; ``ticks`` are the pictures' times in ms; ``turn``
-    is how many degrees clockwise it is turned when displayed.
+    is how many degrees clockwise it is turned when displayed; ``keys`` is the largest distance of
+    key frames, in frames.
     """
     width, height = size
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+        options = {"crf": "10", "g": str(keys)}
+        stream = container.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         if turn:

@@ -20,23 +20,28 @@ from server.settings import Settings, VideoSettings
 from server.sinks.poster import shot_of
 from server.web import unfinished_file
 
-FRAMES = 200
-"""Eight seconds: several fragments, beyond what the encoder holds."""
-HELD = 150
-"""The step that waits for the test."""
+FRAMES = 400
+"""Sixteen seconds: several fragments, beyond what the encoder holds."""
+PIECE = 80
+"""Frames from one key frame to the next."""
+HELD = 300
+"""After so many frames the engine waits for the test."""
 
 
 class Held:
     """A service whose engine waits in one step until it may go on."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._steps = iter(range(HELD))
+    def __init__(self, folder: Path, lanes: int) -> None:
+        self._folder, self._lanes = folder, lanes
+        self._frames = 0
         self.go_on = threading.Event()
 
     @contextmanager
     def serving(self) -> Iterator[TestClient]:
-        settings = Settings(folder=self._folder / "data", videos=VideoSettings(min_free_bytes=0))
+        settings = Settings(
+            folder=self._folder / "data",
+            videos=VideoSettings(min_free_bytes=0, piece_frames=PIECE, lanes=self._lanes),
+        )
         engine = lambda: FakeEngine(fake_spec(48, 64), on_step=self._step)  # noqa: E731
         with TestClient(create_app(settings, engine)) as client:
             assert client.portal is not None
@@ -46,14 +51,15 @@ class Held:
             finally:
                 self.go_on.set()
 
-    def _step(self, _: Sequence[Pixels]) -> None:
-        if next(self._steps, None) is None:
+    def _step(self, frames: Sequence[Pixels]) -> None:
+        self._frames += len(frames)
+        if self._frames > HELD:
             assert self.go_on.wait(30), "nobody let the engine go on"
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> Held:
-    return Held(tmp_path)
+@pytest.fixture(params=[1, 4], ids=["one lane", "four lanes"])
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Held:
+    return Held(tmp_path, request.param)
 
 
 @pytest.fixture
@@ -64,12 +70,13 @@ def client(held: Held) -> Iterator[TestClient]:
 
 @pytest.fixture
 def video(client: TestClient, tmp_path: Path, make_clip: Callable[..., Path]) -> dict[str, Any]:
-    """A video of which as many frames are done as can be."""
-    clip = make_clip(tmp_path / "clip.mp4", FRAMES).read_bytes()
+    """A video of several pieces, some of which are done."""
+    clip = make_clip(tmp_path / "clip.mp4", FRAMES, keys=PIECE).read_bytes()
     queued = client.post("/v1/videos?artefacts=overlay.mp4,masks.mkv", content=clip).json()
     while True:
         now: dict[str, Any] = client.get(queued["links"]["self"]).json()
-        if now["progress"]["frames_done"] == HELD:
+        if now["progress"]["frames_done"] > 2 * PIECE:
+            assert now["pieces"]["total"] > 2
             return now
         assert now["state"] in ("queued", "running"), now
 
@@ -121,7 +128,7 @@ def test_the_overlay_is_sent_while_it_grows_and_to_its_end(
     client.get(video["links"]["events"])
     finished = client.get(video["links"]["overlay.mp4"])
     assert finished.headers["etag"] and b"moof" not in finished.content
-    assert b"moof" in answer.content
+    assert b"moof" in answer.content and answer.content.count(b"ftyp") == 1
     assert times(answer.content, tmp_path) == times(finished.content, tmp_path)
     assert len(times(answer.content, tmp_path)) == FRAMES
 
