@@ -18,6 +18,7 @@ from own_rows import OwnRows
 from server.database.connection import sqlite_url
 from server.database.video_record import VideoRecord, VideoState
 from server.engines.fake import FakeEngine, fake_spec
+from server.errors import EngineFault
 from server.frame import Pixels
 from server.settings import VideoSettings
 from server.videos.jobs import Jobs
@@ -173,7 +174,7 @@ async def test_a_viewer_ends_with_a_video_that_does_not_succeed(
         viewer = Viewer(jobs, video)
         await viewer.begin()
         if end is VideoState.FAILED:
-            valve.error = RuntimeError("a picture that no engine can take")
+            valve.error = EngineFault("No engine can take this picture.")
             valve.open(10**9)
         else:
             valve.open(10**9)
