@@ -26,7 +26,7 @@
     |   `-- NotReady             the result of a health check
     |-- TooSlow                  idle, or does not read what it is sent
     `-- Fault                    the server's fault
-        |-- Unavailable          the database does not answer; it may do so soon
+        |-- Unavailable          the database or the identity provider does not answer; it may soon
         |-- DiskFull             nothing more can be written; it can be once there is space
         |-- EngineFault          a step failed; every memory is as it was
         |   `-- EngineDead       the engine must be restarted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def test_readme_is_short_and_links_every_page_for_users() -> None:
 
 def shown(name: str, value: Any) -> str:
     """Return a default as the page writes it; empty if there is none."""
+    if isinstance(value, dict):
+        return json.dumps(value)
     if value is None:
         return ""
     if isinstance(value, tuple):
@@ -47,14 +50,15 @@ def shown(name: str, value: Any) -> str:
 
 
 def defaults() -> dict[str, str]:
-    found = {}
-    for name, field in Settings.model_fields.items():
-        if isinstance(group := field.default, BaseModel):
-            for inner, value in group.model_dump().items():
-                found[f"MASTREAM_{name}__{inner}".upper()] = shown(inner, value)
+    return dict(defaults_of(Settings, "MASTREAM_"))
+
+
+def defaults_of(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from defaults_of(type(field.default), f"{prefix}{name}__")
         else:
-            found[f"MASTREAM_{name}".upper()] = shown(name, field.default)
-    return found
+            yield f"{prefix}{name}".upper(), shown(name, field.default)
 
 
 def test_the_page_lists_every_setting_with_its_default() -> None:

@@ -10,11 +10,16 @@ from server.security.keys import Key, Role
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. ``id`` is the key's; it is empty if none was required."""
+    """Who sends a request. ``id`` is the key's; it is empty if none was required.
+
+    The caller with a token of an identity provider is valid until ``ends``, in seconds since the
+    epoch; whether a key is valid shows only in its row.
+    """
 
     id: str
     role: Role
     streams: frozenset[str] = frozenset()
+    ends: float | None = None
 
     def require(self, role: Role) -> None:
         """Raise Forbidden unless the caller may do what ``role`` may, Unauthorized if it is

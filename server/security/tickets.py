@@ -6,36 +6,37 @@ import secrets
 from dataclasses import dataclass, field
 
 from server.errors import TooMany
+from server.security.callers import Caller
 
 TICKET_SECONDS = 30.0
 MAX_TICKETS = 64
-"""Most unused tickets of one key."""
+"""Most unused tickets of one caller."""
 
 
 @dataclass(slots=True)
 class Tickets:
-    """Mutable state: the tickets that were not used yet, each with its key and its end, oldest
-    first. They are kept in memory: after a restart, clients ask for new ones."""
+    """Mutable state: the tickets that were not used yet, each with its caller and its end,
+    oldest first. They are kept in memory: after a restart, clients ask for new ones."""
 
-    _unused: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _unused: dict[str, tuple[Caller, float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._unused)
 
-    def issue(self, key: str, now: float) -> str:
-        """Return a new ticket of a key. Raises TooMany if it has many that are not used."""
+    def issue(self, caller: Caller, now: float) -> str:
+        """Return a new ticket of a caller. Raises TooMany if it has many that are not used."""
         self._forget(now)
-        if sum(one == key for one, _ in self._unused.values()) >= MAX_TICKETS:
-            raise TooMany(f"This key has {MAX_TICKETS} unused tickets: use them, or wait a moment.")
+        if sum(one.id == caller.id for one, _ in self._unused.values()) >= MAX_TICKETS:
+            raise TooMany(f"You have {MAX_TICKETS} unused tickets: use them, or wait a moment.")
         ticket = secrets.token_urlsafe(32)
-        self._unused[ticket] = key, now + TICKET_SECONDS
+        self._unused[ticket] = caller, now + TICKET_SECONDS
         return ticket
 
-    def redeem(self, ticket: str, now: float) -> str | None:
-        """Return the key of a ticket, which is used up, or None if it is not valid."""
+    def redeem(self, ticket: str, now: float) -> Caller | None:
+        """Return the caller of a ticket, which is used up, or None if it is not valid."""
         self._forget(now)
-        key, _ = self._unused.pop(ticket, (None, 0.0))
-        return key
+        caller, _ = self._unused.pop(ticket, (None, 0.0))
+        return caller
 
     def _forget(self, now: float) -> None:
         """Remove what has expired; all last equally long, so the oldest end first."""

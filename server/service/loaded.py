@@ -119,7 +119,8 @@ async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
     rows = KeyRows(database)
     parts.keyring.use(rows)
     count = await asyncio.to_thread(rows.count_valid)
-    check_keys_exist(parts.access, count, host)
+    if parts.keyring.tokens is None:
+        check_keys_exist(parts.access, count, host)
     if parts.access is Access.OPEN:
         _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
 

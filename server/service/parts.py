@@ -25,6 +25,7 @@ from server.threads import PicturePool
 from server.web.keyring import Keyring
 from server.web.stream_services import StreamServices
 from server.web.streams import Streams
+from server.web.token_verifier import token_verifier
 from server.workers.fleet import Fleet
 from server.workers.worker import Worker
 
@@ -139,6 +140,9 @@ def _uploading(limits: LimitSettings) -> Places:
 
 def _keyring(settings: Settings, who: Access) -> Keyring:
     """Return the keyring, still without rows. Its secret is made only if keys are required."""
-    is_used = who is Access.KEYS
-    pepper = server_secret(settings.folder, settings.security) if is_used else b""
-    return Keyring(pepper, settings.security.session_seconds)
+    if who is not Access.KEYS:
+        return Keyring(b"", settings.security.session_seconds)
+    pepper = server_secret(settings.folder, settings.security)
+    return Keyring(
+        pepper, settings.security.session_seconds, tokens=token_verifier(settings.security.oidc)
+    )

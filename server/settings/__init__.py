@@ -19,6 +19,7 @@ from server.settings.decode import DecodeSettings
 from server.settings.engine import EngineSettings, PlanPrecision, Provider
 from server.settings.limits import LimitSettings
 from server.settings.live import LiveSettings
+from server.settings.oidc import OidcSettings
 from server.settings.security import SecuritySettings
 from server.settings.streams import STREAM_BYTES, TOTAL_BYTES, StreamSettings
 from server.settings.videos import VideoSettings
@@ -33,6 +34,7 @@ __all__ = [
     "LiveSettings",
     "LogFormat",
     "LogLevel",
+    "OidcSettings",
     "PlanPrecision",
     "Provider",
     "SecuritySettings",

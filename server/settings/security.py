@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, SecretStr
 
 from server.settings.group import Group
+from server.settings.oidc import OidcSettings
 
 
 class SecuritySettings(Group):
@@ -44,3 +45,4 @@ class SecuritySettings(Group):
         description="addresses, comma-separated, of proxies whose X-Forwarded-For and -Proto are "
         "believed; * for all",
     )
+    oidc: OidcSettings = OidcSettings()

@@ -110,12 +110,12 @@ class Gate:
     async def _while_valid(
         self, caller: Caller, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a socket until it ends or its key is revoked."""
+        """Serve a socket until it ends, its key is revoked or its token expires."""
         serving = asyncio.ensure_future(self.app(scope, receive, send))
         try:
             while not serving.done():
                 await asyncio.wait([serving], timeout=RECHECK_SECONDS)
-                if not serving.done() and await self._is_revoked(caller):
+                if not serving.done() and await self._is_over(caller):
                     await _stopped(serving)
                     await _close(WebSocket(scope, receive, send))
                     return
@@ -123,10 +123,11 @@ class Gate:
         finally:
             await _stopped(serving)
 
-    async def _is_revoked(self, caller: Caller) -> bool:
-        """Return whether the key was revoked; if the database fails, it is still believed."""
+    async def _is_over(self, caller: Caller) -> bool:
+        """Return whether the key was revoked or the token has expired; if the database fails, a key
+        is still believed."""
         with suppress(MastreamError):
-            return not await self.keyring.is_valid(caller.id)
+            return not await self.keyring.is_valid(caller)
         return False
 
 
@@ -138,8 +139,8 @@ async def _stopped(serving: asyncio.Future[None]) -> None:
 
 
 async def _close(socket: WebSocket) -> None:
-    """Close a socket whose key was revoked."""
-    last = ending_of(Unauthorized("The API key was revoked."))
+    """Close a socket whose caller is not valid any more."""
+    last = ending_of(Unauthorized("The API key was revoked, or the token has expired."))
     with suppress(RuntimeError, OSError):  # nothing can be sent any more
         await socket.send({"type": "websocket.close", "code": last.close, "reason": last.reason})
 

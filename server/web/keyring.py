@@ -1,10 +1,11 @@
-"""The keyring: finds out who sends a request, by key, cookie or ticket."""
+"""The keyring: finds out who sends a request, by key, token, cookie or ticket."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from server.database.keys import KeyRows
 from server.errors import NotFound, NotReady, Unauthorized
@@ -12,6 +13,12 @@ from server.security.callers import Caller, caller_of
 from server.security.keys import Key, Role, digest_of, new_key, parse_key, rotated
 from server.security.sessions import key_id_in, session_of, verify
 from server.security.tickets import Tickets
+from server.security.token_callers import (
+    is_token,
+    is_token_session,
+    token_session,
+    verify_token_session,
+)
 from server.threads import ThreadRunner
 
 FRESH_SECONDS = 5.0
@@ -19,19 +26,31 @@ FRESH_SECONDS = 5.0
 
 MAX_KNOWN = 1024
 
+_NO_TOKENS = "This server accepts no tokens of an identity provider: send an API key."
 _WRONG = "The API key is not valid: check it, or ask for a new one."
 _SIGNED_OUT = "The session has ended: sign in again with an API key."
 _NO_TICKET = "The ticket was used already, or is older than 30 s: request a new one."
 
 
+class TokenVerifier(Protocol):
+    """Verifies the tokens of one identity provider."""
+
+    async def verify(self, token: str) -> Caller:
+        """Return the caller with a token. Raises Unauthorized, Forbidden or Unavailable."""
+
+    async def close(self) -> None:
+        """End what it runs. Idempotent."""
+
+
 @dataclass(slots=True)
 class Keyring:
     """Mutable state: the rows, once the database is open; the keys read lately, each with the time
-    of reading; the tickets that were not used."""
+    of reading; the tickets that were not used. ``tokens``: None if no tokens are accepted."""
 
     pepper: bytes
     session_seconds: float
     clock: Callable[[], float] = time.time
+    tokens: TokenVerifier | None = None
     tickets: Tickets = field(default_factory=Tickets)
     _rows: KeyRows | None = None
     _known: dict[str, tuple[Key, float]] = field(default_factory=dict)
@@ -42,11 +61,16 @@ class Keyring:
         self._rows = rows
 
     async def close(self) -> None:
-        """End the keyring's thread. Idempotent."""
+        """End the keyring's threads. Idempotent."""
         await self._disk.close()
+        if self.tokens:
+            await self.tokens.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Return the caller with a key. Raises Unauthorized."""
+        """Return the caller with a key or a token. Raises Unauthorized, and what a token is refused
+        with."""
+        if is_token(text):
+            return await self._by_token(text)
         key_id, secret = parse_key(text) or ("", b"")
         key = await self.find(key_id)
         if key is None or not key.accepts(digest_of(secret, self.pepper), self.clock()):
@@ -55,6 +79,11 @@ class Keyring:
 
     async def by_session(self, cookie: str) -> Caller:
         """Return the caller with a cookie. Raises Unauthorized."""
+        if is_token_session(cookie):
+            caller = verify_token_session(cookie, self.clock(), self.pepper)
+            if caller is None or self.tokens is None:
+                raise Unauthorized(_SIGNED_OUT)
+            return caller
         key = await self.find(key_id_in(cookie))
         if key is None or not verify(cookie, key, self.clock(), self.pepper):
             raise Unauthorized(_SIGNED_OUT)
@@ -62,22 +91,37 @@ class Keyring:
 
     async def by_ticket(self, ticket: str) -> Caller:
         """Return the caller with a ticket, which is used up. Raises Unauthorized."""
-        key = await self.find(self.tickets.redeem(ticket, self.clock()) or "")
-        if key is None or key.revoked is not None:
+        caller = self.tickets.redeem(ticket, self.clock())
+        if caller is None or not await self.is_valid(caller):
             raise Unauthorized(_NO_TICKET)
-        return caller_of(key)
+        return caller
 
     async def session(self, caller: Caller) -> str:
         """Return a cookie for a caller. Raises Unauthorized if the key was revoked meanwhile."""
+        if caller.ends is not None:
+            ends = self.clock() + self.seconds_signed_in(caller)
+            return token_session(replace(caller, ends=ends), self.pepper)
         key = await self.find(caller.id)
         if key is None:
             raise Unauthorized(_WRONG)
         return session_of(key, self.clock() + self.session_seconds, self.pepper)
 
-    async def is_valid(self, key_id: str) -> bool:
-        """Return whether a key exists and is not revoked."""
-        key = await self.find(key_id)
+    def seconds_signed_in(self, caller: Caller) -> int:
+        """Return for how long a cookie is valid: no longer than the caller's token."""
+        left = float("inf") if caller.ends is None else caller.ends - self.clock()
+        return int(max(0.0, min(self.session_seconds, left)))
+
+    async def is_valid(self, caller: Caller) -> bool:
+        """Return whether a token has not expired, or a key exists and is not revoked."""
+        if caller.ends is not None:
+            return self.clock() < caller.ends
+        key = await self.find(caller.id)
         return key is not None and key.revoked is None
+
+    async def _by_token(self, token: str) -> Caller:
+        if self.tokens is None:
+            raise Unauthorized(_NO_TOKENS)
+        return await self.tokens.verify(token)
 
     async def find(self, key_id: str) -> Key | None:
         """Return a key, as it was at most ``FRESH_SECONDS`` ago; None if there is none."""

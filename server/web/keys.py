@@ -14,6 +14,7 @@ from server.security.exposure import Access
 from server.security.keys import Key, Role
 from server.security.sessions import COOKIE
 from server.security.tickets import TICKET_SECONDS
+from server.security.token_callers import MAX_TOKEN
 from server.web.auth import caller_of
 from server.web.keyring import Keyring
 from server.web.live_body import NAME
@@ -73,14 +74,16 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: str = Field(max_length=256)
+    key: str = Field(
+        max_length=MAX_TOKEN, description="an API key, or an identity provider's token"
+    )
 
 
 class SessionBody(BaseModel):
     """Who the caller is."""
 
     access: Access = Field(description="local and open: no key is required")
-    key: str = Field(description="the key's id; empty if no key is required")
+    key: str = Field(description="the id of the key or user; empty if no key is required")
     role: Role
 
 
@@ -118,7 +121,7 @@ def keys_router(keyring: Keyring, who: Access) -> APIRouter:
     @router.post("/tickets", status_code=201)
     async def issue_ticket(request: Request) -> TicketBody:
         """Issue a ticket for a socket or a picture, whose headers a browser cannot set."""
-        return TicketBody(ticket=keyring.tickets.issue(caller_of(request).id, keyring.clock()))
+        return TicketBody(ticket=keyring.tickets.issue(caller_of(request), keyring.clock()))
 
     @router.get("/session")
     async def get_session(request: Request) -> SessionBody:
@@ -127,14 +130,14 @@ def keys_router(keyring: Keyring, who: Access) -> APIRouter:
 
     @router.post("/session")
     async def sign_in(request: Request, response: Response, asked: SignIn) -> SessionBody:
-        """Sign a browser in with a key; the answer sets a cookie."""
+        """Sign a browser in with a key or token; the answer sets a cookie."""
         if who is not Access.KEYS:
             raise BadRequest("This server requires no key: there is nothing to sign in to.")
         caller = await keyring.by_key(asked.key.strip())
         response.set_cookie(
             COOKIE,
             await keyring.session(caller),
-            max_age=int(keyring.session_seconds),
+            max_age=keyring.seconds_signed_in(caller),
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",

@@ -1,0 +1,24 @@
+"""Chooses what verifies tokens: nothing without an issuer, PyJWT with one."""
+
+from __future__ import annotations
+
+from server.errors import BadRequest
+from server.settings import OidcSettings
+from server.web.issuer import IssuerKeys
+from server.web.keyring import TokenVerifier
+
+
+def token_verifier(settings: OidcSettings) -> TokenVerifier | None:
+    """Return what verifies the tokens of the issuer in the settings; None if there is none.
+
+    Raises BadRequest if the extra ``oidc`` is not installed.
+    """
+    if settings.issuer is None:
+        return None
+    try:
+        from server.web.tokens import Tokens  # noqa: PLC0415  it needs the extra
+    except ModuleNotFoundError as error:
+        raise BadRequest(
+            "MASTREAM_SECURITY__OIDC__ISSUER needs PyJWT: install the extra `oidc`."
+        ) from error
+    return Tokens(settings, IssuerKeys(settings.issuer))
