@@ -72,6 +72,13 @@ class Metrics:
         self._resumes = Counter(
             "mastream_resumes", "Sessions asked for again", ["memory"], registry=registry
         )
+        self._leases = _gauge(registry, "leases", "Rows that servers share", "kind", "state")
+        self._takeovers = Counter(
+            "mastream_takeovers",
+            "Rows that this server has taken",
+            ["kind", "cause"],
+            registry=registry,
+        )
         self._sources = _gauge(registry, "sources", "Pulled sources", "state")
         self._reconnects = Counter(
             "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
@@ -180,6 +187,14 @@ class Metrics:
 
     def watch_sources(self, state: str, count: Callable[[], float]) -> None:
         self._sources.labels(state).set_function(count)
+
+    def watch_leases(self, kind: str, state: str, count: Callable[[], float]) -> None:
+        """Report how many rows of a kind are in a state: held here, elsewhere, or free."""
+        self._leases.labels(kind, state).set_function(count)
+
+    def taken_over(self, kind: str, cause: str) -> None:
+        """Count a row that this server has taken: see Ownership."""
+        self._takeovers.labels(kind, cause).inc()
 
     def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
         """Report a number of jobs; ``count`` may block and raise MastreamError: see

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from server.cluster.identity import server_name
 from server.cluster.membership import Membership
@@ -102,7 +103,11 @@ async def load(
     await into.videos.start()
     into.live = live_service(
         parts.worker,
-        Ownership(StreamRows(database, parts.seal), into.membership),
+        Ownership(
+            StreamRows(database, parts.seal),
+            into.membership,
+            on_taken=partial(parts.metrics.taken_over, "stream"),
+        ),
         parts.pool,
         parts.metrics,
         settings,

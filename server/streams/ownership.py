@@ -31,11 +31,14 @@ class Ownership:
         membership: Membership,
         terms: Terms | None = None,
         clock: Callable[[], float] = boot_seconds,
+        on_taken: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``on_taken`` receives why a stream was taken: restart, given_back or expired."""
         self._rows = rows
         self._membership = membership
         self._terms = terms or Terms()
         self._clock = clock
+        self._on_taken = on_taken
         self._disk = ThreadRunner("live")
         self._leases: dict[str, Lease] = {}
         self._places: dict[str, StreamPlace] = {}
@@ -51,6 +54,12 @@ class Ownership:
         """
         lease = self._leases.get(name)
         return lease is not None and (is_held(lease, self._clock()) or not self._membership.peers)
+
+    def count(self, state: str) -> int:
+        """Return how many streams are ``held`` here, ``elsewhere`` or ``free``, as last read."""
+        free = sum(one.is_free and not self.holds(one.name) for one in self._places.values())
+        held = sum(self.holds(name) for name in self._leases)
+        return {"held": held, "elsewhere": len(self.elsewhere()), "free": free}[state]
 
     def elsewhere(self) -> list[tuple[StreamPlace, str | None]]:
         """Return the streams that other servers have, as last read, with their address."""
@@ -145,7 +154,14 @@ class Ownership:
             if one is not None:
                 self._leases[name] = granted(one.epoch, asked, self._terms)
                 taken.append(one)
+                self._on_taken(self._cause(name))
         return taken
+
+    def _cause(self, name: str) -> str:
+        server = self._places[name].server
+        if server is None:
+            return "given_back"
+        return "restart" if server == self._membership.name else "expired"
 
     def _held(self, name: str) -> HeldStream:
         if name not in self._leases:

@@ -90,6 +90,8 @@ def live_service(
     streams = LiveStreams(services, ownership, Limit("streams", limits.key_streams, most))
     for state in StreamState:
         metrics.watch_sources(state.value, partial(streams.count, state))
+    for lease in ("held", "elsewhere", "free"):
+        metrics.watch_leases("stream", lease, partial(ownership.count, lease))
     for publishing in PublishState:
         metrics.watch_publishers(publishing.value, partial(streams.count_publishers, publishing))
     return LiveService(

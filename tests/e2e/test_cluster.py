@@ -148,9 +148,9 @@ async def test_a_server_that_is_killed_loses_no_frame_and_no_stream(cluster: Clu
     entry = cluster.start("entry", streams__max_sessions="1")
     first, second = cluster.start("a", streams__max_sessions="200"), cluster.start("b")
     unbroken = await segmented(second)
-    async with connect(entry.http):
-        for _ in range(ROUNDS):
-            await knows(entry, 3)
+    for _ in range(ROUNDS):
+        await knows(entry, 3)
+        async with connect(entry.http):  # takes the only place of the entry
             await add_cameras(first)
 
             def kill(number: int, first: RunningServer = first) -> None:

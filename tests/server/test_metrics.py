@@ -31,6 +31,8 @@ def test_everything_the_wire_page_names_is_there() -> None:
     metrics.memory_reset("new")
     metrics.watch_sources("live", lambda: 1)
     metrics.source_reconnected()
+    metrics.watch_leases("stream", "held", lambda: 4)
+    metrics.taken_over("stream", "expired")
     metrics.watch_jobs("running", lambda: 5)
     metrics.count_jobs()
     metrics.watch_step_age(lambda: 0.25)
@@ -52,6 +54,8 @@ def test_everything_the_wire_page_names_is_there() -> None:
         ("mastream_memory_resets_total", ("new",)): 1,
         ("mastream_sources", ("live",)): 1,
         ("mastream_source_reconnects_total", ()): 1,
+        ("mastream_leases", ("held", "stream")): 4,
+        ("mastream_takeovers_total", ("expired", "stream")): 1,
         ("mastream_jobs", ("running",)): 5,
         ("mastream_engine_last_step_age_seconds", ()): 0.25,
         ("mastream_engine_restarts_total", ()): 1,

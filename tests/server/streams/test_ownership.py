@@ -25,6 +25,10 @@ BRIEF = Terms(lease=0.2, renew=0.1, margin=0.05)
 LONG = Terms(lease=60.0, renew=20.0, margin=1.0)
 
 
+causes: list[str] = []
+"""Why streams were taken, by all owners of the test that runs."""
+
+
 class Peers:
     """A membership that two servers of a test share."""
 
@@ -60,7 +64,8 @@ async def owner(
     rows: StreamRows, name: str, others: str = "", terms: Terms = LONG, clock: Clock | None = None
 ) -> AsyncIterator[Ownership]:
     peers = cast(Membership, Peers(name, list(others)))
-    ownership = Ownership(rows, peers, terms, clock or Clock())
+    ownership = Ownership(rows, peers, terms, clock or Clock(), causes.append)
+    causes.clear()
     try:
         yield ownership
     finally:
@@ -105,7 +110,8 @@ async def test_what_expired_is_taken_and_the_earlier_owner_changes_nothing(
     async with owner(rows, "a", "b", BRIEF) as a, owner(rows, "b", "a") as b:
         await a.add("s", {"n": 1}, 1.0)
         taken = await taken_once_free(b)
-        assert taken[0].epoch == 2
+        assert (taken[0].epoch, causes) == (2, ["expired"])
+        assert [b.count(one) for one in ("held", "elsewhere", "free")] == [1, 0, 0]
         with pytest.raises(NoCapacity, match="has moved"):
             await a.change("s", {"n": 2})
         with pytest.raises(NoCapacity, match="has moved"):
@@ -141,6 +147,13 @@ async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
         assert await b.start() == [] and await b.take_free(None) == []
         (taken,) = await again.start()
         assert (taken.name, taken.epoch, again.holds("s")) == ("s", 2, True)
+        assert causes == ["restart"]
+        await b.take_free(None)
+        assert [b.count(one) for one in ("held", "elsewhere", "free")] == [0, 1, 0]
+        await again.release("s")
+        await again.take_free(None)
+        await b.take_free(None)
+        assert causes == ["restart", "given_back"]
 
 
 async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> None:
