@@ -1,2 +1,2 @@
--- The database of the second service: two servers must not share a table of videos.
+-- The database of the second service: it works by itself.
 CREATE DATABASE mastream_gpu OWNER mastream;

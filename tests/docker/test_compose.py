@@ -24,6 +24,7 @@ WRITTEN = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = WRITTEN["services"]
 PROFILES = {
     "gpu": {"mastream-gpu"},
+    "cluster": {"node", "entry", "postgres"},
     "camera": {"camera", "add-camera"},
     "monitoring": {"prometheus", "grafana"},
     "postgres": {"postgres"},
@@ -78,7 +79,7 @@ def test_no_two_services_want_the_same_port_or_write_to_the_same_volume(profile:
         volume["source"]
         for service in services
         for volume in service.get("volumes", [])
-        if not volume.get("read_only")
+        if "source" in volume and not volume.get("read_only")
     ]
     assert len(set(ports)) == len(ports)
     assert len(set(written)) == len(written)
@@ -95,7 +96,7 @@ def test_every_service_is_hardened() -> None:
 
 
 BINDS = {
-    "MASTREAM_BIND": {"mastream", "mastream-gpu"},
+    "MASTREAM_BIND": {"mastream", "mastream-gpu", "entry"},
     "MASTREAM_CAMERA_BIND": {"camera"},
     "MASTREAM_PROMETHEUS_BIND": {"prometheus"},
     "MASTREAM_GRAFANA_BIND": {"grafana"},
@@ -131,6 +132,16 @@ def test_the_server_is_told_where_it_is_published() -> None:
         for name in ("mastream", "mastream-gpu")
     }
     assert told == {"mastream": "0.0.0.0:9000", "mastream-gpu": "0.0.0.0:9001"}
+
+
+def test_the_servers_of_a_cluster_keep_their_videos_apart_and_are_told_of_the_entry() -> None:
+    services = config("cluster", MASTREAM_BIND="0.0.0.0", MASTREAM_ENTRY_PORT="80")["services"]
+    assert set(services) == {"mastream", "node", "entry", "postgres"}
+    node = services["node"]
+    assert node["environment"]["MASTREAM_SECURITY__PUBLISHED"] == "0.0.0.0:80"
+    assert "source" not in next(one for one in node["volumes"] if one["target"] == "/data")
+    assert "ports" not in node and "container_name" not in node
+    assert node["environment"]["MASTREAM_VIDEOS__DATABASE"].startswith("postgresql+psycopg://")
 
 
 def test_images_that_are_pulled_are_pinned() -> None:
