@@ -32,6 +32,7 @@ from server.web.recordings import recordings_router
 from server.web.reference import reference_router
 from server.web.request_log import RequestLog
 from server.web.streams import stream_router
+from server.web.traced_requests import TracedRequests
 from server.web.video_json import video_json
 
 VERSION = version("mastream")
@@ -65,6 +66,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # FastAPI's own spans would have queries, in which tickets are.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
     service.render = video_json(app)
@@ -99,6 +102,8 @@ def create_app(
         rejected=service.metrics.rejected,
     )
     app.add_middleware(RequestLog)
+    if service.parts.tracing:
+        app.add_middleware(TracedRequests, tracing=service.parts.tracing)
     return app
 
 

@@ -162,7 +162,8 @@ class Mask:
 
     ``filled`` is how many frames the memory held when the frame was segmented (0: none, so the
     memory had no influence); ``reset`` is why it was emptied just before, or None. ``times`` are
-    the stages up to its step.
+    the stages up to its step; ``step`` is when that was submitted, began and ended, by
+    time.monotonic().
     """
 
     labels: Labels
@@ -171,6 +172,7 @@ class Mask:
     reset: ResetCause | None = None
     batch: int = 1
     times: StageTimes = field(default_factory=StageTimes)
+    step: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def nbytes(self) -> int:

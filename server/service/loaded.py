@@ -98,7 +98,15 @@ async def load(
     into.membership = await _join(database, parts, settings)
     name = into.membership.name
     into.videos = video_service(
-        parts.worker, database, parts.metrics, settings, hardware, parts.guard, render, name
+        parts.worker,
+        database,
+        parts.metrics,
+        settings,
+        hardware,
+        parts.guard,
+        render,
+        name,
+        parts.tracing,
     )
     await into.videos.start()
     into.live = live_service(

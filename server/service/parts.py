@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from server.admission import Limit, Pace, Places, Rate
 from server.dialling.dial import Guard
@@ -21,6 +22,7 @@ from server.settings import LimitSettings, Settings
 from server.sources.hardware import Hardware
 from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
+from server.telemetry.choosing import make_tracing
 from server.threads import PicturePool
 from server.web.keyring import Keyring
 from server.web.stream_services import StreamServices
@@ -28,6 +30,9 @@ from server.web.streams import Streams
 from server.web.token_verifier import token_verifier
 from server.workers.fleet import Fleet
 from server.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Parts:
     budget: ByteBudget
     resuming: Resuming
     streams: Streams
+    tracing: Tracing | None
 
 
 def make_parts(
@@ -67,6 +73,7 @@ def make_parts(
     upgrade = Upgrade(worker, settings.engine, build_tools)
     metrics.watch_plan(lambda: upgrade.status)
     pool = PicturePool(os.cpu_count() or 1)
+    tracing = make_tracing(settings.telemetry)
     shared = StreamServices(
         worker,
         pool,
@@ -79,6 +86,7 @@ def make_parts(
         Pace(limits.key_bytes_per_second),
         elsewhere,
         resuming,
+        tracing,
     )
     return Parts(
         metrics=metrics,
@@ -94,6 +102,7 @@ def make_parts(
         budget=budget,
         resuming=resuming,
         streams=Streams(shared),
+        tracing=tracing,
     )
 
 

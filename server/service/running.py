@@ -169,6 +169,8 @@ class Service:
         parts.resuming.stop()
         parts.pool.close()
         await parts.keyring.close()
+        if parts.tracing:
+            await asyncio.to_thread(parts.tracing.close)
         self._loaded.close()
 
     async def _load(self) -> None:

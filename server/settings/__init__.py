@@ -22,6 +22,7 @@ from server.settings.live import LiveSettings
 from server.settings.oidc import OidcSettings
 from server.settings.security import SecuritySettings
 from server.settings.streams import STREAM_BYTES, TOTAL_BYTES, StreamSettings
+from server.settings.telemetry import TelemetrySettings
 from server.settings.videos import VideoSettings
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SecuritySettings",
     "Settings",
     "StreamSettings",
+    "TelemetrySettings",
     "VideoSettings",
 ]
 
@@ -71,3 +73,4 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     limits: LimitSettings = LimitSettings()
     cluster: ClusterSettings = ClusterSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.spec import ClassLabel
 from server.database.video_record import VideoRecord, VideoState, new_id
@@ -32,6 +33,9 @@ from server.videos.runner import JobRunner
 from server.videos.storage import SOURCE, Storage, StoredFile
 from server.videos.video_job import Services
 from server.workers.serving import Serving
+
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing
 
 GATHER_SECONDS = 0.2
 """How long further changes gather before they are reported in one event."""
@@ -57,6 +61,7 @@ class Jobs:
         storage: Storage | None = None,
         clock: Callable[[], float] = time.time,
         most_of_one: int | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
         self._storage = storage
@@ -70,7 +75,9 @@ class Jobs:
         self._disk = ThreadRunner("videos")
         self._probes = ThreadRunner("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
-        services = Services(worker, self._files, self._disk, self.space, settings, hardware, clock)
+        services = Services(
+            worker, self._files, self._disk, self.space, settings, hardware, clock, tracing
+        )
         self._runner = JobRunner(services, self._notify)
 
     def __repr__(self) -> str:

@@ -22,10 +22,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A video being segmented, and its task."""
+    """A video being segmented, its task, and when it began."""
 
     job: VideoJob
     task: asyncio.Task[None]
+    began: float
 
 
 class JobRunner:
@@ -121,7 +122,8 @@ class JobRunner:
 
     def _begin(self, record: VideoRecord) -> _Running:
         job = VideoJob(self._services, record, self._lanes, self._changed)
-        running = self._running[record.id] = _Running(job, asyncio.create_task(job.run()))
+        task = asyncio.create_task(job.run())
+        running = self._running[record.id] = _Running(job, task, self._clock())
         if self.draining:
             running.task.cancel()
         log_event(_log, "video started", video=record.id, owner=record.owner)
@@ -175,6 +177,10 @@ class JobRunner:
         await self._disk(self._files.end, video, state, self._clock(), done, problem, losses)
         code = None if problem is None else problem["code"]
         log_event(_log, "video ended", video=video, state=state.value, frames=done, code=code)
+        if self._services.tracing:
+            self._services.tracing.video(
+                running.began, self._clock(), video=video, state=state.value, frames=done, code=code
+            )
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)

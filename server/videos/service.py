@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from server.database.connection import Database
 from server.database.video_record import VideoState
@@ -20,6 +21,9 @@ from server.videos.progress import Video
 from server.videos.storage import Storage
 from server.videos.uploads import Uploads
 from server.workers.serving import Serving
+
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing
 
 
 class VideoService:
@@ -62,6 +66,7 @@ def video_service(
     guard: Guard,
     render: Callable[[Video], bytes],
     server: str,
+    tracing: Tracing | None = None,
 ) -> VideoService:
     """Return the service of videos, still to be started, and have its videos counted.
 
@@ -83,6 +88,7 @@ def video_service(
         hardware=hardware,
         storage=storage,
         most_of_one=settings.limits.key_jobs,
+        tracing=tracing,
     )
     uploads = Uploads(jobs, jobs.files, jobs.disk, chosen, time.time)
     return VideoService(

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.database.pieces import PieceRow, PieceState
 from server.database.video_record import VideoRecord
@@ -30,6 +31,9 @@ from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, planned, segment_pieces
 from server.workers.serving import Serving
 
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing
+
 FORMAT = 1
 """Raised whenever parts of pieces change, so that those of an older version are not continued."""
 
@@ -45,6 +49,7 @@ class Services:
     settings: VideoSettings
     hardware: Hardware | None
     clock: Callable[[], float]
+    tracing: Tracing | None = None
 
 
 @dataclass(slots=True)

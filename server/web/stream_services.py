@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from server.admission import Pace, Rate
 from server.metrics import Metrics
@@ -14,6 +15,9 @@ from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.threads import PicturePool
 from server.workers.serving import Serving
+
+if TYPE_CHECKING:
+    from server.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,5 @@ class StreamServices:
     """The stream socket of a server that has room, if one is known."""
     resuming: Resuming | None = None
     """The sessions that can be resumed; None: only those of the same socket."""
+    tracing: Tracing | None = None
+    """Traces frames; None: nothing is traced."""

@@ -34,6 +34,7 @@ from server.streams.inbox import Inbox
 from server.streams.opening import Opened
 from server.streams.outbox import Outbox, Packed
 from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
+from server.web.frame_times import measure
 from server.web.socket_ending import ending_after, is_lost, send_ending
 from server.web.stream_services import StreamServices
 from server.web.timeouts import Timeouts
@@ -237,13 +238,7 @@ class StreamSocket:
         packed = time.monotonic()
         self._messages.keep(Packed(mask.frame.seq, answer))
         await self._send({"bytes": answer})
-        self._measure(mask, began, packed, time.monotonic())
-
-    def _measure(self, mask: Mask, began: float, packed: float, sent: float) -> None:
-        metrics = self._services.metrics
-        metrics.stage("encode", packed - began)
-        metrics.stage("send", sent - packed)
-        metrics.stage("total", sent - mask.frame.arrived)
+        measure(self._services, mask, began, packed, time.monotonic())
 
     async def _send(self, content: dict[str, str | bytes]) -> None:
         self._timeouts.begin_to_send(time.monotonic())

@@ -94,6 +94,7 @@ def _mask_of(turn: Turn, stepped: Stepped, slot: int) -> Mask:
         turn.reset,
         len(stepped.labels),
         StageTimes.of_seconds(turn.frame.wait, turn.frame.decode, queue, step),
+        (stepped.submitted, stepped.began, stepped.ended),
     )
 
 

@@ -1,0 +1,1 @@
+"""Traces of frames, requests and videos, for OpenTelemetry."""
