@@ -25,13 +25,14 @@ from own_rows import OwnRows
 
 from server.database.video_record import VideoRecord
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import EngineDead
+from server.errors import EngineDead, Unavailable
 from server.frame import Pixels
 from server.settings import VideoSettings
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
 from server.videos import disk_space, durable_ledger, jobs, lane
 from server.videos.jobs import Jobs
+from server.videos.progress import Video
 from server.workers.worker import Worker
 
 GROUP = PIECE_FRAMES = 10
@@ -89,6 +90,17 @@ async def queued(queue: Jobs, clip: Path) -> str:
     return video
 
 
+async def followed(queue: Jobs, video: str) -> Video:
+    """Print each change; return the video when it has ended, however often the database fails."""
+    while True:
+        try:
+            async for now in queue.watch(video, None):
+                print(now.progress.frames_done, flush=True)
+            return now
+        except Unavailable:
+            await asyncio.sleep(0.05)
+
+
 async def main(folder: Path, url: str, clip: Path, faulty: bool, steps: int) -> None:
     if faulty:
         be_faulty()
@@ -101,8 +113,7 @@ async def main(folder: Path, url: str, clip: Path, faulty: bool, steps: int) -> 
     rows = OwnRows(url)
     queue = Jobs(worker, rows, folder / "videos", settings)
     await queue.start()
-    async for now in queue.watch(await queued(queue, clip), None):
-        print(now.progress.frames_done, flush=True)
+    now = await followed(queue, await queued(queue, clip))
     print(now.record.state, now.record.problem, flush=True)
     await queue.stop()
     rows.close()

@@ -6,8 +6,10 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,16 @@ from server.sinks.recorder import ARTEFACTS
 ROOT = Path(__file__).resolve().parents[3]
 PROCESS = ROOT / "tests" / "support" / "job_process.py"
 FRAMES = 800
+
+
+def database(postgres: Any, name: str) -> str:
+    """Return the URL of a new database."""
+    engine = sql.create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sql.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    url: str = postgres.url
+    return url.replace("/postgres?", f"/{name}?")
 
 
 @contextmanager
@@ -87,11 +99,7 @@ def test_a_database_that_is_stopped_and_killed_servers_change_nothing(
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     for folder in (broken, whole):
         folder.mkdir()
-    engine = sql.create_engine(postgres.url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sql.text("CREATE DATABASE killed"))
-    engine.dispose()
-    url = postgres.url.replace("/postgres?", "/killed?")
+    url = database(postgres, "stopped")
     for steps in (15, 25):
         with running(broken, url, clip, steps=steps) as lines:
             next(lines)
@@ -99,4 +107,31 @@ def test_a_database_that_is_stopped_and_killed_servers_change_nothing(
             postgres.start()
             list(lines)
     results = finished(broken, url, clip)
+    assert_undisturbed(results, finished(whole, sqlite_url(whole / "videos.db"), clip))
+
+
+DEAD_SECONDS = 12.0
+"""Longer than a statement and a connection may take."""
+
+
+@pytest.mark.timeout(300)
+def test_a_job_goes_on_by_itself_when_its_database_was_killed(
+    tmp_path: Path, postgres: Any
+) -> None:
+    chance = random.Random(seed := random.randrange(2**32))
+    print("seed", seed)
+    clip = write_clip(tmp_path / "clip.mp4", FRAMES)
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    for folder in (broken, whole):
+        folder.mkdir()
+    with running(broken, database(postgres, "killed"), clip) as lines:
+        for dead in (0.0, 0.0, DEAD_SECONDS, 0.0, 0.0):
+            seen = list(islice(lines, chance.randrange(1, 20)))
+            assert seen and not seen[-1].startswith("succeeded"), "it is killed too late"
+            postgres.kill()
+            time.sleep(dead)
+            postgres.start()
+        *_, last = lines
+    assert last == "succeeded None"
+    (results,) = (broken / "videos").glob("*/results")
     assert_undisturbed(results, finished(whole, sqlite_url(whole / "videos.db"), clip))
