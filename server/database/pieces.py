@@ -123,12 +123,13 @@ class PieceRows:
         return self._changed(_held(piece).values(expires=seconds_now() + lease))
 
     def finish(self, piece: Held, frames: int, losses: Losses, spent: float) -> bool:
-        """Mark a piece as done; return False if it was lost.
+        """Mark a piece as done; return False if it was lost. Idempotent: who gets no answer asks
+        again, and must not take a piece for lost that it has finished.
 
         The video's row gets the frames of all pieces that are done, and ``spent``, the seconds that
         they took.
         """
-        done = _held(piece).values(
+        done = _held(piece, PieceState.DONE).values(
             state=PieceState.DONE, expires=None, frames=frames, losses=asdict(losses)
         )
         total = sql.select(sql.func.sum(PIECES.c.frames)).where(PIECES.c.video == piece.video)
@@ -172,12 +173,14 @@ def _is_free() -> sql.ColumnElement[bool]:
     return sql.or_(PIECES.c.state == PieceState.WAITING, expired)
 
 
-def _held(piece: Held) -> sql.Update:
+def _held(piece: Held, *more: PieceState) -> sql.Update:
+    """Return an update of a piece that its holder still has, or has left in one of ``more``
+    states."""
     return PIECES.update().where(
         PIECES.c.video == piece.video,
         PIECES.c.number == piece.number,
         PIECES.c.epoch == piece.epoch,
-        PIECES.c.state == PieceState.RUNNING,
+        PIECES.c.state.in_((PieceState.RUNNING, *more)),
     )
 
 

@@ -8,7 +8,7 @@ again at its start the videos that an earlier one left running.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -163,6 +163,14 @@ class VideoRows:
         return self._changed(
             back.values(state=VideoState.QUEUED, started=None, attempts=VIDEOS.c.attempts - 1)
         )
+
+    def release_others(self, running: Collection[str]) -> list[str]:
+        """Put those videos of this server back into the queue that are marked as running and are
+        not among ``running``; return their ids."""
+        stray = _moved(VideoState.RUNNING).where(self._mine, VIDEOS.c.id.not_in(running))
+        back = stray.values(state=VideoState.QUEUED, started=None, attempts=VIDEOS.c.attempts - 1)
+        with self.database.begin() as connection:
+            return list(connection.scalars(back.returning(VIDEOS.c.id)))
 
     def recover(self, now: float, max_attempts: int, problem: Mapping[str, Any]) -> None:
         """Queue again the videos that a dead process of this server left running, and take those

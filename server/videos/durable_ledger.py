@@ -16,7 +16,7 @@ from server.threads import ThreadRunner
 from server.videos.joining import flush
 from server.videos.lane import RENEW_SECONDS
 from server.videos.ledger import Finished, Ledger, Taken
-from server.videos.pieces import Piece, next_piece
+from server.videos.pieces import Piece, Plan, next_piece
 
 LEASE_SECONDS = 3 * RENEW_SECONDS
 RETRY_SECONDS = 1.0
@@ -37,7 +37,8 @@ class DurableLedger(Ledger):
     """The rows of one video, used by one ``owner``; ``folder`` has the files of its pieces.
 
     A database that fails is asked again until it answers, except to release a piece: its lease
-    ends by itself. ``spent`` returns for how many seconds the video has been segmented. Mutable
+    ends by itself. It may have done what it was asked before it failed: each of these may be done
+    twice. ``spent`` returns for how many seconds the video has been segmented. Mutable
     state: how often each piece has failed.
     """
 
@@ -59,6 +60,11 @@ class DurableLedger(Ledger):
         self._folder = folder
         self._spent = spent
         self._failures: Counter[int] = Counter()
+
+    async def plan(self, found: Plan, signature: str) -> None:
+        """Store a plan in place of all pieces that there were; ``signature`` says what it is for."""
+        pieces = [(piece.first, piece.last) for piece in found.pieces]
+        await self._ask(self._rows.plan, self._video, pieces, found.reason, signature)
 
     async def take(self, after: int | None = None) -> Taken | None:
         while True:

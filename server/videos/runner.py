@@ -11,7 +11,7 @@ from typing import Any
 from server import heap
 from server.database.video_record import VideoRecord, VideoState
 from server.engines.info import EngineInfo
-from server.errors import Fault, MastreamError, NoCapacity
+from server.errors import Fault, MastreamError, NoCapacity, Unavailable
 from server.logs import log_event
 from server.videos.lanes import measure_lanes
 from server.videos.video_job import Services, VideoJob
@@ -33,8 +33,9 @@ class JobRunner:
     """Segments queued videos, oldest first, ``settings.running`` of them at a time.
 
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: a
-    semaphore with the number of videos that may be waiting, the videos that run, whether to begin
-    no more, and how many lanes were measured for which engines. A video, database or disk that
+    semaphore with the number of videos that may be waiting, the videos that run, whether the store
+    may have marked others as running, whether to begin no more, and how many lanes were measured
+    for which engines. A video, database or disk that
     fails never ends one of the tasks.
     """
 
@@ -53,6 +54,8 @@ class JobRunner:
         self._measuring = asyncio.Lock()
         self._waiting = asyncio.Semaphore(0)
         self._running: dict[str, _Running] = {}
+        self._claiming = asyncio.Lock()
+        self._unsure = False
         self._tasks: list[asyncio.Task[None]] = []
         self.draining = False
 
@@ -106,10 +109,10 @@ class JobRunner:
                 self._retry_soon()
 
     async def _next(self) -> None:
-        record = await self._disk(self._files.store.claim, self._clock())
+        record = await self._claim()
         if record is None:
             return
-        running = self._begin(record)
+        running = self._running[record.id]
         try:
             await asyncio.wait([running.task])
             await self._until_stored(self._conclude, record.id, running)
@@ -120,7 +123,24 @@ class JobRunner:
             del self._running[record.id]
             self._changed()
 
-    def _begin(self, record: VideoRecord) -> _Running:
+    async def _claim(self) -> VideoRecord | None:
+        """Begin the oldest video that waits, if any.
+
+        A store that fails may have marked it as running before: nobody would ever run it. So it is
+        put back before the next one is claimed; the lock keeps those that are being claimed from
+        being taken for such.
+        """
+        async with self._claiming:
+            if self._unsure:
+                await self._disk(self._files.store.release_others, list(self._running))
+            self._unsure = True
+            record = await self._disk(self._files.store.claim, self._clock())
+            self._unsure = False
+            if record is not None:
+                self._begin(record)
+        return record
+
+    def _begin(self, record: VideoRecord) -> None:
         job = VideoJob(self._services, record, self._lanes, self._changed)
         task = asyncio.create_task(job.run())
         running = self._running[record.id] = _Running(job, task, self._clock())
@@ -128,7 +148,6 @@ class JobRunner:
             running.task.cancel()
         log_event(_log, "video started", video=record.id, owner=record.owner)
         self._changed()
-        return running
 
     async def _lanes(self) -> int:
         """Return the number of lanes; it is measured once for each set of engines."""
@@ -164,7 +183,7 @@ class JobRunner:
         error = None if running.task.cancelled() else running.task.exception()
         if running.task.cancelled():
             await self._disk(self._files.put_back, video)
-        elif isinstance(error, NoCapacity):
+        elif isinstance(error, NoCapacity | Unavailable):
             await self._disk(self._files.put_back, video)
             self._retry_soon()
         elif error is not None:

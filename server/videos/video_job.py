@@ -26,7 +26,7 @@ from server.videos.files import VideoFiles
 from server.videos.joining import join_pieces
 from server.videos.lane import REACHED
 from server.videos.ledger import newest_attempt
-from server.videos.pieces import Piece, Plan, fits, in_one_piece
+from server.videos.pieces import Piece, fits, in_one_piece
 from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, planned, segment_pieces
 from server.workers.serving import Serving
@@ -104,7 +104,7 @@ class VideoJob:
         try:
             await self._segment(work)
         except CutsDiffer:
-            await self._store(in_one_piece(Uncut.DAMAGED))
+            await self._ledger.plan(in_one_piece(Uncut.DAMAGED), self._signature())
             self.counts.frames.clear()
             await self._segment(work)
         await self._join(work)
@@ -121,18 +121,14 @@ class VideoJob:
     async def _fresh(self) -> tuple[Work, list[PieceRow]]:
         work = self._work(await self._cuts())
         length = self._services.settings.piece_frames
-        await self._store(await asyncio.to_thread(planned, work, length))
+        found = await asyncio.to_thread(planned, work, length)
+        await self._ledger.plan(found, self._signature())
         return work, await self._ledger.rows()
 
     async def _cuts(self) -> Cuts:
         upload = self._services.files.upload(self._record.id)
         limit = self._services.settings.max_pixels
         return await asyncio.to_thread(read_cuts, upload, self._record.info.rate, limit)
-
-    async def _store(self, found: Plan) -> None:
-        pieces = [(piece.first, piece.last) for piece in found.pieces]
-        store = self._services.files.piece_rows.plan
-        await self._services.disk(store, self._record.id, pieces, found.reason, self._signature())
 
     async def _remove_stale(self, rows: list[PieceRow]) -> None:
         """Remove the files of attempts that were interrupted; note where those by a death were."""
