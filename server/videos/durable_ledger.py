@@ -62,7 +62,7 @@ class DurableLedger(Ledger):
         self._failures: Counter[int] = Counter()
 
     async def plan(self, found: Plan, signature: str) -> None:
-        """Store a plan in place of all pieces that there were; ``signature`` says what it is for."""
+        """Store a plan in place of all earlier pieces; ``signature`` says what it is for."""
         pieces = [(piece.first, piece.last) for piece in found.pieces]
         await self._ask(self._rows.plan, self._video, pieces, found.reason, signature)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from server.database.pieces import PieceRows
 from server.database.uploads import UploadRows
 from server.database.video_record import VideoRecord, VideoState
 from server.database.videos import VideoRows
-from server.errors import Fault, NoCapacity
+from server.errors import Fault, NoCapacity, Unavailable
 from server.frame import Losses
 from server.settings import VideoSettings
 from server.sinks.recorder import PARTIAL
@@ -73,10 +74,13 @@ class VideoFiles:
 
     def parts(self, video: str, name: str) -> PartOf:
         """Return where the parts of an artefact are while the video runs."""
+        planned: int | None = None
 
         def part_of(number: int) -> Part | None:
-            record = self.store.get(video)
-            planned = 0 if record is None else record.pieces
+            nonlocal planned
+            with suppress(Unavailable):  # the number of pieces that was known before holds
+                record = self.store.get(video)
+                planned = 0 if record is None else record.pieces
             if planned is not None and number >= planned:
                 return None
             folder = newest_attempt(self.pieces(video), number)
@@ -189,11 +193,18 @@ class VideoFiles:
         problem: Mapping[str, Any] | None = None,
         losses: Losses | None = None,
     ) -> None:
-        """Mark a running video as succeeded or failed, unless it was cancelled meanwhile."""
+        """Mark a running video as succeeded or failed, unless it was cancelled meanwhile.
+
+        If it has already ended, its files become those of its state: a store that fails may have
+        made the change before.
+        """
         stored = self.places.bytes_kept(video) if state is VideoState.SUCCEEDED else 0
         if self.store.finish(video, state, now, frames, problem, losses, stored):
             self.places.settle(video, state)
             self._remove_surplus(video)
+        else:
+            stored_as = self.store.get(video)
+            self.places.settle(video, None if stored_as is None else stored_as.state)
 
     def clear(self, video: str) -> None:
         """Remove the files of a video that was cancelled; their space is free at once, also if a

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from models.spec import ClassLabel
 from server.database.video_record import VideoRecord, VideoState, new_id
 from server.database.videos import VideoRows
-from server.errors import Conflict, NoCapacity, NotFound
+from server.errors import Conflict, Fault, NoCapacity, NotFound, Unavailable
 from server.frame import VideoInfo
 from server.logs import log_event
 from server.settings import VideoSettings
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 GATHER_SECONDS = 0.2
 """How long further changes gather before they are reported in one event."""
 
+RETRY_SECONDS = 1.0
+"""How often a database that does not answer is asked for those who watch."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +50,8 @@ class Jobs:
     """Uploaded videos from their first byte to their removal; what /v1/videos does.
 
     One thread does all database and file work, in order; the job runner segments. Mutable state of
-    its own: ``_changed``, an event that is set and replaced whenever something has changed.
+    its own: ``_changed``, an event that is set and replaced whenever something has changed; and
+    ``_left``, the videos whose files may have to be removed.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Jobs:
         self._worker = worker
         self._clock = clock
         self._changed = asyncio.Event()
+        self._left: list[str] = []
         self._watching: asyncio.Task[None] | None = None
         self._lock = FolderLock(folder)
         self._files = VideoFiles(store, folder, settings, most_of_one)
@@ -144,7 +149,14 @@ class Jobs:
         try:
             yield video, path
         finally:
-            await asyncio.shield(self._disk(self._files.discard_unless_added, video))
+            await asyncio.shield(self._discard(video))
+
+    async def _discard(self, video: str) -> None:
+        """Remove a new video's file unless it was added; later, if the store does not answer."""
+        try:
+            await self._disk(self._files.discard_unless_added, video)
+        except Fault:
+            self._left.append(video)
 
     def check_room(self, size: int) -> None:
         """Raise NoCapacity if ``size`` more bytes would leave the disk nearly full."""
@@ -199,8 +211,10 @@ class Jobs:
         Raises NoCapacity if the queue is full, and Conflict if its key is taken.
         """
         record = replace(record, created=self._clock())
-        await self._disk(self._files.add, record, callback_url)
-        self._runner.added()
+        try:
+            await self._disk(self._files.add, record, callback_url)
+        finally:
+            self._runner.added()  # after an error too: a store that fails may have added it before
         log_event(_log, "video queued", video=record.id, bytes=record.size, owner=record.owner)
         return self._seen(record)
 
@@ -279,8 +293,8 @@ class Jobs:
         """
         await self.find(video)
         is_cancelled = await self._disk(self._cancel, video)
+        await self._runner.halt(video)  # it runs still if a store that failed has cancelled it
         if is_cancelled:
-            await self._runner.halt(video)
             await self._disk(self._files.clear, video)
         else:
             await self._disk(self._files.remove, video)
@@ -288,15 +302,18 @@ class Jobs:
         self._notify()
 
     async def expire(self) -> None:
-        """Remove the videos whose time is up."""
+        """Remove the videos whose time is up, and the files of those that were not added."""
+        left, self._left = self._left, []
+        for video in left:
+            await self._discard(video)
         if await self._disk(self._files.expire, self._clock()):
             self._notify()
 
     async def watch(self, video: str, seen: str | None) -> AsyncGenerator[Video]:
         """Yield the video now unless its version is ``seen``, and again after each change.
 
-        Yield at most once per ``GATHER_SECONDS``. End when the video ends or is removed, or the
-        server drains.
+        Yield at most once per ``GATHER_SECONDS``, and nothing while the database does not answer.
+        End when the video ends or is removed, or the server drains.
         """
         while not self._runner.draining:
             changed = self._changed
@@ -304,6 +321,9 @@ class Jobs:
                 now = await self.find(video)
             except NotFound:
                 return
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             if now.version != seen:
                 seen = now.version
                 yield now

@@ -123,7 +123,7 @@ async def main(folder: Path, url: str, clip: Path, faulty: bool, steps: int) -> 
 if __name__ == "__main__":
     logging.disable()
     jobs.GATHER_SECONDS = 0.001
-    disk_space.POLL_SECONDS = durable_ledger.RETRY_SECONDS = 0.05
+    disk_space.POLL_SECONDS = durable_ledger.RETRY_SECONDS = jobs.RETRY_SECONDS = 0.05
     durable_ledger.NEAR = 0  # pieces are hardly longer than the usual value
     lane.MAX_DEATHS = 1000  # among so many deaths, several in one place are chance
     target, address, video_file, faults, number = sys.argv[1:]
