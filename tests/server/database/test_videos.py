@@ -154,6 +154,17 @@ def test_release_undoes_the_beginning(store: OwnRows) -> None:
     assert store.get(fresh.id) == fresh
 
 
+def test_only_videos_that_nobody_runs_are_released(store: OwnRows) -> None:
+    runs, stray, waits = added(store, 1.0), added(store, 2.0), added(store, 3.0)
+    for _ in range(2):
+        store.claim(4.0)
+    assert store.release_others([runs.id]) == [stray.id]
+    assert store.release_others([runs.id]) == []
+    states = [getattr(store.get(video.id), "state", None) for video in (runs, stray, waits)]
+    assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
+    assert store.get(stray.id) == stray
+
+
 def test_what_a_dead_process_left_running_is_queued_until_it_was_begun_too_often(
     store: OwnRows,
 ) -> None:

@@ -96,11 +96,22 @@ def test_nothing_is_touched_where_the_state_says_no(video_files: VideoFiles) -> 
     video_files.remove(video)
     assert files(video_files, video) == {"upload", "results/masks.mkv"}
     video_files.store.cancel(video, 3.0)
-    video_files.end(video, VideoState.SUCCEEDED, 4.0, 10)
     video_files.put_back(video)
     assert files(video_files, video) == {"upload", "results/masks.mkv"}
     video_files.clear(video)
     assert files(video_files, video) == set()
+
+
+def test_a_video_that_has_ended_before_keeps_the_files_of_that_end(video_files: VideoFiles) -> None:
+    """A store that fails may have stored the end before: it is then stored again."""
+    video = begun(video_files)
+    video_files.store.finish(video, VideoState.SUCCEEDED, 3.0, 10)
+    video_files.end(video, VideoState.SUCCEEDED, 4.0, 10)
+    assert files(video_files, video) == {"results/masks.mkv"}
+    cancelled = begun(video_files)
+    video_files.store.cancel(cancelled, 3.0)
+    video_files.end(cancelled, VideoState.SUCCEEDED, 4.0, 10)
+    assert files(video_files, cancelled) == set()
 
 
 def test_a_place_that_was_not_taken_is_removed(video_files: VideoFiles) -> None:

@@ -1,0 +1,150 @@
+"""A store that did what it was asked, and then failed to say so, costs no video and no file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_rows import OwnRows
+
+from server.database.connection import sqlite_url
+from server.database.pieces import PieceRows
+from server.database.video_record import VideoRecord, VideoState
+from server.database.videos import VideoRows
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import NotFound, Unavailable
+from server.settings import VideoSettings
+from server.videos import durable_ledger, runner
+from server.videos import jobs as jobs_module
+from server.videos.jobs import Jobs
+from server.videos.progress import Video
+from server.workers.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+MakeClip = Callable[..., Path]
+ARTEFACTS = ("masks.mkv", "overlay.mp4")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks the store again does so soon."""
+    for module in (durable_ledger, jobs_module, runner):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Jobs]:
+    worker = Worker(lambda: FakeEngine(fake_spec(48, 64)))
+    await worker.start()
+    store = OwnRows(sqlite_url(folder / "videos.db"))
+    settings = VideoSettings(min_free_bytes=0, pause_free_bytes=0, lanes=1)
+    jobs = Jobs(worker, store, folder / "videos", settings)
+    await jobs.start()
+    try:
+        yield jobs
+    finally:
+        await jobs.stop()
+        store.close()
+        await worker.stop()
+
+
+async def upload(jobs: Jobs, clip: Path) -> str:
+    async with jobs.place() as (video, path):
+        shutil.copy(clip, path)
+        info = await jobs.probe(path)
+        await jobs.add(VideoRecord(video, "clip.mp4", jobs.model, 1, info, ARTEFACTS, "f"))
+    return video
+
+
+async def ended(jobs: Jobs, video: str) -> Video:
+    async for now in jobs.watch(video, None):
+        last = now
+    return last
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, rows: type, name: str) -> list[str]:
+    """Let the next such call succeed and then raise; return the list of those that did."""
+    real, failed = getattr(rows, name), list[str]()
+
+    def act(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        if not failed:
+            failed.append(name)
+            raise Unavailable("The database does not answer: try again in a moment.")
+        return result
+
+    monkeypatch.setattr(rows, name, act)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (VideoRows, "claim"),
+        (VideoRows, "finish"),
+        (VideoRows, "get"),
+        (PieceRows, "plan"),
+        (PieceRows, "finish"),
+        (PieceRows, "all"),
+    ],
+)
+async def test_a_video_succeeds(
+    rows: type, name: str, tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    async with serving(tmp_path) as jobs:
+        failed = fail_after(monkeypatch, rows, name)
+        video = await upload(jobs, clip)
+        done = await ended(jobs, video)
+        assert failed == [name]
+        assert (done.record.state, done.record.problem) == (VideoState.SUCCEEDED, None)
+        assert done.progress.frames_done == 12
+        assert (await ended(jobs, await upload(jobs, clip))).record.state is VideoState.SUCCEEDED
+    left = {path.name for path in (tmp_path / "videos" / video).iterdir()}
+    assert left == {"upload", "results"}
+
+
+async def test_a_video_that_was_added_is_segmented(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as jobs:
+        fail_after(monkeypatch, VideoRows, "add")
+        with pytest.raises(Unavailable):
+            await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+        (added,) = await jobs.page(9, None)
+        assert (await ended(jobs, added.record.id)).record.state is VideoState.SUCCEEDED
+
+
+async def test_a_video_that_was_not_added_leaves_no_file(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise Unavailable("The database does not answer: try again in a moment.")
+
+    async with serving(tmp_path) as jobs:
+        with monkeypatch.context() as patch, pytest.raises(Unavailable):
+            patch.setattr(VideoRows, "add", fail)
+            patch.setattr(VideoRows, "get", fail)
+            await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+        (left,) = (tmp_path / "videos").glob("*/upload")
+        await jobs.expire()
+        assert not left.exists()
+
+
+async def test_a_video_that_was_cancelled_is_removed_by_the_second_request(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as jobs:
+        fail_after(monkeypatch, VideoRows, "cancel")
+        video = await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+        with pytest.raises(Unavailable):
+            await jobs.delete(video)
+        await jobs.delete(video)
+        with pytest.raises(NotFound):
+            await jobs.find(video)
+    assert not (tmp_path / "videos" / video).exists()
