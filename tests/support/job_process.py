@@ -25,7 +25,7 @@ from own_rows import OwnRows
 
 from server.database.video_record import VideoRecord
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import EngineDead, Unavailable
+from server.errors import EngineDead
 from server.frame import Pixels
 from server.settings import VideoSettings
 from server.sinks.encoding import OverlayVideo
@@ -92,13 +92,9 @@ async def queued(queue: Jobs, clip: Path) -> str:
 
 async def followed(queue: Jobs, video: str) -> Video:
     """Print each change; return the video when it has ended, however often the database fails."""
-    while True:
-        try:
-            async for now in queue.watch(video, None):
-                print(now.progress.frames_done, flush=True)
-            return now
-        except Unavailable:
-            await asyncio.sleep(0.05)
+    async for now in queue.watch(video, None):
+        print(now.progress.frames_done, flush=True)
+    return now
 
 
 async def main(folder: Path, url: str, clip: Path, faulty: bool, steps: int) -> None:
