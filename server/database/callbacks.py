@@ -1,4 +1,4 @@
-"""The durable rows of callbacks: whom to call when a video has ended.
+"""The durable rows of callbacks: whom to call when a video has ended; the addresses are sealed.
 
 A row comes with its video and goes when the call has succeeded or is given up, so that no call is
 lost in between.
@@ -6,13 +6,23 @@ lost in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sql
 
 from server.database.connection import Database
 from server.database.schema import CALLBACKS, VIDEOS
+from server.database.sealed_addresses import (
+    is_sealed_callback,
+    sealed_callback,
+    unsealed_callback,
+)
 from server.database.video_record import ACTIVE
+from server.security.sealing import Seal
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,7 @@ class Callback:
     seconds since the epoch, once the video has ended."""
 
     video: str
-    url: str
+    url: str = field(repr=False)
     attempts: int = 0
     next_try: float = 0.0
 
@@ -32,12 +42,14 @@ class CallbackRows:
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
 
-    def __init__(self, database: Database, server: str = "") -> None:
+    def __init__(self, database: Database, seal: Seal, server: str = "") -> None:
         self._database = database
+        self._seal = seal
         self._mine = VIDEOS.c.server == server
 
     def due(self, now: float, limit: int) -> list[Callback]:
-        """Return the callbacks of ended videos that are due, the longest due first."""
+        """Return the callbacks of ended videos that are due, the longest due first. One whose
+        address cannot be read, because the server's secret has changed, is removed."""
         chosen = (
             sql.select(CALLBACKS)
             .join(VIDEOS, VIDEOS.c.id == CALLBACKS.c.video)
@@ -46,7 +58,16 @@ class CallbackRows:
             .limit(limit)
         )
         with self._database.begin() as connection:
-            return [Callback(**row) for row in connection.execute(chosen).mappings()]
+            stored = [Callback(**row) for row in connection.execute(chosen).mappings()]
+        return list(self._readable(stored))
+
+    def seal_all(self) -> None:
+        """Seal the addresses of rows that older versions wrote."""
+        with self._database.begin() as connection:
+            for video, url in connection.execute(sql.select(CALLBACKS.c.video, CALLBACKS.c.url)):
+                if not is_sealed_callback(url):
+                    changed = CALLBACKS.update().where(CALLBACKS.c.video == video)
+                    connection.execute(changed.values(url=sealed_callback(url, self._seal)))
 
     def postpone(self, callback: Callback, next_try: float) -> None:
         """Store that an attempt has failed, and when the next one is due."""
@@ -64,3 +85,13 @@ class CallbackRows:
         known = sql.select(VIDEOS.c.id)
         with self._database.begin() as connection:
             connection.execute(CALLBACKS.delete().where(CALLBACKS.c.video.not_in(known)))
+
+    def _readable(self, stored: list[Callback]) -> Iterator[Callback]:
+        for callback in stored:
+            url = unsealed_callback(callback.url, self._seal)
+            if url is not None:
+                yield replace(callback, url=url)
+            else:
+                why = "the server's secret has changed"
+                _log.warning("the callback of %s is given up: %s", callback.video, why)
+                self.remove(callback.video)

@@ -95,7 +95,7 @@ CALLBACKS = sql.Table(
     "callbacks",
     METADATA,
     sql.Column("video", sql.String(64), primary_key=True),
-    sql.Column("url", sql.String(2048), nullable=False),
+    sql.Column("url", sql.Text, nullable=False),
     sql.Column("attempts", sql.Integer, nullable=False),
     sql.Column("next_try", sql.Double, nullable=False),
 )

@@ -1,4 +1,5 @@
-"""A definition as it is stored: its addresses without secrets, and the whole addresses sealed."""
+"""Addresses as they are stored: a definition's without secrets next to the whole ones, sealed; and
+those of callbacks, always sealed, because their paths are often secrets too."""
 
 from __future__ import annotations
 
@@ -33,3 +34,18 @@ def unsealed(stored: Mapping[str, Any], seal: Seal) -> tuple[dict[str, Any], boo
         return definition, True
     whole = seal.open(stored[SEALED])
     return definition | (json.loads(whole) if whole is not None else {}), whole is not None
+
+
+def is_sealed_callback(stored: str) -> bool:
+    """Return whether a stored callback is sealed; an older version stored the address itself."""
+    return not stored.startswith(("http:", "https:"))
+
+
+def sealed_callback(url: str | None, seal: Seal) -> str | None:
+    """Return what to store of the address of a callback; None if there is none."""
+    return None if url is None else seal.close(url)
+
+
+def unsealed_callback(stored: str | None, seal: Seal) -> str | None:
+    """Return the address that was stored; None if there is none, or the secret has changed."""
+    return seal.open(stored) if stored is not None and is_sealed_callback(stored) else stored

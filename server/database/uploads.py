@@ -14,7 +14,16 @@ from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
 from server.database.schema import UPLOADS
+from server.database.sealed_addresses import (
+    is_sealed_callback,
+    sealed_callback,
+    unsealed_callback,
+)
 from server.errors import Conflict, NoCapacity
+from server.security.sealing import Seal
+
+CALLBACK = "callback_url"
+"""The field of a request that is stored sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,9 @@ class UploadRows:
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
 
-    def __init__(self, database: Database, server: str = "") -> None:
+    def __init__(self, database: Database, seal: Seal, server: str = "") -> None:
         self._database = database
+        self._seal = seal
         self._server = server
         self._unfinished = sql.and_(UPLOADS.c.ended.is_(None), UPLOADS.c.server == server)
 
@@ -59,6 +69,7 @@ class UploadRows:
             self._check_bounds(connection, record.length, max_unfinished, max_bytes)
             try:
                 values = asdict(record) | {"server": self._server}
+                values["request"] = self._sealed(record.request)
                 connection.execute(UPLOADS.insert().values(**values))
             except IntegrityError as error:
                 raise Conflict(
@@ -71,6 +82,15 @@ class UploadRows:
         with self._database.begin() as connection:
             connection.execute(left.values(server=self._server))
 
+    def seal_all(self) -> None:
+        """Seal the addresses of callbacks in rows that older versions wrote."""
+        with self._database.begin() as connection:
+            for upload, request in connection.execute(sql.select(UPLOADS.c.id, UPLOADS.c.request)):
+                url = request.get(CALLBACK)
+                if url is not None and not is_sealed_callback(url):
+                    changed = UPLOADS.update().where(UPLOADS.c.id == upload)
+                    connection.execute(changed.values(request=self._sealed(request)))
+
     def get(self, upload: str) -> UploadRecord | None:
         return self._one(UPLOADS.c.id == upload)
 
@@ -81,7 +101,7 @@ class UploadRows:
         """Return this server's uploads that have not ended, the oldest first."""
         chosen = UPLOADS.select().where(self._unfinished).order_by(UPLOADS.c.created)
         with self._database.begin() as connection:
-            return [UploadRecord(**row) for row in connection.execute(chosen).mappings()]
+            return [self._from_row(row) for row in connection.execute(chosen).mappings()]
 
     def end(
         self, upload: str, now: float, video: str | None, problem: Mapping[str, Any] | None = None
@@ -104,7 +124,18 @@ class UploadRows:
     def _one(self, condition: sql.ColumnElement[bool]) -> UploadRecord | None:
         with self._database.begin() as connection:
             row = connection.execute(UPLOADS.select().where(condition)).mappings().first()
-        return None if row is None else UploadRecord(**row)
+        return None if row is None else self._from_row(row)
+
+    def _from_row(self, row: Mapping[Any, Any]) -> UploadRecord:
+        request = dict(row["request"])
+        if request.get(CALLBACK) is not None:
+            request[CALLBACK] = unsealed_callback(request[CALLBACK], self._seal)
+        return UploadRecord(**dict(row) | {"request": request})
+
+    def _sealed(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if request.get(CALLBACK) is None:
+            return dict(request)
+        return {**request, CALLBACK: sealed_callback(request[CALLBACK], self._seal)}
 
     def _check_bounds(
         self, connection: sql.Connection, length: int, max_unfinished: int, max_bytes: int

@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
 from server.database.schema import CALLBACKS, PIECES, VIDEOS
+from server.database.sealed_addresses import sealed_callback
 from server.database.video_record import ACTIVE, Kept, VideoRecord, VideoState
 from server.errors import Conflict, NoCapacity
 from server.frame import Losses, VideoInfo
+from server.security.sealing import Seal
 from server.sinks.style import Style
 
 
@@ -29,8 +31,9 @@ class VideoRows:
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
 
-    def __init__(self, database: Database, server: str = "") -> None:
+    def __init__(self, database: Database, seal: Seal, server: str = "") -> None:
         self.database = database
+        self.seal = seal
         self.server = server
         self._mine = VIDEOS.c.server == server
 
@@ -47,7 +50,8 @@ class VideoRows:
                     VIDEOS.insert().values(**_to_row(record) | {"server": self.server})
                 )
                 if callback_url is not None:
-                    call = {"video": record.id, "url": callback_url, "attempts": 0, "next_try": 0.0}
+                    url = sealed_callback(callback_url, self.seal)
+                    call = {"video": record.id, "url": url, "attempts": 0, "next_try": 0.0}
                     connection.execute(CALLBACKS.insert().values(**call))
             except IntegrityError as error:
                 raise Conflict(

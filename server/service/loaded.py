@@ -104,6 +104,7 @@ async def load(
         settings,
         hardware,
         parts.guard,
+        parts.seal,
         render,
         name,
         parts.tracing,

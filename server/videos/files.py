@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from server.admission import Limit
+from server.database.callbacks import CallbackRows
 from server.database.pieces import PieceRows
 from server.database.uploads import UploadRows
 from server.database.video_record import VideoRecord, VideoState
@@ -47,7 +48,7 @@ class VideoFiles:
         most_of_one: int | None = None,
     ) -> None:
         self.store = store
-        self.uploads = UploadRows(store.database, store.server)
+        self.uploads = UploadRows(store.database, store.seal, store.server)
         self.piece_rows = PieceRows(store.database)
         self.owner = f"{socket.gethostname()}:{folder.resolve()}"[:255]
         """Whose pieces are those of this server: only one at a time uses the folder."""
@@ -108,6 +109,8 @@ class VideoFiles:
         )
         self.store.recover(now, MAX_ATTEMPTS, gave_up.problem())
         self.uploads.adopt()
+        self.uploads.seal_all()
+        CallbackRows(self.store.database, self.store.seal).seal_all()
         self._measure_results()
         self.piece_rows.free_all(self.owner)
         self._folder.mkdir(parents=True, exist_ok=True)

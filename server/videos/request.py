@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from server.sinks.recorder import ALWAYS
@@ -25,7 +25,7 @@ class VideoRequest:
     style: Style = DEFAULT
     key: str | None = None
     owner: str = ""
-    callback_url: str | None = None
+    callback_url: str | None = field(default=None, repr=False)
 
     def fingerprint(self, digest: str) -> str:
         """Return a hash of what is asked for, with the file's SHA-256; its name does not count.

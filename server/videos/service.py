@@ -13,6 +13,7 @@ from server.database.video_record import VideoState
 from server.database.videos import VideoRows
 from server.dialling.dial import Guard
 from server.metrics import Metrics
+from server.security.sealing import Seal
 from server.settings import Settings
 from server.sources.hardware import Hardware
 from server.videos.chores import Chore, chores
@@ -64,6 +65,7 @@ def video_service(
     settings: Settings,
     hardware: Hardware | None,
     guard: Guard,
+    seal: Seal,
     render: Callable[[Video], bytes],
     server: str,
     tracing: Tracing | None = None,
@@ -71,10 +73,10 @@ def video_service(
     """Return the service of videos, still to be started, and have its videos counted.
 
     ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
-    addresses may be called; ``server`` is this server's name, which its rows have. Raises Fault if
-    the storage cannot be used.
+    addresses may be called, and ``seal`` seals them where they are stored; ``server`` is this
+    server's name, which its rows have. Raises Fault if the storage cannot be used.
     """
-    rows = VideoRows(database, server)
+    rows = VideoRows(database, seal, server)
     for state in VideoState:
         metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos

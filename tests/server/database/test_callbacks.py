@@ -7,12 +7,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from own_rows import OwnRows
+import sqlalchemy as sql
+from own_rows import SEAL, OwnRows
 
 from server.database.callbacks import Callback, CallbackRows
 from server.database.connection import sqlite_url
+from server.database.schema import CALLBACKS
 from server.database.video_record import VideoRecord, VideoState
 from server.frame import VideoInfo
+from server.security.sealing import Seal
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 
@@ -27,7 +30,7 @@ def videos(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRows]:
     for name in "ab":
         rows.cancel(name, 9.0)
         rows.remove(name)
-    CallbackRows(rows.database).remove_orphans()
+    CallbackRows(rows.database, SEAL).remove_orphans()
     rows.close()
 
 
@@ -42,7 +45,7 @@ def end(videos: OwnRows, state: VideoState = VideoState.SUCCEEDED) -> None:
 
 
 def test_a_callback_is_due_once_its_video_has_ended(videos: OwnRows) -> None:
-    rows = CallbackRows(videos.database)
+    rows = CallbackRows(videos.database, SEAL)
     add(videos, "a")
     assert rows.due(9.0, 9) == []
     videos.claim(2.0)
@@ -54,7 +57,7 @@ def test_a_callback_is_due_once_its_video_has_ended(videos: OwnRows) -> None:
 def test_a_cancelled_video_has_ended_and_one_without_a_callback_calls_nobody(
     videos: OwnRows,
 ) -> None:
-    rows = CallbackRows(videos.database)
+    rows = CallbackRows(videos.database, SEAL)
     add(videos, "a")
     add(videos, "b", None)
     videos.cancel("a", 3.0)
@@ -63,7 +66,7 @@ def test_a_cancelled_video_has_ended_and_one_without_a_callback_calls_nobody(
 
 
 def test_a_failed_attempt_is_counted_and_postponed(videos: OwnRows) -> None:
-    rows = CallbackRows(videos.database)
+    rows = CallbackRows(videos.database, SEAL)
     for name in "ab":
         add(videos, name)
         end(videos)
@@ -76,7 +79,7 @@ def test_a_failed_attempt_is_counted_and_postponed(videos: OwnRows) -> None:
 
 
 def test_a_removed_video_takes_its_callback_along(videos: OwnRows) -> None:
-    rows = CallbackRows(videos.database)
+    rows = CallbackRows(videos.database, SEAL)
     add(videos, "a")
     end(videos)
     videos.remove("a")
@@ -84,3 +87,44 @@ def test_a_removed_video_takes_its_callback_along(videos: OwnRows) -> None:
     add(videos, "a", None)
     end(videos)
     assert rows.due(9.0, 9) == []
+
+
+SECRET_URL = "https://hooks.example/s3cret?token=s3cret"
+
+
+def stored(videos: OwnRows) -> str:
+    with videos.database.begin() as connection:
+        return str(connection.scalar(sql.select(CALLBACKS.c.url)))
+
+
+def test_an_address_is_stored_sealed_however_long(videos: OwnRows) -> None:
+    url = SECRET_URL + "x" * (2048 - len(SECRET_URL))
+    add(videos, "a", url)
+    end(videos)
+    assert "s3cret" not in stored(videos) and "hooks" not in stored(videos)
+    (found,) = CallbackRows(videos.database, SEAL).due(9.0, 9)
+    assert found.url == url
+    assert "s3cret" not in repr(found)
+
+
+def test_an_address_that_an_older_version_stored_is_called_and_sealed(videos: OwnRows) -> None:
+    rows = CallbackRows(videos.database, SEAL)
+    add(videos, "a")
+    end(videos)
+    with videos.database.begin() as connection:
+        connection.execute(CALLBACKS.update().values(url=SECRET_URL))
+    assert rows.due(9.0, 9) == [Callback("a", SECRET_URL)]
+    rows.seal_all()
+    rows.seal_all()
+    assert "s3cret" not in stored(videos)
+    assert rows.due(9.0, 9) == [Callback("a", SECRET_URL)]
+
+
+def test_without_the_secret_it_is_given_up(
+    videos: OwnRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(videos, "a", SECRET_URL)
+    end(videos)
+    assert CallbackRows(videos.database, Seal(lambda: b"b" * 64)).due(9.0, 9) == []
+    assert "given up" in caplog.text
+    assert CallbackRows(videos.database, SEAL).due(9.0, 9) == []

@@ -67,7 +67,7 @@ def test_a_new_database_has_todays_tables(url: str) -> None:
     for _ in range(2):
         Database(url).close()
     with connected(url) as connection:
-        assert version(connection) == ("0009", 3)
+        assert version(connection) == ("0010", 3)
         context = MigrationContext.configure(connection)
         found = compare_metadata(context, METADATA)
         assert [one for one in found if "mastream_schema" not in str(one)] == []
@@ -82,7 +82,7 @@ def test_a_database_from_before_alembic_keeps_its_rows(url: str, age: int) -> No
         )
     Database(url).close()
     with connected(url) as connection:
-        assert version(connection) == ("0009", 3)
+        assert version(connection) == ("0010", 3)
         rows = connection.execute(sql.text("SELECT id, losses FROM videos"))
         assert [tuple(row) for row in rows] == [("a", None)]
 

@@ -7,8 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
+from own_rows import SEAL
 
 from server.database.connection import Database, sqlite_url
+from server.database.schema import UPLOADS
 from server.database.uploads import UploadRecord, UploadRows
 from server.errors import Conflict, NoCapacity
 
@@ -22,7 +25,7 @@ def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UploadRows]
     else:
         url = request.getfixturevalue("postgres").url
     with closing(Database(url)) as database:
-        rows = UploadRows(database)
+        rows = UploadRows(database, SEAL)
         yield rows
         for name in "abc":
             rows.remove(name)
@@ -78,3 +81,30 @@ def test_ended_uploads_are_removed_after_a_while(rows: UploadRows) -> None:
     assert rows.get("a") is not None
     rows.remove_ended(5.1)
     assert rows.get("a") is None and rows.get("b") is not None
+
+
+def stored(rows: UploadRows, name: str) -> str:
+    with rows._database.begin() as connection:
+        chosen = sql.select(UPLOADS.c.request).where(UPLOADS.c.id == name)
+        return str(connection.scalar(chosen))
+
+
+def test_the_address_of_a_callback_is_stored_sealed(rows: UploadRows) -> None:
+    asked = {**REQUEST, "callback_url": "https://hooks.example/s3cret?token=s3cret"}
+    rows.add(UploadRecord("a", 10, asked, None, created=1.0), max_unfinished=2, max_bytes=100)
+    assert "s3cret" not in stored(rows, "a")
+    found = rows.get("a")
+    assert found is not None and found.request == asked
+    assert [one.request for one in rows.unfinished()] == [asked]
+
+
+def test_addresses_that_an_older_version_stored_are_sealed(rows: UploadRows) -> None:
+    asked = {**REQUEST, "callback_url": "https://hooks.example/s3cret"}
+    add(rows, "a")
+    with rows._database.begin() as connection:
+        connection.execute(UPLOADS.update().values(request=asked))
+    rows.seal_all()
+    rows.seal_all()
+    assert "s3cret" not in stored(rows, "a")
+    found = rows.get("a")
+    assert found is not None and found.request == asked

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from own_rows import OwnRows
+from own_rows import SEAL, OwnRows
 
 from server.database.callbacks import CallbackRows
 from server.database.connection import sqlite_url
@@ -31,6 +31,9 @@ pytestmark = pytest.mark.anyio
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLjSw"
 ENDED = 3.0
+
+
+HOOK = "http://host/s3cret?token=s3cret"
 
 
 class Receiver:
@@ -56,7 +59,7 @@ class House:
         self.now = ENDED
         self.videos = videos
         self.receiver = receiver
-        rows = CallbackRows(videos.database)
+        rows = CallbackRows(videos.database, SEAL)
         self.caller = Caller(
             rows, disk, self._find, self._render, SECRET, lambda: self.now, receiver
         )
@@ -75,7 +78,7 @@ class House:
 async def house(folder: Path, receiver: Receiver) -> AsyncIterator[House]:
     videos, disk = OwnRows(sqlite_url(folder / "videos.db")), ThreadRunner("disk")
     record = VideoRecord("v", "clip", "fake", 6, INFO, ("masks.mkv",), "f", 1.0)
-    videos.add(record, 9, "http://host/hook")
+    videos.add(record, 9, HOOK)
     videos.claim(2.0)
     videos.finish("v", VideoState.SUCCEEDED, ENDED, 10)
     try:
@@ -90,7 +93,7 @@ async def test_an_ended_video_is_sent_once_with_a_signature(tmp_path: Path) -> N
         await found.caller.call_due()
         await found.caller.call_due()
         ((url, body, headers),) = found.receiver.calls
-    assert (url, body) == ("http://host/hook", b"v succeeded")
+    assert (url, body) == (HOOK, b"v succeeded")
     assert headers == signed_headers(SECRET, "v", ENDED, body) | {
         "Content-Type": "application/json"
     }
@@ -113,6 +116,21 @@ async def test_a_call_that_fails_is_tried_again_later(
         found.now += 10**6
         await found.caller.call_due()
         assert len(found.receiver.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "status", [500, 410, httpx.ConnectError("refused"), httpx.InvalidURL("port"), KeyError("x")]
+)
+async def test_the_address_is_never_logged(
+    tmp_path: Path, status: int | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with house(tmp_path, Receiver(status)) as found:
+        await found.caller.call_due()
+        found.now += GIVE_UP_SECONDS + 60
+        await found.caller.call_due()
+        assert found.receiver.calls[0][0] == HOOK
+    assert "s3cret" not in caplog.text
 
 
 async def test_a_receiver_that_is_gone_is_not_called_again(tmp_path: Path) -> None:
