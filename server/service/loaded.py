@@ -123,6 +123,7 @@ async def load(
         hardware,
         parts.recordings,
         parts.guard,
+        parts.pictures,
     )
     await into.live.streams.start()
     into.watching = asyncio.create_task(watch(database))

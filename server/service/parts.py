@@ -20,6 +20,7 @@ from server.security.sealing import Seal
 from server.security.secret import server_secret
 from server.settings import LimitSettings, Settings
 from server.sources.hardware import Hardware
+from server.sources.holding import Pictures
 from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.telemetry.choosing import make_tracing
@@ -50,6 +51,7 @@ class Parts:
     pool: PicturePool
     recordings: Recordings
     budget: ByteBudget
+    pictures: Pictures
     resuming: Resuming
     streams: Streams
     tracing: Tracing | None
@@ -67,7 +69,8 @@ def make_parts(
     metrics, who, limits = Metrics(), access(settings.host, settings.security), settings.limits
     worker = _fleet(settings, makers, metrics)
     recordings = _recordings(settings, metrics)
-    budget = _budget(settings, recordings, metrics)
+    pictures = Pictures()
+    budget = _budget(settings, recordings, pictures, metrics)
     resuming = Resuming(worker, settings.streams, metrics)
     worker.make_room = resuming.make_room
     upgrade = Upgrade(worker, settings.engine, build_tools)
@@ -100,6 +103,7 @@ def make_parts(
         pool=pool,
         recordings=recordings,
         budget=budget,
+        pictures=pictures,
         resuming=resuming,
         streams=Streams(shared),
         tracing=tracing,
@@ -132,8 +136,14 @@ def _recordings(settings: Settings, metrics: Metrics) -> Recordings:
     return recordings
 
 
-def _budget(settings: Settings, recordings: Recordings, metrics: Metrics) -> ByteBudget:
-    budget = ByteBudget(settings.streams.total_bytes, lambda: recordings.waiting_bytes)
+def _budget(
+    settings: Settings, recordings: Recordings, pictures: Pictures, metrics: Metrics
+) -> ByteBudget:
+    """Return the budget of pushed streams, of recordings and of the pictures of pulled streams."""
+    budget = ByteBudget(
+        settings.streams.total_bytes, lambda: recordings.waiting_bytes + pictures.all.nbytes
+    )
+    pictures.is_spent = lambda: budget.is_spent
     metrics.watch_held(lambda: budget.total)
     return budget
 

@@ -22,7 +22,8 @@ class StreamSettings(Group):
     total_bytes: PositiveInt = Field(
         TOTAL_BYTES,
         description="bytes that messages, pictures and masks of all streams may hold; beyond that, "
-        "a stream is read only while nothing of its own is on the way",
+        "a stream is read only while nothing of its own is on the way, and one that the server "
+        "pulls holds two pictures in their own size",
     )
     max_message_bytes: PositiveInt = 32 * 2**20
     max_pixels: PositiveInt = Field(4096 * 4096, description="pixels of one pushed picture")

@@ -18,6 +18,7 @@ from server.sources.base import Source
 from server.sources.decoding import Counts, Reading, Stretch, read_frames
 from server.sources.handover import Handover
 from server.sources.hardware import Hardware
+from server.sources.holding import Room, RoomyHandover
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
 
 __all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
@@ -46,7 +47,8 @@ class ContainerSource(Source):
     A str ``location`` is a URL, a Path a file. If ``live``, the newest ``capacity`` frames wait;
     older ones are dropped and counted in ``lost`` (their seq is missing), and so are pictures that
     are decoded more than ``late`` seconds too late, except one in so many seconds: a machine that
-    is too slow keeps showing new ones. A file waits for its reader and drops nothing.
+    is too slow keeps showing new ones. A file waits for its reader and drops nothing. Without
+    ``room`` for its whole pictures a file waits, too, and a live source drops them.
 
     A URL is one connection; it must answer, and keep sending, within ``timeout`` seconds.
     ``packets`` and ``frames`` count what it has sent; ``last_packet`` and ``last_frame`` are the
@@ -73,6 +75,7 @@ class ContainerSource(Source):
         timeout: float = 10.0,
         threads: int = 1,
         capacity: int = 4,
+        room: Room | None = None,
         rate: Fraction | None = None,
         hardware: Hardware | None = None,
         late: float | None = LATE,
@@ -82,6 +85,7 @@ class ContainerSource(Source):
         self.live = live
         self.total = total
         self._capacity = capacity
+        self._room = room
         self._reading = Reading(
             location=location,
             height=height,
@@ -162,8 +166,12 @@ class ContainerSource(Source):
         else:
             thread.join()
 
+    def _new_handover(self) -> Handover[Frame]:
+        given = self._capacity, self.live, asyncio.get_running_loop()
+        return Handover[Frame](*given) if self._room is None else RoomyHandover(*given, self._room)
+
     def _begin(self) -> Handover[Frame]:
-        handover = Handover[Frame](self._capacity, self.live, asyncio.get_running_loop())
+        handover = self._new_handover()
         if self._left:
             handover.close()
             return handover

@@ -13,15 +13,21 @@ from server.settings import LiveSettings
 from server.sources.base import Source
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
+from server.sources.holding import Pictures
 from server.streams.definition import StreamDefinition
 
 
 def source_opener(
-    settings: LiveSettings, max_pixels: int, hardware: Hardware | None, guard: Guard | None
+    settings: LiveSettings,
+    max_pixels: int,
+    hardware: Hardware | None,
+    guard: Guard | None,
+    pictures: Pictures | None = None,
 ) -> Callable[[StreamDefinition, ModelSpec], Source]:
     """Return a function that opens a definition's source: a camera or a file of the allowed folder.
 
-    Original pictures are kept, since a viewer may request an overlay at any time. The function
+    Original pictures are kept, since a viewer may request an overlay at any time; ``pictures``
+    bounds those of all streams. The function
     raises BadRequest if the server may no longer play that file.
     """
 
@@ -37,6 +43,7 @@ def source_opener(
             timeout=settings.connect_seconds,
             hardware=hardware,
             guard=guard,
+            room=None if pictures is None else pictures.of_one(),
         )
 
     return open_source

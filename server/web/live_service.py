@@ -15,6 +15,7 @@ from server.recordings.folder import Recordings
 from server.settings import LiveSettings, Settings
 from server.sinks.publishing import PublishState
 from server.sources.hardware import Hardware
+from server.sources.holding import Pictures
 from server.streams.live_streams import LiveStreams
 from server.streams.ownership import Ownership
 from server.streams.pulled import PulledServices, PulledStream
@@ -70,9 +71,12 @@ def live_service(
     hardware: Hardware | None,
     recordings: Recordings,
     guard: Guard,
+    pictures: Pictures,
 ) -> LiveService:
-    """Return the service of pulled streams; its ``streams`` are still to be started."""
-    open_source = source_opener(settings.live, settings.streams.max_pixels, hardware, guard)
+    """Return the service of pulled streams, which hold ``pictures``; its ``streams`` are still to
+    be started."""
+    most = settings.streams.max_pixels
+    open_source = source_opener(settings.live, most, hardware, guard, pictures)
     services = PulledServices(
         worker=worker,
         open_source=open_source,
