@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar
+
+from server.fair_queue import FairQueue
 
 INLINE_SECONDS = 0.0004
 """Work that takes less is done on the event loop: two thread switches and the wait for the GIL
@@ -33,23 +38,65 @@ class ThreadRunner:
         await asyncio.to_thread(self._threads.shutdown)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """Work that waits for a thread, and its result."""
+
+    work: Callable[[], Any]
+    result: Future[Any] = field(default_factory=Future)
+
+    def run(self) -> None:
+        """Do the work, unless nobody waits for it any more."""
+        if not self.result.set_running_or_notify_cancel():
+            return
+        try:
+            self.result.set_result(self.work())
+        except BaseException as error:
+            self.result.set_exception(error)
+
+
 class PicturePool:
     """Threads for pictures, one per core; the codecs release the GIL, so they run in parallel.
 
-    The queue needs no bound of its own: a stream waits for one picture before it submits the next.
+    Clients who compete get equal parts of the threads' time, however many streams each has and
+    however large their pictures are. The queue needs no bound of its own: a stream waits for one
+    picture before it submits the next. Mutable state: the calls that wait, under a lock.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._waiting: FairQueue[_Call] = FairQueue()
+        self._lock = Lock()
 
     async def run(self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run ``work`` in a thread, or at once if ``cost``, in seconds, is small; return its
-        result. Raises what it raises."""
+        """Do work that is nobody's in particular, as :meth:`run_for` does."""
+        return await self.run_for("", cost, work, *args, **kwargs)
+
+    async def run_for(
+        self, client: str, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run a client's ``work`` in a thread, or at once if ``cost``, in seconds, is small; return
+        its result. Raises what it raises."""
         if cost < INLINE_SECONDS:
             return work(*args, **kwargs)
-        future = self._threads.submit(work, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        call = _Call(partial(work, *args, **kwargs))
+        result: Future[R] = call.result
+        with self._lock:
+            self._waiting.push(client, cost, call)
+        self._threads.submit(self._run_next)
+        return await asyncio.wrap_future(result)
 
     def close(self) -> None:
         """Drop the calls that wait and let the threads end. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        while call := self._pop():
+            call.result.cancel()
+
+    def _run_next(self) -> None:
+        """Run the call whose turn it is, which need not be the one submitted with this."""
+        if call := self._pop():
+            call.run()
+
+    def _pop(self) -> _Call | None:
+        with self._lock:
+            return self._waiting.pop()

@@ -202,7 +202,7 @@ class StreamSocket:
         try:
             reading = opened.decoder.read(packet)
             self._services.pixels.spend(self._client, reading.pixels, time.monotonic())
-            return await self._services.pool.run(reading.cost, reading.decode)
+            return await self._services.pool.run_for(self._client, reading.cost, reading.decode)
         except (Undecodable, TooLarge, TooMany, NoCapacity) as error:
             self._messages.refuse(packet, error)
             return None
@@ -234,7 +234,9 @@ class StreamSocket:
         if opened is None:
             return  # a newer socket has the session, and this mask
         began = time.monotonic()
-        answer = await self._services.pool.run(opened.answers.cost(mask), opened.answers.pack, mask)
+        answer = await self._services.pool.run_for(
+            self._client, opened.answers.cost(mask), opened.answers.pack, mask
+        )
         packed = time.monotonic()
         self._messages.keep(Packed(mask.frame.seq, answer))
         await self._send({"bytes": answer})
