@@ -27,7 +27,7 @@ from server.settings import EngineSettings, Settings
 from server.sinks.coding import check_encodable
 from server.sinks.recorder import chosen_artefacts
 from server.sinks.style import DEFAULT, Style
-from server.sources import open_hardware
+from server.sources import open_hardware, open_sandbox
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
 from server.videos.segmenting import segment_video
@@ -92,6 +92,8 @@ async def _segment(
         info = await asyncio.to_thread(_probe, probe, video, settings)
     await asyncio.to_thread(check_encodable, info, artefacts)
     worker = Worker(partial(make_engine, settings.engine))
+    sandbox = open_sandbox(settings.decode)
+    hardware = None if sandbox else await asyncio.to_thread(open_hardware, settings.decode)
     try:
         await worker.start()
         await _use_cached_plan(worker, settings.engine)
@@ -104,7 +106,8 @@ async def _segment(
             artefacts,
             style=style,
             max_pixels=settings.videos.max_pixels,
-            hardware=await asyncio.to_thread(open_hardware, settings.decode),
+            hardware=hardware,
+            sandbox=sandbox,
             on_progress=lambda done: on_progress(done, info.frames),
             on_losses=lost.append,
             lanes=settings.videos.lanes or 1,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from server.settings.group import Group
 
@@ -18,3 +18,21 @@ class DecodeSettings(Group):
         "refuse videos that the GPU cannot decode",
     )
     ordinal: NonNegativeInt = Field(0, description="CUDA's number of the GPU that decodes")
+    sandbox: bool = Field(
+        False,
+        description="whether each uploaded video is decoded on the CPU by a process of its own "
+        "that can reach nothing but the video's bytes; Linux only",
+    )
+    sandbox_bytes: PositiveInt = Field(2**31, description="bytes of memory of such a process")
+    sandbox_seconds: PositiveFloat = Field(
+        60.0, description="seconds without a sign of life after which such a process is ended"
+    )
+
+    @model_validator(mode="after")
+    def _decodes_in_one_place(self) -> Self:
+        if self.sandbox and self.device == "gpu":
+            raise ValueError(
+                "A sandbox decodes on the CPU: set MASTREAM_DECODE__DEVICE to auto, or "
+                "MASTREAM_DECODE__SANDBOX to false."
+            )
+        return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from server.errors import Fault
 from server.sources.base import Source
@@ -16,6 +16,7 @@ from server.sources.hardware import Hardware
 
 if TYPE_CHECKING:  # importing pydantic would double the start-up time of the probing process
     from server.settings import DecodeSettings
+    from server.sources.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,21 @@ def source_class(name: str) -> type[Source]:
     found = getattr(import_module(module), attribute)
     assert isinstance(found, type) and issubclass(found, Source)
     return found
+
+
+def open_sandbox(settings: DecodeSettings) -> Sandbox | None:
+    """Return the sandbox in which uploaded videos are decoded; None if they need none.
+
+    What the machine lacks is logged. Raises Fault if it has no sandbox at all.
+    """
+    if not settings.sandbox:
+        return None
+    module = import_module("server.sources.sandbox")
+    lacks = module.lacking()
+    if lacks is not None:
+        _log.warning("the sandbox of videos only limits memory and files: %s", lacks)
+    found = module.Sandbox(settings.sandbox_bytes, settings.sandbox_seconds)
+    return cast("Sandbox", found)
 
 
 def open_hardware(settings: DecodeSettings) -> Hardware | None:

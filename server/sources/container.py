@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from server.sources.handover import Handover
 from server.sources.hardware import Hardware
 from server.sources.holding import Room, RoomyHandover
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
+from server.sources.sandbox import Sandbox, sandboxed_frames
 
 __all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
 
@@ -58,7 +59,8 @@ class ContainerSource(Source):
     ``start`` skips pictures shown before that many seconds, by seeking if possible; a ``stretch``
     begins at a known key frame and numbers its frames as in the whole file. ``hardware`` decodes
     the frames that it can, which then stay on its device; each Frame names its decoder.
-    ``guard`` decides which addresses may be opened; without it, all may.
+    ``guard`` decides which addresses may be opened; without it, all may. With a ``sandbox`` a file
+    is decoded in a process of its own.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ContainerSource(Source):
         late: float | None = LATE,
         stretch: Stretch | None = None,
         guard: Guard | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.live = live
         self.total = total
@@ -101,6 +104,8 @@ class ContainerSource(Source):
             stretch=stretch,
             guard=guard,
         )
+        assert sandbox is None or (isinstance(location, Path) and hardware is None)
+        self._sandbox = sandbox
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None
         self._left = False
@@ -170,6 +175,11 @@ class ContainerSource(Source):
         given = self._capacity, self.live, asyncio.get_running_loop()
         return Handover[Frame](*given) if self._room is None else RoomyHandover(*given, self._room)
 
+    def _frames(self, left: Callable[[], bool]) -> Generator[Frame, None, None]:
+        if self._sandbox is None:
+            return read_frames(self._reading, self._counts, left)
+        return sandboxed_frames(self._sandbox, self._reading, self._counts, left)
+
     def _begin(self) -> Handover[Frame]:
         handover = self._new_handover()
         if self._left:
@@ -177,18 +187,23 @@ class ContainerSource(Source):
             return handover
         # A daemon, so that a camera that hangs does not keep the process from ending.
         self._thread = Thread(
-            target=_decode, args=(self._reading, self._counts, handover), name="source", daemon=True
+            target=_decode,
+            args=(self._frames, handover),
+            name="source",
+            daemon=True,
         )
         self._thread.start()
         self._handover = handover
         return handover
 
 
-def _decode(reading: Reading, counts: Counts, handover: Handover[Frame]) -> None:
+def _decode(
+    read: Callable[[Callable[[], bool]], Generator[Frame, None, None]], handover: Handover[Frame]
+) -> None:
     """Decode in the source's thread; pass its error to the reader."""
     error: Exception | None = None
     try:
-        with closing(read_frames(reading, counts, lambda: handover.closed)) as frames:
+        with closing(read(lambda: handover.closed)) as frames:
             for frame in frames:
                 if not handover.put(frame):
                     break

@@ -31,6 +31,7 @@ from server.sources.demuxing import (
 from server.sources.hardware import Hardware
 from server.sources.lateness import Lateness
 from server.sources.losses import Tally
+from server.sources.open_file import OpenFile
 from server.sources.opening import broken, check_pixels, open_video
 from server.sources.rates import rhythm, tick
 from server.sources.rendering import Renderer
@@ -58,7 +59,7 @@ class Reading:
     which addresses may be opened; all may without it.
     """
 
-    location: Path | str = field(repr=False)  # a URL may hold a password
+    location: Path | OpenFile | str = field(repr=False)  # a URL may hold a password
     height: int
     width: int
     keep_original: bool

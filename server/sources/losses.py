@@ -35,6 +35,15 @@ class Tally:
             self._damaged += frame.is_corrupt
             self._fields |= frame.interlaced_frame
 
+    def counted(self) -> tuple[int, int, int, bool]:
+        """Return the counts for :meth:`take`."""
+        return self._undecodable, self._damaged, self._pictures, self._fields
+
+    def take(self, undecodable: int, damaged: int, pictures: int, fields: bool) -> None:
+        """Set the counts to those of another process's tally."""
+        self._undecodable, self._damaged = undecodable, damaged
+        self._pictures, self._fields = pictures, fields
+
     def losses(self, packets: int | None) -> Losses:
         """Return what was lost of ``packets`` with one picture each; None: their number is unknown.
 

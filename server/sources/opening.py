@@ -24,6 +24,7 @@ from server.dialling.dial import Guard
 from server.dialling.passage import Passage, passage
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
 from server.sources.camera_faults import broken_off, not_opened
+from server.sources.open_file import FileReader, OpenFile
 from server.sources.streams import CUT_OFF, candidates, chosen
 
 FILE_FORMATS = (
@@ -61,7 +62,7 @@ _MAGICS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, 
 
 @contextmanager
 def open_video(
-    location: Path | str,
+    location: Path | OpenFile | str,
     *,
     max_pixels: int,
     timeout: float | None = None,
@@ -71,9 +72,9 @@ def open_video(
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Yield the container and the video stream that players show, ready to be decoded.
 
-    A Path is a local file, a str a URL, which must answer within ``timeout`` seconds. Pictures far
-    above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is the hardware
-    that decodes what it can. ``guard`` decides which addresses may be opened. Raises
+    A Path or OpenFile is a local file, a str a URL, which must answer within ``timeout`` seconds.
+    Pictures far above ``max_pixels`` fail to decode instead of being allocated. ``acceleration`` is
+    the hardware that decodes what it can. ``guard`` decides which addresses may be opened. Raises
     UnsupportedMedia, BadVideo (damaged, no video stream, no decoder, too large a picture) or
     SourceFault (it cannot be read, it may not be opened, or an error of :func:`not_opened`).
     """
@@ -85,7 +86,7 @@ def open_video(
 
 
 def _opened(
-    location: Path | Passage,
+    location: Path | OpenFile | Passage,
     max_pixels: int,
     timeout: float | None,
     threads: int,
@@ -119,7 +120,9 @@ def check_pixels(height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> MastreamError:
+def broken(
+    location: Path | OpenFile | str, error: FFmpegError, timeout: float | None
+) -> MastreamError:
     """Return what to raise if reading or converting failed in mid-stream.
 
     Damaged files cause errors of every kind, even the operating system's: only if a file's bytes
@@ -135,11 +138,14 @@ def broken(location: Path | str, error: FFmpegError, timeout: float | None) -> M
 
 
 def _open(
-    location: Path | Passage, max_pixels: int, timeout: float | None, acceleration: HWAccel | None
+    location: Path | OpenFile | Passage,
+    max_pixels: int,
+    timeout: float | None,
+    acceleration: HWAccel | None,
 ) -> InputContainer:
     live = isinstance(location, Passage)
     container: InputContainer = av.open(
-        location.url if isinstance(location, Passage) else f"file:{location}",
+        _source(location),
         "r",
         options={"max_pixels": str(max_pixels * PADDING)},
         container_options={
@@ -154,7 +160,14 @@ def _open(
     return container
 
 
-def _unreadable(path: Path) -> SourceFault | None:
+def _source(location: Path | OpenFile | Passage) -> str | FileReader:
+    """Return what PyAV opens."""
+    if isinstance(location, OpenFile):
+        return location.open()
+    return location.url if isinstance(location, Passage) else f"file:{location}"
+
+
+def _unreadable(path: Path | OpenFile) -> SourceFault | None:
     """Return why the bytes of a file cannot be read, None if they can."""
     try:
         with path.open("rb") as file:
@@ -171,7 +184,7 @@ def _wasteful(error: FFmpegError) -> BadVideo | None:
     return BadVideo("The video is damaged, or needs more memory to be opened than is allowed.")
 
 
-def _diagnosis(path: Path) -> BadVideo:
+def _diagnosis(path: Path | OpenFile) -> BadVideo:
     if path.stat().st_size == 0:
         return BadVideo("The file is empty: send the bytes of a video.")
     with path.open("rb") as file:
@@ -182,7 +195,7 @@ def _diagnosis(path: Path) -> BadVideo:
 
 
 def _moving_pictures(
-    container: InputContainer, location: Path | Passage, max_pixels: int
+    container: InputContainer, location: Path | OpenFile | Passage, max_pixels: int
 ) -> VideoStream:
     """Return the stream that players show, judged by a file's first packets or a URL's headers."""
     streams = candidates(container)

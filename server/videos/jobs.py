@@ -22,6 +22,7 @@ from server.sinks.coding import check_encodable
 from server.sources.hardware import Hardware
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
+from server.sources.sandbox import Sandbox
 from server.threads import ThreadRunner
 from server.videos.disk_space import DiskSpace
 from server.videos.files import VideoFiles
@@ -62,6 +63,7 @@ class Jobs:
         settings: VideoSettings,
         *,
         hardware: Hardware | None = None,
+        sandbox: Sandbox | None = None,
         storage: Storage | None = None,
         clock: Callable[[], float] = time.time,
         most_of_one: int | None = None,
@@ -81,7 +83,7 @@ class Jobs:
         self._probes = ThreadRunner("probe", threads=2)
         self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
         services = Services(
-            worker, self._files, self._disk, self.space, settings, hardware, clock, tracing
+            worker, self._files, self._disk, self.space, settings, hardware, clock, tracing, sandbox
         )
         self._runner = JobRunner(services, self._notify)
 

@@ -19,6 +19,7 @@ from server.sinks.style import DEFAULT, Style
 from server.sources.container import ContainerSource
 from server.sources.cuts import Cuts
 from server.sources.hardware import Hardware
+from server.sources.sandbox import Sandbox
 from server.videos.pieces import Piece, stretch_of
 from server.videos.recording import Recording
 from server.workers.serving import Serving
@@ -50,7 +51,8 @@ OnLosses = Callable[[Losses], None]
 class Work:
     """One video to segment: its file, what it is, which artefacts are made and where their parts
     lie. At most ``window`` frames of a lane are between decoder and recorder. On a full disk it
-    waits for ``space``; without one it fails. ``on_losses`` is called even if too much is lost."""
+    waits for ``space``; without one it fails. ``on_losses`` is called even if too much is lost.
+    It is decoded in the ``sandbox``, if there is one."""
 
     worker: Serving
     video: Path
@@ -64,6 +66,7 @@ class Work:
     style: Style = DEFAULT
     window: int = 4
     on_losses: OnLosses = lambda _: None
+    sandbox: Sandbox | None = None
 
 
 class Relay(Sink):
@@ -160,6 +163,7 @@ class PieceReader:
                 total=work.info.frames if piece.last is None else None,
                 max_pixels=work.max_pixels,
                 hardware=work.hardware,
+                sandbox=work.sandbox,
                 rate=work.info.rate,
                 stretch=stretch_of(piece, work.cuts, spec.memory_horizon),
             )

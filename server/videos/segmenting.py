@@ -12,6 +12,7 @@ from server.frame import Losses, VideoInfo
 from server.sinks.style import DEFAULT, Style
 from server.sources.cuts import Uncut, can_seek, read_cuts
 from server.sources.hardware import Hardware
+from server.sources.sandbox import Sandbox
 from server.videos.joining import join_pieces
 from server.videos.lane import Lane, OnFrames
 from server.videos.ledger import Finished, Ledger, MemoryLedger
@@ -37,6 +38,7 @@ async def segment_video(
     style: Style = DEFAULT,
     max_pixels: int,
     hardware: Hardware | None = None,
+    sandbox: Sandbox | None = None,
     on_progress: OnProgress = lambda _: None,
     on_losses: OnLosses = lambda _: None,
     window: int = 4,
@@ -47,8 +49,8 @@ async def segment_video(
 
     Return the number of frames, which is the number of masks. At most ``window`` frames of each
     of the ``lanes`` are between decoder and recorder, so memory does not grow with the video.
-    ``hardware`` decodes what it can; pictures are then copied to the host only if an overlay or a
-    poster is drawn.
+    A ``sandbox`` decodes it, or ``hardware`` what it can; the latter's pictures are copied to the
+    host only if an overlay or a poster is drawn.
 
     Raises BadRequest if ``style`` names a class that the model does not have, BadVideo or
     SourceFault if decoding fails or most of the video is lost, Fault if a frame got no mask,
@@ -70,6 +72,7 @@ async def segment_video(
         style=style,
         window=window,
         on_losses=on_losses,
+        sandbox=sandbox,
     )
     try:
         found = await asyncio.to_thread(planned, work, piece_frames)

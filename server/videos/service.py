@@ -15,6 +15,7 @@ from server.dialling.dial import Guard
 from server.metrics import Metrics
 from server.security.sealing import Seal
 from server.settings import Settings
+from server.sources import open_sandbox
 from server.sources.hardware import Hardware
 from server.videos.chores import Chore, chores
 from server.videos.jobs import Jobs
@@ -74,12 +75,14 @@ def video_service(
 
     ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
     addresses may be called, and ``seal`` seals them where they are stored; ``server`` is this
-    server's name, which its rows have. Raises Fault if the storage cannot be used.
+    server's name, which its rows have. Raises Fault if the storage cannot be used, or if there is
+    no sandbox although one is required.
     """
     rows = VideoRows(database, seal, server)
     for state in VideoState:
         metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos
+    sandbox = open_sandbox(settings.decode)
     storage = None if chosen.storage is None else Storage(chosen.storage)
     folder = settings.folder / "videos"
     jobs = Jobs(
@@ -87,7 +90,8 @@ def video_service(
         rows,
         folder,
         chosen,
-        hardware=hardware,
+        hardware=None if sandbox else hardware,
+        sandbox=sandbox,
         storage=storage,
         most_of_one=settings.limits.key_jobs,
         tracing=tracing,

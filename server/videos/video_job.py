@@ -19,6 +19,7 @@ from server.frame import Losses
 from server.settings import VideoSettings
 from server.sources.cuts import Cuts, Uncut, read_cuts
 from server.sources.hardware import Hardware
+from server.sources.sandbox import Sandbox
 from server.threads import ThreadRunner
 from server.videos.disk_space import DiskSpace
 from server.videos.durable_ledger import DurableLedger, finished_piece
@@ -50,6 +51,7 @@ class Services:
     hardware: Hardware | None
     clock: Callable[[], float]
     tracing: Tracing | None = None
+    sandbox: Sandbox | None = None
 
 
 @dataclass(slots=True)
@@ -171,6 +173,7 @@ class VideoJob:
             self._space,
             record.style,
             on_losses=self._on_losses,
+            sandbox=services.sandbox,
         )
 
     def _signature(self) -> str:

@@ -1,0 +1,70 @@
+"""A file that is already open, for a process that may open none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from errno import EINVAL
+from io import RawIOBase
+from typing import Literal
+
+
+class FileReader(RawIOBase):
+    """Reads a descriptor from a position of its own; closing it leaves the descriptor open."""
+
+    def __init__(self, descriptor: int, size: int, name: str, on_read: Callable[[], None]) -> None:
+        super().__init__()
+        self.name = name
+        self._descriptor = descriptor
+        self._size = size
+        self._on_read = on_read
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._on_read()
+        data = os.pread(self._descriptor, size if size >= 0 else self._size, self._position)
+        self._position += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Return the new place; as PyAV wants it, -EINVAL if that is before the first byte.
+
+        FFmpeg tries such places, and PyAV would raise an exception of this method at the end.
+        """
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            return -EINVAL
+        self._position = base + offset
+        return self._position
+
+
+class OpenFile:
+    """Stands for a Path: ``name`` is the file's, since a format may be recognised by it, and
+    ``on_read`` is called at each read."""
+
+    def __init__(
+        self, descriptor: int, name: str, on_read: Callable[[], None] = lambda: None
+    ) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._on_read = on_read
+        # The call takes a path, so that a filter of system calls cannot allow it later.
+        self._stat = os.fstat(descriptor)
+
+    def open(self, mode: Literal["rb"] = "rb") -> FileReader:
+        """Return a reader that begins at the first byte."""
+        assert mode == "rb"
+        return FileReader(self._descriptor, self._stat.st_size, self._name, self._on_read)
+
+    def stat(self) -> os.stat_result:
+        """Return what the file was when this object was made."""
+        return self._stat

@@ -1,0 +1,151 @@
+"""The sandboxed decoder: takes an order, gives up all rights, decodes.
+
+    python -m server.sources.sandbox_child
+
+Its standard input is a socket: one order in JSON comes in, then one byte for each slot that is free
+again. One line in JSON goes out for each frame and at the end. If the parent dies, so does it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
+
+import av
+import cv2
+
+from server.errors import BadVideo, MastreamError, SourceFault
+from server.frame import Frame
+from server.sources import seccomp
+from server.sources.decoding import Counts, Reading, read_frames
+from server.sources.frame_slots import FrameSlots
+from server.sources.open_file import OpenFile
+from server.sources.sandbox_messages import (
+    Order,
+    counts_to_list,
+    error_to_dict,
+    frame_to_dict,
+    pictures_of,
+    reading_of,
+)
+
+ALIVE_SECONDS = 1.0
+"""Between two signs of life while no frame is ready."""
+
+TOO_MUCH = "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows."
+
+Frames = Callable[[Reading, Counts], Iterator[Frame]]
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Parent:
+    """The child's side of the socket. Mutable state: the free slots, and the last sign of life."""
+
+    def __init__(self, connection: socket.socket, slots: FrameSlots) -> None:
+        self._connection = connection
+        self._slots = slots
+        self._free = deque(range(slots.count))
+        self._told = time.monotonic()
+
+    def alive(self) -> None:
+        """Give a sign of life, if the last one is some time ago."""
+        if time.monotonic() - self._told > ALIVE_SECONDS:
+            self.tell({"alive": True})
+
+    def frame(self, frame: Frame, counts: Counts) -> None:
+        """Pass a frame on, once a slot is free for it."""
+        if not self._free:
+            self._free.extend(self._connection.recv(self._slots.count) or _ended())
+        slot = self._free.popleft()
+        self._slots.write(slot, pictures_of(frame))
+        self.tell(frame_to_dict(frame, slot, counts))
+
+    def tell(self, answer: Mapping[str, Any]) -> None:
+        self._connection.sendall(json.dumps(answer).encode() + b"\n")
+        self._told = time.monotonic()
+
+
+def run(frames: Frames = read_frames) -> None:
+    """Carry out the order that comes on the standard input; ``frames`` reads the video."""
+    connection = socket.socket(fileno=sys.stdin.fileno())
+    order = Order(**json.loads(_line(connection)))
+    _die_with(order.parent)
+    _import_all()
+    cv2.setNumThreads(1)
+    parent = Parent(connection, FrameSlots(order.slots, order.count, order.room))
+    reading = reading_of(order.reading, OpenFile(order.video, order.name, parent.alive))
+    give_up_rights(order.memory, order.filtered)
+    counts = Counts()
+    last = _decode(parent, reading, counts, frames)
+    parent.tell({**last, "counts": counts_to_list(counts)})
+
+
+def give_up_rights(memory: int, filtered: bool) -> None:
+    """Limit this process to so many more bytes of memory and to the descriptors that it has; if
+    ``filtered``, to the system calls of :mod:`seccomp`, too."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    most = taken + memory
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+        resource.setrlimit(kind, (0, 0))
+    if filtered:
+        seccomp.install()
+
+
+def _decode(parent: Parent, reading: Reading, counts: Counts, frames: Frames) -> dict[str, Any]:
+    """Pass all frames on; return the error, or nothing, with which they end."""
+    try:
+        for frame in frames(reading, counts):
+            parent.frame(frame, counts)
+    except MastreamError as error:
+        return error_to_dict(error)
+    except MemoryError:
+        return error_to_dict(BadVideo(TOO_MUCH))
+    except Exception as error:  # a traceback would read files
+        name = type(error).__name__
+        return error_to_dict(SourceFault(f"Decoding the video failed ({name}): check the file."))
+    return {}
+
+
+def _import_all() -> None:
+    """Import what PyAV would import only when it opens a file."""
+    for module in walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
+def _line(connection: socket.socket) -> bytes:
+    came = b""
+    while not came.endswith(b"\n"):
+        came += connection.recv(2**16) or _ended()
+    return came
+
+
+def _ended() -> bytes:
+    """End this process: the parent is gone."""
+    os._exit(0)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        _ended()
+
+
+if __name__ == "__main__":
+    run()
+    os._exit(0)

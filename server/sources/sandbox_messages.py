@@ -1,0 +1,190 @@
+"""What a sandboxed decoder is told, and what it answers: JSON, read with distrust.
+
+Whoever controls the decoder controls what it sends. So an answer is read field by field, and the
+pictures' sizes are checked against what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from server.errors import (
+    BadVideo,
+    Fault,
+    MastreamError,
+    SourceFault,
+    TooLarge,
+    UnsupportedMedia,
+)
+from server.frame import Frame, Pixels, host_pixels
+from server.sources.cuts import KeyFrame
+from server.sources.decoding import Counts, Reading, Stretch
+from server.sources.frame_slots import Shape
+from server.sources.open_file import OpenFile
+
+ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)}
+
+TEXT = 1000
+"""Characters of an error that are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the child does: descriptors, slots, limits and the reading itself."""
+
+    video: int
+    name: str
+    slots: int
+    count: int
+    room: int
+    memory: int
+    filtered: bool
+    parent: int
+    reading: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def reading_to_dict(reading: Reading) -> dict[str, Any]:
+    """Return what a child must know of a reading; its file is passed as a descriptor."""
+    stretch = reading.stretch
+    return {
+        "height": reading.height,
+        "width": reading.width,
+        "keep_original": reading.keep_original,
+        "start": _text(reading.start),
+        "max_pixels": reading.max_pixels,
+        "threads": reading.threads,
+        "rate": _text(reading.rate),
+        "stretch": None
+        if stretch is None
+        else {
+            "key": [stretch.key.number, stretch.key.pts, stretch.key.dts, str(stretch.key.time)],
+            "warm_up": stretch.warm_up,
+            "first": stretch.first,
+        },
+    }
+
+
+def reading_of(data: Mapping[str, Any], file: OpenFile) -> Reading:
+    """Return the reading of an open file."""
+    stretch = data["stretch"]
+    return Reading(
+        location=file,
+        height=data["height"],
+        width=data["width"],
+        keep_original=data["keep_original"],
+        start=_fraction(data["start"]),
+        max_pixels=data["max_pixels"],
+        timeout=None,
+        threads=data["threads"],
+        rate=_fraction(data["rate"]),
+        stretch=None if stretch is None else _stretch(stretch),
+    )
+
+
+def frame_to_dict(frame: Frame, slot: int, counts: Counts) -> dict[str, Any]:
+    """Return all of a frame but its pictures, which are in a slot, and the counts so far."""
+    pictures = pictures_of(frame)
+    return {
+        "slot": slot,
+        "shapes": [picture.shape for picture in pictures],
+        "seq": frame.seq,
+        "pts": _text(frame.pts),
+        "duration": _text(frame.duration),
+        "size": frame.size,
+        "replay": frame.replay,
+        "arrived": frame.arrived,
+        "wall": frame.wall,
+        "decode": frame.decode,
+        "damaged": frame.damaged,
+        "counts": counts_to_list(counts),
+    }
+
+
+def pictures_of(frame: Frame) -> list[Pixels]:
+    """Return the pictures of a frame on the host."""
+    original = [] if frame.original is None else [frame.original]
+    return [host_pixels(frame.pixels), *original]
+
+
+def shapes_of(data: Mapping[str, Any], reading: Reading) -> list[Shape]:
+    """Return the shapes of an answer's pictures. Raises ValueError if they are not as ordered."""
+    shapes = [(int(height), int(width), int(depth)) for height, width, depth in data["shapes"]]
+    wanted = (reading.height, reading.width, 3)
+    if len(shapes) != 1 + reading.keep_original or shapes[0] != wanted:
+        raise ValueError("other pictures than were asked for")
+    for height, width, depth in shapes[1:]:
+        if depth != 3 or min(height, width) < 1 or height * width > reading.max_pixels:
+            raise ValueError("a picture over the limit")
+    return shapes
+
+
+def frame_of(data: Mapping[str, Any], pictures: list[Pixels]) -> Frame:
+    """Return the frame of an answer. Raises ValueError, TypeError or KeyError if it is none."""
+    height, width = data["size"]
+    wall = data["wall"]
+    return Frame(
+        pixels=pictures[0],
+        original=pictures[1] if len(pictures) > 1 else None,
+        seq=int(data["seq"]),
+        pts=_fraction(data["pts"]),
+        duration=_fraction(data["duration"]),
+        size=(int(height), int(width)),
+        replay=bool(data["replay"]),
+        arrived=float(data["arrived"]),
+        wall=None if wall is None else float(wall),
+        decode=float(data["decode"]),
+        decoder="cpu",
+        damaged=bool(data["damaged"]),
+    )
+
+
+def error_to_dict(error: MastreamError) -> dict[str, Any]:
+    return {"error": error.code, "detail": str(error)}
+
+
+def error_of(data: Mapping[str, Any]) -> MastreamError:
+    """Return the error of an answer. Raises KeyError if it is none that decoding may raise."""
+    return ERRORS[data["error"]](str(data["detail"])[:TEXT])
+
+
+def counts_to_list(counts: Counts) -> list[Any]:
+    arrivals = counts.arrivals
+    times = (arrivals.last_packet, arrivals.last_frame)
+    return [
+        arrivals.packets,
+        arrivals.frames,
+        arrivals.passed_over,
+        *times,
+        *counts.tally.counted(),
+    ]
+
+
+def take_counts(data: list[Any], counts: Counts) -> None:
+    """Set the counts to those of an answer. Raises ValueError or TypeError if they are none."""
+    packets, frames, passed_over, last_packet, last_frame, undecodable, *rest, fields = data
+    damaged, pictures = rest
+    arrivals = counts.arrivals
+    arrivals.packets, arrivals.frames = int(packets), int(frames)
+    arrivals.passed_over = int(passed_over)
+    arrivals.last_packet = None if last_packet is None else float(last_packet)
+    arrivals.last_frame = None if last_frame is None else float(last_frame)
+    counts.tally.take(int(undecodable), int(damaged), int(pictures), bool(fields))
+
+
+def _stretch(data: Mapping[str, Any]) -> Stretch:
+    number, pts, dts, time = data["key"]
+    return Stretch(KeyFrame(number, pts, dts, Fraction(time)), data["warm_up"], data["first"])
+
+
+def _text(value: Fraction | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _fraction(text: str | None) -> Fraction | None:
+    return None if text is None else Fraction(text)

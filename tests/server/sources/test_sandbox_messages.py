@@ -1,0 +1,125 @@
+"""What a sandboxed decoder is told, and how its answers are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.errors import BadVideo
+from server.frame import Frame
+from server.sources.cuts import KeyFrame
+from server.sources.decoding import Counts, Reading, Stretch
+from server.sources.open_file import OpenFile
+from server.sources.sandbox_messages import (
+    counts_to_list,
+    error_of,
+    error_to_dict,
+    frame_of,
+    frame_to_dict,
+    reading_of,
+    reading_to_dict,
+    shapes_of,
+    take_counts,
+)
+
+READING = Reading(
+    location=Path("a.mp4"),
+    height=4,
+    width=6,
+    keep_original=True,
+    start=Fraction(1, 3),
+    max_pixels=100,
+    timeout=None,
+    threads=2,
+    rate=Fraction(30000, 1001),
+    stretch=Stretch(KeyFrame(8, 800, None, Fraction(8, 25)), 10, 12),
+)
+FRAME = Frame(
+    pixels=np.zeros((4, 6, 3), np.uint8),
+    original=np.ones((8, 12, 3), np.uint8),
+    seq=3,
+    pts=Fraction(1, 7),
+    duration=Fraction(1, 25),
+    size=(8, 12),
+    arrived=5.5,
+    wall=9.25,
+    decode=0.125,
+    decoder="cpu",
+    damaged=True,
+    replay=True,
+)
+
+
+def through_json(data: object) -> Any:
+    return json.loads(json.dumps(data))
+
+
+def test_a_reading_arrives_whole() -> None:
+    reader, writer = os.pipe()
+    file = OpenFile(reader, "a.mp4")
+    found = reading_of(through_json(reading_to_dict(READING)), file)
+    os.close(reader)
+    os.close(writer)
+    assert found.location is file
+    names = ("height", "width", "keep_original", "start", "max_pixels", "threads", "rate")
+    for name in (*names, "stretch", "timeout"):
+        assert getattr(found, name) == getattr(READING, name)
+
+
+def test_a_frame_arrives_whole() -> None:
+    answer = through_json(frame_to_dict(FRAME, 1, Counts()))
+    assert answer["slot"] == 1 and shapes_of(answer, READING) == [(4, 6, 3), (8, 12, 3)]
+    assert FRAME.original is not None
+    found = frame_of(answer, [np.asarray(FRAME.pixels), FRAME.original])
+    for name in Frame.__slots__:
+        assert getattr(found, name) is getattr(FRAME, name) or getattr(found, name) == getattr(
+            FRAME, name
+        )
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [],
+        [[4, 6, 3]],
+        [[6, 4, 3], [8, 12, 3]],
+        [[4, 6, 3], [11, 10, 3]],
+        [[4, 6, 3], [-8, -12, 3]],
+        [[4, 6, 3], [8, 12, 4]],
+        [[4, 6, 3], [8, 12, 3], [1, 1, 3]],
+        [["a", 6, 3]],
+        [4],
+        None,
+    ],
+)
+def test_pictures_that_were_not_ordered(shapes: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        shapes_of({"shapes": shapes}, READING)
+
+
+def test_only_errors_of_decoding_are_believed() -> None:
+    error = error_of(through_json(error_to_dict(BadVideo("It is damaged."))))
+    assert type(error) is BadVideo and str(error) == "It is damaged."
+    assert len(str(error_of({"error": BadVideo.code, "detail": "x" * 9999}))) == 1000
+    with pytest.raises(KeyError):
+        error_of({"error": "unauthorized", "detail": "Log in."})
+
+
+def test_counts_arrive_whole() -> None:
+    counts, found = Counts(), Counts()
+    counts.tally.take(1, 2, 3, True)
+    counts.arrivals.packets, counts.arrivals.frames, counts.arrivals.last_frame = 9, 8, 1.5
+    take_counts(through_json(counts_to_list(counts)), found)
+    assert counts_to_list(found) == counts_to_list(counts)
+
+
+@pytest.mark.parametrize("data", [[], [1], ["a"] * 9, None, [0] * 10, [None] * 9])
+def test_counts_that_are_none(data: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        take_counts(data, Counts())

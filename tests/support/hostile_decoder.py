@@ -1,0 +1,61 @@
+"""A sandboxed decoder that misbehaves as the video's name says; run as a module by the tests."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from server.frame import Frame
+from server.sources.decoding import Counts, Reading, read_frames
+from server.sources.open_file import OpenFile
+from server.sources.sandbox_child import run
+
+
+def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901 - a table of tricks
+    match what:
+        case "open":
+            Path("/etc/hostname").read_bytes()
+        case "write":
+            Path("/tmp/sandbox-was-here").write_bytes(b"")
+        case "connect":
+            socket.socket().connect(("127.0.0.1", 9))
+        case "exec":
+            os.execv(sys.executable, [sys.executable, "-c", ""])
+        case "fork":
+            os.fork()
+        case "kill":
+            os.kill(os.getppid(), signal.SIGTERM)
+        case "die":
+            ctypes.string_at(0)
+        case "memory":
+            np.ones(2**34, np.uint8)
+        case "hang":
+            time.sleep(3600)
+        case "size":
+            return replace(frame, pixels=np.zeros((1, 2, 3), np.uint8))
+        case "nonsense":
+            os.write(sys.stdin.fileno(), b'{"slot": "one", "counts": []}\n')
+        case "flood":
+            os.write(sys.stdin.fileno(), b"1" * 2**18)
+    return frame
+
+
+def frames(reading: Reading, counts: Counts) -> Iterator[Frame]:
+    assert isinstance(reading.location, OpenFile)
+    what = Path(reading.location.open().name).stem
+    for frame in read_frames(reading, counts):
+        yield _misbehave(what, frame)
+
+
+if __name__ == "__main__":
+    run(frames)
+    os._exit(0)
