@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from clients.python.arguments import parse
 from server.settings import Settings
@@ -158,13 +160,13 @@ def test_a_service_has_longer_to_end_than_it_drains() -> None:
         assert float(found[1]) > float(service["environment"]["MASTREAM_DRAIN_SECONDS"])
 
 
-def settings_of_the_server() -> set[str]:
+def settings_of(group: type[BaseModel], prefix: str) -> Iterator[str]:
     """The variable of each setting."""
-    found = set()
-    for name, field in Settings.model_fields.items():
-        group = getattr(field.annotation, "model_fields", None)
-        found |= {f"{name}__{one}" for one in group} if group else {name}
-    return {f"MASTREAM_{name}".upper() for name in found}
+    for name, field in group.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from settings_of(type(field.default), f"{prefix}{name}__")
+        else:
+            yield f"{prefix}{name}".upper()
 
 
 OF_THE_CONTAINER = {"MASTREAM_HOST", "MASTREAM_PORT", "MASTREAM_FOLDER"}
@@ -178,7 +180,7 @@ def test_every_setting_is_passed_on_from_the_shell_or_set() -> None:
     assert len(set(passed)) == len(passed)
     assert variables & set(passed) == set()
     ours = {one for one in variables if one.startswith("MASTREAM_")}
-    assert {*passed, *ours} == settings_of_the_server() - OF_THE_CONTAINER
+    assert {*passed, *ours} == set(settings_of(Settings, "MASTREAM_")) - OF_THE_CONTAINER
 
 
 def test_a_setting_reaches_both_servers_and_one_that_is_absent_is_left_to_them() -> None:
