@@ -12,8 +12,8 @@ from rooms import layers, picture
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
 PACKAGES = {
-    "protocol", "models", "export", "training", "server", "clients", "mastream", "benchmarks",
-    "docker", "tests",
+    "protocol", "models", "export", "training", "server", "clients", "launcher", "mastream",
+    "benchmarks", "docker", "tests",
 }  # fmt: skip
 
 SUPPORTING = {

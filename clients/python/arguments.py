@@ -42,7 +42,7 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
 
     Exits with WRONG_USE and one sentence if they are wrong.
     """
-    if argv[:1] in (["serve"], ["keys"]):
+    if argv[:1] in (["serve"], ["keys"], ["cluster"]):
         return Namespace(command=argv[0]), argv[1:]
     args, unknown = make_parser().parse_known_args(argv)
     if unknown:
@@ -78,6 +78,9 @@ def make_parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="start the server (its options: mastream serve --help)")
     commands.add_parser("keys", help="make and revoke API keys (its actions: mastream keys --help)")
+    commands.add_parser(
+        "cluster", help="run servers on several machines (its actions: mastream cluster --help)"
+    )
     add_segment(commands)
     _add_stream(commands)
     _add_load(commands)

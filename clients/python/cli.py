@@ -25,6 +25,7 @@ FAILED = 1
 COMMANDS = {
     "serve": "clients.python.serve_command",
     "keys": "clients.python.serve_command",
+    "cluster": "clients.python.cluster_command",
     "segment": "clients.python.segment_command",
     "stream": "clients.python.stream_command",
     "load": "clients.python.load_command",
