@@ -57,26 +57,34 @@ class IssuerKeys:
         self._thread = ThreadRunner("issuer")
 
     async def find(self, kid: str) -> Jwk | None:
-        """Return a key; None if the issuer has no such key. Raises Unavailable if it could not be
-        asked."""
-        age = self._clock() - self._fetched
-        if kid not in self._keys or age > KEYS_SECONDS:
-            await self._refresh()
-        if self._clock() - self._fetched > STALE_SECONDS:
-            raise Unavailable(_DOWN)
+        """Return a key; None if the issuer has no such key. Only who needs an unknown key waits for
+        a fetch. Raises Unavailable if the issuer could not be asked."""
+        if self._age > KEYS_SECONDS or kid not in self._keys:
+            self._refresh()
+        if self._age > STALE_SECONDS or kid not in self._keys:
+            await self._refreshed()
         found = self._keys.get(kid)
-        if found is None and self._fetched < self._tried:
+        if self._age > STALE_SECONDS or (found is None and self._fetched < self._tried):
             raise Unavailable(_DOWN)
         return found
 
     async def close(self) -> None:
         """Wait for the fetch that runs. Idempotent."""
+        await self._refreshed()
         await self._thread.close()
 
-    async def _refresh(self) -> None:
-        """Fetch the keys, unless that was tried a moment ago; all who need them share one fetch."""
+    @property
+    def _age(self) -> float:
+        """Return how old the keys are, in seconds."""
+        return self._clock() - self._fetched
+
+    def _refresh(self) -> None:
+        """Begin to fetch the keys, unless that was tried a moment ago."""
         if self._running is None and self._clock() - self._tried >= RETRY_SECONDS:
             self._running = asyncio.create_task(self._replace())
+
+    async def _refreshed(self) -> None:
+        """Wait for the fetch that runs, which all share who need it."""
         if self._running is not None:
             await asyncio.shield(self._running)
 

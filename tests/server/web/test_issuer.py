@@ -68,6 +68,23 @@ async def test_all_share_one_fetch_and_the_loop_goes_on_meanwhile() -> None:
     await keys.close()
 
 
+async def test_who_needs_a_known_key_does_not_wait() -> None:
+    now, may_answer, asked = [0.0], Event(), []
+
+    def fetch(issuer: str) -> list[Jwk]:
+        asked.append(issuer)
+        assert len(asked) == 1 or may_answer.wait(30)
+        return [{"kid": "a", "fetched": len(asked)}]
+
+    keys = IssuerKeys("https://login.example", fetch, clock=lambda: now[0])
+    assert await keys.find("a") == {"kid": "a", "fetched": 1}
+    now[0] = issuing.KEYS_SECONDS + 1
+    assert await keys.find("a") == {"kid": "a", "fetched": 1}
+    may_answer.set()
+    await keys.close()
+    assert await keys.find("a") == {"kid": "a", "fetched": 2}
+
+
 async def test_an_issuer_that_fails_is_asked_again_only_after_a_while() -> None:
     now, asked = [0.0], []
 
