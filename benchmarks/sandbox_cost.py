@@ -1,4 +1,4 @@
-"""What it costs to decode a video in a sandbox: seconds divided by those without, in one run.
+"""What it costs to decode a video in a sandbox: CPU seconds divided by those without, in one run.
 
     python -m benchmarks.sandbox_cost [--frames 300] [--rounds 5] [VIDEO ...]
 
@@ -7,10 +7,11 @@ Both run in turns. A process is started for each lane of a video; its start is s
 
 from __future__ import annotations
 
-import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
 from tempfile import TemporaryDirectory
 
@@ -26,8 +27,8 @@ SIZES = ((640, 360), (1920, 1080))
 
 
 def measure(video: Path, rounds: int, keep_original: bool) -> dict[str, float]:
-    """Return the medians: seconds of ``plain`` decoding, of the ``start`` until the first frame of
-    a sandbox, and the ``ratio`` of a sandbox's frames/s after its start to plain ones."""
+    """Return the medians of CPU seconds: ``plain`` decoding, the ``start`` of a sandbox up to its
+    first frame, and the ``ratio`` of a sandbox without its start to plain decoding."""
     reading = Reading(
         location=video.resolve(),
         height=352,
@@ -40,23 +41,24 @@ def measure(video: Path, rounds: int, keep_original: bool) -> dict[str, float]:
     )
     plain, start, ratio = [], [], []
     for _ in range(rounds):
-        first, rest = _timed(lambda: read_frames(reading))
-        theirs, after = _timed(lambda: sandboxed_frames(Sandbox(), reading))
-        plain.append(first + rest)
-        start.append(theirs - first)
-        ratio.append(after / rest)
+        plain.append(_spent(read_frames(reading)))
+        start.append(_spent(islice(sandboxed_frames(Sandbox(), reading), 1)))
+        ratio.append((_spent(sandboxed_frames(Sandbox(), reading)) - start[-1]) / plain[-1])
     return {"plain": median(plain), "start": median(start), "ratio": median(ratio)}
 
 
-def _timed(frames: Callable[[], Iterator[Frame]]) -> tuple[float, float]:
-    """Return the seconds until the first frame, and from there to the last."""
-    began = time.perf_counter()
-    came = frames()
-    next(came)
-    first = time.perf_counter()
-    for _ in came:
+def _spent(frames: Iterable[Frame]) -> float:
+    """Return the CPU seconds of this process and of its children while the frames are taken."""
+    began = _cpu_seconds()
+    for _ in frames:
         pass
-    return first - began, time.perf_counter() - first
+    del frames  # which ends the child, whose seconds count from then on
+    return _cpu_seconds() - began
+
+
+def _cpu_seconds() -> float:
+    used = [getrusage(whose) for whose in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:

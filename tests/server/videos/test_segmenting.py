@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from server.scheduling.session import Session
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
+from server.sources.sandbox import Sandbox
 from server.videos.recording import Recording
 from server.videos.segmenting import segment_video
 from server.workers.worker import Worker
@@ -42,13 +44,21 @@ async def segmented(
     *,
     on_step: OnStep | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
+    sandbox: Sandbox | None = None,
 ) -> int:
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step))
     await worker.start()
     try:
         info = probe(video, VideoLimits(max_pixels=MAX_PIXELS))
         return await segment_video(
-            worker, video, folder, info, artefacts, max_pixels=MAX_PIXELS, on_progress=on_progress
+            worker,
+            video,
+            folder,
+            info,
+            artefacts,
+            max_pixels=MAX_PIXELS,
+            on_progress=on_progress,
+            sandbox=sandbox,
         )
     finally:
         await worker.stop()
@@ -69,6 +79,18 @@ async def source_times(video: Path) -> list[Fraction | None]:
 def masks(folder: Path) -> list[Labels]:
     with av.open(folder / "masks.mkv") as container:
         return [frame.to_ndarray().astype(np.uint8) for frame in container.decode(video=0)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+async def test_a_sandbox_gives_the_same_artefacts(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 12, (96, 80)), tmp_path / "out"
+    wanted = ("masks.mkv", "overlay.mp4")
+    assert await segmented(clip, out / "without", wanted) == 12
+    assert await segmented(clip, out / "with", wanted, sandbox=Sandbox()) == 12
+    for name in wanted:
+        assert (out / "with" / name).read_bytes() == (out / "without" / name).read_bytes()
 
 
 async def test_there_is_one_mask_a_frame_with_its_time(
