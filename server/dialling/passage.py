@@ -1,4 +1,4 @@
-"""How FFmpeg reaches a URL: directly if only this machine can use the server, else by a relay."""
+"""How FFmpeg reaches a URL: by a relay, except for RTSP if only this machine can use the server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
         yield Passage(url)
         return
     host, port = host_and_port(url)
-    if not guard.rules.is_strict:
+    # Also at home a redirect or another answer of the name server could lead HTTP to a metadata
+    # service, which does not speak RTSP.
+    if not guard.rules.is_strict and urlsplit(url).scheme not in ("http", "https"):
         guard.addresses(host)
         yield Passage(url)
         return

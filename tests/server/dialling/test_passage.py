@@ -25,6 +25,7 @@ from server.security.addresses import IPAddress, address_rules
 from server.sources.decoding import Reading, read_frames
 
 OUTSIDE = Guard(address_rules(("127.0.0.2/32",), (), is_local=False))
+HOME = Guard(address_rules(None, (), is_local=True))
 EVERYWHERE = Guard(address_rules(("127.0.0.0/8",), (), is_local=False))
 
 
@@ -189,8 +190,24 @@ def test_other_schemes_cannot_be_checked_and_are_refused() -> None:
             pass
 
 
-def test_on_this_machine_alone_ffmpeg_connects_itself() -> None:
-    guard = Guard(address_rules(None, (), is_local=True))
+METADATA = ["169.254.169.254", "100.100.100.200", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"]
+
+
+@pytest.mark.parametrize("host", METADATA)
+def test_at_home_a_redirect_does_not_lead_to_a_metadata_service(host: str) -> None:
+    moved = f"HTTP/1.0 302 Found\r\nLocation: http://{host}/latest/\r\n\r\n"
+    with outside(moved.encode()) as camera, pytest.raises(SourceForbidden, match="may not open"):
+        first_frame(f"http://{camera}/x", HOME)
+
+
+def test_at_home_a_name_does_not_become_that_of_a_metadata_service() -> None:
+    guard = Guard(HOME.rules, naming("127.0.0.1", "169.254.169.254"))
+    with pytest.raises(SourceForbidden, match=r"cam\.example"):
+        first_frame("http://cam.example:1/x", guard)
+
+
+def test_on_this_machine_alone_ffmpeg_connects_to_rtsp_itself() -> None:
+    guard = HOME
     url = "rtsp://user:secret@127.0.0.1/x"
     with passage(url, guard) as way:
         assert (way.url, dict(way.options)) == (url, {})
