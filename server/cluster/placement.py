@@ -8,12 +8,16 @@ succeed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from heapq import nsmallest
 
 RANK_SECONDS = 0.4
 """How much longer each further server waits."""
+
+Levels = dict[float, set[str]]
+"""Names of servers by the part of their places that is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,23 @@ class FreeStream:
 
 def chosen(me: str, servers: Iterable[Candidate], free: Sequence[FreeStream]) -> list[str]:
     """Return the names of the streams that ``me`` should take now."""
-    able = {one.name: one for one in servers if not one.is_draining}
-    taken = []
+    return [stream.name for stream, order in orders(servers, free) if me in order]
+
+
+def orders(
+    servers: Iterable[Candidate], free: Sequence[FreeStream]
+) -> Iterator[tuple[FreeStream, list[str]]]:
+    """Yield each stream with the servers that should take it now, the first choice first.
+
+    Each stream counts as taken by its first choice for those that follow.
+    """
+    able = {one.name: one for one in servers if one.room > 0 and not one.is_draining}
+    levels = _levels(able.values())
     for stream in sorted(free, key=lambda one: one.name):
-        order = ranked(stream, able.values())
-        if me in order and stream.free_for >= RANK_SECONDS * order.index(me):
-            taken.append(stream.name)
+        order = _first(stream, levels, able, int(stream.free_for / RANK_SECONDS) + 1)
+        yield stream, order
         if order:
-            able[order[0]] = _with_one_more(able[order[0]])
-    return taken
+            _fill(levels, able, order[0])
 
 
 def ranked(stream: FreeStream, servers: Iterable[Candidate]) -> list[str]:
@@ -54,12 +66,8 @@ def ranked(stream: FreeStream, servers: Iterable[Candidate]) -> list[str]:
 
     A server that let the stream go comes last: it is frozen, or has lost the database.
     """
-
-    def place(server: Candidate) -> tuple[bool, float, str]:
-        used = server.sessions / (server.sessions + server.room)
-        return server.name == stream.left_by, used, _mixed(stream.name, server.name)
-
-    return [one.name for one in sorted((s for s in servers if s.room > 0), key=place)]
+    able = {one.name: one for one in servers if one.room > 0}
+    return _first(stream, _levels(able.values()), able, len(able))
 
 
 def with_most_room(servers: Iterable[Candidate]) -> str | None:
@@ -68,8 +76,40 @@ def with_most_room(servers: Iterable[Candidate]) -> str | None:
     return max(able, key=lambda one: (one.room, one.name)).name if able else None
 
 
-def _with_one_more(server: Candidate) -> Candidate:
-    return replace(server, sessions=server.sessions + 1, room=server.room - 1)
+def _levels(servers: Iterable[Candidate]) -> Levels:
+    levels: Levels = {}
+    for one in servers:
+        levels.setdefault(_used(one), set()).add(one.name)
+    return levels
+
+
+def _first(
+    stream: FreeStream, levels: Levels, able: Mapping[str, Candidate], most: int
+) -> list[str]:
+    """Return the first ``most`` servers in the order of a stream. Only levels that are needed for
+    that are looked at: thousands of servers and streams take part."""
+    order: list[str] = []
+    for used in sorted(levels):
+        others = levels[used] - {stream.left_by}
+        order += nsmallest(most - len(order), others, lambda name: _mixed(stream.name, name))
+        if len(order) >= most:
+            return order
+    left = stream.left_by
+    return [*order, left] if left is not None and left in able else order
+
+
+def _fill(levels: Levels, able: dict[str, Candidate], name: str) -> None:
+    """Let a server have one more session; without room it is no candidate any more."""
+    old = able.pop(name)
+    levels[_used(old)].remove(name)
+    fuller = replace(old, sessions=old.sessions + 1, room=old.room - 1)
+    if fuller.room > 0:
+        able[name] = fuller
+        levels.setdefault(_used(fuller), set()).add(name)
+
+
+def _used(server: Candidate) -> float:
+    return server.sessions / (server.sessions + server.room)
 
 
 def _mixed(stream: str, server: str) -> str:

@@ -11,6 +11,7 @@ from server.cluster.placement import (
     Candidate,
     FreeStream,
     chosen,
+    orders,
     ranked,
     with_most_room,
 )
@@ -54,6 +55,14 @@ def test_many_at_once_are_divided_without_two_that_want_the_same(count: int) -> 
     assert taken == Counter(one.name for one in free)
     sizes = [len(names) for names in wanted.values()]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("free_for", [0.0, 1.0, 99.0])
+def test_the_servers_that_may_act_are_the_first_of_all(free_for: float) -> None:
+    servers = [Candidate(f"n{number}", number % 5, 9) for number in range(40)]
+    stream = FreeStream("s", free_for, left_by="n5")
+    ((_, order),) = orders(servers, [stream])
+    assert order == ranked(stream, servers)[: int(free_for / RANK_SECONDS) + 1]
 
 
 def test_no_more_than_there_is_room_for() -> None:

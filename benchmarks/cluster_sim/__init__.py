@@ -1,0 +1,1 @@
+"""Thousands of pulled streams on many servers, in virtual time."""

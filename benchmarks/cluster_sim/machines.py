@@ -1,0 +1,86 @@
+"""The servers and the rows of one simulated cluster."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from server.cluster.lease import Lease, Terms, granted, is_due, renewed
+from server.cluster.membership import LEASE_SECONDS
+from server.cluster.placement import Candidate
+
+PLACES = 64
+"""Sessions that a server can have, as by default."""
+
+STEP = 0.05
+"""Seconds between two moments of the simulation."""
+
+PHASES = 20
+"""Moments in a second: each server reports itself at one of them, once a second."""
+
+TENDS = 10
+"""Moments between two looks at the streams, which is every half second."""
+
+TERMS = Terms()
+
+
+@dataclass(slots=True)
+class Server:
+    """One server. Mutable state: whether it runs, the leases that it has, what it last reported and
+    until when that counts, and the others as it last read them. ``pushed`` sessions stay."""
+
+    name: str
+    phase: int
+    pushed: int
+    is_up: bool = True
+    leases: dict[str, Lease] = field(default_factory=dict)
+    reported_until: float = LEASE_SECONDS
+    reported: Candidate = field(default_factory=lambda: Candidate("", 0, 0))
+    view: Sequence[Candidate] = ()
+
+    def report(self, now: float) -> None:
+        """Store what the others see of it."""
+        used = min(PLACES, self.pushed + len(self.leases))
+        self.reported = Candidate(self.name, used, PLACES - used)
+        self.reported_until = now + LEASE_SECONDS
+
+    def renew_until(self, step: int) -> None:
+        """Renew each lease when it is due, up to ``step``; nothing else can have happened since the
+        last renewal, so only those of the last two seconds are performed."""
+        last = step - (step - self.phase) % TENDS
+        for name, lease in self.leases.items():
+            for tick in range(last - 4 * TENDS, last + 1, TENDS):
+                if is_due(lease, tick * STEP):
+                    lease = renewed(lease, tick * STEP, TERMS)  # noqa: PLW2901
+            self.leases[name] = lease
+
+
+@dataclass(slots=True)
+class Row:
+    """A stream's row. Mutable state: who has it, when its lease ends in the database, since when no
+    server has worked on it, and the epoch."""
+
+    owner: str | None
+    expires: float
+    stopped: float = 0.0
+    epoch: int = 1
+
+
+def cluster(servers: int, streams: int, chance: random.Random) -> tuple[list[Server], list[Row]]:
+    """Return servers with pushed sessions of their own, and as many rows, spread evenly."""
+    made = [
+        Server(f"{n:032x}", chance.randrange(PHASES), chance.randint(0, 20)) for n in range(servers)
+    ]
+    rows = []
+    for number in range(streams):
+        owner = made[number % servers]
+        owner.leases[stream_name(number)] = granted(1, -chance.random(), TERMS)
+        rows.append(Row(owner.name, TERMS.lease))
+    for one in made:
+        one.report(0.0)
+    return made, rows
+
+
+def stream_name(number: int) -> str:
+    return f"camera-{number}"

@@ -1,0 +1,98 @@
+"""The failures that are simulated, and what each run found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.cluster_sim.machines import STEP, TENDS, TERMS
+from benchmarks.cluster_sim.tally import Tally
+from benchmarks.cluster_sim.world import World
+from server.cluster.membership import BEAT_SECONDS
+
+BEGIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What all servers ask of the database in a second while nothing fails."""
+
+    writes: int
+    rows_written: int
+    rows_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one scenario did. ``fullest`` is the most streams that a server has at its end;
+    ``unserved`` are the streams that none has then."""
+
+    name: str
+    tally: Tally
+    fullest: int
+    unserved: int
+    steady: Steady
+
+
+def measure(name: str, servers: int, streams: int, seed: int) -> Outcome:
+    """Return what a scenario does to so many servers and streams."""
+    world = World(servers, streams, seed)
+    SCENARIOS[name](world)
+    fullest = max(len(one.leases) for one in world.servers.values())
+    return Outcome(name, world.tally, fullest, len(world.orphans), steady(servers, streams))
+
+
+def steady(servers: int, streams: int) -> Steady:
+    """Return the work without failures: each server reports itself, reads all servers and renews
+    its leases with one statement a second, and reads all streams at each look at them."""
+    looks = servers / (TENDS * STEP)
+    return Steady(
+        writes=round(servers / BEAT_SECONDS + min(servers, streams) / TERMS.renew),
+        rows_written=round(servers / BEAT_SECONDS + streams / TERMS.renew),
+        rows_read=round(servers * servers / BEAT_SECONDS + looks * streams),
+    )
+
+
+def rolling_update(world: World) -> None:
+    """Update all servers, a hundredth of them at a time; each is away for 10 s."""
+    names = list(world.servers)
+    size = max(1, len(names) // 100)
+    waves = [names[first : first + size] for first in range(0, len(names), size)]
+    for number, wave in enumerate(waves):
+        begin = BEGIN + 12.0 * number
+        world.at(begin, partial(world.drain, wave))
+        world.at(begin + 10.0, partial(world.restart, wave))
+    world.run(BEGIN + 12.0 * len(waves) + 30.0)
+
+
+def failures(world: World) -> None:
+    """Let a hundredth of the servers die within an hour, each for a minute."""
+    names = list(world.servers)
+    for name in world.chance.sample(names, max(1, len(names) // 100)):
+        dies = BEGIN + world.chance.uniform(0.0, 3600.0)
+        world.at(dies, partial(world.die, [name]))
+        world.at(dies + 60.0, partial(world.restart, [name]))
+    world.run(BEGIN + 3700.0)
+
+
+def rack_lost(world: World) -> None:
+    """Let one server in 25 die at once, for good."""
+    names = list(world.servers)
+    world.at(BEGIN, partial(world.die, names[: max(1, len(names) // 25)]))
+    world.run(BEGIN + 60.0)
+
+
+def database_away(world: World) -> None:
+    """Let the database be away for 30 s."""
+    world.at(BEGIN, world.lose_database)
+    world.at(BEGIN + 30.0, world.return_database)
+    world.run(BEGIN + 90.0)
+
+
+SCENARIOS: dict[str, Callable[[World], None]] = {
+    "rolling-update": rolling_update,
+    "failures": failures,
+    "rack-lost": rack_lost,
+    "database-away": database_away,
+}
