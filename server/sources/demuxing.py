@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from sys import byteorder
-from typing import cast
+from typing import Any, cast
 
 from av.container import InputContainer
 from av.error import InvalidDataError
@@ -20,11 +20,25 @@ FRUITLESS = 50
 """Packets in a row without a picture: more than the longest that a decoder delays one."""
 
 
+def demuxed(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Any]]:
+    """Yield the packets of these streams, by default of all that were there at the beginning.
+
+    For a packet of a stream that begins later (FLV, MPEG-TS), PyAV reads beyond the list of the
+    streams and may raise IndexError. That packet is of no use, and reading continues behind it.
+    """
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:
+            continue
+
+
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
     """Yield the stream's packets, and finally one that flushes the decoder; a damaged end of a file
     counts as its end."""
     try:
-        yield from container.demux(stream)
+        yield from demuxed(container, stream)
     except InvalidDataError:
         yield None
 
@@ -61,7 +75,7 @@ def live_packets(
     sound. A picture whose end the parser still waits for is discarded then, since it is too old.
     """
     last = began = time.monotonic()
-    for packet in container.demux():
+    for packet in demuxed(container):
         now = time.monotonic()
         if now - began >= timeout:
             raise silent(timeout)

@@ -24,6 +24,7 @@ from server.dialling.dial import Guard
 from server.dialling.passage import Passage, passage
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
 from server.sources.camera_faults import broken_off, not_opened
+from server.sources.demuxing import demuxed
 from server.sources.open_file import FileReader, OpenFile
 from server.sources.streams import CUT_OFF, candidates, chosen
 
@@ -205,5 +206,5 @@ def _moving_pictures(
         best = container.streams.best("video")
         return next((stream for stream in streams if stream is best), streams[0])
     with _open(location, max_pixels, None, None) as ahead:
-        index = chosen(streams, ahead.demux(ahead.streams.video))
+        index = chosen(streams, demuxed(ahead, *ahead.streams.video))
     return next(stream for stream in streams if stream.index == index)

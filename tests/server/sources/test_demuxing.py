@@ -11,7 +11,7 @@ import av
 import pytest
 
 from server.errors import SourceSilent
-from server.sources.demuxing import camera_time, live_packets, packets
+from server.sources.demuxing import camera_time, demuxed, live_packets, packets
 
 Film = Callable[..., Path]
 
@@ -65,3 +65,21 @@ def test_a_file_gives_all_its_packets_and_then_flushes(film: Film) -> None:
         came = list(packets(opened, stream))
         assert [bool(packet and packet.size) for packet in came] == [True] * 5 + [False]
         assert all(packet is None or camera_time(packet) is None for packet in came)
+
+
+def test_a_stream_that_begins_later_costs_no_packet_of_the_others() -> None:
+    class Growing:
+        """Fails as PyAV does at a packet of a stream that it does not know."""
+
+        def __init__(self) -> None:
+            self.left = [1, None, 2, None, None, 3]
+
+        def demux(self, *_: object) -> Iterator[int]:
+            while self.left:
+                packet = self.left.pop(0)
+                if packet is None:
+                    raise IndexError("list index out of range")
+                yield packet
+
+    assert list(demuxed(Growing())) == [1, 2, 3]  # type: ignore[arg-type]
+    assert list(packets(Growing(), None)) == [1, 2, 3]  # type: ignore[arg-type]
