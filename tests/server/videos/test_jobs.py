@@ -28,6 +28,7 @@ from server.frame import Labels, Pixels
 from server.settings import VideoSettings
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
+from server.videos import disk_space
 from server.videos import runner as lanes
 from server.videos.durable_ledger import MAX_FAILURES
 from server.videos.files import VideoFiles
@@ -279,10 +280,12 @@ async def test_a_full_disk_pauses_a_video_and_says_so(
         add(overlay, segmented)
 
     monkeypatch.setattr(OverlayVideo, "add", fill)
+    monkeypatch.setattr(disk_space, "POLL_SECONDS", 3600.0)
     async with serving(tmp_path) as jobs:
         video = await upload(jobs, clip)
         waiting = await until(jobs, video, lambda now: now.paused is not None)
         assert waiting.record.state is VideoState.RUNNING
+        await jobs.space.look()
         done = await ended(jobs, video)
         assert (done.record.state, done.paused) == (VideoState.SUCCEEDED, None)
         assert done.progress.frames_done == 8
