@@ -23,9 +23,9 @@ async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
     They are a fragmented MP4 file. If the video is cancelled, removed or fails, or the server
     drains, they end there. The parts stay until their last viewer has ended, however slow it is.
     """
-    growing, seen = GrowingFile(jobs.parts(video, OVERLAY)), False
+    growing, seen = GrowingFile(jobs.outputs.parts(video, OVERLAY)), False
     try:
-        async with jobs.viewing(video), aclosing(jobs.watch(video, None)) as changes:
+        async with jobs.outputs.viewing(video), aclosing(jobs.watch(video, None)) as changes:
             async for now in changes:
                 state = now.record.state
                 if state is VideoState.CANCELLED or (state.ended and not seen):
@@ -39,7 +39,7 @@ async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
 
 async def first_poster(jobs: Jobs, video: str) -> bytes | None:
     """Return the poster of the first piece that has one, as JPEG; None if none has."""
-    return await asyncio.to_thread(_first, jobs.parts(video, POSTER))
+    return await asyncio.to_thread(_first, jobs.outputs.parts(video, POSTER))
 
 
 def _first(part_of: PartOf) -> bytes | None:

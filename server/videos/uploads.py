@@ -87,7 +87,7 @@ class Uploads:
         if before is not None:
             return before
         size = length + await self._disk(self._promised)
-        await self._jobs.check_capacity(size, request.key, request.owner)
+        await self._jobs.arrivals.check_capacity(size, request.key, request.owner)
         now = self._clock()
         record = UploadRecord(new_id(now), length, request.to_dict(), request.key, now)
         await self._disk(self._add, record)
@@ -169,7 +169,9 @@ class Uploads:
         try:
             digest = await asyncio.to_thread(_sha256, path)
             request = VideoRequest.from_dict(record.request)
-            video = await self._jobs.accept(record.id, path, request, record.length, digest)
+            video = await self._jobs.arrivals.accept(
+                record.id, path, request, record.length, digest
+            )
         except BadInput as error:
             await self._disk(self._rows.end, record.id, self._clock(), None, error.problem())
             await self._disk(self._files.discard_unless_added, record.id)

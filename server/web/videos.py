@@ -99,12 +99,12 @@ async def upload_video(
     owner, hosts = caller_of(request).id, jobs.settings.callback_hosts
     key = own_key(key, owner)
     video_request(asked, None, key, jobs.classes, owner, hosts)
-    await jobs.check_capacity(announced_size(request, jobs.settings.max_bytes), key, owner)
-    async with jobs.place() as (video, path):
-        upload = await receive(request, path, jobs.settings.max_bytes, jobs.check_room)
+    await jobs.arrivals.check_capacity(announced_size(request, jobs.settings.max_bytes), key, owner)
+    async with jobs.arrivals.place() as (video, path):
+        upload = await receive(request, path, jobs.settings.max_bytes, jobs.arrivals.check_room)
         fields = {"name": name, **asked, **upload.fields}
         wanted = video_request(fields, upload.name, key, jobs.classes, owner, hosts)
-        accepted = await jobs.accept(video, path, wanted, upload.size, upload.digest)
+        accepted = await jobs.arrivals.accept(video, path, wanted, upload.size, upload.digest)
     response.headers["Location"] = path_of(accepted.record.id, request.url_for)
     return video_body(accepted, request.url_for)
 
@@ -173,7 +173,7 @@ async def watch_video(
 )
 async def get_source(request: Request, jobs: JobsOf, video: VideoId) -> Response:
     """Download the uploaded file while it is kept; Range and If-Range select parts of it."""
-    record, file = await jobs.source(video)
+    record, file = await jobs.outputs.source(video)
     return await answer_kept(
         request, file, video_type(record.name), offered("attachment", record.name)
     )
@@ -199,7 +199,7 @@ async def get_artefact(
         answer = await answer_unfinished(request.method, jobs, video, name, _offer(record, name))
         if answer is not None:
             return answer
-    record, file = await jobs.artefact(video, name)
+    record, file = await jobs.outputs.artefact(video, name)
     return await answer_kept(request, file, MEDIA_TYPES[name], _offer(record, name))
 
 

@@ -81,12 +81,12 @@ async def queued(queue: Jobs, clip: Path) -> str:
     """Return the id of the only video, which is added by the first start."""
     if found := await queue.page(1, None):
         return found[0].record.id
-    async with queue.place() as (video, path):
+    async with queue.arrivals.place() as (video, path):
         shutil.copy(clip, path)
         record = VideoRecord(
-            video, clip.name, "fake", 1, await queue.probe(path), tuple(ARTEFACTS), "f"
+            video, clip.name, "fake", 1, await queue.arrivals.probe(path), tuple(ARTEFACTS), "f"
         )
-        await queue.add(record)
+        await queue.arrivals.add(record)
     return video
 
 

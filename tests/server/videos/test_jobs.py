@@ -64,20 +64,20 @@ async def serving(
 
 
 async def upload(jobs: Jobs, clip: Path, **fields: Any) -> str:
-    async with jobs.place() as (video, path):
+    async with jobs.arrivals.place() as (video, path):
         shutil.copy(clip, path)
         record = VideoRecord(
             id=video,
             name=clip.name,
             model=jobs.model,
             size=path.stat().st_size,
-            info=await jobs.probe(path),
+            info=await jobs.arrivals.probe(path),
             artefacts=tuple(ARTEFACTS),
             fingerprint="f",
         )
         for name, given in fields.items():
             object.__setattr__(record, name, given)
-        await jobs.add(record)
+        await jobs.arrivals.add(record)
     return video
 
 
@@ -134,7 +134,7 @@ async def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: M
         assert done.record.started is not None
         assert done.record.ended is not None
         assert done.record.created <= done.record.started <= done.record.ended
-        record, path = await jobs.artefact(video, "masks.mkv")
+        record, path = await jobs.outputs.artefact(video, "masks.mkv")
         assert record == done.record
         assert len(masks(path)) == 12
         assert files(tmp_path) == {
@@ -142,7 +142,7 @@ async def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: M
             *(f"{video}/results/{name}" for name in ARTEFACTS),
         }
         with pytest.raises(NotFound):
-            await jobs.artefact(video, "else")
+            await jobs.outputs.artefact(video, "else")
 
 
 async def test_videos_run_oldest_first_and_one_by_one(tmp_path: Path, make_clip: MakeClip) -> None:
@@ -154,7 +154,7 @@ async def test_videos_run_oldest_first_and_one_by_one(tmp_path: Path, make_clip:
         states = [(await jobs.find(video)).record.state for video in videos]
         assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
         with pytest.raises(Conflict):
-            await jobs.artefact(videos[0], "masks.mkv")
+            await jobs.outputs.artefact(videos[0], "masks.mkv")
         gate.open()
         done = [await ended(jobs, video) for video in videos]
         order = [video.record.ended or 0 for video in done]
@@ -171,7 +171,7 @@ async def test_as_many_as_set_run_side_by_side_with_the_masks_of_each_alone(
             videos = [await upload(jobs, clip) for clip in clips]
             for video in videos:
                 assert (await ended(jobs, video)).record.state is VideoState.SUCCEEDED
-            return [masks((await jobs.artefact(v, "masks.mkv"))[1]) for v in videos]
+            return [masks((await jobs.outputs.artefact(v, "masks.mkv"))[1]) for v in videos]
 
     for name in ("together", "alone"):
         (tmp_path / name).mkdir()
@@ -264,7 +264,7 @@ async def test_a_failing_video_says_why_and_harms_no_other(
         detail = failed.record.problem["detail"]
         assert "Frame 4" in detail and "out of memory" in detail
         with pytest.raises(NotFound):
-            await jobs.artefact(bad, "masks.mkv")
+            await jobs.outputs.artefact(bad, "masks.mkv")
         assert (await ended(jobs, good)).record.state is VideoState.SUCCEEDED
         assert not [name for name in files(tmp_path) if name.startswith(bad)]
 
@@ -334,7 +334,7 @@ async def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
         assert (await jobs.find(video)).record.state is VideoState.QUEUED
         assert files(tmp_path) == {f"{video}/upload"}
         with pytest.raises(NoCapacity):
-            await jobs.check_capacity(1, None)
+            await jobs.arrivals.check_capacity(1, None)
         gate.open()
 
     async with serving(tmp_path) as jobs:
@@ -390,7 +390,7 @@ async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
                 f"{video}/upload",
                 *(f"{video}/results/{name}" for name in ARTEFACTS),
             }
-            return (await jobs.artefact(video, "masks.mkv"))[1].parent
+            return (await jobs.outputs.artefact(video, "masks.mkv"))[1].parent
 
     results = [await finished(broken, video), await finished(whole, None)]
     assert not (broken / "videos" / "orphan").exists()
@@ -448,7 +448,7 @@ async def test_watching_ends_with_the_server_and_with_the_video(
 async def test_a_place_that_is_left_without_a_video_is_gone(tmp_path: Path) -> None:
     async with serving(tmp_path) as jobs:
         with pytest.raises(ValueError, match="bad"):
-            async with jobs.place() as (_, path):
+            async with jobs.arrivals.place() as (_, path):
                 path.write_bytes(b"half")
                 raise ValueError("bad upload")
         assert list((tmp_path / "videos").iterdir()) == []
@@ -461,13 +461,13 @@ async def test_a_key_gives_the_same_video_for_the_same_request_alone(
 
     async with serving(tmp_path) as jobs:
         video = await upload(jobs, clip, key="k", fingerprint="same")
-        known = await jobs.known("k", "same")
+        known = await jobs.arrivals.known("k", "same")
         assert known is not None
         assert known.record.id == video
-        assert await jobs.known("other", "same") is None
-        assert await jobs.known(None, "same") is None
+        assert await jobs.arrivals.known("other", "same") is None
+        assert await jobs.arrivals.known(None, "same") is None
         with pytest.raises(Conflict):
-            await jobs.known("k", "else")
+            await jobs.arrivals.known("k", "else")
         with pytest.raises(Conflict):
             await upload(jobs, clip, key="k", fingerprint="same")
 

@@ -54,10 +54,10 @@ async def serving(folder: Path) -> AsyncIterator[Jobs]:
 
 
 async def upload(jobs: Jobs, clip: Path) -> str:
-    async with jobs.place() as (video, path):
+    async with jobs.arrivals.place() as (video, path):
         shutil.copy(clip, path)
-        info = await jobs.probe(path)
-        await jobs.add(VideoRecord(video, "clip.mp4", jobs.model, 1, info, ARTEFACTS, "f"))
+        info = await jobs.arrivals.probe(path)
+        await jobs.arrivals.add(VideoRecord(video, "clip.mp4", jobs.model, 1, info, ARTEFACTS, "f"))
     return video
 
 

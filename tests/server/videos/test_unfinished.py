@@ -70,11 +70,11 @@ async def running(folder: Path, lanes: int, valve: Valve) -> AsyncIterator[Jobs]
 
 
 async def upload(jobs: Jobs, clip: Path) -> str:
-    async with jobs.place() as (video, path):
+    async with jobs.arrivals.place() as (video, path):
         shutil.copy(clip, path)
-        info = await jobs.probe(path)
+        info = await jobs.arrivals.probe(path)
         record = VideoRecord(video, "clip.mp4", jobs.model, 1, info, (OVERLAY, "masks.mkv"), "f")
-        await jobs.add(record)
+        await jobs.arrivals.add(record)
     return video
 
 
@@ -131,7 +131,7 @@ async def test_viewers_that_wait_for_the_end_of_the_video_receive_all_of_it(
             await viewers[-1].begin()
         valve.open(10**9)
         assert await end_of(jobs, video) is VideoState.SUCCEEDED
-        _, finished = await jobs.artefact(video, OVERLAY)
+        _, finished = await jobs.outputs.artefact(video, OVERLAY)
         assert isinstance(finished, Path)
         expected = times(finished.read_bytes())
         assert len(expected) == FRAMES
