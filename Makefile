@@ -32,7 +32,7 @@ serve: $(VENV)/.serve
 	$(BIN)/mastream serve --port $(PORT) --data $(DATA)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

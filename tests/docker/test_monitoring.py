@@ -44,6 +44,8 @@ def exported() -> dict[str, set[str]]:
     metrics.published("sent")
     metrics.resumed("intact")
     metrics.recording_ended("bytes")
+    metrics.watch_leases("stream", "held", lambda: 0)
+    metrics.taken_over("stream", "expired")
     metrics.watch_jobs("queued", lambda: 0)
     metrics.count_jobs()
     families = text_string_to_metric_families(metrics.render().decode())

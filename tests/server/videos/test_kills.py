@@ -22,7 +22,7 @@ from server.sinks.recorder import ARTEFACTS
 
 ROOT = Path(__file__).resolve().parents[3]
 PROCESS = ROOT / "tests" / "support" / "job_process.py"
-FRAMES = 800
+FRAMES = 500
 
 
 def database(postgres: Any, name: str) -> str:
@@ -120,7 +120,7 @@ def test_a_job_goes_on_by_itself_when_its_database_was_killed(
 ) -> None:
     chance = random.Random(seed := random.randrange(2**32))
     print("seed", seed)
-    clip = write_clip(tmp_path / "clip.mp4", FRAMES)
+    clip = write_clip(tmp_path / "clip.mp4", 800)
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     for folder in (broken, whole):
         folder.mkdir()
