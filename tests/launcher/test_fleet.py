@@ -25,7 +25,7 @@ from launcher.ray_settings import SETTINGS
 # Ray reads its settings when it is imported, so this must not import it.
 if find_spec("ray") is None:
     pytest.skip("Ray is not installed: pip install mastream[ray]", allow_module_level=True)
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 STARTED = "will now block forever"
