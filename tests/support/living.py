@@ -50,8 +50,36 @@ def without_collector() -> Iterator[None]:
 
 
 def open_files() -> int:
-    """Return the number of this process's file descriptors."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """Return the number of this process's file descriptors.
+
+    Those of SQLite are left out: its pool opens connections when they are first needed, up to a
+    fixed number.
+    """
+    return sum(not _is_database(fd) for fd in Path("/proc/self/fd").iterdir())
+
+
+def _is_database(fd: Path) -> bool:
+    try:
+        return fd.readlink().name.startswith("videos.db")
+    except FileNotFoundError:  # that of the folder itself
+        return False
+
+
+def children(module: str) -> list[int]:
+    """Return the child processes whose command line names ``module``.
+
+    Others may be there: multiprocessing starts a process of its own once and keeps it.
+    """
+    tasks = Path("/proc/self/task").glob("*/children")
+    found = [int(pid) for task in tasks for pid in _text(task).split()]
+    return [pid for pid in found if module in _text(Path(f"/proc/{pid}/cmdline"))]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return ""
 
 
 POOLS = ("pictures", "asyncio_", "videos", "probe", "disk")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from living import children
 
 from server.errors import (
     BadVideo,
@@ -146,10 +147,10 @@ def test_one_that_died_is_begun_anew(film: Film) -> None:
     path = film()
     with prober() as probed:
         assert probed(path, LIMITS).frames == 6
-        os.kill(children()[0], signal.SIGKILL)
+        os.kill(children("probe_process")[0], signal.SIGKILL)
         assert probed(path, LIMITS).frames == 6
-        assert len(children()) == 1
-    assert children() == []
+        assert len(children("probe_process")) == 1
+    assert children("probe_process") == []
 
 
 def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
@@ -170,13 +171,6 @@ def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
         probed.close()
         thread.join()
     assert [type(error) for error in refused] == [Draining]
-    assert children() == []
+    assert children("probe_process") == []
     with pytest.raises(Draining):
         probed(pipe, LIMITS)
-
-
-def children() -> list[int]:
-    """The probing processes that this one has started."""
-    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in found if b"probe_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]

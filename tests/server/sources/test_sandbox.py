@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from living import children
 
 from server.errors import BadVideo, MastreamError, SourceFault, UnsupportedMedia
 from server.frame import Frame, Losses
@@ -22,7 +23,7 @@ from server.sources import open_sandbox
 from server.sources.container import ContainerSource
 from server.sources.cuts import read_cuts
 from server.sources.decoding import Counts, Reading, Stretch, read_frames
-from server.sources.sandbox import Sandbox, sandboxed_frames
+from server.sources.sandbox import CHILD, Sandbox, sandboxed_frames
 
 Film = Callable[..., Path]
 
@@ -143,7 +144,7 @@ def test_what_a_hostile_decoder_cannot_do(film: Film, what: str, words: str) -> 
     path = film(f"{what}.mp4")
     with pytest.raises(SourceFault, match=words):
         list(sandboxed_frames(HOSTILE, reading(path)))
-    assert children() == [] and not Path("/tmp/sandbox-was-here").exists()
+    assert decoders() == [] and not Path("/tmp/sandbox-was-here").exists()
 
 
 def test_a_memory_bomb_is_the_videos_fault(film: Film) -> None:
@@ -155,19 +156,19 @@ def test_a_decoder_that_hangs_is_ended(film: Film) -> None:
     sandbox = replace(HOSTILE, seconds=3.0)
     with pytest.raises(SourceFault, match="no sign of life for 3 s"):
         list(sandboxed_frames(sandbox, reading(film("hang.mp4"))))
-    assert children() == []
+    assert decoders() == []
 
 
 def test_a_reader_that_leaves_ends_a_decoder_that_hangs(film: Film) -> None:
     frames = sandboxed_frames(HOSTILE, reading(film("hang.mp4")), left=lambda: True)
-    assert list(frames) == [] and children() == []
+    assert list(frames) == [] and decoders() == []
 
 
 def test_a_decoder_that_is_killed_fails_only_its_own_video(film: Film) -> None:
     path = film(frames=24)
     killed = sandboxed_frames(Sandbox(), reading(path))
     next(killed)
-    (child,) = children()
+    (child,) = decoders()
     other = sandboxed_frames(Sandbox(), reading(path))
     next(other)
     os.kill(child, signal.SIGKILL)
@@ -183,7 +184,7 @@ def test_many_in_turn_leave_nothing(film: Film) -> None:
         frames = sandboxed_frames(Sandbox(), reading(path))
         assert len(list(islice(frames, 1 + number % 3))) == 1 + number % 3
         frames.close()
-    assert children() == [] and descriptors() == open_before
+    assert decoders() == [] and descriptors() == open_before
 
 
 def test_it_dies_with_its_parent(film: Film) -> None:
@@ -192,11 +193,11 @@ def test_it_dies_with_its_parent(film: Film) -> None:
         "from tests.server.sources.test_sandbox import *\n"
         "frames = sandboxed_frames(HOSTILE, reading(Path(sys.argv[1])))\n"
         "import threading; threading.Thread(target=lambda: list(frames), daemon=True).start()\n"
-        "while not children(): pass\n"
-        "print(children()[0], flush=True); sys.stdin.read()\n"
+        "while not decoders(): pass\n"
+        "print(decoders()[0], flush=True); sys.stdin.read()\n"
     )
     command: Sequence[str] = (sys.executable, "-c", code, str(film("hang.mp4")))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     ) as parent:
@@ -233,10 +234,9 @@ def test_without_the_filter_files_stay_closed(film: Film, monkeypatch: pytest.Mo
         list(sandboxed_frames(HOSTILE, reading(film("open.mp4"))))
 
 
-def children() -> list[int]:
-    """The decoders that this process has started."""
-    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
+def decoders() -> list[int]:
+    """The decoders that this process has started and that have not ended."""
+    return [pid for module in (CHILD, HOSTILE.module) for pid in children(module)]
 
 
 def descriptors() -> int:
