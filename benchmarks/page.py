@@ -7,8 +7,8 @@ plays a film of this size at 25 pictures per second. ``first`` is the time from 
 server's process to the first mask on the page. ``busy`` is the share of its time that the page's
 main thread spent in tasks, ``longest`` the longest interval between two animation frames.
 
-Server and browser share the machine, and Chromium paints without a GPU. Needs Debian's package
-chromium.
+Server and browser share the machine. Chromium has no GPU and imitates none, so the page paints in
+2D instead of WebGL. Needs Debian's package chromium.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--disable-gpu",
+    "--disable-software-rasterizer",
 )
+"""Without the last one Chromium imitates a GPU on the processor, which takes a core of it."""
 
 LONGEST = """seconds => new Promise((resolve) => {
   let last = performance.now(), longest = 0;
