@@ -107,6 +107,8 @@ class Membership:
                 await self.report_now()
             except MastreamError as error:
                 _log.debug("this server could not be reported: %s", error)
+            except Exception:  # whatever it was, the others must not take this server for dead
+                _log.exception("this server could not be reported")
 
     async def _read(self) -> None:
         self.servers = [one for one in await self._disk(self._rows.all) if one.is_alive]

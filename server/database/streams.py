@@ -108,12 +108,12 @@ class StreamRows:
 
     def renew(self, held: Sequence[HeldStream], server: str, lease: float) -> set[HeldStream]:
         """Keep streams for ``lease`` more seconds; return those that were not lost."""
-        epochs = {one.name: one.epoch for one in held}
-        mine = sql.and_(STREAMS.c.owner == server, STREAMS.c.name.in_(epochs))
+        is_held = sql.tuple_(STREAMS.c.name, STREAMS.c.epoch).in_(held)
+        mine = sql.and_(STREAMS.c.owner == server, is_held)
         kept = STREAMS.update().where(mine).values(expires=seconds_now() + lease)
         with self._database.begin() as connection:
             rows = connection.execute(kept.returning(STREAMS.c.name, STREAMS.c.epoch)).all()
-        return {HeldStream(*row) for row in rows} & set(held)
+        return {HeldStream(*row) for row in rows}
 
     def release(self, held: HeldStream) -> bool:
         """Let any server take a stream; return False if it was lost."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import logging
 
 from server.database.connection import Database
 from server.errors import Fault
 
 WATCH_SECONDS = 2.0
 
+_log = logging.getLogger(__name__)
+
 
 async def watch(database: Database, seconds: float = WATCH_SECONDS) -> None:
     """Ask the database every ``seconds``, until cancelled; ``database.answers`` says what came."""
     while True:
         await asyncio.sleep(seconds)
-        with suppress(Fault):
+        try:
             await asyncio.to_thread(database.check)
+        except Fault:
+            continue
+        except Exception:
+            _log.exception("whether the database answers is unknown")

@@ -91,7 +91,7 @@ class LiveStreams:
 
     async def _release(self) -> None:
         try:
-            for name in self._streams:
+            for name in list(self._streams):
                 await self.ownership.release(name)
         except MastreamError as error:
             _log.warning("other servers get the streams only when the leases end: %s", error)
@@ -217,17 +217,20 @@ class LiveStreams:
 
 
 async def _repeat(act: Callable[[], Awaitable[None]]) -> None:
-    """Act every TEND_SECONDS. Log when it begins to fail; the database logs by itself if it does
-    not answer."""
+    """Act every TEND_SECONDS, whatever fails. Log when it begins to fail; the database logs by
+    itself if it does not answer."""
     fails = False
     while True:
         await asyncio.sleep(TEND_SECONDS)
         try:
             await act()
             fails = False
-        except MastreamError as error:
-            if not fails and not isinstance(error, Unavailable):
-                _log.error("the pulled streams cannot be kept up: %s", error)
+        except Unavailable:
+            fails = True
+        except Exception as error:
+            if not fails:
+                trace = None if isinstance(error, MastreamError) else error
+                _log.error("the pulled streams cannot be kept up: %s", error, exc_info=trace)
             fails = True
 
 

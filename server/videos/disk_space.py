@@ -67,10 +67,10 @@ class DiskSpace:
             await self.look()
 
     async def look(self) -> None:
-        """Look once. A file system that cannot be asked changes nothing."""
+        """Look once. A file system that cannot be asked changes nothing, nor does any failure."""
         try:
             free = await asyncio.to_thread(self._measure, self._folder)
-        except OSError:
+        except Exception:
             _log.exception("the free space of %s is unknown", self._folder)
             return
         self._set(paused=not enough(free, self._pause_below, paused=self.paused))

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sqlalchemy as sql
 from clips import make_clip
 from server_process import RunningServer, server_process
 
@@ -71,14 +70,9 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, postgres: Any) -> Iterator[Cluster]:
-    engine = sql.create_engine(postgres.url)
-    with engine.begin() as connection:
-        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sql.text("CREATE SCHEMA public"))
-    engine.dispose()
+def cluster(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
     make_clip(tmp_path / "film.mp4", 50, (96, 72))
-    found = Cluster(tmp_path, postgres.url)
+    found = Cluster(tmp_path, postgres_url)
     yield found
     found.close()
 

@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 import av
 import numpy as np
 import pytest
-import sqlalchemy as sql
+from postgres_server import Postgres
 
 PATIENCE = 60.0
 OUTAGE_SECONDS = 12.0
@@ -63,19 +63,10 @@ def eventually(find: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def new_database(postgres: Any, name: str) -> str:
-    """Make a database; return its URL."""
-    engine = sql.create_engine(postgres.url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sql.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return str(postgres.url.replace("/postgres?", f"/{name}?"))
-
-
 def test_a_video_outlives_the_server_and_a_restart_of_the_database(
-    postgres: Any, run_server: Any, tmp_path: Path
+    postgres: Postgres, run_server: Any, tmp_path: Path
 ) -> None:
-    database = {"videos__database": new_database(postgres, "served")}
+    database = {"videos__database": postgres.add("served")}
     with run_server(**database) as first:
         video = ask(f"{first.http}/v1/videos?name=clip.mp4", write_clip(tmp_path / "clip.mp4"))
         mine = f"/v1/videos/{video['id']}"
@@ -100,12 +91,12 @@ def test_a_video_outlives_the_server_and_a_restart_of_the_database(
 
 @pytest.mark.timeout(240)
 def test_a_job_continues_in_a_server_whose_database_is_killed(
-    postgres: Any, run_server: Any, tmp_path: Path
+    postgres: Postgres, run_server: Any, tmp_path: Path
 ) -> None:
     clip = write_clip(tmp_path / "clip.mp4", FRAMES)
     small = {"engine__fake_height": "48", "engine__fake_width": "64", "engine__fake_step_ms": "10"}
     pieces = {"videos__piece_frames": "25", "videos__lanes": "2"}
-    database = new_database(postgres, "crashing")
+    database = postgres.add("crashing")
     with run_server(videos__database=database, **pieces, **small) as server:
         video = ask(f"{server.http}/v1/videos", clip)
         mine = f"{server.http}/v1/videos/{video['id']}"

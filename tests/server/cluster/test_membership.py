@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from server.cluster import membership
 from server.cluster.membership import Membership, socket_url
 from server.database.connection import Database, sqlite_url
 from server.database.owners import OwnerRows, Presence
-from server.errors import Elsewhere, NoCapacity
+from server.errors import Elsewhere, Fault, NoCapacity
 
 pytestmark = pytest.mark.anyio
 
@@ -27,13 +30,13 @@ def rows(tmp_path: Path) -> Iterator[OwnerRows]:
 
 @asynccontextmanager
 async def member(rows: OwnerRows, name: str, presence: Presence) -> AsyncIterator[Membership]:
-    membership = Membership(name, rows, lambda: presence)
-    await membership.start()
+    one = Membership(name, rows, lambda: presence)
+    await one.start()
     try:
-        yield membership
+        yield one
     finally:
-        await membership.stop()
-        await membership.stop()
+        await one.stop()
+        await one.stop()
 
 
 async def test_a_server_sees_those_that_are_there_and_not_those_that_left(rows: OwnerRows) -> None:
@@ -75,6 +78,28 @@ async def test_a_second_process_of_the_same_name_replaces_the_first(
         await second.report_now()
         assert (first.is_replaced, second.is_replaced) == (True, False)
     assert "give each its own folder" in caplog.text
+
+
+async def test_a_server_goes_on_reporting_whatever_fails(
+    rows: OwnerRows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(membership, "BEAT_SECONDS", 0.001)
+    async with member(rows, "a", HERE) as a:
+        errors = [Fault("the database failed"), RuntimeError("a bug")]
+        beat = rows.beat
+
+        def fail_twice(*given: Any) -> bool:
+            if errors:
+                raise errors.pop(0)
+            return beat(*given)
+
+        monkeypatch.setattr(rows, "beat", fail_twice)
+        async with member(rows, "b", HERE), asyncio.timeout(10):
+            while not a.peers:  # noqa: ASYNC110  a list does not notify
+                await asyncio.sleep(0.001)
+    bugs = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert [one.getMessage() for one in bugs] == ["this server could not be reported"]
+    assert not errors
 
 
 async def test_what_is_elsewhere_is_refused_with_the_address(rows: OwnerRows) -> None:

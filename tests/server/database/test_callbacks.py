@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
 from own_rows import SEAL, OwnRows
 
 from server.database.callbacks import Callback, CallbackRows
-from server.database.connection import sqlite_url
 from server.database.schema import CALLBACKS
 from server.database.video_record import VideoRecord, VideoState
 from server.frame import VideoInfo
@@ -20,18 +19,10 @@ from server.security.sealing import Seal
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def videos(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRows]:
-    if request.param == "sqlite":
-        rows = OwnRows(sqlite_url(tmp_path / "videos.db"))
-    else:
-        rows = OwnRows(request.getfixturevalue("postgres").url)
-    yield rows
-    for name in "ab":
-        rows.cancel(name, 9.0)
-        rows.remove(name)
-    CallbackRows(rows.database, SEAL).remove_orphans()
-    rows.close()
+@pytest.fixture
+def videos(database_url: str) -> Iterator[OwnRows]:
+    with closing(OwnRows(database_url)) as rows:
+        yield rows
 
 
 def add(videos: OwnRows, name: str, url: str | None = "http://host/") -> None:

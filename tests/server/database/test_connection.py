@@ -6,10 +6,10 @@ import asyncio
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from postgres_server import Postgres
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -18,7 +18,7 @@ from server.database.watching import watch
 from server.errors import Fault, Unavailable
 
 
-class Enough(Exception):
+class Enough(BaseException):
     """Ends the watch."""
 
 
@@ -51,7 +51,7 @@ def test_a_start_without_its_database_says_what_to_do() -> None:
 
 
 def test_the_end_and_the_return_of_a_database_are_logged_once(
-    postgres: Any, caplog: pytest.LogCaptureFixture
+    postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(postgres.url)
     caplog.set_level(logging.INFO, "server.database.connection")
@@ -71,7 +71,9 @@ def test_the_end_and_the_return_of_a_database_are_logged_once(
     assert told == ["the database does not answer", "the database answers again"]
 
 
-def test_the_watch_notices_without_a_request(tmp_path: Path) -> None:
+def test_the_watch_notices_without_a_request_and_goes_on_whatever_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     database = Database(sqlite_url(tmp_path / "rows.db"))
     seen: list[bool] = []
 
@@ -80,12 +82,14 @@ def test_the_watch_notices_without_a_request(tmp_path: Path) -> None:
         database.answers = len(seen) > 1
         if not database.answers:
             raise Unavailable("told by a test")
-        raise Enough
+        raise RuntimeError("a bug") if len(seen) == 2 else Enough
 
     database.check = check  # type: ignore[method-assign]
     with pytest.raises(Enough):
         asyncio.run(watch(database, 0))
-    assert seen == [True, False]
+    assert seen == [True, False, True]
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["whether the database answers is unknown"]
     database.close()
 
 

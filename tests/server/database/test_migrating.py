@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from server.database.connection import Database, sqlite_url
+from server.database.connection import Database
 from server.database.schema import METADATA
 from server.database.streams import HeldStream, StreamRows, TakenStream
 from server.errors import Conflict, Fault
@@ -33,17 +32,6 @@ INSERT INTO videos VALUES ('a', 'n', 'm', 1, '{}', '[]', 'f', 1.0, NULL, 'queued
 """A database of the first version, before Alembic."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path / "videos.db")
-    address: str = request.getfixturevalue("postgres").url
-    with connected(address) as connection:
-        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sql.text("CREATE SCHEMA public"))
-    return address
-
-
 @contextmanager
 def connected(url: str) -> Iterator[sql.Connection]:
     engine = sql.create_engine(url)
@@ -63,10 +51,10 @@ def version(connection: sql.Connection) -> tuple[object, object]:
     return revision, connection.scalar(sql.text("SELECT version FROM mastream_schema"))
 
 
-def test_a_new_database_has_todays_tables(url: str) -> None:
+def test_a_new_database_has_todays_tables(database_url: str) -> None:
     for _ in range(2):
-        Database(url).close()
-    with connected(url) as connection:
+        Database(database_url).close()
+    with connected(database_url) as connection:
         assert version(connection) == ("0010", 3)
         context = MigrationContext.configure(connection)
         found = compare_metadata(context, METADATA)
@@ -74,37 +62,38 @@ def test_a_new_database_has_todays_tables(url: str) -> None:
 
 
 @pytest.mark.parametrize("age", [1, 2])
-def test_a_database_from_before_alembic_keeps_its_rows(url: str, age: int) -> None:
-    execute(url, OLD)
+def test_a_database_from_before_alembic_keeps_its_rows(database_url: str, age: int) -> None:
+    execute(database_url, OLD)
     if age == 2:
         execute(
-            url, "ALTER TABLE videos ADD COLUMN losses JSON;UPDATE mastream_schema SET version = 2"
+            database_url,
+            "ALTER TABLE videos ADD COLUMN losses JSON;UPDATE mastream_schema SET version = 2",
         )
-    Database(url).close()
-    with connected(url) as connection:
+    Database(database_url).close()
+    with connected(database_url) as connection:
         assert version(connection) == ("0010", 3)
         rows = connection.execute(sql.text("SELECT id, losses FROM videos"))
         assert [tuple(row) for row in rows] == [("a", None)]
 
 
-def test_a_newer_database_is_refused_and_stays_as_it_is(url: str) -> None:
-    Database(url).close()
-    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_database_is_refused_and_stays_as_it_is(database_url: str) -> None:
+    Database(database_url).close()
+    execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Fault, match="schema 9999, which this mastream does not know"):
-        Database(url)
-    with connected(url) as connection:
+        Database(database_url)
+    with connected(database_url) as connection:
         assert version(connection) == ("9999", 3)
 
 
-def test_a_marker_of_another_make_is_refused(url: str) -> None:
-    execute(url, OLD)
-    execute(url, "UPDATE mastream_schema SET version = 99")
+def test_a_marker_of_another_make_is_refused(database_url: str) -> None:
+    execute(database_url, OLD)
+    execute(database_url, "UPDATE mastream_schema SET version = 99")
     with pytest.raises(Fault, match="schema 99"):
-        Database(url)
+        Database(database_url)
 
 
-def test_definitions_are_added_changed_and_removed(url: str) -> None:
-    with closing(Database(url)) as database:
+def test_definitions_are_added_changed_and_removed(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
         rows = StreamRows(database, Seal(lambda: b"a" * 64))
         held = rows.add("b", {"name": "b", "n": 1}, 1.0, "me", 9.0)
         rows.add("a", {"name": "a"}, 2.0, "me", 9.0)

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sql
 
-from server.database.connection import Database, sqlite_url
+from server.database.connection import Database
 from server.database.owners import OwnerRows, Presence
 from server.database.streams import HeldStream, StreamRows
 from server.security.sealing import Seal
@@ -20,18 +18,9 @@ HERE = Presence("http://a", "node", "fake", 1, 9)
 LONG, OVER = 1000.0, -1.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = sqlite_url(tmp_path / "rows.db")
-    else:
-        url = request.getfixturevalue("postgres").url
-        engine = sql.create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sql.text("CREATE SCHEMA public"))
-        engine.dispose()
-    with closing(Database(url)) as opened:
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with closing(Database(database_url)) as opened:
         yield opened
 
 
@@ -99,6 +88,19 @@ def test_renewals_keep_only_what_is_still_held(streams: StreamRows) -> None:
     assert streams.take("t", "b", LONG)
     assert streams.renew(held, "a", LONG) == {held[0], held[2]}
     assert [one.lasts > 900 for one in streams.places()] == [True] * 3
+
+
+def test_who_has_restarted_is_not_kept_up_by_its_earlier_process(streams: StreamRows) -> None:
+    """Both have the same name: only the epoch tells them apart."""
+    earlier = streams.add("s", {}, 1.0, "a", LONG)
+    other = streams.add("t", {}, 2.0, "a", 100.0)
+    now = streams.take_back("s", "a", 100.0)
+    assert now and now.epoch == 2
+    assert streams.renew([earlier, HeldStream("t", now.epoch)], "a", LONG) == set()
+    assert [90 < one.lasts <= 100 for one in streams.places()] == [True, True]
+    held = {HeldStream("s", now.epoch), other}
+    assert streams.renew(list(held), "a", LONG) == held
+    assert [one.lasts > 900 for one in streams.places()] == [True, True]
 
 
 def test_a_stream_that_was_given_back_is_free_at_once(streams: StreamRows) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sql
 from own_rows import OwnRows
 
-from server.database.connection import sqlite_url
 from server.database.pieces import Held, PieceRow, PieceRows, PieceState
 from server.database.video_record import VideoRecord, VideoState
 from server.frame import Losses, VideoInfo
@@ -24,18 +21,9 @@ OVER = -1.0
 """A lease that has ended already."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRows]:
-    if request.param == "sqlite":
-        url = sqlite_url(tmp_path / "videos.db")
-    else:
-        url = request.getfixturevalue("postgres").url
-        engine = sql.create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sql.text("CREATE SCHEMA public"))
-        engine.dispose()
-    rows = OwnRows(url)
+@pytest.fixture
+def store(database_url: str) -> Iterator[OwnRows]:
+    rows = OwnRows(database_url)
     rows.add(VideoRecord(VIDEO, "clip", "fake", 6, INFO, ("masks.mkv",), "f"), 9)
     assert rows.claim(1.0)
     yield rows

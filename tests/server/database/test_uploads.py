@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
 from own_rows import SEAL
 
-from server.database.connection import Database, sqlite_url
+from server.database.connection import Database
 from server.database.schema import UPLOADS
 from server.database.uploads import UploadRecord, UploadRows
 from server.errors import Conflict, NoCapacity
@@ -18,17 +17,10 @@ from server.errors import Conflict, NoCapacity
 REQUEST = {"name": "drive.mp4", "artefacts": ["masks.mkv"]}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UploadRows]:
-    if request.param == "sqlite":
-        url = sqlite_url(tmp_path / "videos.db")
-    else:
-        url = request.getfixturevalue("postgres").url
-    with closing(Database(url)) as database:
-        rows = UploadRows(database, SEAL)
-        yield rows
-        for name in "abc":
-            rows.remove(name)
+@pytest.fixture
+def rows(database_url: str) -> Iterator[UploadRows]:
+    with closing(Database(database_url)) as database:
+        yield UploadRows(database, SEAL)
 
 
 def add(rows: UploadRows, name: str, length: int = 10, key: str | None = None) -> UploadRecord:

@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sql
@@ -39,23 +38,6 @@ def record(created: float = 1.0, key: str | None = None) -> VideoRecord:
     )
 
 
-@pytest.fixture
-def postgres_url(postgres: Any) -> str:
-    """An empty database of PostgreSQL."""
-    execute(postgres.url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
-    found: str = postgres.url
-    return found
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path / "videos.db")
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
 def execute(url: str, *statements: str) -> None:
     with connected(url) as connection:
         for statement in statements:
@@ -71,8 +53,8 @@ def connected(url: str) -> Iterator[sql.Connection]:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[OwnRows]:
-    store = OwnRows(url)
+def store(database_url: str) -> Iterator[OwnRows]:
+    store = OwnRows(database_url)
     yield store
     store.close()
 
@@ -91,11 +73,11 @@ def test_a_record_comes_back_as_it_was_written(store: OwnRows) -> None:
     assert store.by_key("nothing") is None
 
 
-def test_a_record_outlives_the_process(url: str) -> None:
-    first = OwnRows(url)
+def test_a_record_outlives_the_process(database_url: str) -> None:
+    first = OwnRows(database_url)
     fresh = added(first)
     first.close()
-    second = OwnRows(url)
+    second = OwnRows(database_url)
     assert second.get(fresh.id) == fresh
     second.close()
 
@@ -261,13 +243,13 @@ def test_ids_sort_by_time_and_differ() -> None:
     assert len({new_id(1.0) for _ in range(100)}) == 100
 
 
-def test_an_info_written_before_pixels_had_a_shape_is_read(url: str) -> None:
-    with closing(OwnRows(url)) as store:
+def test_an_info_written_before_pixels_had_a_shape_is_read(database_url: str) -> None:
+    with closing(OwnRows(database_url)) as store:
         store.add(record(), 10)
-    with connected(url) as connection:
+    with connected(database_url) as connection:
         text = str(connection.scalar(sql.text("SELECT CAST(info AS VARCHAR(999)) FROM videos")))
         info = json.loads(text)
         del info["pixel_aspect"]
         connection.execute(sql.text("UPDATE videos SET info = :info"), {"info": json.dumps(info)})
-    with closing(OwnRows(url)) as store:
+    with closing(OwnRows(database_url)) as store:
         assert store.page(1)[0].info == INFO

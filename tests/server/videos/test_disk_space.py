@@ -56,10 +56,14 @@ async def test_a_failed_write_pauses_until_the_next_look(
     watching.cancel()
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError(), RuntimeError("can't start new thread")])
 async def test_a_disk_that_cannot_be_asked_changes_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    space = DiskSpace(tmp_path / "none", 100)
+    def measure(_: Path) -> int:
+        raise error
+
+    space = DiskSpace(tmp_path, 100, measure)
     space.full()
     await space.look()
     assert space.paused
