@@ -58,8 +58,12 @@ class Loaded:
         if self.membership:
             with suppress(MastreamError):
                 await self.membership.report_now()
-        parts = ([self.live.streams] if self.live else []) + ([self.videos] if self.videos else [])
-        await asyncio.gather(*(part.drain() for part in parts))
+        draining = []
+        if self.live:
+            draining.append(self.live.streams.drain())
+        if self.videos:
+            draining.append(self.videos.drain())
+        await asyncio.gather(*draining)
 
     async def stop(self) -> None:
         """End the streams and the videos. Idempotent."""

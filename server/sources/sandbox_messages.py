@@ -167,8 +167,8 @@ def counts_to_list(counts: Counts) -> list[Any]:
 
 def take_counts(data: list[Any], counts: Counts) -> None:
     """Set the counts to those of an answer. Raises ValueError or TypeError if they are none."""
-    packets, frames, passed_over, last_packet, last_frame, undecodable, *rest, fields = data
-    damaged, pictures = rest
+    packets, frames, passed_over, last_packet, last_frame, *counted = data
+    undecodable, damaged, pictures, fields = counted
     arrivals = counts.arrivals
     arrivals.packets, arrivals.frames = int(packets), int(frames)
     arrivals.passed_over = int(passed_over)

@@ -44,30 +44,33 @@ def _jobs(request: Request) -> Jobs:
     return jobs
 
 
-async def _check_owner(request: Request) -> None:
-    """Raise NotFound if a video is another key's."""
-    caller, video = caller_of(request), request.path_params.get("video")
-    if video is not None and caller.only_own is not None:
-        record = (await _jobs(request).find(video)).record
-        if not caller.owns(record.owner):
-            raise NotFound("There is no such video: it was removed, or its id is wrong.")
-
-
-async def _check_here(request: Request) -> None:
-    """Raise Elsewhere if another server has the video, unless only its row is asked for."""
+async def _check_access(request: Request) -> None:
+    """Raise NotFound if a video is another key's, and Elsewhere if another server has it, unless
+    only its row is asked for."""
     video = request.path_params.get("video")
-    reads_row = request.method in ("GET", "HEAD") and "name" not in request.path_params
-    if video is None or (reads_row and request.url.path.endswith(f"/{video}")):
+    if video is None:
+        return
+    caller, reads_row = caller_of(request), _reads_row(request, video)
+    if caller.only_own is None and reads_row:
         return
     record = (await _jobs(request).find(video)).record
-    request.app.state.service.membership.check_here(record.server, "The video")
+    if not caller.owns(record.owner):
+        raise NotFound("There is no such video: it was removed, or its id is wrong.")
+    if not reads_row:
+        request.app.state.service.membership.check_here(record.server, "The video")
+
+
+def _reads_row(request: Request, video: str) -> bool:
+    """Return whether a request asks for the row of a video alone, which every server can read."""
+    is_read = request.method in ("GET", "HEAD") and "name" not in request.path_params
+    return is_read and request.url.path.endswith(f"/{video}")
 
 
 router = APIRouter(
     prefix="/v1/videos",
     tags=["videos"],
     responses=PROBLEMS,
-    dependencies=[Depends(_check_owner), Depends(_check_here)],
+    dependencies=[Depends(_check_access)],
 )
 
 JobsOf = Annotated[Jobs, Depends(_jobs)]
