@@ -1,41 +1,72 @@
-"""Segment one video: ``python job_process.py FOLDER URL CLIP FAULTS STEPS``.
+"""Segment one video in a process that may be killed.
 
-The first start queues the video; later ones continue it. Each change prints the number of frames
-done; at the end the state is printed. With FAULTS "yes", engines die and the disk is full now and
-then. A moment after so many STEPS of the engine the process kills itself; 0: it does not.
+Its imports take longer than what tests do in it, so all such processes are forked from one that has
+imported everything.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import random
-import shutil
 import signal
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from own_rows import OwnRows
+from jobs_at_work import serving, upload
 
-from server.database.video_record import VideoRecord
-from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineDead
 from server.frame import Pixels
-from server.settings import VideoSettings
 from server.sinks.encoding import OverlayVideo
-from server.sinks.recorder import ARTEFACTS
-from server.videos import disk_space, durable_ledger, jobs, lane
+from server.videos import disk_space, durable_ledger, jobs, lane, runner
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
-from server.workers.worker import Worker
 
 GROUP = PIECE_FRAMES = 10
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__])
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def running(
+    folder: Path, url: str, clip: Path, *, faulty: bool = False, steps: int = 0
+) -> Iterator[Iterator[str]]:
+    """Segment a video; yield what the process says, and kill it at the end of the block.
+
+    The first start queues the video; later ones continue it. Each change says the number of frames
+    done; at the end the state is said. If ``faulty``, engines die and the disk is full now and
+    then. A moment after so many ``steps`` of the engine the process kills itself; 0: it does not.
+    """
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_run, args=(folder, url, clip, faulty, steps, theirs))
+    process.start()
+    theirs.close()
+    try:
+        yield _said(ours)
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        ours.close()
+
+
+def _said(by: Connection) -> Iterator[str]:
+    while True:
+        try:
+            yield by.recv()
+        except EOFError:
+            return
 
 
 def write_clip(path: Path, frames: int) -> Path:
@@ -81,46 +112,31 @@ async def queued(queue: Jobs, clip: Path) -> str:
     """Return the id of the only video, which is added by the first start."""
     if found := await queue.page(1, None):
         return found[0].record.id
-    async with queue.arrivals.place() as (video, path):
-        shutil.copy(clip, path)
-        record = VideoRecord(
-            video, clip.name, "fake", 1, await queue.arrivals.probe(path), tuple(ARTEFACTS), "f"
-        )
-        await queue.arrivals.add(record)
-    return video
+    return await upload(queue, clip)
 
 
-async def followed(queue: Jobs, video: str) -> Video:
-    """Print each change; return the video when it has ended, however often the database fails."""
+async def followed(queue: Jobs, video: str, say: Say) -> Video:
+    """Say each change; return the video when it has ended, however often the database fails."""
     async for now in queue.watch(video, None):
-        print(now.progress.frames_done, flush=True)
+        say(str(now.progress.frames_done))
     return now
 
 
-async def main(folder: Path, url: str, clip: Path, faulty: bool, steps: int) -> None:
+async def segment(folder: Path, url: str, clip: Path, faulty: bool, steps: int, say: Say) -> None:
     if faulty:
         be_faulty()
     on_step = disturbed(faulty, steps)
-    worker = Worker(lambda: FakeEngine(fake_spec(48, 64), on_step=on_step), backoff=0.001)
-    await worker.start()
-    settings = VideoSettings(
-        min_free_bytes=0, pause_free_bytes=0, piece_frames=PIECE_FRAMES, lanes=3
-    )
-    rows = OwnRows(url)
-    queue = Jobs(worker, rows, folder / "videos", settings)
-    await queue.start()
-    now = await followed(queue, await queued(queue, clip))
-    print(now.record.state, now.record.problem, flush=True)
-    await queue.stop()
-    rows.close()
-    await worker.stop()
+    pieces = {"piece_frames": PIECE_FRAMES, "lanes": 3}
+    async with serving(folder, url, on_step=on_step, **pieces) as queue:
+        now = await followed(queue, await queued(queue, clip), say)
+        say(f"{now.record.state} {now.record.problem}")
 
 
-if __name__ == "__main__":
+def _run(folder: Path, url: str, clip: Path, faulty: bool, steps: int, answers: Connection) -> None:
     logging.disable()
     jobs.GATHER_SECONDS = 0.001
-    disk_space.POLL_SECONDS = durable_ledger.RETRY_SECONDS = jobs.RETRY_SECONDS = 0.05
+    disk_space.POLL_SECONDS = 0.05
+    durable_ledger.RETRY_SECONDS = jobs.RETRY_SECONDS = runner.RETRY_SECONDS = 0.05
     durable_ledger.NEAR = 0  # pieces are hardly longer than the usual value
     lane.MAX_DEATHS = 1000  # among so many deaths, several in one place are chance
-    target, address, video_file, faults, number = sys.argv[1:]
-    asyncio.run(main(Path(target), address, Path(video_file), faults == "yes", int(number)))
+    asyncio.run(segment(folder, url, clip, faulty, steps, answers.send))

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from jobs_at_work import SPEC, MakeClip, ended, serving, until, upload
 from own_rows import OwnRows
 
 from server.database.connection import sqlite_url
-from server.database.video_record import VideoRecord, VideoState
-from server.engines.fake import FakeEngine, fake_spec
+from server.database.video_record import VideoState
+from server.engines.fake import FakeEngine
 from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
-from server.settings import VideoSettings
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
 from server.videos import disk_space
@@ -33,63 +32,11 @@ from server.videos import runner as lanes
 from server.videos.durable_ledger import MAX_FAILURES
 from server.videos.files import VideoFiles
 from server.videos.jobs import Jobs
-from server.videos.progress import Video
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[3]
-SPEC = fake_spec(48, 64)
-OnStep = Callable[[Sequence[Pixels]], None]
-MakeClip = Callable[..., Path]
-
-
-@asynccontextmanager
-async def serving(
-    folder: Path, *, on_step: OnStep | None = None, max_sessions: int = 64, **settings: Any
-) -> AsyncIterator[Jobs]:
-    """Jobs on a folder, with the fake engine, until the block is left."""
-    worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step), max_sessions=max_sessions)
-    await worker.start()
-    store = OwnRows(sqlite_url(folder / "videos.db"))
-    free = {"min_free_bytes": 0, "pause_free_bytes": 0}
-    jobs = Jobs(worker, store, folder / "videos", VideoSettings(**free, **settings))
-    await jobs.start()
-    try:
-        yield jobs
-    finally:
-        await jobs.stop()
-        store.close()
-        await worker.stop()
-
-
-async def upload(jobs: Jobs, clip: Path, **fields: Any) -> str:
-    async with jobs.arrivals.place() as (video, path):
-        shutil.copy(clip, path)
-        record = VideoRecord(
-            id=video,
-            name=clip.name,
-            model=jobs.model,
-            size=path.stat().st_size,
-            info=await jobs.arrivals.probe(path),
-            artefacts=tuple(ARTEFACTS),
-            fingerprint="f",
-        )
-        for name, given in fields.items():
-            object.__setattr__(record, name, given)
-        await jobs.arrivals.add(record)
-    return video
-
-
-async def until(jobs: Jobs, video: str, met: Callable[[Video], bool]) -> Video:
-    async for now in jobs.watch(video, None):
-        if met(now):
-            return now
-    raise AssertionError(f"never met; it is {await jobs.find(video)}")
-
-
-async def ended(jobs: Jobs, video: str) -> Video:
-    return await until(jobs, video, lambda now: now.record.state.ended)
 
 
 def files(folder: Path) -> set[str]:
@@ -344,19 +291,18 @@ async def test_a_drained_video_goes_back_and_is_finished_by_the_next_start(
 
 
 DIES = """
-import asyncio, sys, shutil
+import asyncio, sys, time
 from pathlib import Path
-sys.path[:0] = sys.argv[1], "tests/support"
-from tests_jobs import serving, upload, until
+from jobs_at_work import serving, upload, until
 
 async def main(folder, clip):
-    async with serving(folder, on_step=lambda _: __import__("time").sleep(0.01)) as jobs:
+    async with serving(folder, on_step=lambda _: time.sleep(0.01)) as jobs:
         video = await upload(jobs, clip)
         await until(jobs, video, lambda now: now.progress.frames_done >= 5)
         print(video, flush=True)
         await asyncio.Event().wait()
 
-asyncio.run(main(Path(sys.argv[2]), Path(sys.argv[3])))
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
 
@@ -365,13 +311,13 @@ async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
 ) -> None:
     """SIGKILL in the middle; the artefacts are those of an unbroken run."""
     clip = make_clip(tmp_path / "clip.mp4", 60)
-    shutil.copy(__file__, tmp_path / "tests_jobs.py")
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     broken.mkdir()
     whole.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", DIES, str(tmp_path), str(broken), str(clip)],
+        [sys.executable, "-c", DIES, str(broken), str(clip)],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

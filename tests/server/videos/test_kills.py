@@ -4,55 +4,37 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sql
-from job_process import write_clip
+from job_process import running, write_clip
+from postgres_server import Postgres
 
 from server.database.connection import sqlite_url
 from server.sinks.recorder import ARTEFACTS
 
-ROOT = Path(__file__).resolve().parents[3]
-PROCESS = ROOT / "tests" / "support" / "job_process.py"
+pytestmark = pytest.mark.timeout(900)
+
 FRAMES = 500
+KILLS = 20
+
+DEAD_SECONDS = 3.0
+"""Longer than the pause after which a database is asked again, many times."""
 
 
-def database(postgres: Any, name: str) -> str:
-    """Return the URL of a new database."""
-    engine = sql.create_engine(postgres.url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sql.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    url: str = postgres.url
-    return url.replace("/postgres?", f"/{name}?")
-
-
-@contextmanager
-def running(
-    folder: Path, url: str, clip: Path, faults: str = "no", steps: int = 0
-) -> Iterator[Any]:
-    """Yield the lines that the process prints; kill it at the end of the block."""
-    command = [sys.executable, str(PROCESS), str(folder), url, str(clip), faults, str(steps)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield map(str.strip, process.stdout)
-        finally:
-            process.kill()
-
-
-def finished(folder: Path, url: str, clip: Path, faults: str = "no") -> Path:
+def finished(folder: Path, url: str, clip: Path, *, faulty: bool = False) -> Path:
     """Run to the end; return the folder of the results."""
-    with running(folder, url, clip, faults) as lines:
-        *_, last = lines
+    with running(folder, url, clip, faulty=faulty) as said:
+        *_, last = said
+    return results_of(folder, last)
+
+
+def results_of(folder: Path, last: str) -> Path:
+    """Return the folder of the results, when the last thing said is that the video succeeded."""
     assert last == "succeeded None"
     (results,) = (folder / "videos").glob("*/results")
     assert not list((folder / "videos").glob("*/pieces"))
@@ -68,70 +50,68 @@ def contents(results: Path) -> dict[str, Any]:
     return found
 
 
-def assert_undisturbed(results: Path, expected: Path) -> None:
-    one, other = contents(results), contents(expected)
-    for name in ARTEFACTS:
-        assert one[name] == other[name], name
+@dataclass(frozen=True)
+class Undisturbed:
+    """A clip, and the folder of the results of one run to its end."""
+
+    clip: Path
+    results: Path
+
+    def check(self, results: Path) -> None:
+        """Fail unless other results of the clip are the same, byte for byte."""
+        found, expected = contents(results), contents(self.results)
+        for name in ARTEFACTS:
+            assert found[name] == expected[name], name
 
 
-@pytest.mark.timeout(900)
-def test_twenty_kills_dying_engines_and_full_disks_change_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    clip = write_clip(folder / "clip.mp4", FRAMES)
+    return Undisturbed(clip, finished(folder, sqlite_url(folder / "videos.db"), clip))
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Chance whose seed is printed, should the test fail."""
     seed = random.randrange(2**32)
     print("seed", seed)
-    chance = random.Random(seed)
-    clip = write_clip(tmp_path / "clip.mp4", FRAMES)
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    for folder in (broken, whole):
-        folder.mkdir()
-    url = sqlite_url(broken / "videos.db")
-    for _ in range(20):
-        with running(broken, url, clip, "yes", chance.randrange(1, 30)) as lines:
-            assert "succeeded None" not in list(lines), "it is killed too late"
-    results = finished(broken, url, clip, "yes")
-    assert_undisturbed(results, finished(whole, sqlite_url(whole / "videos.db"), clip))
+    return random.Random(seed)
 
 
-@pytest.mark.timeout(900)
-def test_a_database_that_is_stopped_and_killed_servers_change_nothing(
-    tmp_path: Path, postgres: Any
+def test_kills_dying_engines_and_full_disks_change_nothing(
+    tmp_path: Path, undisturbed: Undisturbed, chance: random.Random
 ) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 200)
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    for folder in (broken, whole):
-        folder.mkdir()
-    url = database(postgres, "stopped")
+    clip, url = undisturbed.clip, sqlite_url(tmp_path / "videos.db")
+    for _ in range(KILLS):
+        steps = chance.randrange(1, 30)
+        with running(tmp_path, url, clip, faulty=True, steps=steps) as said:
+            assert "succeeded None" not in list(said), "it is killed too late"
+    undisturbed.check(finished(tmp_path, url, clip, faulty=True))
+
+
+def test_a_database_that_is_stopped_and_killed_servers_change_nothing(
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Postgres
+) -> None:
+    clip, url = undisturbed.clip, postgres.add("stopped")
     for steps in (15, 25):
-        with running(broken, url, clip, steps=steps) as lines:
-            next(lines)
+        with running(tmp_path, url, clip, steps=steps) as said:
+            next(said)
             postgres.stop()
             postgres.start()
-            list(lines)
-    results = finished(broken, url, clip)
-    assert_undisturbed(results, finished(whole, sqlite_url(whole / "videos.db"), clip))
+            assert "succeeded None" not in list(said), "it is killed too late"
+    undisturbed.check(finished(tmp_path, url, clip))
 
 
-DEAD_SECONDS = 12.0
-"""Longer than a statement and a connection may take."""
-
-
-@pytest.mark.timeout(300)
 def test_a_job_goes_on_by_itself_when_its_database_was_killed(
-    tmp_path: Path, postgres: Any
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Postgres, chance: random.Random
 ) -> None:
-    chance = random.Random(seed := random.randrange(2**32))
-    print("seed", seed)
-    clip = write_clip(tmp_path / "clip.mp4", 800)
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    for folder in (broken, whole):
-        folder.mkdir()
-    with running(broken, database(postgres, "killed"), clip) as lines:
+    with running(tmp_path, postgres.add("killed"), undisturbed.clip) as said:
         for dead in (0.0, 0.0, DEAD_SECONDS, 0.0, 0.0):
-            seen = list(islice(lines, chance.randrange(1, 20)))
+            seen = list(islice(said, chance.randrange(1, 20)))
             assert seen and not seen[-1].startswith("succeeded"), "it is killed too late"
             postgres.kill()
             time.sleep(dead)
             postgres.start()
-        *_, last = lines
-    assert last == "succeeded None"
-    (results,) = (broken / "videos").glob("*/results")
-    assert_undisturbed(results, finished(whole, sqlite_url(whole / "videos.db"), clip))
+        *_, last = said
+    undisturbed.check(results_of(tmp_path, last))

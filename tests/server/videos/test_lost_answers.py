@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from own_rows import OwnRows
+from jobs_at_work import MakeClip, ended, serving, upload
 
-from server.database.connection import sqlite_url
 from server.database.pieces import PieceRows
-from server.database.video_record import VideoRecord, VideoState
+from server.database.video_record import VideoState
 from server.database.videos import VideoRows
-from server.engines.fake import FakeEngine, fake_spec
 from server.errors import NotFound, Unavailable
-from server.settings import VideoSettings
 from server.videos import durable_ledger, runner
 from server.videos import jobs as jobs_module
-from server.videos.jobs import Jobs
-from server.videos.progress import Video
-from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
-MakeClip = Callable[..., Path]
 ARTEFACTS = ("masks.mkv", "overlay.mp4")
 
 
@@ -35,36 +25,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks the store again does so soon."""
     for module in (durable_ledger, jobs_module, runner):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
-
-
-@asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Jobs]:
-    worker = Worker(lambda: FakeEngine(fake_spec(48, 64)))
-    await worker.start()
-    store = OwnRows(sqlite_url(folder / "videos.db"))
-    settings = VideoSettings(min_free_bytes=0, pause_free_bytes=0, lanes=1)
-    jobs = Jobs(worker, store, folder / "videos", settings)
-    await jobs.start()
-    try:
-        yield jobs
-    finally:
-        await jobs.stop()
-        store.close()
-        await worker.stop()
-
-
-async def upload(jobs: Jobs, clip: Path) -> str:
-    async with jobs.arrivals.place() as (video, path):
-        shutil.copy(clip, path)
-        info = await jobs.arrivals.probe(path)
-        await jobs.arrivals.add(VideoRecord(video, "clip.mp4", jobs.model, 1, info, ARTEFACTS, "f"))
-    return video
-
-
-async def ended(jobs: Jobs, video: str) -> Video:
-    async for now in jobs.watch(video, None):
-        last = now
-    return last
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, rows: type, name: str) -> list[str]:
@@ -97,14 +57,15 @@ async def test_a_video_succeeds(
     rows: type, name: str, tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
-    async with serving(tmp_path) as jobs:
+    async with serving(tmp_path, lanes=1) as jobs:
         failed = fail_after(monkeypatch, rows, name)
-        video = await upload(jobs, clip)
+        video = await upload(jobs, clip, ARTEFACTS)
         done = await ended(jobs, video)
         assert failed == [name]
         assert (done.record.state, done.record.problem) == (VideoState.SUCCEEDED, None)
         assert done.progress.frames_done == 12
-        assert (await ended(jobs, await upload(jobs, clip))).record.state is VideoState.SUCCEEDED
+        another = await ended(jobs, await upload(jobs, clip, ARTEFACTS))
+        assert another.record.state is VideoState.SUCCEEDED
     left = {path.name for path in (tmp_path / "videos" / video).iterdir()}
     assert left == {"upload", "results"}
 
@@ -112,10 +73,10 @@ async def test_a_video_succeeds(
 async def test_a_video_that_was_added_is_segmented(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(tmp_path) as jobs:
+    async with serving(tmp_path, lanes=1) as jobs:
         fail_after(monkeypatch, VideoRows, "add")
         with pytest.raises(Unavailable):
-            await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+            await upload(jobs, make_clip(tmp_path / "clip.mp4"), ARTEFACTS)
         (added,) = await jobs.page(9, None)
         assert (await ended(jobs, added.record.id)).record.state is VideoState.SUCCEEDED
 
@@ -126,11 +87,11 @@ async def test_a_video_that_was_not_added_leaves_no_file(
     def fail(*_: Any) -> None:
         raise Unavailable("The database does not answer: try again in a moment.")
 
-    async with serving(tmp_path) as jobs:
+    async with serving(tmp_path, lanes=1) as jobs:
         with monkeypatch.context() as patch, pytest.raises(Unavailable):
             patch.setattr(VideoRows, "add", fail)
             patch.setattr(VideoRows, "get", fail)
-            await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+            await upload(jobs, make_clip(tmp_path / "clip.mp4"), ARTEFACTS)
         (left,) = (tmp_path / "videos").glob("*/upload")
         await jobs.expire()
         assert not left.exists()
@@ -139,9 +100,9 @@ async def test_a_video_that_was_not_added_leaves_no_file(
 async def test_a_video_that_was_cancelled_is_removed_by_the_second_request(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(tmp_path) as jobs:
+    async with serving(tmp_path, lanes=1) as jobs:
         fail_after(monkeypatch, VideoRows, "cancel")
-        video = await upload(jobs, make_clip(tmp_path / "clip.mp4"))
+        video = await upload(jobs, make_clip(tmp_path / "clip.mp4"), ARTEFACTS)
         with pytest.raises(Unavailable):
             await jobs.delete(video)
         await jobs.delete(video)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from io import BytesIO
@@ -13,22 +12,17 @@ from pathlib import Path
 
 import av
 import pytest
-from own_rows import OwnRows
+from jobs_at_work import MakeClip, ended, serving, until, upload
 
-from server.database.connection import sqlite_url
-from server.database.video_record import VideoRecord, VideoState
-from server.engines.fake import FakeEngine, fake_spec
+from server.database.video_record import VideoState
 from server.errors import EngineFault
 from server.frame import Pixels
-from server.settings import VideoSettings
 from server.videos.jobs import Jobs
 from server.videos.unfinished import OVERLAY, growing_overlay
-from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
 FRAMES, PIECE = 400, 80
-MakeClip = Callable[..., Path]
 
 
 class Valve:
@@ -53,42 +47,25 @@ class Valve:
 
 
 @asynccontextmanager
-async def running(folder: Path, lanes: int, valve: Valve) -> AsyncIterator[Jobs]:
-    worker = Worker(lambda: FakeEngine(fake_spec(48, 64), on_step=valve), backoff=0.001)
-    await worker.start()
-    store = OwnRows(sqlite_url(folder / "videos.db"))
-    settings = VideoSettings(min_free_bytes=0, pause_free_bytes=0, piece_frames=PIECE, lanes=lanes)
-    jobs = Jobs(worker, store, folder / "videos", settings)
-    await jobs.start()
-    try:
-        yield jobs
-    finally:
-        valve.open(10**9)
-        await jobs.stop()
-        store.close()
-        await worker.stop()
-
-
-async def upload(jobs: Jobs, clip: Path) -> str:
-    async with jobs.arrivals.place() as (video, path):
-        shutil.copy(clip, path)
-        info = await jobs.arrivals.probe(path)
-        record = VideoRecord(video, "clip.mp4", jobs.model, 1, info, (OVERLAY, "masks.mkv"), "f")
-        await jobs.arrivals.add(record)
-    return video
+async def watched(
+    folder: Path, lanes: int, make_clip: MakeClip
+) -> AsyncIterator[tuple[Jobs, str, Valve]]:
+    """A video that is segmented as far as the valve allows."""
+    valve = Valve()
+    clip = make_clip(folder / "clip.mp4", FRAMES, keys=PIECE)
+    async with serving(folder, on_step=valve, piece_frames=PIECE, lanes=lanes) as jobs:
+        try:
+            yield jobs, await upload(jobs, clip, (OVERLAY, "masks.mkv")), valve
+        finally:
+            valve.open(10**9)
 
 
 async def done(jobs: Jobs, video: str, frames: int) -> None:
-    async for now in jobs.watch(video, None):
-        if now.progress.frames_done >= frames:
-            return
-    raise AssertionError(f"it ended before: {await jobs.find(video)}")
+    await until(jobs, video, lambda now: now.progress.frames_done >= frames)
 
 
 async def end_of(jobs: Jobs, video: str) -> VideoState:
-    async for now in jobs.watch(video, None):
-        state = now.record.state
-    return state
+    return (await ended(jobs, video)).record.state
 
 
 class Viewer:
@@ -120,9 +97,7 @@ def times(data: bytes) -> list[Fraction | None]:
 async def test_viewers_that_wait_for_the_end_of_the_video_receive_all_of_it(
     tmp_path: Path, make_clip: MakeClip, lanes: int
 ) -> None:
-    valve = Valve()
-    async with running(tmp_path, lanes, valve) as jobs:
-        video = await upload(jobs, make_clip(tmp_path / "clip.mp4", FRAMES, keys=PIECE))
+    async with watched(tmp_path, lanes, make_clip) as (jobs, video, valve):
         viewers = []
         for frames in (280, 320, 360):
             valve.open(frames)
@@ -148,9 +123,7 @@ async def test_viewers_that_wait_for_the_end_of_the_video_receive_all_of_it(
 async def test_a_viewer_that_leaves_keeps_nothing(
     tmp_path: Path, make_clip: MakeClip, lanes: int
 ) -> None:
-    valve = Valve()
-    async with running(tmp_path, lanes, valve) as jobs:
-        video = await upload(jobs, make_clip(tmp_path / "clip.mp4", FRAMES, keys=PIECE))
+    async with watched(tmp_path, lanes, make_clip) as (jobs, video, valve):
         valve.open(300)
         await done(jobs, video, 150)
         viewer = Viewer(jobs, video)
@@ -166,9 +139,7 @@ async def test_a_viewer_that_leaves_keeps_nothing(
 async def test_a_viewer_ends_with_a_video_that_does_not_succeed(
     tmp_path: Path, make_clip: MakeClip, lanes: int, end: VideoState
 ) -> None:
-    valve = Valve()
-    async with running(tmp_path, lanes, valve) as jobs:
-        video = await upload(jobs, make_clip(tmp_path / "clip.mp4", FRAMES, keys=PIECE))
+    async with watched(tmp_path, lanes, make_clip) as (jobs, video, valve):
         valve.open(300)
         await done(jobs, video, 150)
         viewer = Viewer(jobs, video)

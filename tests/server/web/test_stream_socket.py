@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from small_stream import WISH
 from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocket
 
@@ -31,15 +32,6 @@ from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
 
-WISH = {
-    "type": "open",
-    "input": "rgb24",
-    "width": 16,
-    "height": 16,
-    "output": "none",
-    "size": "model",
-    "policy": "every",
-}
 POISON = 66
 
 

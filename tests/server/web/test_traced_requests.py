@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from small_stream import WISH
 from video_service import ended, post
 
 import protocol
@@ -22,15 +23,6 @@ from server.settings import Settings, VideoSettings
 from server.telemetry.stages import STAGES
 from server.telemetry.tracing import Tracing
 
-WISH = {
-    "type": "open",
-    "input": "rgb24",
-    "width": 16,
-    "height": 16,
-    "output": "none",
-    "size": "model",
-    "policy": "every",
-}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
