@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -18,8 +16,7 @@ from starlette.requests import HTTPConnection
 
 import protocol
 from protocol import SUBPROTOCOL, MaskEncoding, MaskSize
-from server.errors import BadRequest, MastreamError, NotFound, NotReady
-from server.frame import Mask
+from server.errors import BadRequest, MastreamError, NotFound
 from server.security.callers import Caller
 from server.sinks.areas import areas
 from server.streams.ending import Ending, ending_of
@@ -36,20 +33,14 @@ from server.web.live_body import (
     StreamRequest,
     stream_body,
 )
+from server.web.live_pictures import BOUNDARY, first_mask, preview
 from server.web.live_service import LiveService
 from server.web.problems import PROBLEMS
 from server.web.socket_ending import send_ending
 from server.web.viewer_socket import ViewerSocket
 
-BOUNDARY = "mastream-frame"
-STALE_SECONDS = 5.0
-"""A preview that gets no new picture for so long shows how old the last one is."""
-
 AGE_HEADER = "Mastream-Mask-Age"
 """The seconds since a snapshot's picture arrived."""
-
-FIRST_SECONDS = 10.0
-"""How long a snapshot waits for the first mask."""
 
 
 def _live(request: Request) -> LiveService:
@@ -160,7 +151,7 @@ async def preview_stream(
     live.watching.check(client)
     form = PictureForm(overlay, opacity)
     return StreamingResponse(
-        _parts(live, stream, form, client),
+        preview(live, stream, form, client),
         media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}",
         headers={"Cache-Control": "no-store"},
     )
@@ -180,7 +171,7 @@ async def snapshot_stream(
     away. The JSON has the same as `age`, and the stream's `state`.
     """
     stream = live.streams.find(name)
-    mask = await _first_mask(stream)
+    mask = await first_mask(stream)
     renditions = live.renditions(stream)
     age = round(time.monotonic() - mask.frame.arrived, 3)
     headers = {"Cache-Control": "no-store", AGE_HEADER: f"{age:.3f}"}
@@ -240,46 +231,3 @@ async def view_stream(socket: WebSocket, name: str) -> None:
 
 
 _PNG = protocol.Open(output=MaskEncoding.PNG, size=MaskSize.INPUT)
-
-
-async def _parts(
-    live: LiveService, stream: PulledStream, form: PictureForm, client: str
-) -> AsyncIterator[bytes]:
-    """Yield each new picture as a part; pictures in between are passed over while one is sent."""
-    mask: Mask | None = None
-    with live.watching.hold(client):
-        while (mask := await _next_shown(stream, mask)) is not None:
-            form = replace(form, note=_note(stream.viewers.age(time.monotonic())))
-            yield _part(await live.renditions(stream).picture(mask, form))
-
-
-def _part(picture: bytes) -> bytes:
-    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-    return head.encode() + picture + b"\r\n"
-
-
-async def _next_shown(stream: PulledStream, shown: Mask | None) -> Mask | None:
-    """Return the next mask, or the same one again if no other comes for STALE_SECONDS; None if the
-    stream is over."""
-    seq = None if shown is None else shown.frame.seq
-    while True:
-        try:
-            async with asyncio.timeout(STALE_SECONDS):
-                return await stream.viewers.next_after(seq)
-        except TimeoutError:
-            if shown is not None:
-                return shown
-
-
-def _note(age: float | None) -> str:
-    return "" if age is None or age < STALE_SECONDS else f"{age:.0f} s old"
-
-
-async def _first_mask(stream: PulledStream) -> Mask:
-    """Return the newest mask; wait a moment for the first. Raises NotReady if none comes."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FIRST_SECONDS):
-            if mask := await stream.viewers.next_after(None):
-                return mask
-    state = stream.supervised
-    raise NotReady(f"The stream is {state.state}: {state.detail or 'try again in a moment.'}")

@@ -26,7 +26,7 @@ from server.frame import Frame, Mask
 from server.settings import LiveSettings, Settings
 from server.streams.pulled import PulledStream
 from server.streams.viewers import Viewers
-from server.web import live
+from server.web import live_pictures
 
 FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
 
@@ -178,27 +178,27 @@ def test_a_mask_has_an_age_that_rises_while_the_camera_is_away(web: TestClient) 
 async def test_a_preview_shows_the_last_picture_again_while_none_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "STALE_SECONDS", 0.01)
+    monkeypatch.setattr(live_pictures, "STALE_SECONDS", 0.01)
     away = SimpleNamespace(viewers=Viewers())
-    waiting = asyncio.create_task(live._next_shown(cast("PulledStream", away), None))
+    waiting = asyncio.create_task(live_pictures.next_shown(cast("PulledStream", away), None))
     frame = Frame(np.zeros((16, 32, 3), np.uint8), 0, arrived=5.0)
     mask = Mask(np.zeros((16, 32), np.uint8), frame)
     away.viewers.mask(mask)
     assert await waiting is mask
-    assert await live._next_shown(cast("PulledStream", away), mask) is mask
+    assert await live_pictures.next_shown(cast("PulledStream", away), mask) is mask
     away.viewers.close()
-    assert await live._next_shown(cast("PulledStream", away), mask) is None
+    assert await live_pictures.next_shown(cast("PulledStream", away), mask) is None
 
 
 @pytest.mark.parametrize(("age", "note"), [(None, ""), (4.9, ""), (12.4, "12 s old")])
 def test_only_an_old_picture_has_its_age_written_on_it(age: float | None, note: str) -> None:
-    assert live._note(age) == note
+    assert live_pictures.note(age) == note
 
 
 def test_a_paused_stream_has_no_snapshot_before_its_first_mask(
     web: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.web.live.FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("server.web.live_pictures.FIRST_SECONDS", 0.01)
     added(web, paused=True)
     assert "The stream is paused" in problem(web.get("/v1/streams/film/snapshot"), 503)
 
