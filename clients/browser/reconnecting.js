@@ -13,13 +13,3 @@ export const delay = (attempt, chance) => Math.min(LONGEST, FIRST * 2 ** attempt
 /** Whether a stream can continue with the other model. */
 export const isSame = (one, other) =>
   MODEL.every((name) => JSON.stringify(one[name]) === JSON.stringify(other[name]));
-
-/** Whether a stream that entered at `entry` may go to `url`: a WebSocket, and never without TLS after TLS. */
-export const mayFollow = (entry, url) => {
-  try {
-    const { protocol, username } = new URL(url);
-    return !username && (protocol === "wss:" || (protocol === "ws:" && !entry.startsWith("wss:")));
-  } catch {
-    return false;
-  }
-};

@@ -2,11 +2,11 @@
 // what has no answer, so that its masks are those of an unbroken stream.
 
 import { Backlog } from "./backlog.js";
-import { delay, isSame, mayFollow, mayPass } from "./reconnecting.js";
+import { Route } from "./following.js";
+import { delay, isSame, mayPass } from "./reconnecting.js";
 import { texts } from "./texts.js";
 import { decodeMask, pack, parse, splitOverlay, unpack } from "./wire.js";
 
-const MAX_HOPS = 4; // how often servers may send a stream on between two answers
 const SILENCE = 15000; // ms; a connection that is silent for up to twice as long is lost
 
 /** Push frames to `url` (/v1/stream) and receive their masks: returns a MaskStream. */
@@ -40,9 +40,7 @@ export class MaskStream {
   #resets = false;
   #ending = false;
   #attempt = 0;
-  #entry = ""; // the last address that no server has named
-  #named = null; // the address to which a server has sent the stream, for the next connection
-  #hops = 0;
+  #route = new Route();
   #sentence = "";
   #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
   #hasReceived = true;
@@ -116,11 +114,11 @@ export class MaskStream {
     this.#hasReceived = true;
     const trying = (this.#socket = { close() {} });
     try {
-      const named = this.#named;
+      const { named } = this.#route;
       const given = typeof this.#url === "function" ? await this.#url(named) : named ?? this.#url;
       if (this.#socket !== trying) return;
       const url = String(given).replace(/^http/, "ws");
-      if (!named) this.#entry = url;
+      this.#route.connects(url);
       this.#dial(url);
     } catch (error) {
       if (this.#socket === trying) this.#lost({ code: 1006, reason: `: ${error.message}` });
@@ -211,22 +209,20 @@ export class MaskStream {
     this.#last = {};
     if (this.#ending && !this.inFlight && this.ready) return this.#finish("");
     if (!mayPass(code)) return this.#finish(sentence);
-    this.#follow(url);
-    const wait = this.#named ? 0 : Math.max(pause, delay(this.#attempt++, Math.random()));
+    this.#route.lost(this.#takesNamed ? url : null);
+    const wait = this.#route.named ? 0 : Math.max(pause, delay(this.#attempt++, Math.random()));
     this.#timer = setTimeout(() => this.#connect(), wait);
     this.#enter("waiting", sentence);
   }
 
-  // Go where the server sent the stream, a bounded number of times between two answers; else to the entry.
-  #follow(url) {
-    const takes = typeof this.#url !== "function" || this.#url.length > 0;
-    const may = url && takes && this.#hops < MAX_HOPS && mayFollow(this.#entry, url);
-    this.#named = may ? url : null;
-    this.#hops = may ? this.#hops + 1 : 0;
+  // Whether it can connect where a server sends it: not if the user's function makes all addresses by itself.
+  get #takesNamed() {
+    return typeof this.#url !== "function" || this.#url.length > 0;
   }
 
   #answered() {
-    this.#attempt = this.#hops = 0;
+    this.#attempt = 0;
+    this.#route.answered();
     this.#wake();
   }
 

@@ -43,6 +43,15 @@ def after(route: Route, error: ClientError) -> Route:
     return Route(route.entry, _with_query(url, route.entry), route.hops + 1)
 
 
+def onward(route: Route, error: ClientError) -> Route:
+    """Return the route to the server that ``error`` names. Raises ``error`` if it names none to
+    which a client may go."""
+    route = after(route, error)
+    if not route.is_named:
+        raise error
+    return route
+
+
 def answered(route: Route) -> Route:
     """Return the route once a frame was answered: the server works."""
     return replace(route, hops=0)

@@ -11,7 +11,7 @@ from functools import partial
 from clients.python.backlog import Backlog
 from clients.python.connection import Connection, Dial
 from clients.python.errors import ClientError
-from clients.python.following import after, answered, entrance
+from clients.python.following import after, answered, entrance, onward
 from clients.python.foreign import message_errors
 from clients.python.ledger import Ledger
 from clients.python.mask import Mask, unpack
@@ -102,9 +102,7 @@ class Stream:
             try:
                 return await Connection.open(self._dial, self._route.address, self._request)
             except ClientError as error:
-                self._route = after(self._route, error)
-                if not self._route.is_named:
-                    raise
+                self._route = onward(self._route, error)
 
     async def segment(self, frames: Frames) -> AsyncGenerator[Mask]:
         """Yield the masks of ``frames`` as they arrive, until every frame is answered.

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from clients.python.client import open_stream_socket
 from clients.python.connection import MAX_RESULT_BYTES, OPEN_SECONDS
 from clients.python.errors import ClientError, GoneAway
-from clients.python.following import after, answered, entrance
+from clients.python.following import answered, entrance, onward
 from clients.python.foreign import closed, message_errors, of_failure
 from clients.python.mask import Mask, unpack
 from clients.python.pictures import Frame
@@ -53,9 +53,7 @@ async def view(
                     route = answered(route)
                     yield mask
         except ClientError as error:
-            route = after(route, error)
-            if not route.is_named:
-                raise
+            route = onward(route, error)
         else:
             return
 

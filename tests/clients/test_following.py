@@ -8,7 +8,7 @@ import pytest
 
 from clients.python import Backoff, NoCapacity, connect
 from clients.python.errors import GoneAway, Unreachable
-from clients.python.following import MAX_HOPS, after, answered, entrance, may_follow
+from clients.python.following import MAX_HOPS, after, answered, entrance, may_follow, onward
 from protocol import GoingAway
 
 ENTRY = "ws://a:1/v1/stream?model=m"
@@ -36,6 +36,15 @@ def test_servers_that_send_each_other_clients_keep_none_for_ever() -> None:
     while (route := after(route, sent_to("ws://b/"))).is_named:
         named += 1
     assert (named, route) == (MAX_HOPS, entrance(ENTRY))
+
+
+def test_a_client_that_is_sent_nowhere_raises_why() -> None:
+    route = onward(entrance(ENTRY), sent_to("ws://b/"))
+    assert route.address == "ws://b/?model=m"
+    for error in (sent_to(None), sent_to("http://b/"), NoCapacity("Full.")):
+        with pytest.raises(type(error)) as raised:
+            onward(route, error)
+        assert raised.value is error
 
 
 def test_an_answer_allows_as_many_hops_again() -> None:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { delay, isSame, mayFollow, mayPass } from "../../../clients/browser/reconnecting.js";
+import { delay, isSame, mayPass } from "../../../clients/browser/reconnecting.js";
 
 test("a lost socket and a server that is full or restarts may pass, a refusal does not", () => {
   for (const code of [1001, 1006, 1012, 1013, 4503]) assert.ok(mayPass(code), code);
@@ -17,10 +17,4 @@ test("a model is the same if its masks are", () => {
   assert.ok(isSame(model, { ...structuredClone(model), licence: "another" }));
   assert.ok(!isSame(model, { ...model, fingerprint: "g" }));
   assert.ok(!isSame(model, { ...model, classes: [] }));
-});
-
-test("a server sends a stream to sockets only, and never without TLS after TLS", () => {
-  for (const [entry, url] of [["ws://a/", "ws://b/"], ["ws://a/", "wss://b/"], ["wss://a/", "wss://b/"]])
-    assert.ok(mayFollow(entry, url), url);
-  for (const url of ["ws://b/", "https://b/", "wss://user@b/", "b", ""]) assert.ok(!mayFollow("wss://a/", url), url);
 });

@@ -1,0 +1,37 @@
+// Where a stream connects: at its entry, or where a server sent it.
+
+const MAX_HOPS = 4; // how often servers may send a stream on between two answers
+
+/** Whether a stream that entered at `entry` may go to `url`: a WebSocket, and never without TLS after TLS. */
+export const mayFollow = (entry, url) => {
+  try {
+    const { protocol, username } = new URL(url);
+    return !username && (protocol === "wss:" || (protocol === "ws:" && !entry.startsWith("wss:")));
+  } catch {
+    return false;
+  }
+};
+
+/** The way of one stream. `named` is the address to which a server has just sent it, or null. */
+export class Route {
+  named = null;
+  #entry = ""; // the last address that no server has named
+  #hops = 0;
+
+  /** The stream connects to `url` now. */
+  connects(url) {
+    if (!this.named) this.#entry = url;
+  }
+
+  /** The connection is over. If the server has sent the stream to `url`, it goes there if it may; else to its entry. */
+  lost(url) {
+    const may = url && this.#hops < MAX_HOPS && mayFollow(this.#entry, url);
+    this.named = may ? url : null;
+    this.#hops = may ? this.#hops + 1 : 0;
+  }
+
+  /** A frame was answered: the server works. */
+  answered() {
+    this.#hops = 0;
+  }
+}
