@@ -36,7 +36,7 @@ async def measure_lanes(serving: Serving) -> int:
     best, seconds = 1, await _seconds_per_frame(worker, 1)
     for size in _sizes(most):
         each = await _seconds_per_frame(worker, size)
-        if each * GAIN <= seconds:
+        if each * GAIN < seconds:
             best, seconds = size, each
     _log.info("videos are segmented in %d lanes per engine", best)
     return best * len(serving.workers)
