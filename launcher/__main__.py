@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Errors are one sentence on stderr."""
     flags = parse(sys.argv[1:] if arguments is None else arguments)
     try:
-        prepare()
+        if getattr(flags, "url", None) is None:
+            prepare()
         from launcher.commands import COMMANDS  # noqa: PLC0415  after the settings that Ray reads
 
         return COMMANDS[flags.action](flags)

@@ -42,7 +42,13 @@ def make_parser() -> ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     _add_node(actions)
     _add_up(actions)
-    status = actions.add_parser("status", help="show the agents and their servers")
+    status = actions.add_parser(
+        "status",
+        help="show the agents, the servers, their streams and what changed lately",
+        description="Show Ray's agents, and the cluster as one of their servers sees it. With "
+        "--url ask that server alone: this needs no Ray. MASTREAM_KEY is sent as the API key.",
+    )
+    status.add_argument("--url", metavar="URL", help="any server, such as http://a.example:8000")
     status.add_argument("--json", action="store_true", help="print it as JSON")
     drain = actions.add_parser("drain", help="drain the servers of a machine or an agent")
     drain.add_argument("target", metavar="NODE|AGENT", help="a name that status shows")
@@ -62,7 +68,7 @@ def _add_node(actions: Any) -> None:
     node.add_argument("--port", type=int, default=6379, help="the head's port (6379)")
     node.add_argument("--ip", metavar="IP", help="address of this machine for the others")
     node.add_argument(
-        "--engines", type=_count, default=1, metavar="N", help="servers that may run here (1)"
+        "--engines", type=_number, default=1, metavar="N", help="servers that may run here (1)"
     )
 
 
@@ -78,7 +84,9 @@ def _add_up(actions: Any) -> None:
         "--ports", type=_ports, default=(8000, 8099), metavar="FIRST-LAST", help="(8000-8099)"
     )
     up.add_argument(
-        "--advertise", metavar="URL", help="a server's address for clients: http://{node}:{port}"
+        "--advertise",
+        metavar="URL",
+        help="a server's address for clients (http://{node}:{port}); {ip} is its machine's address",
     )
     _add_address(up)
 
@@ -92,6 +100,12 @@ def _add_address(action: ArgumentParser) -> None:
 def _count(text: str) -> int:
     if (number := int(text)) < 1:
         raise ArgumentTypeError("give at least 1")
+    return number
+
+
+def _number(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ArgumentTypeError("give at least 0")
     return number
 
 

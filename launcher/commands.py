@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from launcher.errors import NoRay
+from launcher import reported
+from launcher.errors import NoRay, NoServer
 from launcher.member import as_json, as_table
 from launcher.node import run_node
 from launcher.options import ServerOptions, settings_of, url_of
@@ -26,11 +28,36 @@ def _up(flags: Namespace) -> int:
 
 
 def _status(flags: Namespace) -> int:
+    if flags.url is not None:
+        print(_reported(flags.url, flags.json))
+        return 0
     fleet = _fleet()
     with fleet.connected(flags.address):
         found = fleet.members()
-    print(as_json(found) if flags.json else as_table(found))
+    if flags.json:
+        print(as_json(found))
+        return 0
+    print(as_table(found))
+    urls = [one.report.url for one in found if one.report and one.report.ready and one.report.url]
+    if urls:
+        print(f"\n{_first_report(urls)}")
     return 0
+
+
+def _reported(url: str, as_json_text: bool) -> str:
+    found = reported.ask(url)
+    return json.dumps(found, indent=2) if as_json_text else reported.as_text(found)
+
+
+def _first_report(urls: Sequence[str]) -> str:
+    """Return the cluster as the first server sees it that answers, or why the last one does not."""
+    trouble = ""
+    for url in urls:
+        try:
+            return _reported(url, as_json_text=False)
+        except NoServer as error:
+            trouble = str(error)
+    return trouble
 
 
 def _drain(flags: Namespace) -> int:

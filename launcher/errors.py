@@ -3,6 +3,7 @@
     LauncherError
     |-- WrongUse        an argument that cannot be right; exit status 2
     |-- NoRay           Ray is not installed, does not run here, or refuses the token
+    |-- NoServer        no server answers, or it refuses
     |-- NoSuchAgent     neither an agent nor a machine has this name
     `-- Unfinished      not all servers ended in time
 
@@ -21,6 +22,10 @@ class WrongUse(LauncherError):
 
 
 class NoRay(LauncherError):
+    pass
+
+
+class NoServer(LauncherError):
     pass
 
 

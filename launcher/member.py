@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from launcher.agent import Report
+from launcher.reported import table
 
 _HEADINGS = ("AGENT", "STATE", "READY", "FAILURES", "NODE", "URL", "PID", "TROUBLE")
 
@@ -35,10 +36,7 @@ def as_table(members: Sequence[Member]) -> str:
     """Return one line per agent, below headings."""
     if not members:
         return "No agents: start some with `mastream cluster up -n N`."
-    rows = [_HEADINGS, *(_row(one) for one in members)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return table(_HEADINGS, [_row(one) for one in members])
 
 
 def _row(member: Member) -> tuple[str, ...]:

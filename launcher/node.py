@@ -26,6 +26,7 @@ def node_arguments(flags: Namespace) -> Sequence[str]:
     place = ["--address", flags.join] if flags.join else ["--head", f"--port={flags.port}"]
     address = [f"--node-ip-address={flags.ip}"] if flags.ip else []
     dashboard = [] if flags.join else ["--include-dashboard=false"]
+    engines = [f"--resources={json.dumps({ENGINE: flags.engines})}"] if flags.engines else []
     return [
         "start",
         "--block",
@@ -33,7 +34,7 @@ def node_arguments(flags: Namespace) -> Sequence[str]:
         *address,
         *dashboard,
         f"--object-store-memory={OBJECT_STORE_BYTES}",
-        f"--resources={json.dumps({ENGINE: flags.engines})}",
+        *engines,
         *flags.rest,
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,9 @@ HIGHEST_PORT = 65535
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """``folder`` holds one folder per agent, on the agent's machine; ``ports`` are the first and
-    last that a server may listen on; ``advertise`` is its address for clients, in which {node} and
-    {port} are replaced; ``settings`` are environment variables, ``flags`` those of ``serve``."""
+    last that a server may listen on; ``advertise`` is its address for clients, in which {node},
+    {ip} and {port} are replaced; ``settings`` are environment variables, ``flags`` those of
+    ``serve``."""
 
     folder: Path
     host: str = "127.0.0.1"
@@ -56,16 +58,26 @@ def folder_of(options: ServerOptions, number: int) -> Path:
 def url_of(options: ServerOptions, node: str, port: int) -> str:
     """Return the address that a server on machine ``node`` gives to clients.
 
-    Raises WrongUse if the template has other fields than {node} and {port}.
+    Raises WrongUse if the template has other fields than {node}, {ip} and {port}.
     """
     name = "127.0.0.1" if options.is_local else node
     template = options.advertise or f"{options.scheme}://{name}:{{port}}"
+    ip = _address_of(node) if "{ip}" in template else ""
     try:
-        return template.format(node=node, port=port)
+        return template.format(node=node, ip=ip, port=port)
     except (LookupError, ValueError) as error:
         raise WrongUse(
             f"The address {template!r} is no template: write it like https://{{node}}:{{port}}."
         ) from error
+
+
+def _address_of(node: str) -> str:
+    """Return the address of a machine, its name if none is known."""
+    try:
+        found = socket.getaddrinfo(node, None, type=socket.SOCK_STREAM)[0][4][0]
+    except OSError:
+        return node
+    return f"[{found}]" if ":" in str(found) else str(found)
 
 
 def environment_of(options: ServerOptions, number: int, node: str, port: int) -> dict[str, str]:

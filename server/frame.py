@@ -101,14 +101,16 @@ def host_pixels(picture: AnyPixels) -> Pixels:
 class ResetCause(StrEnum):
     """Why a memory was emptied before a frame.
 
-    The last five concern pulled sources: SOURCE is one that starts over, GAP a pause longer than
-    the stream's ``max_gap``, CONNECTION a new connection, SIZE a new picture size or codec, CUT a
-    scene cut.
+    The last six concern pulled sources: MOVED is one that was taken over from another server, or
+    from an earlier run of this one; SOURCE one that starts over, GAP a pause longer than the
+    stream's ``max_gap``, CONNECTION a new connection, SIZE a new picture size or codec, CUT a scene
+    cut.
     """
 
     NEW = "new"
     CLIENT = "client"
     ENGINE = "engine"
+    MOVED = "moved"
     SOURCE = "source"
     GAP = "gap"
     CONNECTION = "connection"

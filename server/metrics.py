@@ -79,6 +79,10 @@ class Metrics:
             ["kind", "cause"],
             registry=registry,
         )
+        self._leases_lost = Counter(
+            "mastream_leases_lost", "Rows that this server has lost", ["kind"], registry=registry
+        )
+        self._servers = _gauge(registry, "cluster_servers", "Servers alive on this database")
         self._sources = _gauge(registry, "sources", "Pulled sources", "state")
         self._reconnects = Counter(
             "mastream_source_reconnects", "Reconnections of pulled sources", registry=registry
@@ -191,6 +195,20 @@ class Metrics:
     def watch_leases(self, kind: str, state: str, count: Callable[[], float]) -> None:
         """Report how many rows of a kind are in a state: held here, elsewhere, or free."""
         self._leases.labels(kind, state).set_function(count)
+
+    def expect_takeovers(self, kind: str, causes: Iterable[str]) -> None:
+        """Begin the counters of a kind at 0, so that their first increase can be seen."""
+        self._leases_lost.labels(kind)
+        for cause in causes:
+            self._takeovers.labels(kind, cause)
+
+    def lease_lost(self, kind: str) -> None:
+        """Count a row that this server had and could not keep."""
+        self._leases_lost.labels(kind).inc()
+
+    def watch_servers(self, count: Callable[[], float]) -> None:
+        """Report how many servers are alive on this one's database, itself included."""
+        self._servers.set_function(count)
 
     def taken_over(self, kind: str, cause: str) -> None:
         """Count a row that this server has taken: see Ownership."""

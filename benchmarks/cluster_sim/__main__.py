@@ -17,6 +17,22 @@ HEADINGS = (
 )  # fmt: skip
 
 
+AROUND = (
+    "scenario", "to a picture: p50 s", "p99 s", "max s", "connections to cameras in 1 s",
+    "clients", "without a server: p50 s", "p99 s", "max s", "to all servers in 1 s",
+    "to one server in 1 s",
+)  # fmt: skip
+
+
+def around(outcome: Outcome) -> tuple[str, ...]:
+    """Return a line of the table of cameras and clients."""
+    pictures = (f"{one:.2f}" for one in outcome.pictures)
+    returns = (f"{one:.2f}" for one in outcome.returns)
+    clients = f"{outcome.returned:,}"
+    rushes = (f"{one:,}" for one in (outcome.client_rush, outcome.crowd))
+    return (outcome.name, *pictures, f"{outcome.camera_rush:,}", clients, *returns, *rushes)
+
+
 def row(outcome: Outcome) -> tuple[str, ...]:
     """Return a line of the table."""
     tally = outcome.tally
@@ -46,6 +62,7 @@ def main() -> None:
     names = flags.scenarios or list(SCENARIOS)
     found = [measure(name, flags.servers, flags.streams, flags.seed) for name in names]
     print(tabulate([row(one) for one in found], HEADINGS, disable_numparse=True))
+    print("\n" + tabulate([around(one) for one in found], AROUND, disable_numparse=True))
     steady = found[0].steady
     print(
         f"\nWithout any failure: {steady.writes:,} writing statements/s, "

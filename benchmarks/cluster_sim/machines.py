@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from server.cluster.lease import Lease, Terms, granted, is_due, renewed
-from server.cluster.membership import LEASE_SECONDS
+from server.cluster.membership import ALIVE_SECONDS
 from server.cluster.placement import Candidate
 
 PLACES = 64
@@ -35,7 +35,7 @@ class Server:
     pushed: int
     is_up: bool = True
     leases: dict[str, Lease] = field(default_factory=dict)
-    reported_until: float = LEASE_SECONDS
+    reported_until: float = ALIVE_SECONDS
     reported: Candidate = field(default_factory=lambda: Candidate("", 0, 0))
     view: Sequence[Candidate] = ()
 
@@ -43,7 +43,7 @@ class Server:
         """Store what the others see of it."""
         used = min(PLACES, self.pushed + len(self.leases))
         self.reported = Candidate(self.name, used, PLACES - used)
-        self.reported_until = now + LEASE_SECONDS
+        self.reported_until = now + ALIVE_SECONDS
 
     def renew_until(self, step: int) -> None:
         """Renew each lease when it is due, up to ``step``; nothing else can have happened since the

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.cluster_sim.machines import STEP, TENDS, TERMS
-from benchmarks.cluster_sim.tally import Tally
+from benchmarks.cluster_sim.tally import Takeovers, Tally, takeovers
 from benchmarks.cluster_sim.world import World
 from server.cluster.membership import BEAT_SECONDS
 
@@ -26,21 +26,46 @@ class Steady:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one scenario did. ``fullest`` is the most streams that a server has at its end;
-    ``unserved`` are the streams that none has then."""
+    ``unserved`` are the streams that none has then, ``looking`` the clients.
+
+    ``pictures`` are the times from the end of a stream's server to its next picture, ``returns``
+    those of the clients of pushed streams until another server has them. ``camera_rush`` and
+    ``client_rush`` are the most connections to cameras, and to all servers, in a second;
+    ``crowd`` the most to one server."""
 
     name: str
     tally: Tally
     fullest: int
     unserved: int
     steady: Steady
+    pictures: Takeovers
+    returns: Takeovers
+    returned: int
+    looking: int
+    camera_rush: int
+    client_rush: int
+    crowd: int
 
 
 def measure(name: str, servers: int, streams: int, seed: int) -> Outcome:
     """Return what a scenario does to so many servers and streams."""
     world = World(servers, streams, seed)
     SCENARIOS[name](world)
-    fullest = max(len(one.leases) for one in world.servers.values())
-    return Outcome(name, world.tally, fullest, len(world.orphans), steady(servers, streams))
+    clients, cameras = world.clients, world.cameras
+    return Outcome(
+        name,
+        world.tally,
+        fullest=max(len(one.leases) for one in world.servers.values()),
+        unserved=len(world.orphans),
+        steady=steady(servers, streams),
+        pictures=takeovers(cameras.gaps),
+        returns=takeovers(clients.gaps),
+        returned=len(clients.gaps),
+        looking=clients.looking,
+        camera_rush=max(cameras.connections.values(), default=0),
+        client_rush=max(clients.attempts.values(), default=0),
+        crowd=max(clients.arrivals.values(), default=0),
+    )
 
 
 def steady(servers: int, streams: int) -> Steady:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +16,14 @@ class Takeovers(NamedTuple):
     p50: float
     p99: float
     longest: float
+
+
+def takeovers(gaps: Sequence[float]) -> Takeovers:
+    """Return the p50, the p99 and the longest of some gaps; zeros if there are none."""
+    if not gaps:
+        return Takeovers(0.0, 0.0, 0.0)
+    p50, p99 = np.percentile(gaps, [50, 99])
+    return Takeovers(float(p50), float(p99), max(gaps))
 
 
 @dataclass(slots=True)
@@ -39,10 +48,7 @@ class Tally:
     @property
     def takeovers(self) -> Takeovers:
         """Return the p50, the p99 and the longest gap; zeros if nothing was taken."""
-        if not self.gaps:
-            return Takeovers(0.0, 0.0, 0.0)
-        p50, p99 = np.percentile(self.gaps, [50, 99])
-        return Takeovers(float(p50), float(p99), max(self.gaps))
+        return takeovers(self.gaps)
 
     @property
     def busiest_takes(self) -> int:

@@ -3,7 +3,7 @@
 While every stream has a server and nothing fails, time moves on to the next event. Otherwise it
 passes in steps of 50 ms, and servers that act in one step see the same rows and try at once, which
 is a little worse than in reality. A statement takes no time. A session counts from the server's
-next report on, as if the camera answered within a second.
+next report on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from itertools import count
 
+from benchmarks.cluster_sim.cameras import Cameras
+from benchmarks.cluster_sim.clients import Clients
 from benchmarks.cluster_sim.machines import (
     PHASES,
     PLACES,
@@ -33,8 +36,8 @@ AWAKE_STEPS = round(5 / STEP)
 
 
 class World:
-    """Mutable state: servers, rows, the streams that nobody works on, the events to come, and
-    whether the database answers."""
+    """Mutable state: servers, rows, the streams that nobody works on, the clients and the cameras
+    that have no server, the events to come, and whether the database answers."""
 
     def __init__(self, servers: int, streams: int, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -45,6 +48,9 @@ class World:
         self.tally = Tally()
         self.answers = True
         self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self.clients = Clients(self.servers, self.at, self.chance)
+        self.cameras = Cameras(self.at, self.chance)
         self._step = 0
         self._awake_until = 0
 
@@ -54,7 +60,7 @@ class World:
 
     def at(self, seconds: float, act: Callable[[], None]) -> None:
         """Let ``act`` happen at a time."""
-        heappush(self._events, (round(seconds / STEP), len(self._events), act))
+        heappush(self._events, (round(seconds / STEP), next(self._numbers), act))
 
     def run(self, seconds: float) -> None:
         """Let time pass until ``seconds``."""
@@ -73,8 +79,11 @@ class World:
         """Let servers end at once: their leases and what they reported last for a while."""
         for server in map(self.servers.__getitem__, names):
             self._store_leases(server)
+            for name in server.leases:
+                self.cameras.lose(name, self.now)
             self._orphan(server, list(server.leases))
             server.is_up = False
+            self.clients.lose(server, self.now, in_order=False)
 
     def drain(self, names: Iterable[str]) -> None:
         """Let servers stop in order: they give their streams back and leave."""
@@ -85,6 +94,7 @@ class World:
                 self.rows[name].owner, self.rows[name].expires = None, self.now
             self.tally.writes[int(self.now)] += len(given) + 1
             server.is_up, server.reported_until = False, self.now
+            self.clients.lose(server, self.now, in_order=True)
 
     def restart(self, names: Iterable[str]) -> None:
         """Let servers start again on their folders; they take back what nobody has taken."""
@@ -170,6 +180,7 @@ class World:
         server.leases[name] = granted(row.epoch, self.now, TERMS)
         self.orphans.discard(name)
         self.tally.add_take(self.now, self.now - row.stopped, tried)
+        self.cameras.take(name, row.epoch, row.stopped, self.now)
 
     def _orphan(self, server: Server, names: list[str]) -> None:
         for name in names:

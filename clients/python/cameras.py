@@ -164,8 +164,9 @@ class Cameras:
         A viewer that reads too slowly loses masks. ``round_trip`` is NaN, and ``frame`` has the
         overlay, if it was requested, as its picture. If the connection is lost, or the server
         restarts, the viewer connects again unless ``reconnect`` is false, and ``on_event`` receives
-        a Lost for each attempt and a Returned for its success. After a restart of the server, seq
-        and pts begin anew.
+        a Lost for each attempt and a Returned for its success. After a restart of the server, or
+        a takeover by another, seq and pts of a camera begin anew; a file goes on where it was, and
+        some of its masks may come twice.
         """
         request = Open(
             output=MaskEncoding(output), size=MaskSize(size), overlay=overlay, opacity=opacity

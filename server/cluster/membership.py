@@ -5,33 +5,62 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from server.cluster.history import Condition, History
 from server.cluster.placement import Candidate, with_most_room
 from server.database.owners import Owner, OwnerRows, Presence
 from server.errors import Elsewhere, MastreamError, NoCapacity
 from server.threads import ThreadRunner
 
 BEAT_SECONDS = 1.0
-LEASE_SECONDS = 4.0
+"""How often a server reports itself and reads the others."""
+
+ALIVE_SECONDS = 4.0
 """How long the others count on a server after it last reported."""
 
+ALONE_SECONDS = 5.0
+"""How often a server looks at its row if no other can read it."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: between two reports, and for how long each of them counts."""
+
+    beat: float = BEAT_SECONDS
+    alive: float = ALIVE_SECONDS
 
 
 class Membership:
     """One server's row, and the others as last read.
 
-    Mutable state: the epoch of this start, the servers that are alive, and the task that reports.
+    One that ``is_alone`` has the database to itself: it writes its row when it starts and stops,
+    and in between only looks whether another process has taken it.
+
+    Mutable state: the epoch of this start, the servers that are alive, how they changed, and the
+    task that reports.
     """
 
-    def __init__(self, name: str, rows: OwnerRows, report: Callable[[], Presence]) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: OwnerRows,
+        report: Callable[[], Presence],
+        times: Times | None = None,
+        is_alone: bool = False,
+    ) -> None:
         self.name = name
+        self.is_alone = is_alone
+        self.history = History("server", "gone")
         self.epoch = 0
         self.servers: list[Owner] = []
         self.is_replaced = False
         self._rows = rows
         self._report = report
+        self._times = times or Times()
         self._disk = ThreadRunner("cluster")
         self._task: asyncio.Task[None] | None = None
 
@@ -39,8 +68,9 @@ class Membership:
         return f"<Membership {self.name} epoch {self.epoch} of {len(self.servers)}>"
 
     async def start(self) -> None:
-        """Enter the table and report every BEAT_SECONDS. Raises Fault if the database fails."""
-        self.epoch = await self._disk(self._rows.enter, self.name, self._report(), LEASE_SECONDS)
+        """Enter the table and report from now on. Raises Fault if the database fails."""
+        alive = self._times.alive
+        self.epoch = await self._disk(self._rows.enter, self.name, self._report(), alive)
         await self._read()
         self._task = asyncio.create_task(self._beat())
 
@@ -92,17 +122,22 @@ class Membership:
 
     async def report_now(self) -> None:
         """Report and read at once rather than at the next beat."""
-        beaten = await self._disk(
-            self._rows.beat, self.name, self.epoch, self._report(), LEASE_SECONDS
-        )
+        beaten = await self._beaten()
         if not beaten and not self.is_replaced:
             _log.error("another server has started with this one's name: give each its own folder")
         self.is_replaced = not beaten
         await self._read()
 
+    async def _beaten(self) -> bool:
+        """Report; return False if another process has this server's name by now."""
+        mine = self.name, self.epoch
+        if self.is_alone:
+            return await self._disk(self._rows.is_current, *mine)
+        return await self._disk(self._rows.beat, *mine, self._report(), self._times.alive)
+
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(ALONE_SECONDS if self.is_alone else self._times.beat)
             try:
                 await self.report_now()
             except MastreamError as error:
@@ -111,7 +146,12 @@ class Membership:
                 _log.exception("this server could not be reported")
 
     async def _read(self) -> None:
-        self.servers = [one for one in await self._disk(self._rows.all) if one.is_alive]
+        if self.is_alone:
+            mine = Owner(self.name, self.epoch, self._report(), self._times.alive)
+            self.servers = [mine]
+        else:
+            self.servers = [one for one in await self._disk(self._rows.all) if one.is_alive]
+        self.history.look({one.name: _condition(one) for one in self.servers})
 
 
 def socket_url(url: str, path: str) -> str:
@@ -119,6 +159,10 @@ def socket_url(url: str, path: str) -> str:
     parts = urlsplit(url)
     scheme = "wss" if parts.scheme == "https" else "ws"
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, "", ""))
+
+
+def _condition(server: Owner) -> Condition:
+    return Condition("draining" if server.presence.draining else "alive")
 
 
 def _candidate(name: str, reported: Presence) -> Candidate:

@@ -74,6 +74,12 @@ class OwnerRows:
         values = asdict(presence) | {"expires": seconds_now() + lease}
         return self._changed(_of(name, epoch).values(**values))
 
+    def is_current(self, name: str, epoch: int) -> bool:
+        """Return whether no other process has started with this name. Writes nothing."""
+        mine = sql.select(OWNERS.c.epoch).where(OWNERS.c.name == name)
+        with self.database.begin() as connection:
+            return connection.scalar(mine) == epoch
+
     def leave(self, name: str, epoch: int) -> bool:
         """Let a server's lease end now; return False if it was replaced."""
         return self._changed(_of(name, epoch).values(expires=seconds_now()))

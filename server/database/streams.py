@@ -35,11 +35,13 @@ class HeldStream(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TakenStream:
-    """A stream that was just taken, with its definition."""
+    """A stream that was just taken, with its definition; ``cause`` is restart, given_back or
+    expired."""
 
     name: str
     epoch: int
     definition: Mapping[str, Any]
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,18 @@ class StreamRows:
             rows = connection.execute(kept.returning(STREAMS.c.name, STREAMS.c.epoch)).all()
         return {HeldStream(*row) for row in rows}
 
-    def release(self, held: HeldStream) -> bool:
-        """Let any server take a stream; return False if it was lost."""
-        return self._changed(_held(held).values(owner=None, expires=seconds_now()))
+    def still(self, held: Sequence[HeldStream], server: str) -> set[HeldStream]:
+        """Return those streams that were not lost. Writes nothing."""
+        mine = sql.select(STREAMS.c.name, STREAMS.c.epoch).where(STREAMS.c.owner == server)
+        with self._database.begin() as connection:
+            rows = connection.execute(mine).all()
+        return {HeldStream(*row) for row in rows} & set(held)
+
+    def release(self, held: HeldStream, definition: Mapping[str, Any] | None = None) -> bool:
+        """Let any server take a stream, with another definition if it is given; return False if
+        the stream was lost."""
+        changed = {} if definition is None else {"definition": sealed(definition, self._seal)}
+        return self._changed(_held(held).values(owner=None, expires=seconds_now(), **changed))
 
     def seal_all(self) -> None:
         """Seal the passwords of rows that older versions wrote."""
@@ -130,7 +141,18 @@ class StreamRows:
 
     def change(self, held: HeldStream, definition: Mapping[str, Any]) -> bool:
         """Replace a definition; return False if the stream was lost."""
-        return self._changed(_held(held).values(definition=sealed(definition, self._seal)))
+        return self.change_all({held: definition})
+
+    def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> bool:
+        """Replace definitions, in one transaction; return False if one of the streams was lost,
+        which is passed over."""
+        changes = [
+            _held(held).values(definition=sealed(given, self._seal))
+            for held, given in definitions.items()
+        ]
+        with self._database.begin() as connection:
+            kept = [connection.execute(change).rowcount == 1 for change in changes]
+        return all(kept)
 
     def remove(self, held: HeldStream) -> bool:
         """Remove a definition; return False if the stream was lost."""

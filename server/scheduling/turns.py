@@ -121,5 +121,9 @@ class TurnQueue:
 
 
 def _both(earlier: ResetCause | None, later: ResetCause | None) -> ResetCause | None:
-    """Return one cause for two resets in a row: ``NEW`` prevails, otherwise the later one."""
-    return earlier if earlier is ResetCause.NEW else later or earlier
+    """Return one cause for two resets in a row: ``MOVED`` prevails, then ``NEW``, otherwise the
+    later one."""
+    for first in (ResetCause.MOVED, ResetCause.NEW):
+        if first in (earlier, later):
+            return first
+    return later or earlier

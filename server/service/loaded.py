@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from server.cluster.identity import server_name
-from server.cluster.membership import Membership
+from server.cluster.lease import Terms
+from server.cluster.membership import Membership, Times
 from server.database.connection import Database
 from server.database.keys import KeyRows
 from server.database.owners import OwnerRows
@@ -20,7 +21,7 @@ from server.errors import MastreamError
 from server.security.exposure import Access, check_keys_exist
 from server.service.parts import Parts
 from server.service.presence import presence
-from server.settings import Settings
+from server.settings import ClusterSettings, Settings
 from server.sources.hardware import Hardware
 from server.streams.ownership import Ownership
 from server.videos.progress import Video
@@ -119,7 +120,9 @@ async def load(
         Ownership(
             StreamRows(database, parts.seal),
             into.membership,
+            terms_of(settings.cluster),
             on_taken=partial(parts.metrics.taken_over, "stream"),
+            on_lost=partial(parts.metrics.lease_lost, "stream"),
         ),
         parts.pool,
         parts.metrics,
@@ -151,8 +154,12 @@ async def _join(database: Database, parts: Parts, settings: Settings) -> Members
         name,
         OwnerRows(database),
         lambda: presence(settings, parts.worker, parts.streams.draining),
+        Times(settings.cluster.report_seconds, settings.cluster.alive_seconds),
+        # The database is a file in the folder, of which no other server has the lock.
+        is_alone=settings.videos.database is None,
     )
     await membership.start()
+    parts.metrics.watch_servers(lambda: len(membership.servers))
     return membership
 
 
@@ -160,3 +167,8 @@ def _log_engines(worker: Fleet) -> None:
     for built in worker.engines:
         failed = ", ".join(built.passed_over) or "nothing"
         _log.info("%s on %s serves; passed over: %s", built.provider, built.device, failed)
+
+
+def terms_of(settings: ClusterSettings) -> Terms:
+    """Return the times of leases as they are set."""
+    return Terms(settings.lease_seconds, settings.renew_seconds, settings.margin_seconds)

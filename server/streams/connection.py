@@ -37,15 +37,26 @@ class Connection:
     """Reads one source from when it is opened until it ends or is closed.
 
     ``number`` counts the stream's connections from 1. ``clock`` is in seconds and must be that of
-    the source. Mutable state: the task that reads, when the last picture was taken, how a file is
-    paced, and how many of the source's losses were reported.
+    the source. A file is played at its own pace after the time ``hurry_to`` in it, and its end is
+    reported once ``settled`` returns: its last frames have masks by then. Mutable state: the task
+    that reads, when the last picture was taken, how a file is paced, and how many of the source's
+    losses were reported.
     """
 
-    def __init__(self, number: int, source: Source, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        number: int,
+        source: Source,
+        clock: Callable[[], float],
+        hurry_to: Fraction | None = None,
+        settled: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.number = number
         self.live = source.live
         self._source = source
         self._clock = clock
+        self._hurry_to = hurry_to
+        self._settled = settled
         self._reading: asyncio.Task[None] | None = None
         self._last_picture = clock()
         self._pace = Pace()
@@ -88,6 +99,8 @@ class Connection:
                 shown = frame if self.live else await self._shown(frame)
                 self._last_picture = self._clock()
                 await take(self, shown)
+            if self._settled is not None and not self.live:
+                await self._settled()
         except MastreamError as error:
             report(Broken(error.code, str(error), isinstance(error, SourceRefused)))
         except Exception:  # our own mistake must not leave the stream waiting for ever
@@ -98,5 +111,6 @@ class Connection:
 
     async def _shown(self, frame: Frame) -> Frame:
         """Return a file's frame once it is due, as if it arrived at that moment."""
-        await asyncio.sleep(self._pace.wait(frame.pts, self._clock()))
+        if self._hurry_to is None or (frame.pts or 0) > self._hurry_to:
+            await asyncio.sleep(self._pace.wait(frame.pts, self._clock()))
         return replace(frame, arrived=self._clock())

@@ -48,7 +48,8 @@ class LiveStatus:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One event of a stream, for those who follow it: a change of state, or a reset."""
+    """One event of a stream, for those who follow it: a change of state, a reset, or that this
+    server has taken it over."""
 
     id: int
     kind: str
@@ -66,15 +67,11 @@ class Measures:
     resets: Counter[str] = field(default_factory=Counter)
     news: deque[News] = field(default_factory=lambda: deque(maxlen=NEWS))
     size: tuple[int, int] = (0, 0)
-    _told: int = 0
+    told: int = 0
+    """The id of the last event."""
     _in: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     _out: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
-
-    @property
-    def last_news(self) -> int:
-        """Return the id of the last event, 0 before the first."""
-        return self._told
 
     def news_after(self, seen: int) -> list[News]:
         """Return the events with a higher id that are still kept."""
@@ -96,6 +93,10 @@ class Measures:
         """Count and report that the memory was emptied before this frame."""
         self.resets[cause.value] += 1
         self._tell("reset", {"cause": cause.value, "seq": seq, "at": wall})
+
+    def moved(self, cause: str, memory: str, seq: int, wall: float) -> None:
+        """Report that the stream was taken over, and what its memory was before this frame."""
+        self._tell("moved", {"cause": cause, "memory": memory, "seq": seq, "at": wall})
 
     def frame(self, frame: Frame, now: float) -> None:
         """Count a frame that is offered."""
@@ -146,8 +147,8 @@ class Measures:
         )
 
     def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
-        self._told += 1
-        self.news.append(News(self._told, kind, data))
+        self.told += 1
+        self.news.append(News(self.told, kind, data))
 
 
 def _rate(times: deque[float], now: float) -> float:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
 
 from server.admission import Limit
 from server.database.streams import TakenStream
-from server.errors import Conflict, Draining, MastreamError, NotFound, Unavailable
+from server.errors import Conflict, Draining, MastreamError, NotFound
 from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
 from server.streams.ownership import Ownership
-from server.streams.pulled import PulledServices, PulledStream
+from server.streams.place import Place, Takeover
+from server.streams.pulled import PulledStream
+from server.streams.pulled_services import PulledServices
+from server.streams.stored import stored, takeover_of
 from server.streams.supervision import StreamState
+from server.streams.tending import cancelled, repeat, report_failure
 
-CANCEL_SECONDS = 15.0
-"""Longer than closing a source and a publisher takes; then a supervisor is cancelled again."""
-
-TEND_SECONDS = 0.5
-"""How often leases are renewed, and free streams looked for."""
+PLACE_SECONDS = 1.0
+"""How often the places of files are stored: a new owner repeats the masks made since then."""
 
 NO_STREAM = "There is no stream {!r}: it was removed, or never added."
 
@@ -30,7 +31,8 @@ _log = logging.getLogger(__name__)
 
 class LiveStreams:
     """Streams by name. Mutable state: those that run, each with its task; those that end since
-    another server has them; and the task that renews leases and takes free streams.
+    another server has them; the tasks that renew leases, take free streams and store the places
+    of files, and the places that were stored last.
 
     A change is written to the database before it takes effect, so a restart, or another server,
     finds the same streams. One change is made at a time, so that the database and the streams
@@ -44,6 +46,7 @@ class LiveStreams:
         self._streams: dict[str, PulledStream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._stored: dict[str, Place | None] = {}
         self._tending: list[asyncio.Task[None]] = []
         self._changing = asyncio.Lock()
         self._draining = False
@@ -60,8 +63,9 @@ class LiveStreams:
         self._begin_each(await self.ownership.start())
         await self._take_free()
         self._tending = [
-            asyncio.create_task(_repeat(self._renew)),
-            asyncio.create_task(_repeat(self._take_free)),
+            asyncio.create_task(repeat(self._renew, self.ownership.tend_seconds)),
+            asyncio.create_task(repeat(self._take_free, self.ownership.tend_seconds)),
+            asyncio.create_task(repeat(self._keep_places, PLACE_SECONDS)),
         ]
 
     async def drain(self) -> None:
@@ -84,21 +88,21 @@ class LiveStreams:
         await self._cancel()
         await self._release()
         for task in self._tending:
-            await _cancelled(task)
+            await cancelled(task)
         self._tasks.clear()
         self._streams.clear()
         await self.ownership.close()
 
     async def _release(self) -> None:
         try:
-            for name in list(self._streams):
-                await self.ownership.release(name)
+            for name, stream in list(self._streams.items()):
+                await self.ownership.release(name, stored(stream.definition, stream.place))
         except MastreamError as error:
             _log.warning("other servers get the streams only when the leases end: %s", error)
 
     async def _cancel(self) -> None:
         tasks = (*self._tasks.values(), *self._ending)
-        await asyncio.gather(*(_cancelled(task) for task in tasks))
+        await asyncio.gather(*(cancelled(task) for task in tasks))
 
     def all(self) -> list[PulledStream]:
         """Return every stream that this server may act for, the oldest first."""
@@ -148,7 +152,8 @@ class LiveStreams:
         async with self._changing:
             stream = self.find(name)
             definition = replace(stream.definition, paused=paused)
-            await self.ownership.change(name, definition.to_dict())
+            place = stream.place if stream.supervised.state.has_source and not paused else None
+            await self.ownership.change(name, stored(definition, place))
             await (stream.pause() if paused else stream.resume())
             return stream
 
@@ -171,7 +176,7 @@ class LiveStreams:
         self._streams.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:
-            await _cancelled(task)
+            await cancelled(task)
 
     async def _renew(self) -> None:
         """Renew the leases, and end the streams that this server has no longer."""
@@ -188,7 +193,7 @@ class LiveStreams:
             stream = self._streams.pop(name)
             _log.warning("stream %s is another server's from now on", name)
             stream.leave()
-            ending = asyncio.create_task(_cancelled(self._tasks.pop(name)))
+            ending = asyncio.create_task(cancelled(self._tasks.pop(name)))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
@@ -199,50 +204,33 @@ class LiveStreams:
             places = None if total is None else max(0, total - len(self))
             self._begin_each(await self.ownership.take_free(0 if self._draining else places))
 
+    async def _keep_places(self) -> None:
+        """Store where the files are, as far as they have moved."""
+        async with self._changing:
+            places = {name: one.place for name, one in self._streams.items()}
+            moved = {name: one for name, one in places.items() if one != self._stored.get(name)}
+            changed = {
+                name: stored(self._streams[name].definition, place)
+                for name, place in moved.items()
+                if place is not None
+            }
+            await self.ownership.change_all(changed)
+            self._stored = places
+
     def _begin_each(self, taken: list[TakenStream]) -> None:
         """Pull streams that were taken. If the server is to stop by now, their leases will end."""
         for one in [] if self._draining else taken:
-            self._begin(StreamDefinition.from_dict(one.definition))
+            self._begin(StreamDefinition.from_dict(one.definition), takeover_of(one))
 
-    def _begin(self, definition: StreamDefinition) -> PulledStream:
-        stream = PulledStream(definition, self._services)
+    def _begin(
+        self, definition: StreamDefinition, takeover: Takeover | None = None
+    ) -> PulledStream:
+        stream = PulledStream(definition, self._services, takeover)
         self._streams[definition.name] = stream
         # In a context of its own, so that its log lines do not name the request that added it.
         task = asyncio.create_task(
             stream.run(), name=f"stream {definition.name}", context=Context()
         )
-        task.add_done_callback(_report_failure)
+        task.add_done_callback(report_failure)
         self._tasks[definition.name] = task
         return stream
-
-
-async def _repeat(act: Callable[[], Awaitable[None]]) -> None:
-    """Act every TEND_SECONDS, whatever fails. Log when it begins to fail; the database logs by
-    itself if it does not answer."""
-    fails = False
-    while True:
-        await asyncio.sleep(TEND_SECONDS)
-        try:
-            await act()
-            fails = False
-        except Unavailable:
-            fails = True
-        except Exception as error:
-            if not fails:
-                trace = None if isinstance(error, MastreamError) else error
-                _log.error("the pulled streams cannot be kept up: %s", error, exc_info=trace)
-            fails = True
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end; again after a while, should the first cancellation be
-    lost to a library that swallows it, or nothing could be changed any more."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_SECONDS)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Log the error that ended a supervisor, which is a bug: it should run until cancelled."""
-    if not task.cancelled() and (error := task.exception()):
-        _log.critical("%s broke", task.get_name(), exc_info=error)

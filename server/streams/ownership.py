@@ -8,15 +8,21 @@ held --lease over, or another server has taken it--> lost
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from server.cluster.boot_clock import boot_seconds
+from server.cluster.history import Condition, History
 from server.cluster.lease import Lease, Terms, granted, is_due, is_held, renewed
-from server.cluster.membership import Membership
+from server.cluster.membership import ALONE_SECONDS, Membership
 from server.cluster.placement import FreeStream, chosen
 from server.database.streams import HeldStream, StreamPlace, StreamRows, TakenStream
 from server.errors import Elsewhere, NoCapacity
 from server.threads import ThreadRunner
+
+CAUSES = ("given_back", "expired", "restart")
+"""Why a server takes a stream: its server gave it back, died or froze, or was this one's earlier
+process."""
 
 
 class Ownership:
@@ -32,14 +38,18 @@ class Ownership:
         terms: Terms | None = None,
         clock: Callable[[], float] = boot_seconds,
         on_taken: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_taken`` receives why a stream was taken: restart, given_back or expired."""
+        """``on_taken`` receives why a stream was taken, one of CAUSES; ``on_lost`` is called when
+        one that was not given back is this server's no more."""
         self._rows = rows
         self._membership = membership
         self._terms = terms or Terms()
         self._clock = clock
         self._on_taken = on_taken
+        self._on_lost = on_lost
         self._disk = ThreadRunner("live")
+        self.history = History("stream", "removed")
         self._leases: dict[str, Lease] = {}
         self._places: dict[str, StreamPlace] = {}
 
@@ -60,6 +70,22 @@ class Ownership:
         free = sum(one.is_free and not self.holds(one.name) for one in self._places.values())
         held = sum(self.holds(name) for name in self._leases)
         return {"held": held, "elsewhere": len(self.elsewhere()), "free": free}[state]
+
+    def state(self, place: StreamPlace) -> Literal["held", "elsewhere", "free"]:
+        """Return whether a stream is ``held`` by this server, ``elsewhere`` or ``free``."""
+        if self.holds(place.name):
+            return "held"
+        return "free" if place.is_free else "elsewhere"
+
+    @property
+    def places(self) -> list[StreamPlace]:
+        """Return where all streams are, as last read."""
+        return list(self._places.values())
+
+    @property
+    def tend_seconds(self) -> float:
+        """Return how often leases and free streams are to be looked at."""
+        return ALONE_SECONDS if self._membership.is_alone else self._terms.renew / 2
 
     def elsewhere(self) -> list[tuple[StreamPlace, str | None]]:
         """Return the streams that other servers have, as last read, with their address."""
@@ -89,6 +115,7 @@ class Ownership:
         asked, server, lease = self._clock(), self._membership.name, self._terms.lease
         held = await self._disk(self._rows.add, name, definition, created, server, lease)
         self._leases[name] = granted(held.epoch, asked, self._terms)
+        self._places[name] = StreamPlace(name, server, lease, str(definition.get("owner", "")))
 
     async def change(self, name: str, definition: Mapping[str, Any]) -> None:
         """Store a changed definition. Raises NoCapacity if the stream was lost."""
@@ -100,10 +127,17 @@ class Ownership:
         self._leases.pop(name, None)
         self._places.pop(name, None)
 
-    async def release(self, name: str) -> None:
-        """Give a stream back; it must run no more. Idempotent."""
+    async def change_all(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store the definitions of those streams that were not lost."""
+        held = {self._held(name): one for name, one in definitions.items() if self.holds(name)}
+        if held:
+            await self._disk(self._rows.change_all, held)
+
+    async def release(self, name: str, definition: Mapping[str, Any] | None = None) -> None:
+        """Give a stream back, with this definition if it is given; it must run no more.
+        Idempotent."""
         if name in self._leases:
-            await self._disk(self._rows.release, self._held(name))
+            await self._disk(self._rows.release, self._held(name), definition)
             self._leases.pop(name, None)
 
     async def renew(self) -> None:
@@ -112,18 +146,26 @@ class Ownership:
         due = [self._held(name) for name, one in self._leases.items() if is_due(one, asked)]
         if not due:
             return
-        server, lease = self._membership.name, self._terms.lease
-        kept = await self._disk(self._rows.renew, due, server, lease)
+        kept = await self._kept(due)
         for held in due:
-            if held in kept and held.name in self._leases:
+            if held.name not in self._leases:
+                continue
+            if held in kept:
                 self._leases[held.name] = renewed(self._leases[held.name], asked, self._terms)
             else:
-                self._leases.pop(held.name, None)
+                self._lose(held.name)
+
+    async def _kept(self, due: Sequence[HeldStream]) -> set[HeldStream]:
+        """Renew leases, or only look at them if nobody else can; return those that are kept."""
+        server = self._membership.name
+        if self._membership.is_alone:
+            return await self._disk(self._rows.still, due, server)
+        return await self._disk(self._rows.renew, due, server, self._terms.lease)
 
     def forget_expired(self) -> None:
         """Forget the streams for which this server may not act any more."""
         for name in [one for one in self._leases if not self.holds(one)]:
-            del self._leases[name]
+            self._lose(name)
 
     async def take_free(self, most: int | None) -> list[TakenStream]:
         """Take those free streams that fall to this server, at most ``most`` if it is given; return
@@ -142,6 +184,7 @@ class Ownership:
     async def _read(self) -> list[StreamPlace]:
         places = await self._disk(self._rows.places)
         self._places = {one.name: one for one in places}
+        self.history.look({one.name: self._condition(one) for one in places})
         return places
 
     async def _take_each(
@@ -153,8 +196,8 @@ class Ownership:
             one = await self._disk(take, name, self._membership.name, self._terms.lease)
             if one is not None:
                 self._leases[name] = granted(one.epoch, asked, self._terms)
-                taken.append(one)
-                self._on_taken(self._cause(name))
+                taken.append(replace(one, cause=self._cause(name)))
+                self._on_taken(taken[-1].cause)
         return taken
 
     def _cause(self, name: str) -> str:
@@ -162,6 +205,14 @@ class Ownership:
         if server is None:
             return "given_back"
         return "restart" if server == self._membership.name else "expired"
+
+    def _condition(self, place: StreamPlace) -> Condition:
+        is_free = self.state(place) == "free"
+        return Condition("free") if is_free else Condition("held", place.server)
+
+    def _lose(self, name: str) -> None:
+        del self._leases[name]
+        self._on_lost()
 
     def _held(self, name: str) -> HeldStream:
         if name not in self._leases:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from models.spec import ModelSpec
+from protocol import MemoryState
 from server.changes import Changes
-from server.dialling.dial import Guard
 from server.errors import MastreamError
 from server.frame import Frame, Mask, ResetCause
-from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
 from server.sinks.overlay import palette
 from server.sinks.publishing import Publisher
 from server.sources.abandoned import abandoned_decoders
-from server.sources.base import Source
 from server.streams import supervision
 from server.streams.connection import Connection
 from server.streams.definition import StreamDefinition
 from server.streams.intake import Intake
 from server.streams.live_status import LiveStatus, Measures, News
-from server.streams.supervision import Action, Event, Rules, StreamState, Supervised
+from server.streams.place import Place, Takeover
+from server.streams.pulled_services import PulledServices
+from server.streams.supervision import Action, Event, StreamState, Supervised
 from server.streams.viewers import Viewers
-from server.workers.serving import Serving
 
 _log = logging.getLogger(__name__)
 
@@ -37,49 +34,45 @@ MAX_ABANDONED = 32
 CROWDED_TRIES = 5
 """How often a stream waits until decoders that hang have ended, before it fails."""
 
+IDLE = (StreamState.PAUSED, StreamState.ENDED, StreamState.FAILED)
+"""States in which no connection is tried until it is requested."""
+
+EPOCH_EVENTS = 2**32
+"""The ids of a stream's events begin with a multiple of this, so that they rise from one owner to
+the next."""
+
 _ASKED = supervision.Pause | supervision.Resume
 """Events that do not come from a connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class PulledServices:
-    """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
-    seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
-    after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides which
-    addresses may be opened; ``may_send`` is false for a name that another server may have."""
-
-    worker: Serving
-    open_source: Callable[[StreamDefinition, ModelSpec], Source]
-    rules: Rules
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    random: Callable[[], float]
-    reconnected: Callable[[], None] = lambda: None
-    published: Callable[[str], None] = lambda _: None
-    recordings: Recordings | None = None
-    guard: Guard | None = None
-    may_send: Callable[[str], bool] = lambda _: True
-
-
 class PulledStream:
-    """Runs one definition until :meth:`run` is cancelled.
+    """Runs one definition until :meth:`run` is cancelled. ``takeover`` says why this server has it,
+    and where a file is to be continued, if it was taken over.
 
     Mutable state: what the supervisor decided last, the events that it has still to see, the
-    connection that is open, how many there were, and how often too many decoders hung. The intake's
-    session stays open across connections, so that a memory can be kept.
+    connection that is open, how many there were, how often too many decoders hung, and the
+    takeover that is still to be reported. The intake's session stays open across connections, so
+    that a memory can be kept.
     """
 
-    def __init__(self, definition: StreamDefinition, services: PulledServices) -> None:
+    def __init__(
+        self,
+        definition: StreamDefinition,
+        services: PulledServices,
+        takeover: Takeover | None = None,
+    ) -> None:
         self.definition = definition
         self.changes = Changes()
-        self.measures = Measures()
+        epochs = 0 if takeover is None else takeover.epoch - 1
+        self.measures = Measures(told=EPOCH_EVENTS * epochs)
         ours = partial(services.may_send, definition.name)
         self.viewers = Viewers(self._on_mask, self.measures.lost, ours)
         self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
         self.supervised = self._decision[0]
         self._services = services
         given = self.viewers, self.measures, services.clock, services.recordings
-        self._intake = Intake(definition, services.worker, *given)
+        self._intake = Intake(definition, services.worker, *given, takeover)
+        self._takeover = takeover
         self._over = False
         self._events, self._arrived = deque[Event](), Changes()
         self._connection: Connection | None = None
@@ -101,8 +94,8 @@ class PulledStream:
 
         An id that was not given out yet is of an earlier run of the server: all events are new.
         """
-        seen = seen if seen <= self.measures.last_news else 0
-        await self.changes.until(lambda: self._over or self.measures.last_news > seen)
+        seen = seen if seen <= self.measures.told else 0
+        await self.changes.until(lambda: self._over or self.measures.told > seen)
         return self.measures.news_after(seen)
 
     async def pause(self) -> None:
@@ -115,8 +108,18 @@ class PulledStream:
         """Connect again after a pause, an end or a failure. Idempotent."""
         self.definition = replace(self.definition, paused=False)
         self._notice(supervision.Resume())
-        idle = (StreamState.PAUSED, StreamState.ENDED, StreamState.FAILED)
-        await self.changes.until(lambda: self._over or self.supervised.state not in idle)
+        await self.changes.until(lambda: self._over or self.supervised.state not in IDLE)
+
+    @property
+    def memory(self) -> MemoryState:
+        """Return what its memory was when this server began with it."""
+        return self._intake.memory
+
+    @property
+    def place(self) -> Place | None:
+        """Return where the next owner is to continue; None where it cannot."""
+        plays = self.definition.is_file and not self.definition.paused
+        return self._intake.place if plays else None
 
     @property
     def recording(self) -> Recording | None:
@@ -162,8 +165,10 @@ class PulledStream:
             await self._disconnect()
             self.changes.notify()
         if action is Action.OPEN:
+            if before.state in IDLE:
+                self._intake.begin_anew()
             self._connect()
-        if not supervised.state.has_source and supervised.state is not StreamState.BACKOFF:
+        if supervised.state in IDLE:
             self._intake.close()
 
     def _report(self, supervised: Supervised) -> None:
@@ -203,13 +208,17 @@ class PulledStream:
         self._connections += 1
         if self._connections > 1:
             self._services.reconnected()
+        place = self._intake.to_reach
+        start = place.look if place is not None and self._connections == 1 else None
         try:
-            source = self._services.open_source(self.definition, self._services.worker.spec)
+            source = self._services.open_source(self.definition, self._services.worker.spec, start)
         except MastreamError as error:
             self._notice(supervision.Broken(error.code, str(error), refused=True))
             return
         end = supervision.Finished(self.definition.is_file, self.definition.loop)
-        self._connection = Connection(self._connections, source, self._services.clock)
+        hurry_to = None if place is None else place.sent_at
+        given = self._services.clock, hurry_to, self._intake.settled
+        self._connection = Connection(self._connections, source, *given)
         self._connection.begin(self._take, end, self._notice)
 
     def _too_many_hang(self) -> Event:
@@ -245,8 +254,14 @@ class PulledStream:
 
     def _on_mask(self, mask: Mask) -> None:
         self.measures.mask(mask, self._services.clock())
+        self._intake.made(mask)
         if self.publisher is not None:
             self.publisher.offer(mask)
+        wall, seq = self._services.wall(), mask.frame.seq
+        if self._takeover is not None:
+            self.measures.moved(self._takeover.cause, self.memory.value, seq, wall)
+            self._takeover = None
+            self.changes.notify()
         if mask.reset is not None and mask.reset is not ResetCause.NEW:
-            self.measures.reset(mask.reset, mask.frame.seq, self._services.wall())
+            self.measures.reset(mask.reset, seq, wall)
             self.changes.notify()

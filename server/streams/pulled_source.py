@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from models.spec import ModelSpec
@@ -17,13 +18,21 @@ from server.sources.holding import Pictures
 from server.streams.definition import StreamDefinition
 
 
+class OpenSource(Protocol):
+    """Opens a definition's source; a file from ``start`` on, in seconds of its own time."""
+
+    def __call__(
+        self, definition: StreamDefinition, spec: ModelSpec, start: Fraction | None = None, /
+    ) -> Source: ...
+
+
 def source_opener(
     settings: LiveSettings,
     max_pixels: int,
     hardware: Hardware | None,
     guard: Guard | None,
     pictures: Pictures | None = None,
-) -> Callable[[StreamDefinition, ModelSpec], Source]:
+) -> OpenSource:
     """Return a function that opens a definition's source: a camera or a file of the allowed folder.
 
     Original pictures are kept, since a viewer may request an overlay at any time; ``pictures``
@@ -31,7 +40,9 @@ def source_opener(
     raises BadRequest if the server may no longer play that file.
     """
 
-    def open_source(definition: StreamDefinition, spec: ModelSpec) -> Source:
+    def open_source(
+        definition: StreamDefinition, spec: ModelSpec, start: Fraction | None = None, /
+    ) -> Source:
         location = _file(definition, settings) if definition.is_file else definition.url
         return ContainerSource(
             location,
@@ -39,6 +50,7 @@ def source_opener(
             spec.width,
             live=not definition.is_file,
             keep_original=True,
+            start=start,
             max_pixels=max_pixels,
             timeout=settings.connect_seconds,
             hardware=hardware,

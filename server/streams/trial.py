@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.spec import ModelSpec
@@ -14,6 +13,7 @@ from server.sources.abandoned import abandoned_decoders
 from server.sources.base import Source
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import MAX_ABANDONED
+from server.streams.pulled_source import OpenSource
 
 MAX_TRIALS = 4
 """Addresses that are tried at the same time; each holds a connection and a decoder."""
@@ -35,7 +35,7 @@ class Trials:
 
     def __init__(
         self,
-        open_source: Callable[[StreamDefinition, ModelSpec], Source],
+        open_source: OpenSource,
         spec: ModelSpec,
         seconds: float,
     ) -> None:

@@ -17,8 +17,9 @@ from server.sinks.publishing import PublishState
 from server.sources.hardware import Hardware
 from server.sources.holding import Pictures
 from server.streams.live_streams import LiveStreams
-from server.streams.ownership import Ownership
-from server.streams.pulled import PulledServices, PulledStream
+from server.streams.ownership import CAUSES, Ownership
+from server.streams.pulled import PulledStream
+from server.streams.pulled_services import PulledServices
 from server.streams.pulled_source import source_opener
 from server.streams.supervision import Rules, StreamState
 from server.streams.trial import Trials
@@ -96,6 +97,7 @@ def live_service(
         metrics.watch_sources(state.value, partial(streams.count, state))
     for lease in ("held", "elsewhere", "free"):
         metrics.watch_leases("stream", lease, partial(ownership.count, lease))
+    metrics.expect_takeovers("stream", CAUSES)
     for publishing in PublishState:
         metrics.watch_publishers(publishing.value, partial(streams.count_publishers, publishing))
     return LiveService(

@@ -143,7 +143,13 @@ class ViewerSocket:
         settings = self._services.settings
         limits = protocol.Limits(settings.max_message_bytes, settings.max_pixels)
         name = self._stream.definition.name
-        return protocol.Ready(name, self._services.spec.to_dict(), limits, settings.window)
+        return protocol.Ready(
+            name,
+            self._services.spec.to_dict(),
+            limits,
+            settings.window,
+            memory=self._stream.memory,
+        )
 
     def _count_slow(self) -> None:
         self._services.metrics.viewer_lost()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.cluster_sim.__main__ import row
-from benchmarks.cluster_sim.machines import TERMS, stream_name
+from benchmarks.cluster_sim.__main__ import around, row
+from benchmarks.cluster_sim.cameras import ANSWER_SECONDS, NOTICE_SECONDS
+from benchmarks.cluster_sim.machines import PLACES, TERMS, stream_name
 from benchmarks.cluster_sim.scenarios import SCENARIOS, Steady, measure, steady
 from benchmarks.cluster_sim.tally import Tally
 from benchmarks.cluster_sim.world import World
@@ -17,14 +18,14 @@ SERVERS, STREAMS = 25, 100
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_stream_has_a_server_at_the_end(name: str) -> None:
     found = measure(name, SERVERS, STREAMS, seed=3)
-    assert found.unserved == 0
+    assert (found.unserved, found.looking) == (0, 0)
     assert found.tally.gaps
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_same_seed_gives_the_same_figures(name: str) -> None:
-    first, again = (row(measure(name, SERVERS, STREAMS, seed=3)) for _ in range(2))
-    assert first == again
+    first, again = (measure(name, SERVERS, STREAMS, seed=3) for _ in range(2))
+    assert (row(first), around(first)) == (row(again), around(again))
 
 
 def test_streams_that_are_given_back_do_not_wait_for_a_lease() -> None:
@@ -77,3 +78,40 @@ def test_the_busiest_second_and_the_largest_herd_are_counted() -> None:
 
 def test_the_work_without_failures() -> None:
     assert steady(10, 100) == Steady(writes=20, rows_written=110, rows_read=10 * 10 + 20 * 100)
+
+
+def test_clients_wait_after_a_death_and_follow_at_once_when_a_server_stops() -> None:
+    died, stopped = (
+        measure(name, SERVERS, STREAMS, seed=3) for name in ("rack-lost", "rolling-update")
+    )
+    assert 0.5 <= died.returns.p50 <= 1.1, "half a second to one second, by chance"
+    assert stopped.returns.p50 <= 0.2
+    assert min(died.returned, stopped.returned) > 0
+
+
+def test_a_full_server_sends_clients_on_until_one_has_room() -> None:
+    world = World(3, 0, seed=3)
+    first, second, third = world.servers.values()
+    second.pushed, third.pushed, first.pushed = PLACES, PLACES - 1, 2
+    for one in (first, second, third):
+        one.report(0.0)
+    for one in (first, second, third):
+        one.view = world._alive()
+    world.at(1.0, lambda: world.die([first.name]))
+    world.at(20.0, lambda: world.restart([first.name]))
+    world.run(60.0)
+    assert (world.clients.looking, second.pushed, third.pushed, first.pushed) == (
+        0,
+        PLACES,
+        PLACES,
+        1,
+    )
+    assert min(world.clients.gaps) < 2.0
+    assert max(world.clients.gaps) > 19.0, "one waits until there is room"
+
+
+def test_cameras_are_tried_again_until_they_notice_that_their_client_is_gone() -> None:
+    found = measure("rack-lost", SERVERS, 20 * SERVERS, seed=3)
+    assert found.tally.takeovers.p50 + ANSWER_SECONDS[0] < found.pictures.p50
+    assert found.pictures.longest > NOTICE_SECONDS
+    assert found.pictures.longest < NOTICE_SECONDS + 2 * 8.0 + ANSWER_SECONDS[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from launcher.arguments import parse
 from server.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "docker" / "kubernetes"
-OVERLAYS = ("base", "gpu", "autoscaled")
+OVERLAYS = ("base", "gpu", "autoscaled", "ray")
 SCALED_OBJECT = {
     "type": "object",
     "required": ["scaleTargetRef", "triggers"],
@@ -51,6 +53,44 @@ SCALED_OBJECT = {
     },
 }
 """The part of KEDA's schema that the file uses."""
+
+_GROUP = {
+    "rayStartParams": {"type": "object", "additionalProperties": {"type": "string"}},
+    "template": {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {"metadata": {"type": "object"}, "spec": {"type": "object"}},
+        "additionalProperties": False,
+    },
+}
+RAY_CLUSTER = {
+    "type": "object",
+    "required": ["headGroupSpec"],
+    "additionalProperties": False,
+    "properties": {
+        "headGroupSpec": {
+            "type": "object",
+            "required": ["template"],
+            "additionalProperties": False,
+            "properties": _GROUP,
+        },
+        "workerGroupSpecs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["groupName", "maxReplicas", "minReplicas", "template"],
+                "additionalProperties": False,
+                "properties": _GROUP
+                | {"groupName": {"type": "string"}}
+                | {
+                    name: {"type": "integer", "minimum": 0}
+                    for name in ("replicas", "minReplicas", "maxReplicas")
+                },
+            },
+        },
+    },
+}
+"""The part of KubeRay's schema that the file uses; Kubernetes' own has the pods."""
 
 Thing = dict[str, Any]
 
@@ -91,6 +131,8 @@ def test_kubernetes_accepts_every_object(overlay: str) -> None:
     for one in things(FOLDER / overlay):
         if one["apiVersion"].startswith("keda.sh/"):
             jsonschema.validate(one["spec"], SCALED_OBJECT)
+        elif one["apiVersion"].startswith("ray.io/"):
+            jsonschema.validate(one["spec"], RAY_CLUSTER)
         else:
             kubernetes_validate.validate(one, "1.34", strict=True)
 
@@ -168,3 +210,62 @@ def test_the_autoscaler_asks_for_a_metric_that_the_server_has() -> None:
     page = (FOLDER.parents[1] / "docs" / "observability.md").read_text()
     assert f"`{metric}`" in page
     assert int(trigger["metadata"]["threshold"]) < Settings().streams.max_sessions
+
+
+(RAY,) = [one for one in things(FOLDER / "ray") if one["kind"] == "RayCluster"]
+HEAD = RAY["spec"]["headGroupSpec"]["template"]
+(WORKERS,) = RAY["spec"]["workerGroupSpecs"]
+WORKER = WORKERS["template"]
+
+
+@pytest.mark.parametrize("template", [HEAD, WORKER], ids=["head", "worker"])
+def test_the_pods_of_ray_are_valid_and_run_no_other_command(template: Thing) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}} | template
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+    (container,) = template["spec"]["containers"]
+    words = container["command"]
+    assert words[:3] == ["mastream", "cluster", "node"]
+    flags = parse(words[2:])
+    assert flags.engines == (0 if template is HEAD else 1)
+    assert RAY["metadata"]["annotations"]["ray.io/overwrite-container-cmd"] == "true"
+    variables = {one["name"]: one for one in container["env"]}
+    assert "secretKeyRef" in variables["RAY_AUTH_TOKEN"]["valueFrom"]
+    assert "POD_IP" in variables, "what the command names is there"
+    assert {"livenessProbe", "readinessProbe"} <= container.keys(), "or KubeRay adds its own"
+    mounts = {one["name"] for one in container.get("volumeMounts", [])}
+    assert mounts == {one["name"] for one in template["spec"].get("volumes", [])}
+
+
+def test_the_head_has_as_many_agents_created_as_there_are_pods_for_them() -> None:
+    (head,) = HEAD["spec"]["containers"]
+    shell = head["lifecycle"]["postStart"]["exec"]["command"][-1]
+    line = re.search(r"until mastream cluster (.*?); do", shell)
+    assert line is not None
+    flags = parse(shlex.split(line[1]))
+    assert flags.n == WORKERS["replicas"] == WORKERS["minReplicas"] == WORKERS["maxReplicas"]
+    (worker,) = WORKER["spec"]["containers"]
+    (port,) = [one["containerPort"] for one in worker["ports"] if one["name"] == "http"]
+    assert flags.ports == (port, port)
+    assert worker["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
+    assert str(flags.data) in {one["mountPath"] for one in worker["volumeMounts"]}
+    given = {one["name"] for one in head["env"] if one["name"].startswith("MASTREAM_")}
+    assert {"MASTREAM_SECURITY__SECRET", "MASTREAM_VIDEOS__DATABASE"} <= given
+
+
+def test_a_worker_drains_before_it_ends() -> None:
+    (worker,) = WORKER["spec"]["containers"]
+    words = shlex.split(worker["lifecycle"]["preStop"]["exec"]["command"][-1])
+    flags = parse(words[2:])
+    assert (words[:3], flags.target) == (["mastream", "cluster", "drain"], "$(hostname)")
+    (head,) = HEAD["spec"]["containers"]
+    drains = {one["name"]: one.get("value") for one in head["env"]}["MASTREAM_DRAIN_SECONDS"]
+    assert int(str(drains)) < flags.seconds < WORKER["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_clients_reach_the_servers_of_ray() -> None:
+    labels = WORKER["metadata"]["labels"]
+    others = [one for one in things(FOLDER / "ray") if one["kind"] != RAY["kind"]]
+    for one in others:
+        selector = one["spec"]["selector"]
+        assert selector.get("matchLabels", selector) == labels
+    assert {one["kind"] for one in others} == {"Service", "PodDisruptionBudget"}

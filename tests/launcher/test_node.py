@@ -28,6 +28,11 @@ def test_the_head_has_no_dashboard_and_one_resource_per_engine() -> None:
     ]
 
 
+def test_a_machine_without_engines_offers_none() -> None:
+    given = node.node_arguments(parse(["node", "--engines", "0"]))
+    assert not any("resources" in one for one in given)
+
+
 def test_another_machine_joins_the_head() -> None:
     given = node.node_arguments(parse(["node", "--join", "10.0.0.1:6379"]))
     assert given[:4] == ["start", "--block", "--address", "10.0.0.1:6379"]

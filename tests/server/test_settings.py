@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from server.settings import VideoSettings
+from server.settings import ClusterSettings, VideoSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLjSw"
 
@@ -26,3 +26,19 @@ def test_hosts_without_a_secret_are_refused() -> None:
 def test_a_weak_or_malformed_secret_is_refused(secret: str) -> None:
     with pytest.raises(ValidationError, match="24 to 64 random bytes"):
         VideoSettings(callback_secret=secret)
+
+
+def test_leases_allow_for_one_late_renewal() -> None:
+    longer = ClusterSettings(lease_seconds=30, renew_seconds=14, margin_seconds=2)
+    assert longer.renew_seconds == 14
+    for wrong in ({"renew_seconds": 3.0}, {"renew_seconds": 1.3}, {"margin_seconds": 1.5}):
+        with pytest.raises(ValidationError, match="one late renewal would lose all streams"):
+            ClusterSettings(**wrong)
+
+
+def test_servers_count_as_alive_for_at_least_two_reports() -> None:
+    assert ClusterSettings(report_seconds=2).alive_seconds == 4
+    with pytest.raises(ValidationError, match="would make the others believe"):
+        ClusterSettings(report_seconds=2.1)
+    with pytest.raises(ValidationError):
+        ClusterSettings(report_seconds=0)

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.cluster import membership
-from server.cluster.membership import Membership, socket_url
+from server.cluster.membership import Membership, Times, socket_url
 from server.database.connection import Database, sqlite_url
 from server.database.owners import OwnerRows, Presence
 from server.errors import Elsewhere, Fault, NoCapacity
@@ -29,8 +28,10 @@ def rows(tmp_path: Path) -> Iterator[OwnerRows]:
 
 
 @asynccontextmanager
-async def member(rows: OwnerRows, name: str, presence: Presence) -> AsyncIterator[Membership]:
-    one = Membership(name, rows, lambda: presence)
+async def member(
+    rows: OwnerRows, name: str, presence: Presence, beat: float = 1.0
+) -> AsyncIterator[Membership]:
+    one = Membership(name, rows, lambda: presence, Times(beat))
     await one.start()
     try:
         yield one
@@ -83,8 +84,7 @@ async def test_a_second_process_of_the_same_name_replaces_the_first(
 async def test_a_server_goes_on_reporting_whatever_fails(
     rows: OwnerRows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(membership, "BEAT_SECONDS", 0.001)
-    async with member(rows, "a", HERE) as a:
+    async with member(rows, "a", HERE, beat=0.001) as a:
         errors = [Fault("the database failed"), RuntimeError("a bug")]
         beat = rows.beat
 
@@ -118,3 +118,28 @@ async def test_what_is_elsewhere_is_refused_with_the_address(rows: OwnerRows) ->
 )
 def test_the_socket_of_a_server(url: str, socket: str) -> None:
     assert socket_url(url, "/s") == socket
+
+
+async def test_alone_it_writes_nothing_until_it_leaves_and_sees_who_replaced_it(
+    rows: OwnerRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Membership("a", rows, lambda: HERE, is_alone=True)
+    await alone.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "beat", None)
+        await alone.report_now()
+        assert ([one.name for one in alone.servers], alone.peers) == (["a"], [])
+        assert not alone.is_replaced
+        async with member(rows, "a", HERE):
+            await alone.report_now()
+            assert alone.is_replaced
+    await alone.stop()
+
+
+async def test_what_became_of_the_others_is_remembered(rows: OwnerRows) -> None:
+    async with member(rows, "a", HERE) as a:
+        async with member(rows, "b", HERE):
+            await a.report_now()
+        await a.report_now()
+        changes = [(one.name, one.now_is.what) for one in a.history.changes]
+        assert changes == [("b", "alive"), ("b", "gone")]

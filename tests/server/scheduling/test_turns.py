@@ -40,6 +40,13 @@ def test_that_a_stream_is_new_outlives_later_resets() -> None:
     assert waiting.append(Frame(PIXELS, 0, reset=True), now=0.0).reset is ResetCause.NEW
 
 
+def test_that_a_stream_moved_outlives_that_it_is_new_and_all_that_follows() -> None:
+    waiting = TurnQueue()
+    for cause in (ResetCause.NEW, ResetCause.MOVED, ResetCause.CLIENT):
+        waiting.reset_next(cause)
+    assert waiting.append(Frame(PIXELS, 0, reset=True), now=0.0).reset is ResetCause.MOVED
+
+
 def test_of_two_other_resets_the_later_tells() -> None:
     waiting = queue(Frame(PIXELS, 0, reset=True))
     waiting.reset_first(ResetCause.ENGINE)

@@ -130,3 +130,48 @@ def test_a_file_is_played_at_its_own_pace() -> None:
     assert pace.wait(Fraction(5), 100.0) == 0.0
     assert pace.wait(Fraction(6), 100.25) == 0.75
     assert pace.wait(Fraction(7), 103.0) == 0.0, "late already"
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_a_file_ends_once_its_frames_are_settled(live: bool) -> None:
+    source, reports, settled = Prepared([frame(0)]), list[Event](), asyncio.Event()
+    source.live = live
+    taken = asyncio.Event()
+
+    async def take(_: Connection, __: Frame) -> None:
+        taken.set()
+
+    async def wait() -> None:
+        await settled.wait()
+
+    connection = Connection(1, source, lambda: 0.0, settled=wait)
+    connection.begin(take, END, reports.append)
+    await taken.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert bool(reports) is live
+    settled.set()
+    async with asyncio.timeout(10):
+        while not reports:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await connection.close()
+
+
+async def test_a_file_hurries_to_where_it_is_to_be_continued() -> None:
+    source = Prepared([frame(number, Fraction(number, 25)) for number in range(300)])
+    source.live = False
+    waits: list[float] = []
+    done = asyncio.Event()
+
+    async def take(_: Connection, one: Frame) -> None:
+        waits.append(asyncio.get_running_loop().time())
+        if one.seq == 251:
+            done.set()
+
+    clock = asyncio.get_running_loop().time
+    connection = Connection(1, source, clock, hurry_to=Fraction(249, 25))
+    connection.begin(take, END, lambda _: None)
+    async with asyncio.timeout(9):
+        await done.wait()
+    assert waits[251] - waits[250] >= 0.03, "at its own pace from there on"
+    await connection.close()

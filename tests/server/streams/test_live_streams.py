@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,7 +20,9 @@ from server.streams import live_streams
 from server.streams.definition import StreamDefinition
 from server.streams.live_streams import LiveStreams
 from server.streams.ownership import Ownership
-from server.streams.pulled import PulledServices
+from server.streams.place import Place
+from server.streams.pulled import PulledStream
+from server.streams.pulled_services import PulledServices
 from server.streams.supervision import Rules, StreamState
 from server.workers.serving import Serving
 
@@ -31,6 +34,8 @@ FAILED = "the pulled streams cannot be kept up"
 class Owner:
     """Holds what it is told to. ``free`` is taken in turn; ``answers`` are what renewals raise, the
     last one for ever; ``acts`` are the changes that were made."""
+
+    tend_seconds = 0.001
 
     def __init__(self, left: str = "", free: str = "") -> None:
         self.left, self.free = list(left), list(free)
@@ -56,7 +61,7 @@ class Owner:
 
     def _taken(self, names: list[str]) -> list[TakenStream]:
         self.held.update(names)
-        return [TakenStream(name, 1, paused(name).to_dict()) for name in names]
+        return [TakenStream(name, 1, paused(name).to_dict(), "restart") for name in names]
 
     async def add(self, name: str, _: Mapping[str, Any], created: float) -> None:
         self.held.add(name)
@@ -65,16 +70,20 @@ class Owner:
     async def change(self, name: str, definition: Mapping[str, Any]) -> None:
         self.acts.append(f"{'pause' if definition['paused'] else 'resume'} {name}")
 
+    async def change_all(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
+        self.acts += [f"{name} is at {one['place']['sent']}" for name, one in definitions.items()]
+
     async def remove(self, name: str) -> None:
         self.held.discard(name)
         self.acts.append(f"remove {name}")
 
-    async def release(self, name: str) -> None:
+    async def release(self, name: str, definition: Mapping[str, Any]) -> None:
         self.releasing.set()
         await self.may_release.wait()
         if name in self.held:
             self.held.discard(name)
-            self.acts.append(f"release {name}")
+            at = f" at {definition['place']['sent']}" if "place" in definition else ""
+            self.acts.append(f"release {name}{at}")
 
     async def renew(self) -> None:
         answer = self.answers[min(self.renewals, len(self.answers) - 1)]
@@ -122,11 +131,6 @@ async def until(met: Callable[[], bool]) -> None:
 
 def names(streams: LiveStreams) -> list[str]:
     return [one.definition.name for one in streams.all()]
-
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_streams, "TEND_SECONDS", 0.001)
 
 
 async def test_it_begins_with_what_an_earlier_process_had_and_what_is_free() -> None:
@@ -224,3 +228,27 @@ async def test_a_failure_that_comes_back_is_logged_again(
         await until(lambda: owner.renewals > 4)
     errors = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
     assert errors == [f"{FAILED}: first", f"{FAILED}: second"]
+
+
+async def test_the_places_of_files_are_stored_as_they_move_and_when_they_are_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: dict[str, Place | None] = {"a": place(3), "b": None}
+    where = property(lambda stream: places[stream.definition.name])
+    monkeypatch.setattr(PulledStream, "place", where)
+    monkeypatch.setattr(live_streams, "PLACE_SECONDS", 0.001)
+    owner = Owner(left="ab")
+    async with running(owner):
+        await until(lambda: bool(owner.acts))
+        places["a"] = place(4)
+        await until(lambda: len(owner.acts) > 1)
+        renewals = owner.renewals
+        await until(lambda: owner.renewals > renewals + 20)
+        assert owner.acts == ["a is at 3", "a is at 4"]
+        places |= {"a": place(5), "b": place(9)}
+    assert {"release a at 5", "release b at 9"} <= set(owner.acts)
+
+
+def place(sent: int) -> Place:
+    begin = sent, Fraction(sent, 25), Fraction(0), Fraction(0), None
+    return Place(*begin, sent=sent, sent_at=Fraction(sent, 25), fills=True)

@@ -28,11 +28,15 @@ LONG = Terms(lease=60.0, renew=20.0, margin=1.0)
 causes: list[str] = []
 """Why streams were taken, by all owners of the test that runs."""
 
+lost: list[str] = []
+"""Owners that lost a stream, once for each."""
+
 
 class Peers:
     """A membership that two servers of a test share."""
 
     is_replaced = False
+    is_alone = False
 
     def __init__(self, name: str, others: list[str]) -> None:
         self.name, self.peers = name, others
@@ -64,8 +68,10 @@ async def owner(
     rows: StreamRows, name: str, others: str = "", terms: Terms = LONG, clock: Clock | None = None
 ) -> AsyncIterator[Ownership]:
     peers = cast(Membership, Peers(name, list(others)))
-    ownership = Ownership(rows, peers, terms, clock or Clock(), causes.append)
+    given = terms, clock or Clock(), causes.append, lambda: lost.append(name)
+    ownership = Ownership(rows, peers, *given)
     causes.clear()
+    lost.clear()
     try:
         yield ownership
     finally:
@@ -100,6 +106,7 @@ async def test_an_owner_that_freezes_stops_by_its_own_clock(rows: StreamRows) ->
         clock.now += LONG.lease - LONG.margin
         assert not a.holds("s")
         a.forget_expired()
+        assert lost == ["a"]
         with pytest.raises(NoCapacity, match="has moved"):
             await a.change("s", {"n": 2})
 
@@ -129,6 +136,7 @@ async def test_a_renewal_finds_out_what_was_lost(rows: StreamRows) -> None:
         clock.now += BRIEF.renew
         await a.renew()
         assert [a.holds(name) for name in "st"] == [False, True]
+        assert lost == ["a"]
 
 
 async def test_a_server_that_knows_no_other_keeps_its_streams(rows: StreamRows) -> None:
@@ -154,6 +162,7 @@ async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
         await again.take_free(None)
         await b.take_free(None)
         assert causes == ["restart", "given_back"]
+        assert lost == []
 
 
 async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> None:
@@ -163,3 +172,67 @@ async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> No
         assert await a.take_free(None) == []
         a._membership.is_replaced = False
         assert len(await a.take_free(None)) == 1
+
+
+async def test_what_is_given_back_is_taken_as_it_was_left(rows: StreamRows) -> None:
+    async with owner(rows, "a", "b") as a, owner(rows, "b") as b:
+        await a.add("s", {"n": 1}, 1.0)
+        await a.add("t", {"n": 1}, 2.0)
+        await a.change_all({"s": {"n": 2}, "t": {"n": 2}})
+        await a.release("s")
+        await a.release("t", {"n": 3})
+        taken = await b.take_free(None)
+        found = {one.name: (one.definition["n"], one.cause) for one in taken}
+        assert found == {"s": (2, "given_back"), "t": (3, "given_back")}
+
+
+async def test_what_was_lost_is_not_changed_with_the_others(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        await a.add("s", {"n": 1}, 1.0)
+        await a.add("t", {"n": 1}, 2.0)
+        (first,) = await taken_once_free(b)
+        await a.change_all({"s": {"n": 2}, "t": {"n": 2}})
+        assert first.definition == {"n": 1}
+        (second,) = await taken_once_free(b)
+        assert second.definition == {"n": 2}
+        clock.now += BRIEF.lease
+        await a.change_all({"s": {"n": 9}, "t": {"n": 9}})
+        found = [rows.take_back(name, "b", 60.0) for name in (first.name, second.name)]
+        assert [one and one.definition for one in found] == [{"n": 1}, {"n": 2}]
+
+
+async def test_alone_it_renews_nothing_and_keeps_all_that_nobody_has_taken(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "", BRIEF, clock) as a:
+        a._membership.is_alone = True
+        await a.add("s", {}, 1.0)
+        await a.add("t", {}, 2.0)
+        monkeypatch.setattr(rows, "renew", None)
+        clock.now += 99 * BRIEF.lease
+        await a.renew()
+        a.forget_expired()
+        assert a.holds("s") and a.holds("t")
+        async with owner(rows, "b") as b:
+            while not b.holds("s"):
+                await b.take_free(1)
+            clock.now += 99 * BRIEF.lease
+            await a.renew()
+            assert (a.holds("s"), a.holds("t"), lost) == (False, True, ["a"])
+
+
+async def test_where_streams_went_is_remembered(rows: StreamRows) -> None:
+    async with owner(rows, "a") as a:
+        await a.take_free(None)
+        await a.add("s", {}, 1.0)
+        assert [(one.name, a.state(one)) for one in a.places] == [("s", "held")]
+        await a.take_free(None)
+        await a.release("s")
+        (taken,) = await a.take_free(None)
+        assert taken.name == "s"
+        await a.remove("s")
+        await a.take_free(None)
+        found = [(one.name, one.now_is.what, one.now_is.server) for one in a.history.changes]
+        assert found == [("s", "held", "a"), ("s", "free", None), ("s", "removed", None)]

@@ -19,7 +19,8 @@ from server.frame import AnyPixels, Frame, Mask, Pixels, ResetCause
 from server.sources.base import Source
 from server.streams import pulled
 from server.streams.definition import StreamDefinition
-from server.streams.pulled import PulledServices, PulledStream
+from server.streams.pulled import PulledStream
+from server.streams.pulled_services import PulledServices
 from server.streams.supervision import Rules, StreamState
 from server.workers.worker import Worker
 
@@ -116,7 +117,9 @@ class Stage:
         self.masks: list[Mask] = []
         self.stream: PulledStream
 
-    def open_source(self, _: StreamDefinition, __: ModelSpec) -> Source:
+    def open_source(
+        self, _: StreamDefinition, __: ModelSpec, ___: Fraction | None = None, /
+    ) -> Source:
         scene = self.scenes[min(len(self.sources), len(self.scenes) - 1)]
         source = Scripted(scene, asyncio.get_running_loop().time)
         self.sources.append(source)

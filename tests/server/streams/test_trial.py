@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from fractions import Fraction
 
 import pytest
 
@@ -51,7 +52,9 @@ class Camera(Source):
 def trials(*sources: Source, seconds: float = 5.0) -> Trials:
     waiting = list(sources)
 
-    def open_source(definition: StreamDefinition, spec: ModelSpec) -> Source:
+    def open_source(
+        definition: StreamDefinition, spec: ModelSpec, _: Fraction | None = None, /
+    ) -> Source:
         assert (definition, spec) == (CAMERA, SPEC)
         return waiting.pop(0)
 

@@ -13,12 +13,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server.app import create_app
+from server.cluster.history import Change, Condition, History
 from server.database.connection import sqlite_url
 from server.database.schema import VIDEOS
+from server.database.streams import StreamPlace
 from server.database.video_record import VideoRecord, VideoState
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import VideoInfo
+from server.security.callers import ANYONE, Caller
+from server.security.keys import Role
 from server.settings import ClusterSettings, LiveSettings, Settings, StreamSettings, VideoSettings
+from server.web.cluster import may_see
 
 FILM = {"name": "film", "url": "file:///film.mp4", "loop": True}
 PATIENCE = 20.0
@@ -151,6 +156,42 @@ def test_the_cluster_lists_the_servers_that_are_alive(film: Path) -> None:
             }
             assert all(one["room"] > 0 and not one["draining"] for one in found)
         eventually(lambda: len(b.get("/v1/cluster").json()["servers"]) == 1)
+
+
+def test_the_cluster_says_who_has_which_stream_and_what_has_changed(film: Path) -> None:
+    with serving(film, "b") as b:
+        with serving(film, "a") as a:
+            eventually(lambda: two(b))
+            assert a.post("/v1/streams", json=FILM).status_code == 201
+            (mine,) = a.get("/v1/cluster").json()["streams"]
+            me = next(one for one in two(a) or [] if one["is_this"])
+            assert (mine["name"], mine["state"], mine["server"]) == ("film", "held", me["name"])
+            assert mine["url"] is None
+            (other,) = eventually(lambda: b.get("/v1/cluster").json()["streams"])
+            assert (other["state"], other["server"]) == ("elsewhere", me["name"])
+            assert (other["url"], 0 < other["lasts"] <= 3) == ("http://a.test/", True)
+            assert [one["streams"] for one in two(b) or [] if one["node"] == "a"] == [1]
+        eventually(lambda: has(b) == ["film"])
+        eventually(lambda: len(b.get("/v1/cluster").json()["servers"]) == 1)
+        changes = b.get("/v1/cluster").json()["changes"]
+        told = [(one["kind"], one["now"]) for one in changes if one["name"] in ("film", me["name"])]
+        assert told.index(("server", "alive")) < told.index(("server", "gone"))
+        assert ("stream", "held") in told
+        assert [one["at"] for one in changes] == sorted(one["at"] for one in changes)
+
+
+def test_a_key_sees_only_the_streams_that_it_may_watch() -> None:
+    streams, history = {"gate": "k1", "yard": "k2"}, History("stream", "removed", lambda: 1.0)
+    history.look({})
+    history.look({name: Condition("held", "a") for name in (*streams, "roof")})
+    places = [StreamPlace(name, "a", 2.0, key) for name, key in streams.items()]
+    caller = Caller("k1", Role.WATCH, frozenset({"roof"}))
+    shown = [one for one in places if caller.watches(one.name, one.key)]
+    assert [one.name for one in shown] == ["gate"]
+    seen = [one.name for one in history.changes if may_see(caller, one, shown)]
+    assert seen == ["gate", "roof"]
+    assert may_see(caller, Change(1.0, "server", "b", Condition("gone")), shown)
+    assert all(may_see(ANYONE, one, ()) for one in history.changes)
 
 
 def two(web: TestClient) -> list[dict[str, Any]] | None:

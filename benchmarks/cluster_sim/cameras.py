@@ -1,0 +1,100 @@
+"""Cameras that a new owner connects to, with the server's own supervision and its back-off.
+
+A camera answers within a second. One in ten serves a single client, and notices only after a while
+that a machine was lost which did not close its connection.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from server.streams.supervision import (
+    Action,
+    Broken,
+    Deadline,
+    Decision,
+    Event,
+    Picture,
+    Rules,
+    StreamState,
+    Supervised,
+    begin,
+    decide,
+)
+
+SINGLE = 0.1
+"""The part of the cameras that serve one client."""
+
+NOTICE_SECONDS = 15.0
+"""When such a camera notices that its client is gone."""
+
+ANSWER_SECONDS = (0.1, 1.0)
+
+At = Callable[[float, Callable[[], None]], None]
+
+
+class Cameras:
+    """The cameras of streams that were taken over.
+
+    Mutable state: until when each camera is busy, under which epoch it is connected to, the seconds
+    from the end of its last server to its first picture, and the connections by second.
+    """
+
+    def __init__(self, at: At, chance: random.Random, rules: Rules | None = None) -> None:
+        self._at, self._chance, self._rules = at, chance, rules or Rules()
+        self._busy: dict[str, float] = {}
+        self._epochs: dict[str, int] = {}
+        self.gaps: list[float] = []
+        self.connections: Counter[int] = Counter()
+
+    def lose(self, name: str, now: float) -> None:
+        """Let a camera's server be lost without a word."""
+        if self._chance.random() < SINGLE:
+            self._busy[name] = now + NOTICE_SECONDS
+
+    def take(self, name: str, epoch: int, stopped: float, now: float) -> None:
+        """Let a server connect to a camera that had none since ``stopped``."""
+        self._epochs[name] = epoch
+        self._act(name, epoch, stopped, begin(now, self._rules), now)
+
+    def _act(self, name: str, epoch: int, stopped: float, decision: Decision, now: float) -> None:
+        supervised, action = decision
+        if action is Action.OPEN:
+            self.connections[int(now)] += 1
+            answer = now + self._chance.uniform(*ANSWER_SECONDS)
+            event: Event = Picture()
+            if answer < self._busy.get(name, 0.0):
+                event = Broken("source_unreachable", "")
+            self._later(answer, name, epoch, stopped, supervised, event)
+        elif supervised.state is StreamState.LIVE:
+            self.gaps.append(now - stopped)
+        elif supervised.deadline is not None:
+            self._later(supervised.deadline, name, epoch, stopped, supervised, Deadline(0.0))
+
+    def _later(
+        self,
+        then: float,
+        name: str,
+        epoch: int,
+        stopped: float,
+        supervised: Supervised,
+        event: Event,
+    ) -> None:
+        self._at(then, partial(self._happen, then, name, epoch, stopped, supervised, event))
+
+    def _happen(
+        self,
+        now: float,
+        name: str,
+        epoch: int,
+        stopped: float,
+        supervised: Supervised,
+        event: Event,
+    ) -> None:
+        if self._epochs[name] != epoch:
+            return  # another server has the stream by now
+        decision = decide(supervised, event, now, self._rules, self._chance.random())
+        self._act(name, epoch, stopped, decision, now)

@@ -1,0 +1,117 @@
+"""Where a played file is, so that another server, or a restart, continues it there.
+
+The row of the stream has the place of a moment ago. Whoever takes the stream reads the file from
+there, fills the memory with the frames that it depends on, without masks, and sends those masks
+again that were made since then: the same ones, with the same numbers. A camera has no place: its
+frames are gone. Pure; times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Self
+
+from server.streams.continuity import Continuity
+
+LOOK_SECONDS = Fraction(2)
+"""Pictures of so long before the first frame are looked at, since a scene cut depends on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A frame that has its mask: its number, its time ``at`` in the file, what was added to that,
+    when a frame was ``due`` before it, its connection, and since when the ``scene`` had been
+    followed. ``is_first``: the memory was empty."""
+
+    seq: int
+    at: Fraction
+    shift: Fraction
+    due: Fraction | None
+    connection: int
+    scene: Fraction
+    is_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file is to be continued: after frame ``sent``, whose time in the file is ``sent_at``.
+
+    Frames are numbered from ``seq`` on, which is at ``at``; pictures from ``look`` on are looked
+    at. ``fills``: the frames up to ``sent`` leave the memory as it was, so that masks equal those
+    of an unbroken stream. ``shift`` and ``due`` are those of a Continuity.
+    """
+
+    seq: int
+    at: Fraction
+    look: Fraction
+    shift: Fraction
+    due: Fraction | None
+    sent: int
+    sent_at: Fraction
+    fills: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        exact = {
+            name: str(value) for name, value in asdict(self).items() if isinstance(value, Fraction)
+        }
+        return asdict(self) | exact
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any] | None) -> Self | None:
+        """Read what :meth:`to_dict` gave; None if there is nothing, or another version wrote it."""
+        if given is None or given.keys() != cls.__dataclass_fields__.keys():
+            return None
+        exact = {name: Fraction(given[name]) for name in ("at", "look", "shift", "sent_at")}
+        due = None if given["due"] is None else Fraction(given["due"])
+        return cls(**{**given, **exact, "due": due})
+
+    @property
+    def warm_up(self) -> int:
+        """Return how many frames fill the memory."""
+        return self.sent - self.seq + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """Why this server has a stream that it was not asked for: restart, given_back or expired; under
+    which epoch, and where to continue, None if that is not known."""
+
+    cause: str
+    epoch: int
+    place: Place | None = None
+
+
+def place_of(made: Sequence[Made], horizon: int | None) -> Place | None:
+    """Return the place after the last of the frames that were made; None before the first.
+    ``horizon`` is the model's memory_horizon."""
+    if not made:
+        return None
+    last, found = made[-1], _filling(made, horizon)
+    first = found or last
+    look = min(first.at, max(first.scene, first.at - LOOK_SECONDS))
+    begin = first.seq, first.at, look, first.shift, first.due
+    return Place(*begin, sent=last.seq, sent_at=last.at, fills=found is not None)
+
+
+def continued(place: Place, connection: int, is_there: bool) -> Continuity:
+    """Return the stream before the next frame, which is that at the place, or a later one."""
+    if is_there:
+        return Continuity(connection, place.seq - 1, shift=place.shift, due=place.due)
+    return Continuity(connection, place.sent, shift=place.shift)
+
+
+def _filling(made: Sequence[Made], horizon: int | None) -> Made | None:
+    """Return the first of the frames on which the memory depends after the last one, None if they
+    cannot be read in one go: some frame failed, or the file began anew with its memory kept."""
+    if horizon is None:
+        return None
+    last = made[-1]
+    for count, one in enumerate(reversed(made)):
+        if one.connection != last.connection or one.seq != last.seq - count:
+            return None
+        if one.is_first or count + 1 >= horizon:
+            return one
+    return None

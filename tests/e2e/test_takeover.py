@@ -1,0 +1,144 @@
+"""A film is taken over from a server that is killed, and from one that stops: its viewers follow,
+and every mask is that of an unbroken stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from clips import make_clip
+from server_process import RunningServer, server_process
+from watching import unbroken
+
+from clients.python import Backoff, Cameras
+from clients.python.reconnecting import Lost
+from server.engines.fake import fake_spec
+from server.frame import host_pixels
+from server.sources.container import ContainerSource
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 60.0
+FRAMES = 750
+QUICK = Backoff(first=0.05, longest=0.2, give_up=60.0)
+RATE = 25
+ON_THE_WAY = 5
+"""Masks that may be on their way to the viewer when the server ends."""
+
+SPEC = fake_spec(48, 64)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, postgres: Any) -> Iterator[tuple[RunningServer, RunningServer]]:
+    """Two servers, of which the first gets the film."""
+    engine = sql.create_engine(postgres.url)
+    with engine.begin() as connection:
+        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sql.text("CREATE SCHEMA public"))
+    engine.dispose()
+    make_clip(tmp_path / "film.mp4", FRAMES, keys=40)
+    with ExitStack() as stack:
+        yield (
+            stack.enter_context(one(tmp_path, "a", postgres.url)),
+            stack.enter_context(one(tmp_path, "b", postgres.url)),
+        )
+
+
+def one(folder: Path, name: str, database: str) -> Any:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    return server_process(
+        folder / name,
+        "--port",
+        str(port),
+        videos__database=database,
+        live__files=str(folder),
+        security__secret="the same for all servers",
+        cluster__advertise=f"http://127.0.0.1:{port}",
+        engine__fake_height=str(SPEC.height),
+        engine__fake_width=str(SPEC.width),
+    )
+
+
+def cluster_of(server: RunningServer) -> Any:
+    with urllib.request.urlopen(f"{server.http}/v1/cluster", timeout=PATIENCE) as answer:
+        return json.loads(answer.read())
+
+
+async def expected(film: Path) -> list[bytes]:
+    """The masks of all frames."""
+    async with ContainerSource(film, SPEC.height, SPEC.width) as source:
+        frames = [host_pixels(frame.pixels) async for frame in source]
+    assert len(frames) == FRAMES
+    return [labels.tobytes() for labels in unbroken(SPEC, frames)]
+
+
+class Viewer:
+    """What a viewer got: the numbers of its masks, and how many it had when it lost its server."""
+
+    def __init__(self, masks: list[bytes]) -> None:
+        self.masks = masks
+        self.seen: list[int] = []
+        self.before: int | None = None
+
+    async def watch(self, cameras: Cameras) -> None:
+        """Compare each mask until 50 have come from another server."""
+        watching = cameras.watch("film", size="model", reconnect=QUICK, on_event=self._note)
+        async with aclosing(watching) as masks:
+            async for mask in masks:
+                assert mask.labels is not None
+                assert mask.labels.tobytes() == self.masks[mask.seq], mask.seq
+                self.seen.append(mask.seq)
+                if self.before is not None and len(self.seen) >= self.before + 50:
+                    return
+
+    async def has(self, count: int) -> None:
+        while len(self.seen) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    def _note(self, event: object) -> None:
+        if isinstance(event, Lost) and self.before is None:
+            self.before = len(self.seen)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+async def test_viewers_follow_a_film_and_no_mask_differs(
+    servers: tuple[RunningServer, RunningServer], tmp_path: Path, ending: str
+) -> None:
+    first, second = servers
+    viewer = Viewer(await expected(tmp_path / "film.mp4"))
+    async with Cameras(first.http) as one, Cameras(second.http) as other:
+        await until(lambda: len(cluster_of(second)["servers"]) == 2)
+        await one.add("film", "file:///film.mp4", on_cut="keep")
+        await until(lambda: cluster_of(second)["streams"])
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+            tasks.create_task(viewer.watch(other))
+            await viewer.has(75)
+            ended = time.time()
+            first.process.kill() if ending == "killed" else first.process.terminate()
+        async with aclosing(other.events("film")) as events:
+            moved = await anext(one.data async for one in events if one.kind == "moved")
+    assert viewer.before is not None
+    before, after = viewer.seen[: viewer.before], viewer.seen[viewer.before :]
+    assert before == sorted(set(before)) and after == sorted(set(after))
+    assert moved["memory"] == "rebuilt"
+    assert moved["cause"] == ("expired" if ending == "killed" else "given_back")
+    assert before[-1] - RATE - ON_THE_WAY <= moved["seq"] <= before[-1] + 1 + ON_THE_WAY
+    print(f"{ending}: after {moved['at'] - ended:.2f} s, {before[-1] + 1 - moved['seq']} again")
+
+
+async def until(found: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(found):  # noqa: ASYNC110  another process is waited for
+            await asyncio.sleep(0.05)

@@ -1,0 +1,26 @@
+"""A row has the definition, and the place of a file that older versions pass over."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from server.database.streams import TakenStream
+from server.streams.definition import StreamDefinition
+from server.streams.place import Place, Takeover
+from server.streams.stored import stored, takeover_of
+
+FILM = StreamDefinition("film", "file:///film.mp4")
+PLACE = Place(
+    7, Fraction(2), Fraction(0), Fraction(10), None, sent=9, sent_at=Fraction(3), fills=True
+)
+
+
+def test_what_is_stored_is_what_the_next_owner_gets() -> None:
+    row = stored(FILM, PLACE)
+    assert StreamDefinition.from_dict(row) == FILM
+    assert takeover_of(TakenStream("film", 4, row, "expired")) == Takeover("expired", 4, PLACE)
+
+
+def test_without_a_place_only_the_definition_is_stored() -> None:
+    assert stored(FILM, None) == FILM.to_dict()
+    assert takeover_of(TakenStream("film", 1, stored(FILM, None), "restart")).place is None
