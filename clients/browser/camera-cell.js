@@ -54,6 +54,15 @@ export function cameraCell(name, change) {
   return { node, update, stop: () => picture(null) };
 }
 
+/** Return the cell of a stream that another server pulls: a link to that server's page, if its address is known. */
+export function foreignCell({ name, server }) {
+  const why = h("p", {}, server ? words.elsewhere(new URL(server).host) : words.nowhere);
+  const link = { href: server && `${server.replace(/\/$/, "")}/#/live/${name}`, "aria-label": words.open(name) };
+  return h("article", { class: "card camera" },
+    server ? h("a", { class: "screen", ...link }, why) : h("div", { class: "screen" }, why),
+    h("div", { class: "head" }, h("h2", {}, name)));
+}
+
 const saved = (id) => h("a", { href: address(`/v1/recordings/${id}`), download: "" }, words.download);
 
 function measures({ rates, drops }) {

@@ -1,7 +1,7 @@
 // The view "cameras": every pulled stream with its picture, its state and what can be done about it.
 
 import { call, connection } from "./api.js";
-import { cameraCell } from "./camera-cell.js";
+import { cameraCell, foreignCell } from "./camera-cell.js";
 import { addCamera } from "./camera-form.js";
 import { texts } from "./texts.js";
 import { emptiness, every, h, icon, problem, segmented, toast } from "./ui.js";
@@ -14,15 +14,19 @@ let overlay = true;
 
 /** Show the streams until the returned function is called. */
 export function show(root) {
-  const notice = h("div"), grid = h("div", { class: "cards cameras" }), cells = new Map();
+  const notice = h("div"), cells = new Map();
+  const grid = h("div", { class: "cards cameras" }), others = h("div", { class: "cards cameras", hidden: true });
   let allowed, left = false;
 
   async function look() {
     try {
       if (allowed === undefined) allowed = await permissions();
-      const { streams } = await call("GET", "/v1/streams");
+      const { streams, elsewhere } = await call("GET", "/v1/streams");
       if (left) return;
       draw(streams);
+      drawOthers(elsewhere);
+      empty.hidden = streams.length + elsewhere.length > 0;
+      tools.hidden = !empty.hidden;
       notice.replaceChildren();
     } catch (error) {
       notice.replaceChildren(problem(error));
@@ -35,8 +39,14 @@ export function show(root) {
     for (const stream of streams) (cells.get(stream.name) ?? add(stream.name)).update(stream, how);
     if (!tools.hasChildNodes()) tools.append(pictures, ...(allowed ? [addition()] : []));
     if (!empty.hasChildNodes()) empty.append(nothing());
-    empty.hidden = streams.length > 0;
-    tools.hidden = !empty.hidden;
+  }
+
+  function drawOthers(elsewhere) {
+    const now = JSON.stringify(elsewhere);
+    if (others.dataset.shown === now) return; // a link that has the focus must stay
+    others.dataset.shown = now;
+    others.replaceChildren(...elsewhere.map(foreignCell));
+    others.hidden = !elsewhere.length;
   }
 
   function add(name) {
@@ -68,7 +78,7 @@ export function show(root) {
     overlay = chosen;
     look();
   });
-  root.append(h("div", { class: "head" }, h("h1", {}, words.title), tools), notice, grid, empty);
+  root.append(h("div", { class: "head" }, h("h1", {}, words.title), tools), notice, grid, others, empty);
   document.addEventListener("visibilitychange", hide);
   connection.addEventListener("back", again);
   const stop = every(POLL, look);

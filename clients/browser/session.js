@@ -7,6 +7,10 @@ import { openStream, watch } from "./stream.js";
 
 const GAP = 2000; // After so many ms of a hidden page, the memory knows nothing of what is seen.
 
+// The page's streams stay at its own address wherever a server sends them: its policy allows no other host, which
+// would not receive its cookie either.
+const here = (path) => () => socketAddress(path);
+
 /**
  * Send the frames of a playing video. `on` has onready(ready), onmask(mask, picture, latency),
  * onlost(count), onstate(state, sentence) and onerror(error). Returns a function that stops.
@@ -14,7 +18,7 @@ const GAP = 2000; // After so many ms of a hidden page, the memory knows nothing
 export function push(video, on) {
   const coder = encoder();
   let tuning = START, readyAt = 0, busy = false;
-  const stream = openStream(socketAddress("v1/stream"), {
+  const stream = openStream(here("v1/stream"), {
     ...on, open: { output: "rle", size: "model" }, onready, onmask, onlost,
   });
   const stopFrames = eachFrame(video, take), stopWaking = wake(stream, on);
@@ -65,7 +69,7 @@ export function push(video, on) {
 /** Watch a stream that the server pulls; `on` as for `push`. Returns a function that stops. */
 export function follow(name, on) {
   let shown = Promise.resolve(), stopped = false;
-  const viewer = watch(socketAddress(`v1/streams/${encodeURIComponent(name)}/masks`), {
+  const viewer = watch(here(`v1/streams/${encodeURIComponent(name)}/masks`), {
     ...on,
     open: { output: "rle", overlay: true, opacity: 0 },
     onmask: (mask) => (shown = shown.then(() => show(mask)).catch(on.onerror)),

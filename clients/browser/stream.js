@@ -209,6 +209,7 @@ export class MaskStream {
     this.#last = {};
     if (this.#ending && !this.inFlight && this.ready) return this.#finish("");
     if (!mayPass(code)) return this.#finish(sentence);
+    if (url && this.#on.watches && !this.#takesNamed) return this.#finish(texts.stream.elsewhere(new URL(url).host));
     this.#route.lost(this.#takesNamed ? url : null);
     const wait = this.#route.named ? 0 : Math.max(pause, delay(this.#attempt++, Math.random()));
     this.#timer = setTimeout(() => this.#connect(), wait);

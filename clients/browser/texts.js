@@ -23,6 +23,7 @@ export const texts = {
   },
   stream: {
     lost: "The connection was lost. The stream continues as soon as the server can be reached.",
+    elsewhere: (host) => `The server ${host} pulls this stream: open its page to watch it.`,
     foreign: "The server's answer cannot be read. Check that it is a mastream server of this version.",
     otherModel: "The server serves another model than before. Start the stream again.",
   },
@@ -100,6 +101,8 @@ export const texts = {
     demo: "Play a demonstration",
     noDemo: "No camera at hand? Try the camera of this device.",
     open: (name) => `Open ${name}`,
+    elsewhere: (host) => `Pulled by ${host}`,
+    nowhere: "No server that browsers can reach pulls it",
     pause: (name) => `Pause ${name}`,
     resume: (name) => `Resume ${name}`,
     record: (name) => `Record ${name}`,

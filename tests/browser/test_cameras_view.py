@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -145,3 +148,44 @@ def test_more_cameras_than_connections_are_shown_as_stills_and_left_alone_afterw
     page.get_by_role("link", name="Server").click()
     expect(page.get_by_role("heading", name="Server")).to_be_visible()
     assert handle.get_attribute("src") is None
+
+
+def test_streams_of_another_server_are_links_to_its_page(
+    tmp_path: Path,
+    open_page: Callable[..., Page],
+    axe: Callable[[Page], None],
+    pages: WatchedPages,
+) -> None:
+    make_clip(tmp_path / "film.mp4", frames=250)
+    with neighbour(tmp_path, "mine") as mine, neighbour(tmp_path, "other") as other:
+        film = {"name": "yard", "url": "file:///film.mp4", "loop": True}
+        httpx.post(f"{other.http}/v1/streams", json=film).raise_for_status()
+        page = open_page(f"{mine.http}/#/cameras")
+        link = cell(page, "yard").get_by_role("link", name="Open yard")
+        host = other.address
+        expect(link).to_have_text(f"Pulled by {host}")
+        expect(page.get_by_text("No cameras yet")).to_be_hidden()
+        axe(page)
+        at_mine = open_page(f"{mine.http}/#/live/yard")
+        expect(at_mine.get_by_role("alert")).to_contain_text(f"The server {host} pulls this stream")
+        link.click()
+        page.wait_for_url(f"{other.http}/#/live/yard")
+        expect(page.get_by_role("img", name="Picture with its mask")).to_be_visible()
+        pages.close()
+    pages.forgive(f"//{host}/")
+
+
+def neighbour(folder: Path, name: str) -> AbstractContextManager[RunningServer]:
+    """One of several servers on the same database."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    return server_process(
+        folder / name,
+        "--port",
+        str(port),
+        **SMALL,
+        videos__database=f"sqlite:///{folder / 'shared.db'}",
+        live__files=str(folder),
+        cluster__advertise=f"http://127.0.0.1:{port}",
+    )
