@@ -60,6 +60,17 @@ class Metrics:
         self._batch = Histogram(
             "mastream_batch_size", "Frames in a step", buckets=BATCHES, registry=registry
         )
+        self._late = Histogram(
+            "mastream_event_loop_late_seconds",
+            "Seconds by which the event loop was late",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._held_back = Counter(
+            "mastream_messages_held_back",
+            "Messages read later because their clients cause the most work",
+            registry=registry,
+        )
         self._sessions = _gauge(registry, "sessions", "Open sessions", "state")
         self._watched: list[tuple[Iterable[Session], Callable[[], int]]] = []
         self._memory = _gauge(registry, "session_memory_bytes", "Bytes that memories hold")
@@ -139,6 +150,13 @@ class Metrics:
 
     def batch(self, size: int) -> None:
         self._batch.observe(size)
+
+    def event_loop_late(self, seconds: float) -> None:
+        self._late.observe(seconds)
+
+    def held_back(self) -> None:
+        """Count a message that is read later since its client causes too much work."""
+        self._held_back.inc()
 
     def memory_reset(self, cause: str) -> None:
         self._resets.labels(cause).inc()

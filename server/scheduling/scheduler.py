@@ -67,7 +67,7 @@ class Scheduler:
             self.remove(session)
             self.add(session)
         return Batch(
-            turns=[(session, session.take()) for session in chosen],
+            turns=[(session, session.take(now)) for session in chosen],
             drops=[(session, drops) for session, drops in expired if drops],
         )
 

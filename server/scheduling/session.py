@@ -17,6 +17,9 @@ from server.errors import Conflict, OutOfSequence
 from server.frame import Dropped, Frame, ResetCause
 from server.scheduling.turns import Turn, TurnQueue
 
+RENEWALS = 3
+"""Frames of a stream that drops old ones that are decoded while one of them waits for a step."""
+
 
 class SessionState(Enum):
     IDLE = "idle"
@@ -73,6 +76,10 @@ class Session:
         self.parked = False
         """Whether its socket is lost and it waits to be resumed; frames in it still get steps."""
         self.in_flight: Turn | None = None
+        self._waits_since = 0.0
+        """When a frame began to wait; the time of a newer one in its place does not count."""
+        self._last_wait = 0.0
+        """How long the session had to wait for its last step, in seconds."""
         self._waiting = TurnQueue()
         self._waiting.reset_next(ResetCause.NEW)
         self._past: deque[Frame] = deque(maxlen=horizon or 0)
@@ -127,6 +134,20 @@ class Session:
         return not loses and self.unanswered < self.window
 
     @property
+    def wanted_at(self) -> float:
+        """Return from when on a newer frame is worth decoding in place of the one that waits; 0.0
+        if none waits.
+
+        As many frames are decoded as RENEWALS for each one that is segmented: more would not make
+        the latter much younger.
+        """
+        newest = self._waiting.newest
+        if newest is None:
+            return 0.0
+        pause = self._last_wait / RENEWALS
+        return newest.offered + (pause if self.budget is None else min(pause, self.budget / 2))
+
+    @property
     def ready(self) -> bool:
         """Return whether a step may take a frame now.
 
@@ -148,6 +169,8 @@ class Session:
         self._check(frame)
         self.last_seq = frame.seq
         self.counts.offered += 1
+        if not self._waiting:
+            self._waits_since = now
         drops = self._drop_superseded(frame)
         turn = self._waiting.append(frame, now)
         if self.unanswered > self.window:
@@ -167,9 +190,10 @@ class Session:
             lambda turn: not turn.is_silent and now - turn.frame.arrived > budget, DropCause.STALE
         )
 
-    def take(self) -> Turn:
+    def take(self, now: float) -> Turn:
         """Return the next frame, which is in flight from now on. The session must be ready."""
         assert self.ready, f"nothing to take from {self!r}"
+        self._last_wait, self._waits_since = now - self._waits_since, now
         self.in_flight = self._waiting.take()
         return self.in_flight
 

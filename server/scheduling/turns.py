@@ -51,6 +51,11 @@ class TurnQueue:
         return len(self._offered)
 
     @property
+    def newest(self) -> Turn | None:
+        """Return the turn of the frame offered last, if it still waits."""
+        return self._offered[-1] if self._offered else None
+
+    @property
     def next_is_alone(self) -> bool:
         """Return whether the next turn must have a step to itself."""
         first = self._rebuilding or self._offered

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from server.admission import Limit, Pace, Places, Rate
 from server.dialling.dial import Guard
 from server.engines.base import Engine
+from server.fair_pace import FairPace
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools, Upgrade
 from server.recordings.folder import Recordings
@@ -54,6 +55,7 @@ class Parts:
     pictures: Pictures
     resuming: Resuming
     streams: Streams
+    fair_pace: FairPace
     tracing: Tracing | None
 
 
@@ -76,7 +78,7 @@ def make_parts(
     upgrade = Upgrade(worker, settings.engine, build_tools)
     metrics.watch_plan(lambda: upgrade.status)
     pool = PicturePool(os.cpu_count() or 1)
-    tracing = make_tracing(settings.telemetry)
+    tracing, fair_pace = make_tracing(settings.telemetry), FairPace()
     shared = StreamServices(
         worker,
         pool,
@@ -87,6 +89,7 @@ def make_parts(
         recordings,
         Rate("pixels", limits.key_pixels_per_second, limits.pixels_per_second),
         Pace(limits.key_bytes_per_second),
+        fair_pace,
         elsewhere,
         resuming,
         tracing,
@@ -106,6 +109,7 @@ def make_parts(
         pictures=pictures,
         resuming=resuming,
         streams=Streams(shared),
+        fair_pace=fair_pace,
         tracing=tracing,
     )
 

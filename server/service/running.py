@@ -18,6 +18,7 @@ from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools
 from server.scheduling.capacity import Capacity
+from server.service.heartbeat import beat
 from server.service.loaded import Loaded, Render, load
 from server.service.parts import make_parts
 from server.service.readiness import Condition, reasons
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Mutable state: the GPU that decodes, if any; what has begun, with the task that loads it;
-    and whether the service is about to stop.
+    """Mutable state: the GPU that decodes, if any; what has begun, with the tasks that load it and
+    measure the event loop; and whether the service is about to stop.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Service:
             settings, makers, build_tools, lambda: self._hardware, self._loaded.elsewhere
         )
         self._loading: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def metrics(self) -> Metrics:
@@ -126,6 +128,7 @@ class Service:
         cv2.setNumThreads(1)
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(_retrieve)
+        self._beating = asyncio.create_task(beat(self._note_lateness))
 
     async def loaded(self) -> None:
         """Wait until work is accepted. Raises what kept the service from starting."""
@@ -161,6 +164,8 @@ class Service:
         """Stop and free everything. Idempotent."""
         if self._loading:
             self._loading.cancel()
+        if self._beating:
+            self._beating.cancel()
         parts = self.parts
         await parts.upgrade.stop()
         await self._loaded.stop()
@@ -172,6 +177,10 @@ class Service:
         if parts.tracing:
             await asyncio.to_thread(parts.tracing.close)
         self._loaded.close()
+
+    def _note_lateness(self, late: float, now: float) -> None:
+        self.metrics.event_loop_late(late)
+        self.parts.fair_pace.observe(late, now)
 
     async def _load(self) -> None:
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)

@@ -45,6 +45,12 @@ class Inbox:
         self._changes.notify()
         return [Dropped(one.seq, DropCause.NEWER) for one in lost]
 
+    @property
+    def gives_way(self) -> bool:
+        """Return whether the next packet may still be replaced by a newer one."""
+        is_replay = bool(self._waiting) and self._waiting[0].replay
+        return self.policy is DropPolicy.LATEST and not (is_replay or self._closed)
+
     def close(self) -> None:
         """Accept nothing more; :meth:`take` returns what is left, then None."""
         self._closed = True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from server.admission import Pace, Rate
+from server.fair_pace import FairPace
 from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.settings import StreamSettings
@@ -35,7 +36,9 @@ class StreamServices:
     pixels: Rate = field(default_factory=lambda: Rate("pixels"))
     """The pixels that clients may push per second."""
     pace: Pace = field(default_factory=Pace)
-    """How fast clients are read."""
+    """How fast clients are read at most."""
+    fair_pace: FairPace = field(default_factory=FairPace)
+    """How fast they are read while the event loop is late."""
     elsewhere: Callable[[], str | None] = lambda: None
     """The stream socket of a server that has room, if one is known."""
     resuming: Resuming | None = None

@@ -25,6 +25,7 @@ from server.errors import (
     Undecodable,
     strip,
 )
+from server.fair_pace import reading_cost
 from server.frame import Frame, Mask
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
@@ -160,18 +161,17 @@ class StreamSocket:
 
     async def _wait_to_read(self) -> None:
         """Wait while a full window of undroppable frames is queued, while the byte budget of all
-        streams is spent, or, under ``every``, while a full window is unanswered."""
+        streams is spent, or, under ``every``, while a full window is unanswered; then until the
+        client may be read again."""
         await self._inbox.wait_for_room(self._settings.window)
         await self._ledger.wait_to_read()
         opened = self._messages.opened
         if opened and opened.policy is DropPolicy.EVERY:
             await self._ledger.wait_for_answers(self._settings.window)
+        # Receiving messages that have already come does not yield; other tasks must have a turn.
+        await asyncio.sleep(self._pause(time.monotonic()))
 
     async def _receive(self) -> str | bytes:
-        # Receiving messages that have already come does not yield; other tasks must have a turn.
-        now = time.monotonic()
-        late = self._services.pace.spend(self._client, 0, now)
-        await asyncio.sleep(max(late, self._allowance.spend(0, now)))
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
@@ -179,12 +179,22 @@ class StreamSocket:
         data: str | bytes = message.get("bytes") or message.get("text") or b""
         self._allowance.spend(small_cost(len(data)), self._timeouts.alive)
         self._services.pace.spend(self._client, len(data), self._timeouts.alive)
+        cost = reading_cost(len(data))
+        self._services.fair_pace.spend(self._client, cost, self._timeouts.alive)
         return data
+
+    def _pause(self, now: float) -> float:
+        """Return the seconds until the next message may be read, as far as is known now."""
+        fair = self._services.fair_pace.wait(self._client, now)
+        if fair > 0:
+            self._services.metrics.held_back()
+        fixed = self._services.pace.spend(self._client, 0, now)
+        return max(fair, fixed, self._allowance.spend(0, now))
 
     async def _feed(self) -> None:
         """Decode packets in order and offer their frames; close the outbox when all are
         answered."""
-        while (packet := await self._inbox.take()) is not None:
+        while (packet := await self._next_packet()) is not None:
             opened = self._messages.opened
             assert opened, "a packet came before its session"
             await self._ledger.wait_to_decode()
@@ -196,6 +206,13 @@ class StreamSocket:
         if self._messages.opened:
             await self._services.worker.settled(self._messages.opened.session)
         self._outbox.close()
+
+    async def _next_packet(self) -> Packet | None:
+        """Return the next packet once it is worth decoding, or None after the last one."""
+        opened = self._messages.opened
+        if opened and self._inbox.gives_way:
+            await self._services.worker.wait_until_wanted(opened.session)
+        return await self._inbox.take()
 
     async def _decode(self, packet: Packet, opened: Opened) -> Frame | None:
         """Return the frame, or None if its picture is refused, which answers the packet."""

@@ -106,6 +106,10 @@ class Fleet:
         """Wait until a frame can be offered without a drop, or :meth:`offer` would raise."""
         await self._worker_of(session).wait_for_room(session)
 
+    async def wait_until_wanted(self, session: Session) -> None:
+        """Wait while a newer frame is not worth decoding: see Worker."""
+        await self._worker_of(session).wait_until_wanted(session)
+
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered has been answered."""
         await self._worker_of(session).settled(session)

@@ -112,6 +112,8 @@ class StepLoop:
         if not batch.turns:
             return None
         self._turns, self._progress = batch.turns, self._clock()
+        for session, _ in batch.turns:
+            self._deliveries[session].wake()
         return self.engine.submit(_step_of(batch.turns, self._progress))
 
     async def _end(self, result: asyncio.Future[StepResult]) -> Callable[[], None]:

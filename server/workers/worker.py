@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 from models.spec import ModelSpec
@@ -200,6 +202,17 @@ class Worker:
 
         if delivery := self._deliveries.get(session):
             await delivery.until(lambda: is_over() or session.has_room)
+
+    async def wait_until_wanted(self, session: Session) -> None:
+        """Wait while a newer frame is not worth decoding in place of one that waits: see
+        :attr:`Session.wanted_at`."""
+        delivery = self._deliveries.get(session)
+        while delivery and (left := session.wanted_at - self._clock()) > 0:
+            if session.closed or self.state is not WorkerState.SERVING:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await delivery.until(lambda: session.closed or not session.waiting)
 
     async def settled(self, session: Session) -> None:
         """Wait until every frame offered has been answered."""

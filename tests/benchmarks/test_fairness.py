@@ -20,4 +20,7 @@ def test_what_was_answered_is_masks_and_drops() -> None:
 def test_a_short_run_answers_every_frame() -> None:
     found = fairness.measure(seconds=1.0)
     assert found["answered"] == 1
-    assert set(found) == {"least", "most", "p99", "answered", "beset", "beset_p99"}
+    ratios = {"least", "most", "p99", "answered", "alone_p99", "busy_p99"}
+    assert set(found) == ratios | {
+        f"{name}{end}" for name in fairness.ATTACKS for end in ("", "_p99")
+    }

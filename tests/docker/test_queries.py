@@ -29,7 +29,7 @@ SERVED = {
     "Up", "Masks a second", "Open sessions", "Bytes of all streams", "Since the engine came back",
     "Engine restarts, last hour", "Frames answered", "From arrival to mask", "p95 of each stage",
     "Frames in a step", "Sessions by state", "Uploaded videos", "Memories emptied",
-    "Pulled sources",
+    "Pulled sources", "Event loop",
 }  # fmt: skip
 """Panels that have data on any server with streams; the others wait for a fault, a GPU, a limit."""
 

@@ -78,7 +78,7 @@ def test_sessions_are_counted_by_state_when_asked() -> None:
     assert found["mastream_sessions", ("waiting",)] == 1
     assert found["mastream_sessions", ("idle",)] == 1
     assert found["mastream_session_memory_bytes", ()] == 0
-    sessions[0].take()
+    sessions[0].take(0.0)
     sessions[0].finish("memory")
     found = samples(metrics)
     assert found["mastream_sessions", ("idle",)] == 2

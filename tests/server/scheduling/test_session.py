@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocol import DropCause, DropPolicy
 from server.errors import Conflict, OutOfSequence
 from server.frame import Dropped, Frame, ResetCause
-from server.scheduling.session import Session
+from server.scheduling.session import RENEWALS, Session
 from server.scheduling.turns import Turn
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
@@ -28,7 +28,7 @@ def offer(session: Session, *seqs: int) -> list[Dropped]:
 
 def step(session: Session, memory: object = "memory") -> tuple[int, ResetCause | None]:
     """One step that goes well: the frame's seq and why its memory was emptied."""
-    turn = session.take()
+    turn = session.take(0.0)
     session.finish(memory)
     return turn.frame.seq, turn.reset
 
@@ -45,7 +45,7 @@ def test_its_state_is_named_and_told() -> None:
     for act in (
         lambda: None,
         lambda: offer(session, 4),
-        session.take,
+        lambda: session.take(0.0),
         lambda: session.finish("memory"),
         session.close,
     ):
@@ -75,7 +75,7 @@ def test_latest_keeps_the_newest_and_tells_the_loss() -> None:
 def test_latest_never_drops_what_is_in_its_step() -> None:
     session = Session(DropPolicy.LATEST)
     offer(session, 0)
-    session.take()
+    session.take(0.0)
     assert not session.ready
     assert offer(session, 1) == []
     session.finish("memory")
@@ -89,7 +89,7 @@ def test_every_keeps_all_up_to_its_window() -> None:
     assert offer(session, 1) == []
     assert not session.has_room
     assert offer(session, 2) == [Dropped(2, DropCause.OVERLOAD)]
-    session.take()
+    session.take(0.0)
     assert not session.has_room
     session.finish("memory")
     assert session.has_room
@@ -99,7 +99,7 @@ def test_latest_has_room_while_nothing_waits() -> None:
     session = Session(DropPolicy.LATEST)
     offer(session, 0)
     assert not session.has_room
-    session.take()
+    session.take(0.0)
     assert session.has_room
 
 
@@ -183,7 +183,7 @@ def test_a_failed_frame_leaves_the_memory_and_hands_its_reset_on() -> None:
     step(session, "kept")
     session.offer(frame(1, reset=True), now=0.0)
     offer(session, 2)
-    session.take()
+    session.take(0.0)
     assert session.fail().frame.seq == 1
     assert session.memory == "kept"
     assert session.counts.failed == 1
@@ -193,10 +193,10 @@ def test_a_failed_frame_leaves_the_memory_and_hands_its_reset_on() -> None:
 def test_a_retried_frame_comes_next_again_alone() -> None:
     session = Session(DropPolicy.EVERY)
     offer(session, 0, 1)
-    session.take()
+    session.take(0.0)
     session.retry()
     assert session.next_is_alone
-    turn = session.take()
+    turn = session.take(0.0)
     assert (turn.frame.seq, turn.alone, turn.reset) == (0, True, ResetCause.NEW)
     session.finish("memory")
     assert not session.next_is_alone
@@ -246,7 +246,7 @@ def test_a_memory_lost_while_it_is_rebuilt_is_rebuilt_from_the_start() -> None:
     session.lose_memory()
     offer(session, 3)
     step(session)
-    session.take()
+    session.take(0.0)
     session.retry()
     session.lose_memory()
     assert [(t.frame.seq, t.rebuild) for t in taken(session)] == [
@@ -287,7 +287,7 @@ def test_when_rebuilding_fails_the_stream_goes_on_empty_and_says_so() -> None:
     steps(session)
     session.lose_memory()
     offer(session, 2)
-    session.take()
+    session.take(0.0)
     assert session.fail().rebuild
     assert session.counts.failed == 0
     assert steps(session) == [(2, ResetCause.ENGINE)]
@@ -299,13 +299,13 @@ def test_past_frames_pin_no_originals() -> None:
     steps(session)
     session.lose_memory()
     offer(session, 1)
-    assert session.take().frame.original is None
+    assert session.take(0.0).frame.original is None
 
 
 def test_closing_drops_what_waits_and_lets_the_step_end() -> None:
     session = Session(DropPolicy.EVERY)
     offer(session, 0, 1, 2)
-    session.take()
+    session.take(0.0)
     assert session.close() == [Dropped(1, DropCause.STALE), Dropped(2, DropCause.STALE)]
     assert session.close() == []
     assert session.unanswered == 1
@@ -318,13 +318,13 @@ def test_closing_drops_what_waits_and_lets_the_step_end() -> None:
 def taken(session: Session) -> list[Turn]:
     turns: list[Turn] = []
     while session.ready:
-        turns.append(session.take())
+        turns.append(session.take(0.0))
         session.finish("memory")
     return turns
 
 
 ACTIONS: dict[str, Callable[[Session], object]] = {
-    "take": lambda session: session.take() if session.ready else None,
+    "take": lambda session: session.take(0.0) if session.ready else None,
     "finish": lambda session: session.finish("memory") if session.in_flight else None,
     "fail": lambda session: session.fail() if session.in_flight else None,
     "retry": lambda session: session.retry() if session.in_flight else None,
@@ -375,5 +375,46 @@ def test_every_frame_is_answered_exactly_once_whatever_happens(
 def test_latest_has_no_room_beyond_its_window() -> None:
     session = Session(DropPolicy.LATEST, window=1)
     session.offer(frame(0, replay=True), 0.0)
-    session.take()
+    session.take(0.0)
     assert not session.has_room
+
+
+def test_a_newer_frame_is_wanted_at_once_while_none_waits() -> None:
+    session = Session()
+    assert session.wanted_at == 0.0
+    session.offer(frame(0), now=5.0)
+    session.take(8.0)
+    assert session.wanted_at == 0.0
+
+
+def test_a_frame_that_waits_is_replaced_a_few_times_until_its_step_is_expected() -> None:
+    session = Session()
+    session.offer(frame(0), now=5.0)
+    session.offer(frame(1), now=6.0)
+    session.take(5.0 + 3 * RENEWALS)
+    session.offer(frame(2), now=20.0)
+    assert session.wanted_at == 20.0 + 3
+    session.offer(frame(3), now=23.0)
+    assert session.wanted_at == 23.0 + 3
+    session.finish("memory")
+    session.take(23.5)
+    session.offer(frame(4), now=24.0)
+    assert session.wanted_at == pytest.approx(24.0 + 3.5 / RENEWALS)
+
+
+def test_a_stream_that_never_waits_gets_each_of_its_frames_decoded() -> None:
+    session = Session()
+    for seq in range(3):
+        session.offer(frame(seq), now=float(seq))
+        session.take(float(seq))
+        session.finish("memory")
+    session.offer(frame(3), now=3.0)
+    assert session.wanted_at == 3.0
+
+
+def test_a_frame_is_replaced_before_it_is_too_old() -> None:
+    session = Session(budget=0.5)
+    session.offer(frame(0), now=0.0)
+    session.take(60.0)
+    session.offer(frame(1), now=60.0)
+    assert session.wanted_at == 60.25

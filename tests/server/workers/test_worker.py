@@ -87,6 +87,21 @@ class Gate:
         self._open.set()
 
 
+class Turnstile(Gate):
+    """A gate that lets one step through at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens = threading.Semaphore(0)
+
+    def __call__(self, _: Sequence[Pixels]) -> None:
+        self._inside.release()
+        assert self._tokens.acquire(timeout=30)
+
+    def let_one_through(self) -> None:
+        self._tokens.release()
+
+
 @asynccontextmanager
 async def serving(
     on_step: OnStep | None = None, *, max_batch: int = 4, **options: Any
@@ -185,6 +200,48 @@ async def test_room_is_there_again_once_a_frame_is_answered() -> None:
         gate.open()
         await room
         assert notes.masks
+
+
+async def test_while_a_frame_waits_newer_ones_are_wanted_as_its_step_comes_near() -> None:
+    now, gate = [0.0], Turnstile()
+    async with serving(gate, max_batch=1, clock=lambda: now[0]) as worker:
+        (first, _), (session, notes) = opened(worker), opened(worker, DropPolicy.LATEST)
+        frames = pictures(3)
+        offer(worker, first, frames[:1])
+        await gate.entered()
+        offer(worker, session, frames[:1])
+        now[0] = 3.0
+        gate.let_one_through()
+        await gate.entered()
+        await worker.wait_until_wanted(session)
+        offer(worker, session, frames[1:2], first=1)
+        wanted = asyncio.create_task(worker.wait_until_wanted(session))
+        await asyncio.sleep(0)
+        assert not wanted.done()
+        gate.let_one_through()
+        await wanted
+        assert session.waiting == 0 and not notes.drops
+        await gate.entered()
+        gate.let_one_through()
+        await worker.settled(session)
+
+
+async def test_a_session_that_ends_wants_nothing_more() -> None:
+    now, gate = [0.0], Turnstile()
+    async with serving(gate, max_batch=1, clock=lambda: now[0]) as worker:
+        (first, _), (session, _) = opened(worker), opened(worker, DropPolicy.LATEST)
+        offer(worker, first, pictures(1))
+        await gate.entered()
+        offer(worker, session, pictures(1))
+        now[0] = 3.0
+        gate.let_one_through()
+        await gate.entered()
+        offer(worker, session, pictures(1), first=1)
+        wanted = asyncio.create_task(worker.wait_until_wanted(session))
+        await asyncio.sleep(0)
+        worker.close(session)
+        await wanted
+        gate.let_one_through()
 
 
 async def test_a_client_reset_empties_the_memory_before_the_next_frame_offered() -> None:

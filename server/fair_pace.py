@@ -1,0 +1,130 @@
+"""How fast clients are read: as fast as they send, until the event loop is late; then those that
+cause the most work are held back, down to an equal part of it each. Pure: no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LATE_SECONDS = 0.005
+"""How late the loop may be on average before anybody is held back. A frame passes it about ten
+times on its way to its mask."""
+
+PERIOD_SECONDS = 0.1
+"""How often the level is adjusted."""
+
+CUT, GROWTH = 0.5, 1.02
+"""What the level is multiplied by after a period in which the loop was late, or was not."""
+
+ALWAYS = 0.4
+"""The share of the loop's time that all clients together always have, whatever makes it late."""
+
+BURST_SECONDS = 0.1
+"""Of what it earns, so much can be saved by a client."""
+
+COMPETES_SECONDS = 5.0
+"""A client competes so long after its last message."""
+
+_MESSAGE_SECONDS, _BYTE_SECONDS = 1e-4, 1.5e-9
+"""The event loop's time for a client's message; only the magnitude matters."""
+
+
+def reading_cost(size: int) -> float:
+    """Return about how many seconds of the event loop a message of ``size`` bytes takes."""
+    return _MESSAGE_SECONDS + size * _BYTE_SECONDS
+
+
+@dataclass(slots=True)
+class _Account:
+    """One client: the seconds of work that it may still cause, below 0 if it has caused too much,
+    and the time of that; its work in this period, its share of the loop's time in the last ones,
+    and the time of its last work."""
+
+    left: float
+    at: float
+    work: float = 0.0
+    share: float = 0.0
+    seen: float = 0.0
+
+
+class FairPace:
+    """Shares the event loop's time among clients by one level: who causes less work than it is read
+    at once, and all others cause as much as the level (max-min fairness).
+
+    The level falls while the loop is late and rises otherwise, as TCP's window does. There is none
+    while nobody is held back, or while no two clients compete. Mutable state: the level in seconds
+    of work per second, the clients' accounts, and how late the loop was in this period. ``now`` is
+    passed in.
+    """
+
+    def __init__(self) -> None:
+        self.level: float | None = None
+        self._accounts: dict[str, _Account] = {}
+        self._began: float | None = None
+        self._late = 0.0
+        self._beats = 0
+
+    def __repr__(self) -> str:
+        level = "no level" if self.level is None else f"level {self.level:.3f}"
+        return f"<FairPace {level}, {len(self._accounts)} clients>"
+
+    def spend(self, client: str, seconds: float, now: float) -> None:
+        """Note work that a client has caused."""
+        account = self._accounts.setdefault(client, _Account(0.0, now))
+        account.work += seconds
+        account.seen = now
+        if self.level is not None:
+            self._earn(account, self.level, now)
+            account.left -= seconds
+
+    def wait(self, client: str, now: float) -> float:
+        """Return the seconds until more may be read from a client."""
+        account = self._accounts.get(client)
+        if self.level is None or account is None:
+            return 0.0
+        self._earn(account, self.level, now)
+        return max(0.0, -account.left / self.level)
+
+    def observe(self, late: float, now: float) -> None:
+        """Note by how many seconds the loop was late just now; adjust the level at times."""
+        if self._began is None:
+            self._began = now
+        self._late += late
+        self._beats += 1
+        if now - self._began >= PERIOD_SECONDS:
+            self._adjust(now - self._began, self._late / self._beats, now)
+            self._began, self._late, self._beats = now, 0.0, 0
+
+    def _earn(self, account: _Account, level: float, now: float) -> None:
+        earned = account.left + (now - account.at) * level
+        account.left, account.at = min(level * BURST_SECONDS, earned), now
+
+    def _adjust(self, seconds: float, late: float, now: float) -> None:
+        self._accounts = {
+            client: account
+            for client, account in self._accounts.items()
+            if now - account.seen < COMPETES_SECONDS
+        }
+        for account in self._accounts.values():
+            account.share = (account.share + account.work / seconds) / 2
+            account.work = 0.0
+            if self.level is None:
+                account.left, account.at = 0.0, now
+            else:
+                self._earn(account, self.level, now)
+        self.level = adjusted(self.level, [one.share for one in self._accounts.values()], late)
+
+
+def adjusted(level: float | None, shares: Sequence[float], late: float) -> float | None:
+    """Return the next level, if the clients that compete have caused these shares of the loop's
+    time and it was late by so many seconds on average."""
+    if len(shares) < 2:
+        return None
+    most = max(shares)
+    if late > LATE_SECONDS:
+        present = most if level is None else min(level, most)
+        return max(ALWAYS / len(shares), present * CUT)
+    if level is None or level > 2 * most:
+        return None
+    return level * GROWTH

@@ -1,0 +1,19 @@
+"""How late the event loop is, measured all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+INTERVAL_SECONDS = 0.02
+
+
+async def beat(observe: Callable[[float, float], None]) -> None:
+    """Call ``observe`` with the seconds by which the event loop was late, and the time, after every
+    interval."""
+    while True:
+        due = time.monotonic() + INTERVAL_SECONDS
+        await asyncio.sleep(INTERVAL_SECONDS)
+        now = time.monotonic()
+        observe(max(0.0, now - due), now)
