@@ -1,4 +1,4 @@
-"""How FFmpeg reaches a URL: by a relay, except for RTSP if only this machine can use the server."""
+"""How FFmpeg reaches a URL: by a relay, which makes every connection and checks it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
         yield Passage(url)
         return
     host, port = host_and_port(url)
-    # Also at home a redirect or another answer of the name server could lead HTTP to a metadata
-    # service, which does not speak RTSP.
-    if not guard.rules.is_strict and urlsplit(url).scheme not in ("http", "https"):
+    # Other schemes, which the operator has to allow by name, have no redirects.
+    if not guard.rules.is_strict and urlsplit(url).scheme not in PORTS:
         guard.addresses(host)
         yield Passage(url)
         return

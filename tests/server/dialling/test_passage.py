@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from urllib.parse import urlsplit
 
 import pytest
 from cameras import Camera
@@ -29,7 +31,7 @@ HOME = Guard(address_rules(None, (), is_local=True))
 EVERYWHERE = Guard(address_rules(("127.0.0.0/8",), (), is_local=False))
 
 
-def first_frame(url: str, guard: Guard) -> Frame:
+def first_frame(url: str, guard: Guard | None) -> Frame:
     frames = read_frames(Reading(url, 48, 64, False, None, 10**7, 10.0, 1, guard=guard))
     try:
         return next(frames)
@@ -144,36 +146,50 @@ def test_a_playlist_leads_nowhere_else() -> None:
 
 
 @contextmanager
-def rtsp_outside(answer: bytes) -> Iterator[int]:
-    """Answer each connection once; yield the port."""
+def rtsp_redirecting(method: str, status: str, to: str) -> Iterator[str]:
+    """An RTSP server on 127.0.0.2 that redirects this method and agrees to all others; yield its
+    host and port."""
 
-    def serve() -> None:
-        try:
-            while True:
-                client, _ = listener.accept()
-                with client:
-                    client.recv(4096)
-                    client.sendall(answer)
-                    client.recv(4096)
-        except OSError:
-            pass
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while request := self.rfile.readline().decode():
+                number = b""
+                while (line := self.rfile.readline()).strip():
+                    number = line if line.lower().startswith(b"cseq") else number
+                moved = request.startswith(method + " ")
+                answer = f"RTSP/1.0 {status}\r\nLocation: {to}" if moved else "RTSP/1.0 200 OK"
+                self.wfile.write(f"{answer}\r\n{number.decode()}\r\n".encode())
 
-    with socket.create_server(("127.0.0.2", 0)) as listener:
-        thread = threading.Thread(target=serve)
+    with ThreadingTCPServer(("127.0.0.2", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield listener.getsockname()[1]
+            yield f"127.0.0.2:{server.server_address[1]}"
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
+            server.shutdown()
             thread.join()
 
 
-def test_a_redirect_over_rtsp_is_refused() -> None:
-    with trap() as (port, came):
-        moved = f"RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://127.0.0.1:{port}/x\r\n\r\n"
-        with rtsp_outside(moved.encode()) as here, pytest.raises(SourceForbidden, match="redirect"):
-            first_frame(f"rtsp://127.0.0.2:{here}/x", OUTSIDE)
+@pytest.mark.parametrize("guard", [OUTSIDE, HOME], ids=["outside", "home"])
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "303 See Other"])
+@pytest.mark.parametrize("method", ["OPTIONS", "DESCRIBE"])
+def test_a_redirect_over_rtsp_is_refused(guard: Guard, status: str, method: str) -> None:
+    with (
+        trap() as (port, came),
+        rtsp_redirecting(method, status, f"rtsp://127.0.0.1:{port}/x") as host,
+    ):
+        with pytest.raises(SourceForbidden, match="redirects to another address"):
+            first_frame(f"rtsp://{host}/x", guard)
         assert not came
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DESCRIBE"])
+def test_ffmpeg_alone_would_follow_it(method: str) -> None:
+    with trap() as (port, came):
+        to = f"rtsp://127.0.0.1:{port}/x"
+        with rtsp_redirecting(method, "302 Found", to) as host, pytest.raises(SourceFault):
+            first_frame(f"rtsp://{host}/x", None)
+        assert came
 
 
 @pytest.mark.parametrize("auth", ["", "basic", "digest"])
@@ -206,15 +222,21 @@ def test_at_home_a_name_does_not_become_that_of_a_metadata_service() -> None:
         first_frame("http://cam.example:1/x", guard)
 
 
-def test_on_this_machine_alone_ffmpeg_connects_to_rtsp_itself() -> None:
-    guard = HOME
-    url = "rtsp://user:secret@127.0.0.1/x"
-    with passage(url, guard) as way:
-        assert (way.url, dict(way.options)) == (url, {})
-    with pytest.raises(SourceForbidden), passage("http://169.254.169.254/latest", guard):
+def test_at_home_a_camera_over_rtsp_is_read_through_the_relay_too() -> None:
+    url = "rtsp://user:secret@127.0.0.1:8554/x?y"
+    with passage(url, HOME) as way:
+        parts = urlsplit(way.url)
+        assert way.url == f"rtsp://user:secret@127.0.0.1:{parts.port}/x?y" and parts.port != 8554
+        assert "secret" not in repr(way)
+
+
+def test_without_a_guard_or_a_scheme_with_redirects_ffmpeg_connects_by_itself() -> None:
+    with passage("rtsp://127.0.0.1/x", None) as way:
+        assert (way.url, dict(way.options)) == ("rtsp://127.0.0.1/x", {})
+    with passage("udp://127.0.0.1:5000", HOME) as way:
+        assert way.url == "udp://127.0.0.1:5000"
+    with pytest.raises(SourceForbidden), passage("udp://169.254.169.254:5000", HOME):
         pass
-    with passage(url, None) as way:
-        assert way.url == url and "secret" not in repr(way)
 
 
 def test_proxies_of_the_environment_do_not_lead_past_the_check(
