@@ -247,9 +247,9 @@ class VideoInfo:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VideoInfo:
         """Return the object that :meth:`to_dict` described; missing fields have their defaults."""
-        exact = {name: Fraction(values[name]) for name in _EXACT if name in values}
+        exact = {name: Fraction(values[name]) for name in EXACT if name in values}
         return cls(**{**values, **exact})
 
 
-_EXACT = ("rate", "time_base", "pixel_aspect")
+EXACT = ("rate", "time_base", "pixel_aspect")
 """The fields of VideoInfo that are fractions."""

@@ -7,8 +7,8 @@ import logging
 import stat
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,32 +88,41 @@ async def _segment(
     on_progress: OnProgress,
 ) -> tuple[int, Losses]:
     """Segment the video; return the number of frames, and what was lost in decoding."""
-    with closing(Prober(settings.videos.probe_bytes, seconds=None)) as probe:
-        info = await asyncio.to_thread(_probe, probe, video, settings)
-    await asyncio.to_thread(check_encodable, info, artefacts)
-    worker = Worker(partial(make_engine, settings.engine))
     sandbox = open_sandbox(settings.decode)
-    hardware = None if sandbox else await asyncio.to_thread(open_hardware, settings.decode)
+    limit = settings.videos.probe_bytes
+    with closing(Prober(limit, seconds=None, sandboxed=sandbox is not None)) as prober:
+        info = await asyncio.to_thread(_probe, prober, video, settings)
+        await asyncio.to_thread(check_encodable, info, artefacts)
+        hardware = None if sandbox else await asyncio.to_thread(open_hardware, settings.decode)
+        lost: list[Losses] = []
+        async with _worker(settings.engine) as worker:
+            frames = await segment_video(
+                worker,
+                video,
+                folder,
+                info,
+                artefacts,
+                style=style,
+                max_pixels=settings.videos.max_pixels,
+                hardware=hardware,
+                sandbox=sandbox,
+                prober=prober,
+                on_progress=lambda done: on_progress(done, info.frames),
+                on_losses=lost.append,
+                lanes=settings.videos.lanes or 1,
+                piece_frames=settings.videos.piece_frames,
+            )
+    return frames, lost[0]
+
+
+@asynccontextmanager
+async def _worker(settings: EngineSettings) -> AsyncIterator[Worker]:
+    """Yield a worker that serves, with the best engine that is there."""
+    worker = Worker(partial(make_engine, settings))
     try:
         await worker.start()
-        await _use_cached_plan(worker, settings.engine)
-        lost: list[Losses] = []
-        frames = await segment_video(
-            worker,
-            video,
-            folder,
-            info,
-            artefacts,
-            style=style,
-            max_pixels=settings.videos.max_pixels,
-            hardware=hardware,
-            sandbox=sandbox,
-            on_progress=lambda done: on_progress(done, info.frames),
-            on_losses=lost.append,
-            lanes=settings.videos.lanes or 1,
-            piece_frames=settings.videos.piece_frames,
-        )
-        return frames, lost[0]
+        await _use_cached_plan(worker, settings)
+        yield worker
     finally:
         await worker.stop(STOP_SECONDS)
 

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from server.errors import MastreamError
 from server.sources.demuxing import packets, packets_from
 from server.sources.nal_units import BEGINS_ANEW, NalUnits
+from server.sources.open_file import OpenFile
 from server.sources.opening import open_video
 from server.sources.rates import rhythm, tick
 
@@ -69,7 +70,7 @@ class Cuts:
     reason: Uncut | None = None
 
 
-def read_cuts(path: Path, rate: Fraction | None, max_pixels: int) -> Cuts:
+def read_cuts(path: Path | OpenFile, rate: Fraction | None, max_pixels: int) -> Cuts:
     """Return where a file can be cut; it is read once and not decoded.
 
     ``rate`` is that of the file's description. Raises the errors of :func:`open_video`.
@@ -85,7 +86,7 @@ def read_cuts(path: Path, rate: Fraction | None, max_pixels: int) -> Cuts:
         return survey.cuts(rhythm(container, stream, rate).pause)
 
 
-def can_seek(path: Path, keys: Iterable[KeyFrame], max_pixels: int) -> bool:
+def can_seek(path: Path | OpenFile, keys: Iterable[KeyFrame], max_pixels: int) -> bool:
     """Return whether reading can begin at each of these key frames."""
     with open_video(path, max_pixels=max_pixels) as (container, stream):
         return all(_found(container, stream, key) for key in keys)
@@ -149,10 +150,10 @@ class _Survey:
     def _doubt(self, pause: Fraction) -> Uncut | None:
         """Return the reason that all times together give."""
         shown = sorted(self._times)
-        gaps = [(later - before) * self._tick for before, later in pairwise(shown)]
+        gaps = [later - before for before, later in pairwise(shown)]
         if shown and shown[0] < 0:
             return Uncut.EDIT_LIST
-        if gaps and not CLOSEST <= min(gaps) <= max(gaps) <= pause:
+        if gaps and not CLOSEST <= min(gaps) * self._tick <= max(gaps) * self._tick <= pause:
             return Uncut.TIMES
         return None
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 from errno import EINVAL
 from io import RawIOBase
+from pathlib import Path
 from typing import Literal
+
+from server.errors import SourceFault
 
 
 class FileReader(RawIOBase):
@@ -68,3 +72,21 @@ class OpenFile:
     def stat(self) -> os.stat_result:
         """Return what the file was when this object was made."""
         return self._stat
+
+
+def opened(path: Path) -> int:
+    """Return a descriptor of a file that is read. Raises SourceFault."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceFault(f"The file cannot be read: {error.strerror}.") from error
+
+
+def is_readable(descriptor: int, seconds: float | None) -> bool:
+    """Return whether a descriptor can be read, or has ended, within ``seconds``; None: wait for it.
+
+    ``select`` refuses descriptors above 1023.
+    """
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(None if seconds is None else seconds * 1000))

@@ -2,54 +2,66 @@
 
 An MP4 of 36 KB may claim 40 million samples, for which the demuxer makes an index of a gigabyte
 when opening it. A process that has imported everything forks a child for each file, so that a probe
-takes milliseconds; the child has limits on memory and time, and returns only an answer in JSON.
+takes milliseconds; the child has limits on memory and time, and returns only an answer in JSON. In
+a sandbox it gives up its rights first, as a decoder does.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
-from dataclasses import asdict
-from math import ceil
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TypeVar
 
-from server.errors import (
-    BadVideo,
-    Draining,
-    Fault,
-    MastreamError,
-    SourceFault,
-    TooLarge,
-    UnsupportedMedia,
-)
+from server.errors import BadVideo, Draining, Fault
 from server.frame import VideoInfo
-from server.sources.probing import VideoLimits, probe
+from server.sources import seccomp
+from server.sources.cuts import Cuts, KeyFrame
+from server.sources.probe_answer import Child
+from server.sources.probe_child import TAKEN
+from server.sources.probing import VideoLimits
+from server.sources.rights import child_environment
+from server.sources.sandbox_messages import NONSENSE
+from server.sources.surveys import (
+    Order,
+    cuts_of,
+    cuts_order,
+    found_of,
+    info_of,
+    probe_order,
+    seek_order,
+)
+
+CHILD = "server.sources.probe_child"
 
 CLOSED = "The server is shutting down: send the video again in a minute."
 
-_REQUEST_BYTES = 2**16
-_TAKEN = b"."
-_ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)}
+T = TypeVar("T")
 
 
 class Prober:
-    """Calls :func:`probe` in a child process that may take ``memory`` bytes and ``seconds``.
+    """Reads files in child processes that may each take ``memory`` bytes and ``seconds``.
 
-    At most half of the seconds may be CPU time; None sets no limit. Many threads may call it at
+    At most half of the seconds may be CPU time; None sets no limit. With ``sandboxed`` a child can
+    reach nothing but the file's bytes; ``module`` is what runs in it. Many threads may call it at
     once. Mutable state: the process that forks, started by the first call and again if it has died.
     """
 
-    def __init__(self, memory: int, seconds: float | None) -> None:
+    def __init__(
+        self, memory: int, seconds: float | None, *, sandboxed: bool = False, module: str = CHILD
+    ) -> None:
         self._memory = memory
         self._seconds = seconds
+        self._sandboxed = sandboxed
+        self._module = module
         self._lock = Lock()
         self._forks: _Forks | None = None
         self._closed = False
@@ -60,22 +72,15 @@ class Prober:
         Raises the errors of probe, BadVideo if the file exceeds the child's limits, and Draining
         after :meth:`close`.
         """
-        request = {
-            "path": str(path.absolute()),
-            "limits": asdict(limits),
-            "memory": self._memory,
-            "seconds": self._seconds,
-        }
-        reader, writer = os.pipe()
-        with os.fdopen(reader, "rb") as answer:
-            try:
-                self._hand_over(json.dumps(request).encode(), writer)
-            finally:
-                os.close(writer)
-            data = answer.read()
-        if self._closed and not data:
-            raise Draining(CLOSED)
-        return _result(data, self._too_much())
+        return self._ask(path, probe_order(limits), lambda lines: info_of(lines, limits))
+
+    def cuts(self, path: Path, rate: Fraction | None, max_pixels: int) -> Cuts:
+        """Return what :func:`read_cuts` returns. Raises as a call does."""
+        return self._ask(path, cuts_order(rate, max_pixels), cuts_of)
+
+    def can_seek(self, path: Path, keys: Iterable[KeyFrame], max_pixels: int) -> bool:
+        """Return what :func:`can_seek` returns. Raises as a call does."""
+        return self._ask(path, seek_order(keys, max_pixels), found_of)
 
     def close(self) -> None:
         """Kill the process and its children. Idempotent."""
@@ -85,17 +90,54 @@ class Prober:
                 self._forks.end()
                 self._forks = None
 
-    def _hand_over(self, request: bytes, answer: int) -> None:
+    def _ask(self, path: Path, order: Order, read: Callable[[Iterable[bytes]], T]) -> T:
+        whole = {
+            **order,
+            "path": str(path.absolute()),
+            "memory": self._memory,
+            "seconds": self._seconds,
+            "rights": not self._sandboxed,
+            "filtered": self._sandboxed and seccomp.missing() is None,
+        }
+        with closing(self._child_for(json.dumps(whole).encode())) as child:
+            try:
+                return read(child.lines(self._seconds))
+            except NONSENSE:
+                if self._closed:
+                    raise Draining(CLOSED) from None
+                raise BadVideo(self._too_much()) from None
+
+    def _child_for(self, order: bytes) -> Child:
+        """Return the child that carries out an order."""
+        theirs, ours = os.pipe()
+        with os.fdopen(ours, "wb") as told:
+            reader, writer = os.pipe()
+            try:
+                child = Child(reader, self._hand_over(theirs, writer))
+            except BaseException:
+                os.close(reader)
+                raise
+            finally:
+                os.close(theirs)
+                os.close(writer)
+            with suppress(BrokenPipeError):  # a child that has died is noticed at its answer
+                told.write(order)
+                told.flush()
+        return child
+
+    def _hand_over(self, order: int, answer: int) -> int | None:
+        """Return what stands for the child."""
         with self._lock:
             if self._closed:
                 raise Draining(CLOSED)
             for _ in range(2):
                 if self._forks is None:
-                    self._forks = _Forks()
-                if self._forks.take(request, answer):
-                    return
-                self._forks.end()
-                self._forks = None
+                    self._forks = _Forks(self._module)
+                try:
+                    return self._forks.take(order, answer)
+                except OSError:
+                    self._forks.end()
+                    self._forks = None
         raise Fault("The process that probes videos cannot be started.")
 
     def _too_much(self) -> str:
@@ -110,87 +152,28 @@ class _Forks:
     That process ends with this one, even if this one is killed, because its socket is closed then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                [sys.executable, "-m", module],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                # A process with NumPy's threads cannot be forked safely.
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=child_environment(),
                 start_new_session=True,
             )
 
-    def take(self, request: bytes, answer: int) -> bool:
-        """Let a child answer a request on a descriptor; return False if the process has died."""
-        try:
-            socket.send_fds(self._socket, [request], [answer])
-            return self._socket.recv(1) == _TAKEN
-        except OSError:
-            return False
+    def take(self, order: int, answer: int) -> int | None:
+        """Let a child answer an order; return a descriptor by which it can be killed, None if there
+        is none. Raises OSError if the process has died."""
+        socket.send_fds(self._socket, [TAKEN], [order, answer])
+        taken, found, _, _ = socket.recv_fds(self._socket, 1, 1)
+        if taken != TAKEN:
+            raise BrokenPipeError
+        return found[0] if found else None
 
     def end(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._socket.close()
-
-
-def _result(answer: bytes, too_much: str) -> VideoInfo:
-    """Return the child's result or raise its error; an empty answer means that it was killed."""
-    try:
-        result = json.loads(answer)
-        if "info" in result:
-            return VideoInfo.from_dict(result["info"])
-        error = _ERRORS[result["code"]](result["detail"])
-    except (ValueError, TypeError, LookupError):
-        raise BadVideo(too_much) from None
-    raise error
-
-
-def serve(requests: socket.socket) -> None:
-    """Fork a child for each request until the other side is closed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them
-    while True:
-        request, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 1)
-        if not request:
-            return
-        if os.fork() == 0:
-            _child(json.loads(request), descriptors[0])
-        os.close(descriptors[0])
-        requests.send(_TAKEN)
-
-
-def _child(request: dict[str, Any], answer: int) -> None:
-    """Answer one request in the child, then exit."""
-    try:
-        _limit(request["memory"], request["seconds"])
-        os.write(answer, json.dumps(_probe(request)).encode())
-    finally:
-        os._exit(0)
-
-
-def _probe(request: dict[str, Any]) -> dict[str, Any]:
-    try:
-        info = probe(Path(request["path"]), VideoLimits(**request["limits"]))
-    except MastreamError as error:
-        return {"code": error.code, "detail": str(error)}
-    return {"info": info.to_dict()}
-
-
-def _limit(memory: int, seconds: float | None) -> None:
-    """Limit this process: the kernel refuses it more memory, and kills it when its time is up."""
-    if sys.platform == "linux":  # other kernels do not enforce the memory limit
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if seconds is not None:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        computing = ceil(seconds / 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (computing, computing))
-
-
-if __name__ == "__main__":
-    with socket.socket(fileno=sys.stdin.fileno()) as requests:
-        serve(requests)

@@ -19,6 +19,7 @@ from server.sources.decoding import decode_packet
 from server.sources.demuxing import packets
 from server.sources.footage import Footage
 from server.sources.losses import Tally
+from server.sources.open_file import OpenFile
 from server.sources.opening import broken, open_video
 from server.sources.rates import exact, jumpy, named_rates, tick
 from server.sources.rendering import orientation
@@ -56,7 +57,7 @@ class VideoLimits:
             raise ValueError("a limit must be positive")
 
 
-def probe(path: Path, limits: VideoLimits) -> VideoInfo:
+def probe(path: Path | OpenFile, limits: VideoLimits) -> VideoInfo:
     """Read a whole file once, decoding only up to its first picture, and describe its video.
 
     Raises TooLarge (bytes), UnsupportedMedia (not a supported container), BadVideo (empty, damaged,

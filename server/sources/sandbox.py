@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -25,7 +24,10 @@ from server.frame import Frame
 from server.sources import seccomp
 from server.sources.decoding import Counts, Reading
 from server.sources.frame_slots import FrameSlots
+from server.sources.open_file import is_readable, opened
+from server.sources.rights import child_environment
 from server.sources.sandbox_messages import (
+    NONSENSE,
     Order,
     error_of,
     frame_of,
@@ -43,10 +45,6 @@ LINE_BYTES = 2**16
 
 LOOK_UP = 0.1
 """Seconds between two looks at whether the reader has left."""
-
-_KEPT = ("PATH", "LANG", "TZ", "VIRTUAL_ENV")
-_KEPT_GROUPS = ("PYTHON", "LD_", "LC_")
-"""Of the environment; the rest may hold passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def sandboxed_frames(
                 else:
                     pictures = child.slots.read(answer["slot"], shapes_of(answer, reading))
                     frame, error = frame_of(answer, pictures), None
-            except (ValueError, TypeError, LookupError, ArithmeticError):
+            except NONSENSE:
                 raise _nonsense() from None
             if error is not None:
                 raise error
@@ -108,7 +106,7 @@ class _Child:
         self._seconds = sandbox.seconds
         self._lines = b""
         assert isinstance(reading.location, Path)
-        video = _opened(reading.location)
+        video = opened(reading.location)
         stack.callback(os.close, video)
         room = 3 * (reading.height * reading.width + reading.max_pixels * reading.keep_original)
         self.slots = FrameSlots.create(SLOTS, room)
@@ -159,7 +157,7 @@ class _Child:
             self._socket.sendall(bytes((slot,)))
 
     def _receive(self) -> None:
-        if not select.select([self._socket], [], [], LOOK_UP)[0]:
+        if not is_readable(self._socket.fileno(), LOOK_UP):
             return
         try:
             came = self._socket.recv(LINE_BYTES)
@@ -189,27 +187,15 @@ class _Child:
         self._process.wait()
 
 
-def _opened(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise SourceFault(f"The file cannot be read: {error.strerror}.") from error
-
-
 def _start(
     module: str, theirs: socket.socket, descriptors: tuple[int, ...]
 ) -> subprocess.Popen[bytes]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(_KEPT_GROUPS)
-    }
     return subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         pass_fds=descriptors,
-        env=kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env=child_environment(),
         start_new_session=True,
     )
 
@@ -217,7 +203,7 @@ def _start(
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
-    except ValueError:
+    except NONSENSE:
         raise _nonsense() from None
     if not isinstance(answer, dict):
         raise _nonsense()

@@ -8,30 +8,23 @@ again. One line in JSON goes out for each frame and at the end. If the parent di
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import resource
-import signal
 import socket
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
-from pkgutil import walk_packages
 from typing import Any
 
-import av
 import cv2
 
 from server.errors import BadVideo, MastreamError, SourceFault
 from server.frame import Frame
-from server.sources import seccomp
 from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.frame_slots import FrameSlots
 from server.sources.open_file import OpenFile
+from server.sources.rights import die_with, give_up_rights, import_all, limit_memory
 from server.sources.sandbox_messages import (
     Order,
     counts_to_list,
@@ -47,8 +40,6 @@ ALIVE_SECONDS = 1.0
 TOO_MUCH = "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows."
 
 Frames = Callable[[Reading, Counts], Iterator[Frame]]
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Parent:
@@ -82,27 +73,16 @@ def run(frames: Frames = read_frames) -> None:
     """Carry out the order that comes on the standard input; ``frames`` reads the video."""
     connection = socket.socket(fileno=sys.stdin.fileno())
     order = Order(**json.loads(_line(connection)))
-    _die_with(order.parent)
-    _import_all()
+    die_with(order.parent)
+    import_all()
     cv2.setNumThreads(1)
     parent = Parent(connection, FrameSlots(order.slots, order.count, order.room))
     reading = reading_of(order.reading, OpenFile(order.video, order.name, parent.alive))
-    give_up_rights(order.memory, order.filtered)
+    limit_memory(order.memory)
+    give_up_rights(filtered=order.filtered)
     counts = Counts()
     last = _decode(parent, reading, counts, frames)
     parent.tell({**last, "counts": counts_to_list(counts)})
-
-
-def give_up_rights(memory: int, filtered: bool) -> None:
-    """Limit this process to so many more bytes of memory and to the descriptors that it has; if
-    ``filtered``, to the system calls of :mod:`seccomp`, too."""
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    most = taken + memory
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
-        resource.setrlimit(kind, (0, 0))
-    if filtered:
-        seccomp.install()
 
 
 def _decode(parent: Parent, reading: Reading, counts: Counts, frames: Frames) -> dict[str, Any]:
@@ -120,13 +100,6 @@ def _decode(parent: Parent, reading: Reading, counts: Counts, frames: Frames) ->
     return {}
 
 
-def _import_all() -> None:
-    """Import what PyAV would import only when it opens a file."""
-    for module in walk_packages(av.__path__, "av."):
-        if not module.name.endswith("__main__"):
-            import_module(module.name)
-
-
 def _line(connection: socket.socket) -> bytes:
     came = b""
     while not came.endswith(b"\n"):
@@ -137,13 +110,6 @@ def _line(connection: socket.socket) -> bytes:
 def _ended() -> bytes:
     """End this process: the parent is gone."""
     os._exit(0)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        _ended()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ pictures' sizes are checked against what was asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -29,6 +30,12 @@ ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, Sou
 
 TEXT = 1000
 """Characters of an error that are believed."""
+
+NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What reading an answer raises that makes no sense."""
+
+_FRACTION = re.compile(r"-?\d{1,40}(/\d{1,40})?", re.ASCII)
+"""Others, such as 1e999999999, are numbers that take for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +193,12 @@ def _text(value: Fraction | None) -> str | None:
     return None if value is None else str(value)
 
 
+def fraction(text: str) -> Fraction:
+    """Return an exact number. Raises ValueError, TypeError or ZeroDivisionError if it is none."""
+    if not _FRACTION.fullmatch(text):
+        raise ValueError("no fraction")
+    return Fraction(text)
+
+
 def _fraction(text: str | None) -> Fraction | None:
-    return None if text is None else Fraction(text)
+    return None if text is None else fraction(text)

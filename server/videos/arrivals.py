@@ -39,6 +39,7 @@ class Arrivals:
         disk: ThreadRunner,
         runner: JobRunner,
         settings: VideoSettings,
+        prober: Prober,
         model: Callable[[], str],
         seen: Callable[[VideoRecord], Video],
         clock: Callable[[], float],
@@ -51,12 +52,11 @@ class Arrivals:
         self._seen = seen
         self._clock = clock
         self._probes = ThreadRunner("probe", threads=2)
-        self._probe = Prober(settings.probe_bytes, settings.probe_seconds)
+        self._probe = prober
         self._left: list[str] = []
 
     async def close(self) -> None:
-        """End the threads and the process that probe."""
-        await asyncio.to_thread(self._probe.close)
+        """End the threads that probe; their process was ended before."""
         await self._probes.close()
 
     async def check_capacity(self, size: int, key: str | None, owner: str = "") -> None:

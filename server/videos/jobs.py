@@ -17,6 +17,7 @@ from server.errors import NotFound, Unavailable
 from server.logs import log_event
 from server.settings import VideoSettings
 from server.sources.hardware import Hardware
+from server.sources.probe_process import Prober
 from server.sources.sandbox import Sandbox
 from server.threads import ThreadRunner
 from server.videos.arrivals import Arrivals
@@ -73,12 +74,31 @@ class Jobs:
         self._files = VideoFiles(store, folder, settings, most_of_one)
         self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
+        self._prober = Prober(
+            settings.probe_bytes, settings.probe_seconds, sandboxed=sandbox is not None
+        )
         services = Services(
-            worker, self._files, self._disk, self.space, settings, hardware, clock, tracing, sandbox
+            worker,
+            self._files,
+            self._disk,
+            self.space,
+            settings,
+            hardware,
+            clock,
+            tracing,
+            sandbox,
+            self._prober,
         )
         self._runner = JobRunner(services, self._notify)
         self.arrivals = Arrivals(
-            self._files, self._disk, self._runner, settings, lambda: self.model, self._seen, clock
+            self._files,
+            self._disk,
+            self._runner,
+            settings,
+            self._prober,
+            lambda: self.model,
+            self._seen,
+            clock,
         )
         self.outputs = Outputs(self._files, self._disk, storage, self.find)
 
@@ -126,6 +146,7 @@ class Jobs:
         if self._watching:
             self._watching.cancel()
         await self._disk.close()
+        await asyncio.to_thread(self._prober.close)
         await self.arrivals.close()
         self._lock.release()
 

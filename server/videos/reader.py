@@ -19,6 +19,7 @@ from server.sinks.style import DEFAULT, Style
 from server.sources.container import ContainerSource
 from server.sources.cuts import Cuts
 from server.sources.hardware import Hardware
+from server.sources.probe_process import Prober
 from server.sources.sandbox import Sandbox
 from server.videos.pieces import Piece, stretch_of
 from server.videos.recording import Recording
@@ -52,7 +53,8 @@ class Work:
     """One video to segment: its file, what it is, which artefacts are made and where their parts
     lie. At most ``window`` frames of a lane are between decoder and recorder. On a full disk it
     waits for ``space``; without one it fails. ``on_losses`` is called even if too much is lost.
-    It is decoded in the ``sandbox``, if there is one."""
+    It is decoded in the ``sandbox``, if there is one, and read by the ``prober``'s processes where
+    its packets are looked at; without one, in this process."""
 
     worker: Serving
     video: Path
@@ -67,6 +69,7 @@ class Work:
     window: int = 4
     on_losses: OnLosses = lambda _: None
     sandbox: Sandbox | None = None
+    prober: Prober | None = None
 
 
 class Relay(Sink):

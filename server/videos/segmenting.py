@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from server.errors import NoCapacity
+from server.errors import BadVideo, NoCapacity
 from server.frame import Losses, VideoInfo
 from server.sinks.style import DEFAULT, Style
-from server.sources.cuts import Uncut, can_seek, read_cuts
+from server.sources.cuts import Cuts, KeyFrame, Uncut, can_seek, read_cuts
 from server.sources.hardware import Hardware
+from server.sources.probe_process import Prober
 from server.sources.sandbox import Sandbox
 from server.videos.joining import join_pieces
 from server.videos.lane import Lane, OnFrames
@@ -27,6 +29,8 @@ PIECE_FRAMES = 250
 FOREIGN_SECONDS = 1.0
 """How often to look whether another server has finished its pieces."""
 
+_log = logging.getLogger(__name__)
+
 
 async def segment_video(
     worker: Serving,
@@ -39,6 +43,7 @@ async def segment_video(
     max_pixels: int,
     hardware: Hardware | None = None,
     sandbox: Sandbox | None = None,
+    prober: Prober | None = None,
     on_progress: OnProgress = lambda _: None,
     on_losses: OnLosses = lambda _: None,
     window: int = 4,
@@ -50,7 +55,7 @@ async def segment_video(
     Return the number of frames, which is the number of masks. At most ``window`` frames of each
     of the ``lanes`` are between decoder and recorder, so memory does not grow with the video.
     A ``sandbox`` decodes it, or ``hardware`` what it can; the latter's pictures are copied to the
-    host only if an overlay or a poster is drawn.
+    host only if an overlay or a poster is drawn. A ``prober`` reads it for its key frames.
 
     Raises BadRequest if ``style`` names a class that the model does not have, BadVideo or
     SourceFault if decoding fails or most of the video is lost, Fault if a frame got no mask,
@@ -59,7 +64,7 @@ async def segment_video(
     """
     style = style.of(worker.spec.classes)
     pieces = folder / "pieces"
-    cuts = await asyncio.to_thread(read_cuts, video, info.rate, max_pixels)
+    cuts = await asyncio.to_thread(cuts_of_video, prober, video, info, max_pixels)
     work = Work(
         worker,
         video,
@@ -73,6 +78,7 @@ async def segment_video(
         window=window,
         on_losses=on_losses,
         sandbox=sandbox,
+        prober=prober,
     )
     try:
         found = await asyncio.to_thread(planned, work, piece_frames)
@@ -90,9 +96,21 @@ def planned(work: Work, piece_frames: int) -> Plan:
     found = plan(work.cuts, horizon, piece_frames)
     begins = [stretch_of(piece, work.cuts, horizon) for piece in found.pieces]
     keys = [stretch.key for stretch in begins if stretch is not None]
-    if keys and not can_seek(work.video, keys, work.max_pixels):
+    if keys and not _can_seek(work, keys):
         return in_one_piece(Uncut.NOT_SEEKABLE)
     return found
+
+
+def cuts_of_video(prober: Prober | None, video: Path, info: VideoInfo, max_pixels: int) -> Cuts:
+    """Return where a video can be cut; nowhere if reading that exceeds the prober's limits, which
+    depends on what else the machine does."""
+    if prober is None:
+        return read_cuts(video, info.rate, max_pixels)
+    try:
+        return prober.cuts(video, info.rate, max_pixels)
+    except BadVideo as error:
+        _log.warning("a video is segmented in one piece: %s", error)
+        return Cuts(0, reason=Uncut.DAMAGED)
 
 
 async def segment_pieces(
@@ -118,6 +136,15 @@ def all_losses(finished: Sequence[Finished]) -> Losses:
         sum(piece.losses.damaged for piece in finished),
         sum(piece.losses.missing for piece in finished),
     )
+
+
+def _can_seek(work: Work, keys: Sequence[KeyFrame]) -> bool:
+    if work.prober is None:
+        return can_seek(work.video, keys, work.max_pixels)
+    try:
+        return work.prober.can_seek(work.video, keys, work.max_pixels)
+    except BadVideo:
+        return False
 
 
 async def _segmented(

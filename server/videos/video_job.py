@@ -17,8 +17,9 @@ from server.database.video_record import VideoRecord
 from server.errors import DiskFull
 from server.frame import Losses
 from server.settings import VideoSettings
-from server.sources.cuts import Cuts, Uncut, read_cuts
+from server.sources.cuts import Cuts, Uncut
 from server.sources.hardware import Hardware
+from server.sources.probe_process import Prober
 from server.sources.sandbox import Sandbox
 from server.threads import ThreadRunner
 from server.videos.disk_space import DiskSpace
@@ -29,7 +30,7 @@ from server.videos.lane import REACHED
 from server.videos.ledger import newest_attempt
 from server.videos.pieces import Piece, fits, in_one_piece
 from server.videos.reader import CutsDiffer, Space, Work
-from server.videos.segmenting import all_losses, planned, segment_pieces
+from server.videos.segmenting import all_losses, cuts_of_video, planned, segment_pieces
 from server.workers.serving import Serving
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Services:
     clock: Callable[[], float]
     tracing: Tracing | None = None
     sandbox: Sandbox | None = None
+    prober: Prober | None = None
 
 
 @dataclass(slots=True)
@@ -130,7 +132,8 @@ class VideoJob:
     async def _cuts(self) -> Cuts:
         upload = self._services.files.upload(self._record.id)
         limit = self._services.settings.max_pixels
-        return await asyncio.to_thread(read_cuts, upload, self._record.info.rate, limit)
+        prober, info = self._services.prober, self._record.info
+        return await asyncio.to_thread(cuts_of_video, prober, upload, info, limit)
 
     async def _remove_stale(self, rows: list[PieceRow]) -> None:
         """Remove the files of attempts that were interrupted; note where those by a death were."""
@@ -174,6 +177,7 @@ class VideoJob:
             record.style,
             on_losses=self._on_losses,
             sandbox=services.sandbox,
+            prober=services.prober,
         )
 
     def _signature(self) -> str:

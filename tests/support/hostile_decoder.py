@@ -20,7 +20,7 @@ from server.sources.open_file import OpenFile
 from server.sources.sandbox_child import run
 
 
-def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901 - a table of tricks
+def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901, PLR0912 - a table of tricks
     match what:
         case "open":
             Path("/etc/hostname").read_bytes()
@@ -44,6 +44,8 @@ def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901 - a table of tri
             return replace(frame, pixels=np.zeros((1, 2, 3), np.uint8))
         case "nonsense":
             os.write(sys.stdin.fileno(), b'{"slot": "one", "counts": []}\n')
+        case "deep":
+            os.write(sys.stdin.fileno(), b"[" * 60_000 + b"\n")
         case "flood":
             os.write(sys.stdin.fileno(), b"1" * 2**18)
     return frame

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from living import children
@@ -22,18 +26,21 @@ from server.errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from server.sources.cuts import read_cuts
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits, probe
 
 Film = Callable[..., Path]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
 MEMORY, SECONDS = 2**29, 20.0
 LIMITS = VideoLimits()
 
 
 @contextmanager
-def prober(memory: int = MEMORY, seconds: float | None = SECONDS) -> Iterator[Prober]:
-    made = Prober(memory, seconds)
+def prober(memory: int = MEMORY, seconds: float | None = SECONDS, **how: Any) -> Iterator[Prober]:
+    made = Prober(memory, seconds, **how)
     try:
         yield made
     finally:
@@ -147,10 +154,10 @@ def test_one_that_died_is_begun_anew(film: Film) -> None:
     path = film()
     with prober() as probed:
         assert probed(path, LIMITS).frames == 6
-        os.kill(children("probe_process")[0], signal.SIGKILL)
+        os.kill(children("probe_child")[0], signal.SIGKILL)
         assert probed(path, LIMITS).frames == 6
-        assert len(children("probe_process")) == 1
-    assert children("probe_process") == []
+        assert len(children("probe_child")) == 1
+    assert children("probe_child") == []
 
 
 def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
@@ -171,6 +178,95 @@ def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
         probed.close()
         thread.join()
     assert [type(error) for error in refused] == [Draining]
-    assert children("probe_process") == []
+    assert children("probe_child") == []
     with pytest.raises(Draining):
         probed(pipe, LIMITS)
+
+
+KEYS = {"options": {"g": "4", "keyint_min": "4", "sc_threshold": "0"}}
+CORPUS = sorted((Path(__file__).parents[2] / "fuzz" / "corpus" / "container").iterdir())
+
+HOSTILE = {"sandboxed": True, "module": "tests.support.hostile_prober"}
+
+
+@pytest.mark.parametrize("sandboxed", [False, True])
+def test_a_child_finds_the_cuts_that_a_call_finds(film: Film, sandboxed: bool) -> None:
+    path = film(frames=12, **KEYS)
+    with prober(sandboxed=sandboxed) as probed:
+        cuts = probed.cuts(path, None, 2**20)
+        assert cuts == read_cuts(path, None, 2**20) and len(cuts.keys) == 3
+        assert probed.can_seek(path, cuts.keys, 2**20)
+        missing = replace(cuts.keys[1], pts=cuts.keys[1].pts + 1)
+        assert not probed.can_seek(path, [missing], 2**20)
+
+
+@linux
+def test_in_the_sandbox_every_container_is_described_as_outside() -> None:
+    with prober(sandboxed=True) as probed:
+        for path in CORPUS:
+            assert probed(path, LIMITS) == probe(path, LIMITS), path.name
+            assert probed.cuts(path, None, 2**20) == read_cuts(path, None, 2**20), path.name
+
+
+@linux
+@pytest.mark.parametrize("data", [b"", b"text\n" * 100, None])
+def test_in_the_sandbox_a_refusal_is_the_same(tmp_path: Path, data: bytes | None) -> None:
+    path = tmp_path / "a.mp4"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(MastreamError) as here:
+        probe(path, LIMITS)
+    with prober(sandboxed=True) as probed, pytest.raises(type(here.value)) as there:
+        probed(path, LIMITS)
+    assert str(there.value) == str(here.value)
+
+
+@linux
+@pytest.mark.parametrize("what", ["connect", "exec", "fork", "kill"])
+def test_what_kills_a_hostile_child_fails_its_own_video_only(film: Film, what: str) -> None:
+    path, other = film(f"{what}.mp4"), film("good.mp4")
+    with prober(**HOSTILE) as probed:
+        for ask in (
+            lambda: probed(path, LIMITS),
+            lambda: probed.cuts(path, None, 2**20),
+            lambda: probed.can_seek(path, [], 2**20),
+        ):
+            with pytest.raises(BadVideo, match="damaged"):
+                ask()
+        assert probed(other, LIMITS).frames == 6
+        assert len(children("hostile_prober")) == 1
+
+
+@linux
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("open", "PermissionError"), ("write", "PermissionError"), ("overhear", "OSError")],
+)
+def test_what_a_hostile_child_is_denied(film: Film, what: str, words: str) -> None:
+    with prober(**HOSTILE) as probed, pytest.raises(SourceFault, match=words):
+        probed(film(f"{what}.mp4"), LIMITS)
+    assert not Path("/tmp/prober-was-here").exists()
+
+
+@linux
+def test_a_hostile_child_that_ignores_its_end_is_killed(
+    film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.sources.probe_answer.GRACE_SECONDS", 0.1)
+    with prober(seconds=1.0, **HOSTILE) as probed:
+        with pytest.raises(BadVideo, match="exceeds the limit"):
+            probed(film("hang.mp4"), LIMITS)
+        (forks,) = children("hostile_prober")
+        offspring = Path(f"/proc/{forks}/task/{forks}/children")
+        deadline = time.monotonic() + 30.0
+        while offspring.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_the_process_has_no_passwords(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTREAM_SECURITY__SECRET", "hidden")
+    with prober() as probed:
+        probed(film(), LIMITS)
+        (forks,) = children("probe_child")
+        assert b"hidden" not in Path(f"/proc/{forks}/environ").read_bytes()

@@ -137,6 +137,7 @@ def test_the_same_refusal(tmp_path: Path, data: bytes | None, kind: type[Mastrea
         ("die", "died"),
         ("size", "makes no sense"),
         ("nonsense", "makes no sense"),
+        ("deep", "makes no sense"),
         ("flood", "makes no sense"),
     ],
 )

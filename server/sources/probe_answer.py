@@ -1,0 +1,58 @@
+"""The parent's side of a child that answers one question about a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from server.sources.open_file import is_readable
+
+READ_BYTES = 2**16
+LINE_BYTES = 2**20
+ANSWER_BYTES = 2**27
+"""A million key frames take about a third of it."""
+
+GRACE_SECONDS = 2.0
+"""For a child that is killed by the kernel when its time is up, unless a fault lets it live on."""
+
+
+class Child:
+    """Reads what a child writes to ``answer``, a descriptor; ``handle`` is one by which it can be
+    killed. Both are closed with it."""
+
+    def __init__(self, answer: int, handle: int | None) -> None:
+        self._answer = answer
+        self._handle = handle
+
+    def lines(self, seconds: float | None) -> Iterator[bytes]:
+        """Yield the lines of the answer, without their ends. Raises ValueError if they are too
+        long, too many, incomplete, or do not come within ``seconds``."""
+        until = None if seconds is None else time.monotonic() + seconds + GRACE_SECONDS
+        kept, total = b"", 0
+        while came := self._read(until):
+            total += len(came)
+            *whole, kept = (kept + came).split(b"\n")
+            if len(kept) > LINE_BYTES or total > ANSWER_BYTES:
+                raise ValueError("too long an answer")
+            yield from whole
+        if kept:
+            raise ValueError("an answer without an end")
+
+    def close(self) -> None:
+        """Kill the child, if it has not ended."""
+        os.close(self._answer)
+        if self._handle is not None:
+            assert sys.platform == "linux"
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
+
+    def _read(self, until: float | None) -> bytes:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if not is_readable(self._answer, left):
+            raise ValueError("no answer in time")
+        return os.read(self._answer, READ_BYTES)

@@ -1,0 +1,106 @@
+"""The process that forks a child for each file that is asked about, and the child.
+
+    python -m server.sources.probe_child
+
+Its standard input is a socket: a byte comes in with two descriptors, from which the order is read
+and to which the answer goes, one line of JSON after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil
+from pathlib import Path
+
+from server.errors import SourceFault
+from server.sources.open_file import OpenFile, opened
+from server.sources.rights import die_with, give_up_rights, import_all, limit_memory
+from server.sources.sandbox_messages import error_to_dict
+from server.sources.surveys import Answer, answers
+
+TAKEN = b"."
+
+Answers = Callable[[Answer, Path | OpenFile], Iterator[Answer]]
+
+
+def serve(requests: socket.socket, answer: Answers = answers) -> None:
+    """Fork a child for each request until the other side is closed."""
+    import_all()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them
+    here = os.getpid()
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(requests, 1, 2)
+        if not request:
+            return
+        child = os.fork()
+        if child == 0:
+            _child(requests, here, descriptors, answer)
+        handles = _handles(child)
+        socket.send_fds(requests, [TAKEN], handles)
+        for descriptor in (*descriptors, *handles):
+            os.close(descriptor)
+
+
+def _handles(child: int) -> list[int]:
+    """Return a descriptor by which a child can be killed; none if it has ended, or if the system
+    has no such thing."""
+    if sys.platform != "linux":
+        return []
+    try:
+        return [os.pidfd_open(child)]
+    except ProcessLookupError:
+        return []
+
+
+def _child(
+    requests: socket.socket, parent: int, descriptors: Sequence[int], answer: Answers
+) -> None:
+    """Answer one request in the child, then exit."""
+    try:
+        order, to = descriptors
+        die_with(parent)
+        requests.close()  # its file must not read what others ask
+        with os.fdopen(order, "rb") as came:
+            told: Answer = json.loads(came.read())
+        limit_memory(told["memory"])
+        _limit_time(told["seconds"])
+        for line in _answered(told, answer):
+            _write(to, json.dumps(line).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _answered(told: Answer, answer: Answers) -> Iterator[Answer]:
+    path = Path(told["path"])
+    if told["rights"]:
+        return answer(told, path)
+    try:
+        file = OpenFile(opened(path), f"file:{path}")
+    except SourceFault as fault:
+        return iter([error_to_dict(fault)])
+    give_up_rights(filtered=told["filtered"])
+    return answer(told, file)
+
+
+def _limit_time(seconds: float | None) -> None:
+    """Have the kernel kill this process when its time is up, or half of it was spent computing."""
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        computing = ceil(seconds / 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (computing, computing))
+
+
+def _write(to: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(to, data) :]
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=sys.stdin.fileno()) as requests:
+        serve(requests)

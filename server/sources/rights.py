@@ -1,0 +1,65 @@
+"""What a child process that reads an untrusted file gives up before it reads the first byte."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import av
+
+from server.sources import seccomp
+
+_KEPT = ("PATH", "LANG", "TZ", "VIRTUAL_ENV")
+_KEPT_GROUPS = ("PYTHON", "LD_", "LC_")
+"""Of the environment; the rest may hold passwords."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of such a process."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith(_KEPT_GROUPS)
+    }
+    # A process with NumPy's threads cannot be forked safely.
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def import_all() -> None:
+    """Import what PyAV would import only when it opens a file."""
+    for module in walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies; end it if that is dead already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def limit_memory(memory: int) -> None:
+    """Limit this process to so many more bytes than it has, where the kernel enforces that."""
+    if sys.platform == "linux":
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def give_up_rights(*, filtered: bool) -> None:
+    """Leave this process the descriptors that it has; if ``filtered``, only the system calls of
+    :mod:`seccomp`, too."""
+    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(kind, (0, 0))
+    if filtered:
+        seccomp.install()
