@@ -23,7 +23,7 @@ async def test_a_loop_that_is_blocked_is_late() -> None:
     beating = asyncio.create_task(beat(observe))
     await asyncio.wait_for(came.wait(), 30)
     came.clear()
-    time.sleep(10 * INTERVAL_SECONDS)
+    time.sleep(10 * INTERVAL_SECONDS)  # noqa: ASYNC251  it blocks the loop on purpose
     await asyncio.wait_for(came.wait(), 30)
     beating.cancel()
     assert all(late >= 0 for late, _ in seen)
