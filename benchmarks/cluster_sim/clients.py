@@ -2,8 +2,8 @@
 the Python client.
 
 They connect to a load balancer, which gives them the server with the fewest sockets and passes over
-one that does not answer. A server that is full, or stops, names the peer with the most room as it
-last read the others.
+one that does not answer. A server that is full, or stops, names a peer with much room as it last
+read the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.cluster_sim.machines import PLACES, Server
 from clients.python.errors import ClientError, GoneAway, NoCapacity, Unreachable
 from clients.python.following import Route, after, entrance
 from clients.python.reconnecting import Backoff, wait
-from server.cluster.placement import with_most_room
+from server.cluster.placement import with_much_room
 
 ENTRY = "wss://entry/v1/stream"
 CONNECT_SECONDS = 0.05
@@ -56,10 +56,10 @@ class Clients:
     def lose(self, server: Server, now: float, *, in_order: bool) -> None:
         """Let all clients of a server lose it; one that stops in order names a peer."""
         count, server.pushed = server.pushed, 0
-        error = _sent_on(server) if in_order else Unreachable("The connection was lost.")
+        lost = Unreachable("The connection was lost.")
         for _ in range(count):
             self.looking += 1
-            self._fail(Client(now), error, now)
+            self._fail(Client(now), self._sent_on(server) if in_order else lost, now)
 
     def _fail(self, client: Client, error: ClientError, now: float) -> None:
         """Decide when and where the next attempt is."""
@@ -79,7 +79,7 @@ class Clients:
             return
         self.arrivals[int(now), server.name] += 1
         if server.pushed + len(server.leases) >= PLACES:
-            self._fail(client, _sent_on(server), now)
+            self._fail(client, self._sent_on(server), now)
             return
         server.pushed += 1
         self.looking -= 1
@@ -97,10 +97,10 @@ class Clients:
         fewest = min(one.pushed for one in up)
         return self._chance.choice([one for one in up if one.pushed == fewest])
 
-
-def _sent_on(server: Server) -> ClientError:
-    """Return what a server that takes nobody answers."""
-    peer = with_most_room(one for one in server.view if one.name != server.name)
-    if peer is None:
-        return NoCapacity("All are full.")
-    return GoneAway("Go to a peer.", url=f"wss://{peer}/v1/stream")
+    def _sent_on(self, server: Server) -> ClientError:
+        """Return what a server that takes nobody answers."""
+        others = (one for one in server.view if one.name != server.name)
+        peer = with_much_room(others, self._chance.random())
+        if peer is None:
+            return NoCapacity("All are full.")
+        return GoneAway("Go to a peer.", url=f"wss://{peer}/v1/stream")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from server.cluster.history import Condition, History
-from server.cluster.placement import Candidate, with_most_room
+from server.cluster.placement import Candidate, with_much_room
 from server.database.owners import Owner, OwnerRows, Presence
 from server.errors import Elsewhere, MastreamError, NoCapacity
 from server.threads import ThreadRunner
@@ -51,6 +52,7 @@ class Membership:
         report: Callable[[], Presence],
         times: Times | None = None,
         is_alone: bool = False,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
         self.is_alone = is_alone
@@ -61,6 +63,7 @@ class Membership:
         self._rows = rows
         self._report = report
         self._times = times or Times()
+        self._chance = chance
         self._disk = ThreadRunner("cluster")
         self._task: asyncio.Task[None] | None = None
 
@@ -113,10 +116,11 @@ class Membership:
         raise Elsewhere(f"{what} is on another server: ask {url}.", url)
 
     def stream_socket(self) -> str | None:
-        """Return the stream socket of the peer with the most room, None if no peer that clients
-        can reach has any."""
+        """Return the stream socket of a peer with much room, None if no peer that clients can
+        reach has any."""
         reachable = [one for one in self.peers if one.presence.url]
-        peer = with_most_room(_candidate(one.name, one.presence) for one in reachable)
+        candidates = [_candidate(one.name, one.presence) for one in reachable]
+        peer = with_much_room(candidates, self._chance())
         url = self.url_of(peer)
         return None if url is None else socket_url(url, "/v1/stream")
 

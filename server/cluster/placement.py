@@ -70,10 +70,16 @@ def ranked(stream: FreeStream, servers: Iterable[Candidate]) -> list[str]:
     return _first(stream, _levels(able.values()), able, len(able))
 
 
-def with_most_room(servers: Iterable[Candidate]) -> str | None:
-    """Return the server to which a client should go, None if none has room."""
+def with_much_room(servers: Iterable[Candidate], chance: float) -> str | None:
+    """Return a server to which a client should go, None if none has room.
+
+    By ``chance`` (0..1, less than 1) it is one of those with at least half as much room as any: if
+    all clients of a server that stops went to the same one, they would fill it.
+    """
     able = [one for one in servers if one.room > 0 and not one.is_draining]
-    return max(able, key=lambda one: (one.room, one.name)).name if able else None
+    most = max((one.room for one in able), default=0)
+    near = sorted(one.name for one in able if 2 * one.room >= most)
+    return near[int(chance * len(near))] if near else None
 
 
 def _levels(servers: Iterable[Candidate]) -> Levels:

@@ -13,7 +13,7 @@ from server.cluster.placement import (
     chosen,
     orders,
     ranked,
-    with_most_room,
+    with_much_room,
 )
 
 A, B, C = Candidate("a", 0, 10), Candidate("b", 5, 5), Candidate("c", 9, 1)
@@ -71,5 +71,13 @@ def test_no_more_than_there_is_room_for() -> None:
 
 
 def test_a_client_goes_where_the_most_room_is() -> None:
-    assert with_most_room(ALL) == "a"
-    assert with_most_room([Candidate("a", 1, 0), Candidate("b", 0, 9, is_draining=True)]) is None
+    assert with_much_room([Candidate("b", 0, 4), Candidate("a", 5, 9)], 0.999) == "a"
+    full, leaving = Candidate("a", 1, 0), Candidate("b", 0, 9, is_draining=True)
+    assert with_much_room([full, leaving], 0.5) is None
+    assert with_much_room([], 0.5) is None
+
+
+def test_many_clients_are_divided_among_those_with_at_least_half_as_much_room() -> None:
+    servers = [Candidate(name, 0, room) for name, room in zip("cabd", (10, 5, 4, 7), strict=True)]
+    found = Counter(with_much_room(servers, number / 30) for number in range(30))
+    assert found == {"a": 10, "c": 10, "d": 10}
