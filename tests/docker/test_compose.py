@@ -179,8 +179,15 @@ def test_every_setting_is_passed_on_from_the_shell_or_set() -> None:
     variables = {*WRITTEN["x-environment"], *SERVICES["mastream"]["environment"]}
     assert len(set(passed)) == len(passed)
     assert variables & set(passed) == set()
-    ours = {one for one in variables if one.startswith("MASTREAM_")}
-    assert {*passed, *ours} == set(settings_of(Settings, "MASTREAM_")) - OF_THE_CONTAINER
+    ours = {one for one in (*variables, *passed) if one.startswith("MASTREAM_")}
+    assert ours == set(settings_of(Settings, "MASTREAM_")) - OF_THE_CONTAINER
+
+
+def test_variables_of_opentelemetry_are_passed_on_as_documented() -> None:
+    lines = (ROOT / "docker/settings.env").read_text().splitlines()
+    others = {line for line in lines if line and not line.startswith(("#", "MASTREAM_"))}
+    page = (ROOT / "docs/observability.md").read_text()
+    assert others == set(re.findall(r"`(OTEL_\w+)`", page))
 
 
 def test_a_setting_reaches_both_servers_and_one_that_is_absent_is_left_to_them() -> None:
