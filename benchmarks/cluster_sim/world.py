@@ -8,9 +8,11 @@ next report on.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -29,7 +31,13 @@ from benchmarks.cluster_sim.machines import (
 )
 from benchmarks.cluster_sim.tally import Tally
 from server.cluster.lease import granted, is_held
-from server.cluster.placement import Candidate, FreeStream, orders
+from server.cluster.placement import (
+    RETURN_SECONDS,
+    Candidate,
+    FreeStream,
+    orders,
+    wanted,
+)
 
 AWAKE_STEPS = round(5 / STEP)
 """For so long after an event time passes in steps, until no server believes what is past."""
@@ -47,6 +55,7 @@ class World:
         self.orphans: set[str] = set()
         self.tally = Tally()
         self.answers = True
+        self._returned = -math.inf
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = count()
         self.clients = Clients(self.servers, self.at, self.chance)
@@ -114,7 +123,7 @@ class World:
 
     def return_database(self) -> None:
         """Let the database answer again."""
-        self.answers = True
+        self.answers, self._returned = True, self.now
 
     def _is_busy(self) -> bool:
         return bool(self.orphans) or not self.answers or self._step < self._awake_until
@@ -156,22 +165,36 @@ class World:
     def _take_free(self, tending: list[Server]) -> None:
         """Let each server try the streams that fall to it, as it sees the others."""
         free = [self._free(name) for name in self.orphans if self._is_free(self.rows[name])]
+        back = self.now - self._returned
+        if back < RETURN_SECONDS:
+            self._take_back(tending, free, back)
+            return
+        free = [replace(f, free_for=min(f.free_for, back - RETURN_SECONDS)) for f in free]
         groups: dict[int, dict[str, Server]] = defaultdict(dict)
         for server in tending:
             groups[id(server.view)][server.name] = server
         tries: dict[str, list[Server]] = defaultdict(list)
         for group in groups.values() if free else ():
             view = next(iter(group.values())).view
-            wanted: dict[str, list[str]] = defaultdict(list)
+            tried: dict[str, list[str]] = defaultdict(list)
             for stream, order in orders(view, free):
                 for name in group.keys() & order:
-                    wanted[name].append(stream.name)
-            for name, streams in wanted.items():
+                    tried[name].append(stream.name)
+            for name, streams in tried.items():
                 for stream_wanted in streams[: PLACES - len(group[name].leases)]:
                     tries[stream_wanted].append(group[name])
         for name in sorted(tries):
             trying = sorted(tries[name], key=lambda one: one.name)
             self._take(name, self.chance.choice(trying), len(trying))
+
+    def _take_back(self, tending: list[Server], free: list[FreeStream], back: float) -> None:
+        """Let each server try its own streams, as after the database has returned."""
+        theirs: dict[str, list[FreeStream]] = defaultdict(list)
+        for stream in free:
+            theirs[stream.left_by or ""].append(stream)
+        for server in tending:
+            for name in wanted(server.name, [server.reported], theirs[server.name], back):
+                self._take(name, server, 1)
 
     def _take(self, name: str, server: Server, tried: int) -> None:
         row = self.rows[name]

@@ -16,6 +16,9 @@ from heapq import nsmallest
 RANK_SECONDS = 0.4
 """How much longer each further server waits."""
 
+RETURN_SECONDS = 2.0
+"""How long servers leave each other's streams alone after the database has returned."""
+
 Levels = dict[float, set[str]]
 """Names of servers by the part of their places that is in use."""
 
@@ -38,6 +41,24 @@ class FreeStream:
     name: str
     free_for: float
     left_by: str | None = None
+
+
+def wanted(
+    me: str, servers: Iterable[Candidate], free: Sequence[FreeStream], back: float
+) -> list[str]:
+    """Return the names of the streams that ``me`` should take now, if the database has answered it
+    for ``back`` seconds, after it had not.
+
+    A server whose database was away takes back its own streams at once, as far as it has room:
+    nobody could take them, or they would not be free. Those of others are free only because these
+    could not renew them either, so they get RETURN_SECONDS to come back and to report themselves.
+    """
+    candidates = list(servers)
+    if back < RETURN_SECONDS:
+        room = sum(one.room for one in candidates if one.name == me)
+        return [one.name for one in free if one.left_by == me][:room]
+    since = back - RETURN_SECONDS
+    return chosen(me, candidates, [replace(one, free_for=min(one.free_for, since)) for one in free])
 
 
 def chosen(me: str, servers: Iterable[Candidate], free: Sequence[FreeStream]) -> list[str]:

@@ -191,7 +191,7 @@ class LiveStreams:
         lost = [one for one in self._streams if not self.ownership.holds(one)]
         for name in [] if self._draining else lost:
             stream = self._streams.pop(name)
-            _log.warning("stream %s is another server's from now on", name)
+            _log.warning("stream %s ends here: its lease is over, or another server has it", name)
             stream.leave()
             ending = asyncio.create_task(cancelled(self._tasks.pop(name)))
             self._ending.add(ending)

@@ -7,6 +7,7 @@ held --lease over, or another server has taken it--> lost
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -15,9 +16,9 @@ from server.cluster.boot_clock import boot_seconds
 from server.cluster.history import Condition, History
 from server.cluster.lease import Lease, Terms, granted, is_due, is_held, renewed
 from server.cluster.membership import ALONE_SECONDS, Membership
-from server.cluster.placement import FreeStream, chosen
+from server.cluster.placement import FreeStream, wanted
 from server.database.streams import HeldStream, StreamPlace, StreamRows, TakenStream
-from server.errors import Elsewhere, NoCapacity
+from server.errors import Elsewhere, NoCapacity, Unavailable
 from server.threads import ThreadRunner
 
 CAUSES = ("given_back", "expired", "restart")
@@ -28,7 +29,8 @@ process."""
 class Ownership:
     """Takes, renews and gives back the rows of pulled streams.
 
-    Mutable state: the lease of each stream that is held, and where all were when last read.
+    Mutable state: the lease of each stream that is held, where all were when last read, and whether
+    the database was away then, or since when it has answered again.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Ownership:
         self.history = History("stream", "removed")
         self._leases: dict[str, Lease] = {}
         self._places: dict[str, StreamPlace] = {}
+        self._is_away = False
+        self._answers_since = -math.inf
 
     def __repr__(self) -> str:
         return f"<Ownership of {len(self._leases)} of {len(self._places)} streams>"
@@ -174,7 +178,8 @@ class Ownership:
         if self._membership.is_replaced:
             return []
         free = [_free(one) for one in places if one.is_free and one.name not in self._leases]
-        mine = chosen(self._membership.name, self._membership.candidates, free)
+        back = self._clock() - self._answers_since
+        mine = wanted(self._membership.name, self._membership.candidates, free, back)
         return await self._take_each(self._rows.take, mine[:most])
 
     async def close(self) -> None:
@@ -182,7 +187,13 @@ class Ownership:
         await self._disk.close()
 
     async def _read(self) -> list[StreamPlace]:
-        places = await self._disk(self._rows.places)
+        try:
+            places = await self._disk(self._rows.places)
+        except Unavailable:
+            self._is_away = True
+            raise
+        if self._is_away:
+            self._is_away, self._answers_since = False, self._clock()
         self._places = {one.name: one for one in places}
         self.history.look({one.name: self._condition(one) for one in places})
         return places

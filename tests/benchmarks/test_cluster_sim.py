@@ -45,6 +45,8 @@ def test_all_streams_stop_while_the_database_is_away() -> None:
     found = measure("database-away", SERVERS, STREAMS, seed=3)
     assert len(found.tally.gaps) == STREAMS
     assert 27.0 <= found.tally.takeovers.p50 <= 30.0
+    assert found.tally.herd == 1
+    assert found.fullest == STREAMS // SERVERS, "each server has its own again"
 
 
 def test_a_short_absence_of_the_database_stops_nothing() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sql
 from clips import make_clip
+from postgres_server import Postgres
 from server_process import RunningServer, server_process
 from watching import unbroken
 
@@ -38,18 +38,13 @@ SPEC = fake_spec(48, 64)
 
 
 @pytest.fixture
-def servers(tmp_path: Path, postgres: Any) -> Iterator[tuple[RunningServer, RunningServer]]:
+def servers(tmp_path: Path, postgres_url: str) -> Iterator[tuple[RunningServer, RunningServer]]:
     """Two servers, of which the first gets the film."""
-    engine = sql.create_engine(postgres.url)
-    with engine.begin() as connection:
-        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sql.text("CREATE SCHEMA public"))
-    engine.dispose()
     make_clip(tmp_path / "film.mp4", FRAMES, keys=40)
     with ExitStack() as stack:
         yield (
-            stack.enter_context(one(tmp_path, "a", postgres.url)),
-            stack.enter_context(one(tmp_path, "b", postgres.url)),
+            stack.enter_context(one(tmp_path, "a", postgres_url)),
+            stack.enter_context(one(tmp_path, "b", postgres_url)),
         )
 
 
@@ -136,6 +131,39 @@ async def test_viewers_follow_a_film_and_no_mask_differs(
     assert moved["cause"] == ("expired" if ending == "killed" else "given_back")
     assert before[-1] - RATE - ON_THE_WAY <= moved["seq"] <= before[-1] + 1 + ON_THE_WAY
     print(f"{ending}: after {moved['at'] - ended:.2f} s, {before[-1] + 1 - moved['seq']} again")
+
+
+def owned(server: RunningServer) -> set[str]:
+    with urllib.request.urlopen(f"{server.http}/v1/streams", timeout=PATIENCE) as answer:
+        return {one["name"] for one in json.loads(answer.read())["streams"]}
+
+
+@pytest.mark.timeout(180)
+async def test_streams_stay_where_they_were_when_the_database_returns(
+    servers: tuple[RunningServer, RunningServer], postgres: Postgres
+) -> None:
+    await until(lambda: all(len(cluster_of(server)["servers"]) == 2 for server in servers))
+    for number, server in enumerate((*servers, *servers)):
+        async with Cameras(server.http) as cameras:
+            await cameras.add(f"film{number}", "file:///film.mp4", loop=True)
+    before = [owned(server) for server in servers]
+    assert before == [{"film0", "film2"}, {"film1", "film3"}]
+    await asyncio.to_thread(postgres.stop)
+    try:
+        await until(lambda: not any(owned(server) for server in servers))
+    finally:
+        await asyncio.to_thread(postgres.start)
+    began = time.monotonic()
+    await until(lambda: sum(len(owned(server)) for server in servers) == 4)
+    print(f"all streams again after {time.monotonic() - began:.2f} s")
+    assert [owned(server) for server in servers] == before
+    changes = [one for one in cluster_of(servers[0])["changes"] if one["kind"] == "stream"]
+    assert {one["server"] for one in changes if one["name"] == "film0"} <= {None, _name(servers[0])}
+
+
+def _name(server: RunningServer) -> str:
+    (name,) = [one["name"] for one in cluster_of(server)["servers"] if one["is_this"]]
+    return str(name)
 
 
 async def until(found: Callable[[], object]) -> None:

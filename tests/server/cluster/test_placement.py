@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from server.cluster.placement import (
     RANK_SECONDS,
+    RETURN_SECONDS,
     Candidate,
     FreeStream,
     chosen,
     orders,
     ranked,
+    wanted,
     with_much_room,
 )
 
@@ -81,3 +85,14 @@ def test_many_clients_are_divided_among_those_with_at_least_half_as_much_room() 
     servers = [Candidate(name, 0, room) for name, room in zip("cabd", (10, 5, 4, 7), strict=True)]
     found = Counter(with_much_room(servers, number / 30) for number in range(30))
     assert found == {"a": 10, "c": 10, "d": 10}
+
+
+def test_after_the_database_was_away_each_server_takes_back_its_own_and_later_the_rest() -> None:
+    free = [FreeStream("mine", 30.0, "a"), FreeStream("other", 30.0, "b"), FreeStream("s", 30.0)]
+    assert wanted("a", [A], free, 0.0) == ["mine"]
+    assert wanted("a", [replace(A, room=0)], free, 0.0) == []
+    assert wanted("a", [A], free, RETURN_SECONDS - 0.01) == ["mine"]
+    assert wanted("a", [A], free, math.inf) == ["mine", "other", "s"]
+    servers = [Candidate(name, 0, 9) for name in "abcdefgh"]
+    at_once = [one.name for one in servers if wanted(one.name, servers, free[1:2], RETURN_SECONDS)]
+    assert len(at_once) == 1, "as if it had only now become free"

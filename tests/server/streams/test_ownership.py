@@ -12,10 +12,10 @@ import pytest
 
 from server.cluster.lease import Terms
 from server.cluster.membership import Membership
-from server.cluster.placement import Candidate
+from server.cluster.placement import RETURN_SECONDS, Candidate
 from server.database.connection import Database, sqlite_url
-from server.database.streams import StreamRows, TakenStream
-from server.errors import Elsewhere, NoCapacity
+from server.database.streams import StreamPlace, StreamRows, TakenStream
+from server.errors import Elsewhere, NoCapacity, Unavailable
 from server.security.sealing import Seal
 from server.streams.ownership import Ownership
 
@@ -236,3 +236,25 @@ async def test_where_streams_went_is_remembered(rows: StreamRows) -> None:
         await a.take_free(None)
         found = [(one.name, one.now_is.what, one.now_is.server) for one in a.history.changes]
         assert found == [("s", "held", "a"), ("s", "free", None), ("s", "removed", None)]
+
+
+async def test_when_the_database_returns_its_streams_are_taken_back_before_those_of_others(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    rows.add("theirs", {}, 1.0, "c", -30.0)
+    rows.add("mine", {}, 2.0, "a", -30.0)
+    async with owner(rows, "a", "", LONG, clock) as a:
+        with monkeypatch.context() as patch:
+
+            def away() -> list[StreamPlace]:
+                raise Unavailable("The database does not answer.")
+
+            patch.setattr(rows, "places", away)
+            with pytest.raises(Unavailable):
+                await a.take_free(None)
+        clock.now += 30.0
+        assert [one.name for one in await a.take_free(None)] == ["mine"]
+        assert await a.take_free(None) == []
+        clock.now += RETURN_SECONDS
+        assert [one.name for one in await a.take_free(None)] == ["theirs"]
