@@ -226,6 +226,39 @@ def test_events_tell_states_with_ids(web: TestClient) -> None:
     assert "live" in states
 
 
+def test_a_film_goes_on_after_a_restart_and_says_so(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_clip(tmp_path / "film.mp4", 500, (96, 72))
+    with service(tmp_path) as web:
+        added(web, loop=False)
+        before = masks(web, 10, output="raw", size="model")[-1].seq
+        (first,) = events(web, 1)
+    with service(tmp_path) as web, web.websocket_connect("/v1/streams/film/masks") as socket:
+        socket.send_json({"type": "open", "output": "raw"})
+        ready = socket.receive_json()
+        assert (ready["type"], ready["memory"]) == ("ready", "rebuilt")
+        header, _ = protocol.unpack_mask(socket.receive_bytes(), 1 << 24)
+        assert header.seq > before and header.memory.reset is None
+        assert header.memory.filled == fake_spec().memory_frames
+        told = events(web, 3)
+        assert [one["kind"] for one in told] == ["state", "state", "moved"]
+        assert (told[2]["cause"], told[2]["memory"]) == ("given_back", "rebuilt")
+        assert before < told[2]["seq"] <= header.seq
+        assert told[0]["id"] > first["id"], "no event has the number of one before"
+
+
+def events(web: TestClient, count: int) -> list[dict[str, Any]]:
+    """The first events of the film."""
+    live = web.app.state.service.live  # type: ignore[attr-defined]
+    stream = live.streams.find("film")
+    deadline = time.monotonic() + 20
+    while len(stream.measures.news) < count:
+        assert time.monotonic() < deadline, "the events do not come"
+        time.sleep(0.02)
+    return [{"id": one.id, "kind": one.kind, **one.data} for one in stream.measures.news][:count]
+
+
 def test_definitions_survive_a_restart(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     make_clip(tmp_path / "film.mp4", 25)
     with service(tmp_path) as web:
