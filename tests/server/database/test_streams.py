@@ -72,3 +72,31 @@ def test_another_secret_loses_the_password_and_nothing_else(
     assert found == CAMERA | {"url": "rtsp://host/x"}
     assert "cam" in caplog.text
     assert definition(StreamRows(database, SEAL)) == CAMERA
+
+
+def test_where_all_streams_are_and_whose(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
+        rows = StreamRows(database, SEAL)
+        rows.add("cam", CAMERA | {"owner": "key-1"}, 2.0, "a", 60.0)
+        rows.add("old", CAMERA, 1.0, "b", OVER)
+        held = rows.add("left", CAMERA | {"owner": ""}, 3.0, "a", 60.0)
+        assert rows.release(held, CAMERA | {"owner": "key-2"})
+        old, cam, left = rows.places()
+        assert (old.name, old.server, old.is_free, old.key) == ("old", "b", True, "")
+        assert (cam.name, cam.server, cam.is_free, cam.key) == ("cam", "a", False, "key-1")
+        assert 0 < cam.lasts <= 60
+        assert (left.server, left.is_free, left.key) == (None, True, "key-2")
+
+
+def test_changes_of_many_pass_over_those_that_were_lost(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
+        rows = StreamRows(database, SEAL)
+        one = rows.add("one", {"n": 1}, 1.0, "a", OVER)
+        two = rows.add("two", {"n": 1}, 2.0, "a", 60.0)
+        assert rows.still([one, two], "a") == {one, two}
+        assert rows.take("one", "b", OVER) is not None
+        assert rows.still([one, two], "a") == {two}
+        assert not rows.change_all({one: {"n": 2}, two: {"n": 2}})
+        assert rows.release(two)
+        found = {name: definition(rows, name)["n"] for name in ("one", "two")}
+        assert found == {"one": 1, "two": 2}
