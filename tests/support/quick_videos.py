@@ -9,38 +9,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import ClassVar
 
 import pytest
 
 from server.sources import probe_process
 from server.videos import jobs
 
+Forks = probe_process._Forks
+
 
 class SharedForks:
-    """Hands every request to one process, which is kept until :func:`quick_videos` is left."""
+    """Hands every order to one process for each module, which is kept until :meth:`stop`."""
 
     _lock = Lock()
-    _forks: probe_process._Forks | None = None
-    _make = probe_process._Forks
+    _kept: ClassVar[dict[str, Forks]] = {}
 
-    def take(self, request: bytes, answer: int) -> bool:
-        shared = SharedForks
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def take(self, order: int, answer: int) -> int | None:
         with self._lock:
-            if shared._forks is None:
-                shared._forks = shared._make()
-            if shared._forks.take(request, answer):
-                return True
-            shared.stop()
-            return False
+            forks = self._kept.get(self._module) or Forks(self._module)
+            self._kept[self._module] = forks
+            try:
+                return forks.take(order, answer)
+            except OSError:
+                self._kept.pop(self._module).end()
+                raise
 
     def end(self) -> None:
         """Keep the process for others."""
 
     @classmethod
     def stop(cls) -> None:
-        if cls._forks is not None:
-            cls._forks.end()
-            cls._forks = None
+        for forks in cls._kept.values():
+            forks.end()
+        cls._kept.clear()
 
 
 @contextmanager
