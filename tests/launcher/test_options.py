@@ -46,6 +46,13 @@ def test_the_address_is_a_template() -> None:
     assert url_of(options, "a", 9) == "https://a.example:9/x"
 
 
+def test_the_address_may_be_the_machines_own() -> None:
+    options = ServerOptions(Path("/d"), advertise="http://{ip}:{port}")
+    assert url_of(options, "127.0.0.1", 9) == "http://127.0.0.1:9"
+    assert url_of(options, "::1", 9) == "http://[::1]:9"
+    assert url_of(options, "nowhere.invalid", 9) == "http://nowhere.invalid:9"
+
+
 @pytest.mark.parametrize("template", ["http://{host}", "http://{", "http://{}"])
 def test_a_template_with_other_fields_is_refused(template: str) -> None:
     with pytest.raises(WrongUse, match="no template"):

@@ -289,3 +289,15 @@ async def test_a_stream_that_was_added_is_new(film: Path) -> None:
     added = await play(film, until=lambda played: bool(played.masks))
     assert added.masks[0].reset is ResetCause.NEW
     assert added.stream.memory is MemoryState.NEW
+
+
+@pytest.mark.parametrize("suffix", ["avi", "flv", "h264", "mkv", "mov", "mpg", "nut", "ts"])
+async def test_masks_equal_those_of_an_unbroken_stream_whatever_the_container(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = scenes(tmp_path / f"film.{suffix}", [120], keys=12)
+    unbroken = await play(path)
+    place = unbroken.places[99]
+    after = await play(path, FILM, taken_at(place))
+    assert after.answers == unbroken.answers[100:]
+    assert after.stream.memory is MemoryState.REBUILT
