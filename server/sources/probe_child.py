@@ -1,6 +1,6 @@
 """The process that forks a child for each file that is asked about, and the child.
 
-    python -m server.sources.probe_child
+    python -m server.sources.probe_child [sandboxed]
 
 Its standard input is a socket: a byte comes in with two descriptors, from which the order is read
 and to which the answer goes, one line of JSON after the other.
@@ -29,9 +29,20 @@ TAKEN = b"."
 Answers = Callable[[Answer, Path | OpenFile], Iterator[Answer]]
 
 
-def serve(requests: socket.socket, answer: Answers = answers) -> None:
+SANDBOXED = "sandboxed"
+"""The argument of a process whose children give up their rights."""
+
+
+def run(answer: Answers = answers) -> None:
+    """Serve the requests that come on the standard input."""
+    if SANDBOXED in sys.argv[1:]:
+        import_all()
+    with socket.socket(fileno=sys.stdin.fileno()) as requests:
+        serve(requests, answer)
+
+
+def serve(requests: socket.socket, answer: Answers) -> None:
     """Fork a child for each request until the other side is closed."""
-    import_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them
     here = os.getpid()
     while True:
@@ -102,5 +113,4 @@ def _write(to: int, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=sys.stdin.fileno()) as requests:
-        serve(requests)
+    run()

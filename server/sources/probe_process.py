@@ -26,7 +26,7 @@ from server.frame import VideoInfo
 from server.sources import seccomp
 from server.sources.cuts import Cuts, KeyFrame
 from server.sources.probe_answer import Child
-from server.sources.probe_child import TAKEN
+from server.sources.probe_child import SANDBOXED, TAKEN
 from server.sources.probing import VideoLimits
 from server.sources.rights import child_environment
 from server.sources.sandbox_messages import NONSENSE
@@ -132,7 +132,7 @@ class Prober:
                 raise Draining(CLOSED)
             for _ in range(2):
                 if self._forks is None:
-                    self._forks = _Forks(self._module)
+                    self._forks = _Forks(self._module, self._sandboxed)
                 try:
                     return self._forks.take(order, answer)
                 except OSError:
@@ -152,11 +152,11 @@ class _Forks:
     That process ends with this one, even if this one is killed, because its socket is closed then.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, sandboxed: bool) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *([SANDBOXED] if sandboxed else [])],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=child_environment(),

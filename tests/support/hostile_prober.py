@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from server.sources.open_file import OpenFile
-from server.sources.probe_child import serve
+from server.sources.probe_child import run
 from server.sources.surveys import Answer, answers
 
 
@@ -55,5 +55,4 @@ def hostile(order: Answer, file: Path | OpenFile) -> Iterator[Answer]:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=sys.stdin.fileno()) as requests:
-        serve(requests, hostile)
+    run(hostile)
