@@ -20,22 +20,22 @@ Forks = probe_process._Forks
 
 
 class SharedForks:
-    """Hands every order to one process for each module, which is kept until :meth:`stop`."""
+    """Hands every order to one process of each kind, which is kept until :meth:`stop`."""
 
     _lock = Lock()
-    _kept: ClassVar[dict[str, Forks]] = {}
+    _kept: ClassVar[dict[tuple[str, bool], Forks]] = {}
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, module: str, sandboxed: bool) -> None:
+        self._kind = module, sandboxed
 
     def take(self, order: int, answer: int) -> int | None:
         with self._lock:
-            forks = self._kept.get(self._module) or Forks(self._module)
-            self._kept[self._module] = forks
+            forks = self._kept.get(self._kind) or Forks(*self._kind)
+            self._kept[self._kind] = forks
             try:
                 return forks.take(order, answer)
             except OSError:
-                self._kept.pop(self._module).end()
+                self._kept.pop(self._kind).end()
                 raise
 
     def end(self) -> None:

@@ -13,16 +13,26 @@ from fastapi.testclient import TestClient
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Pixels
-from server.settings import Settings, VideoSettings
+from server.settings import DecodeSettings, Settings, VideoSettings
 
 OnStep = Callable[[Sequence[Pixels]], None]
 MakeClip = Callable[..., Path]
 
 
 @contextmanager
-def serving(folder: Path, on_step: OnStep | None = None, **videos: Any) -> Iterator[TestClient]:
+def serving(
+    folder: Path,
+    on_step: OnStep | None = None,
+    *,
+    decode: DecodeSettings | None = None,
+    **videos: Any,
+) -> Iterator[TestClient]:
     """The whole service on a folder, with the fake engine."""
-    settings = Settings(folder=folder / "data", videos=VideoSettings(min_free_bytes=0, **videos))
+    settings = Settings(
+        folder=folder / "data",
+        videos=VideoSettings(min_free_bytes=0, **videos),
+        decode=decode or DecodeSettings(),
+    )
     app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64), on_step=on_step))
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.portal is not None

@@ -8,6 +8,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from server.scheduling.session import Session
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
+from server.sources.probe_process import Prober
 from server.sources.sandbox import Sandbox
 from server.videos.recording import Recording
 from server.videos.segmenting import segment_video
@@ -45,6 +47,7 @@ async def segmented(
     on_step: OnStep | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     sandbox: Sandbox | None = None,
+    prober: Prober | None = None,
 ) -> int:
     worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step))
     await worker.start()
@@ -59,6 +62,7 @@ async def segmented(
             max_pixels=MAX_PIXELS,
             on_progress=on_progress,
             sandbox=sandbox,
+            prober=prober,
         )
     finally:
         await worker.stop()
@@ -91,6 +95,17 @@ async def test_a_sandbox_gives_the_same_artefacts(
     assert await segmented(clip, out / "with", wanted, sandbox=Sandbox()) == 12
     for name in wanted:
         assert (out / "with" / name).read_bytes() == (out / "without" / name).read_bytes()
+
+
+@pytest.mark.parametrize("memory", [2**30, 2**16])
+async def test_the_masks_are_the_same_whoever_looks_for_cuts_and_if_it_exceeds_its_limits(
+    tmp_path: Path, make_clip: Callable[..., Path], memory: int
+) -> None:
+    clip, out = make_clip(tmp_path / "clip.mp4", 12, (96, 80)), tmp_path / "out"
+    with closing(Prober(memory, 30.0)) as prober:
+        assert await segmented(clip, out / "there", ("masks.mkv",), prober=prober) == 12
+    assert await segmented(clip, out / "here", ("masks.mkv",)) == 12
+    assert (out / "there/masks.mkv").read_bytes() == (out / "here/masks.mkv").read_bytes()
 
 
 async def test_there_is_one_mask_a_frame_with_its_time(

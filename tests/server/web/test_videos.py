@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,14 @@ import jsonschema
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from job_process import write_clip
+from living import children
 from video_service import MakeClip, OnStep, ended, events, post, refused, serving, uploads
 
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Pixels
-from server.settings import Settings, VideoSettings
+from server.settings import DecodeSettings, Settings, VideoSettings
 from server.sinks.recorder import ALWAYS, ARTEFACTS, USUAL
 
 
@@ -59,6 +62,17 @@ def test_a_video_goes_in_and_its_artefacts_come_out(client: TestClient, clip: Pa
     assert set(done["links"]) == {"self", "events", "source", *USUAL, *ALWAYS}
     for name in (*USUAL, *ALWAYS):
         assert client.get(done["links"][name]).status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+def test_in_the_sandbox_a_video_is_checked_cut_and_decoded(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 30)
+    with serving(tmp_path, decode=DecodeSettings(sandbox=True), piece_frames=10) as client:
+        video = post(client, clip.read_bytes())
+        assert children("sandboxed")
+        done = ended(client, video)
+        assert (done["state"], done["progress"]["frames_done"]) == ("succeeded", 30)
+        refused(client.post("/v1/videos", content=b"text" * 100), 415, "unsupported_media")
 
 
 def test_a_form_is_taken_with_its_name_and_artefacts(
