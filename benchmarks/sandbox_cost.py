@@ -1,12 +1,15 @@
-"""What it costs to decode a video in a sandbox: CPU seconds divided by those without, in one run.
+"""What it costs to read and decode a video in a sandbox, against the same without, in one run.
 
     python -m benchmarks.sandbox_cost [--frames 300] [--rounds 5] [VIDEO ...]
 
-Both run in turns. A process is started for each lane of a video; its start is shown by itself.
+Both run in turns. Decoding is in CPU seconds; a process is started for each lane of a video, and
+its start is shown by itself. Checking an upload and looking for its cuts is done by processes in
+both cases; the seconds are those that pass.
 """
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from itertools import islice
@@ -20,7 +23,8 @@ from tabulate import tabulate
 from benchmarks.clips import write_clip
 from server.frame import Frame
 from server.sources.decoding import Reading, read_frames
-from server.sources.probing import MAX_PIXELS
+from server.sources.probe_process import Prober
+from server.sources.probing import MAX_PIXELS, VideoLimits
 from server.sources.sandbox import Sandbox, sandboxed_frames
 
 SIZES = ((640, 360), (1920, 1080))
@@ -45,6 +49,22 @@ def measure(video: Path, rounds: int, keep_original: bool) -> dict[str, float]:
         start.append(_spent(islice(sandboxed_frames(Sandbox(), reading), 1)))
         ratio.append((_spent(sandboxed_frames(Sandbox(), reading)) - start[-1]) / plain[-1])
     return {"plain": median(plain), "start": median(start), "ratio": median(ratio)}
+
+
+def survey(video: Path, rounds: int) -> dict[str, float]:
+    """Return the medians of the seconds in which a video is checked and its cuts are found,
+    ``plain`` and ``sandboxed``, once the process that forks is there."""
+    seconds: dict[str, list[float]] = {"plain": [], "sandboxed": []}
+    probers = {name: Prober(2**30, None, sandboxed=name == "sandboxed") for name in seconds}
+    for _ in range(1 + rounds):
+        for name, prober in probers.items():
+            began = time.perf_counter()
+            info = prober(video, VideoLimits())
+            prober.cuts(video, info.rate, MAX_PIXELS)
+            seconds[name].append(time.perf_counter() - began)
+    for prober in probers.values():
+        prober.close()
+    return {name: median(found[1:]) for name, found in seconds.items()}
 
 
 def _spent(frames: Iterable[Frame]) -> float:
@@ -76,7 +96,12 @@ def main() -> None:
             for video in given.videos or made
             for kept in (False, True)
         ]
+        surveys = [
+            {"video": video.name, **survey(video.resolve(), 4 * given.rounds)}
+            for video in given.videos or made
+        ]
     print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    print(tabulate(surveys, headers="keys", floatfmt=".4f"))
 
 
 if __name__ == "__main__":
