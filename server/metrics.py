@@ -84,6 +84,7 @@ class Metrics:
             "mastream_resumes", "Sessions asked for again", ["memory"], registry=registry
         )
         self._leases = _gauge(registry, "leases", "Rows that servers share", "kind", "state")
+        self._pieces = Counter("mastream_pieces", "Pieces of videos", ["result"], registry=registry)
         self._takeovers = Counter(
             "mastream_takeovers",
             "Rows that this server has taken",
@@ -231,6 +232,10 @@ class Metrics:
     def taken_over(self, kind: str, cause: str) -> None:
         """Count a row that this server has taken: see Ownership."""
         self._takeovers.labels(kind, cause).inc()
+
+    def piece(self, result: str) -> None:
+        """Count a piece of a video that was done, has failed or was lost here."""
+        self._pieces.labels(result).inc()
 
     def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
         """Report a number of jobs; ``count`` may block and raise MastreamError: see

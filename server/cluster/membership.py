@@ -115,6 +115,17 @@ class Membership:
             raise NoCapacity(f"{what} is on another server, which is away: try again later.")
         raise Elsewhere(f"{what} is on another server: ask {url}.", url)
 
+    def check_videos(self, folder: str) -> None:
+        """Raise Elsewhere if this server does not use the ``folder`` that has a video and another
+        one does, or NoCapacity if none that is alive and has an address does."""
+        if folder == (self._report().videos or self.name):
+            return
+        having = [one for one in self.peers if folder == (one.presence.videos or one.name)]
+        reachable = [one for one in having if one.presence.url]
+        candidates = [_candidate(one.name, one.presence) for one in reachable]
+        full = reachable[0].name if reachable else folder
+        self.check_here(with_much_room(candidates, self._chance()) or full, "The video")
+
     def stream_socket(self) -> str | None:
         """Return the stream socket of a peer with much room, None if no peer that clients can
         reach has any."""

@@ -37,15 +37,15 @@ class Callback:
 
 
 class CallbackRows:
-    """Rows of callbacks about the videos of one ``server``.
+    """Rows of callbacks about the videos of one ``folder``.
 
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
 
-    def __init__(self, database: Database, seal: Seal, server: str = "") -> None:
+    def __init__(self, database: Database, seal: Seal, folder: str = "") -> None:
         self._database = database
         self._seal = seal
-        self._mine = VIDEOS.c.server == server
+        self._mine = VIDEOS.c.server == folder
 
     def due(self, now: float, limit: int) -> list[Callback]:
         """Return the callbacks of ended videos that are due, the longest due first. One whose
@@ -60,6 +60,14 @@ class CallbackRows:
         with self._database.begin() as connection:
             stored = [Callback(**row) for row in connection.execute(chosen).mappings()]
         return list(self._readable(stored))
+
+    def take(self, callback: Callback, until: float) -> bool:
+        """Have a callback to oneself ``until`` a time, in seconds since the epoch; return False if
+        another server was faster, or it is gone."""
+        mine = CALLBACKS.c.video == callback.video, CALLBACKS.c.next_try == callback.next_try
+        with self._database.begin() as connection:
+            taken = CALLBACKS.update().where(*mine).values(next_try=until)
+            return connection.execute(taken).rowcount == 1
 
     def seal_all(self) -> None:
         """Seal the addresses of rows that older versions wrote."""

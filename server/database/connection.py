@@ -132,10 +132,11 @@ def _first_line(error: BaseException | None) -> str:
 
 def _timeouts(url: str) -> dict[str, Any]:
     """Return the timeouts for a remote database: one that hangs must not block the threads that
-    uploads and metrics need."""
+    uploads and metrics need, and a server that hangs must not keep rows locked from the others."""
     if sql.make_url(url).get_backend_name() != "postgresql":
         return {}
-    limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000"}
+    options = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=5000"
+    limits = {"connect_timeout": 5, "options": options}
     return {"pool_timeout": 5, "connect_args": limits}
 
 

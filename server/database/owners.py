@@ -23,7 +23,8 @@ FORGET_SECONDS = 86400.0
 @dataclass(frozen=True, slots=True)
 class Presence:
     """What a server reports: its address for clients, if it has one, the name of its machine, its
-    model, and how many sessions are open and how many more there could be."""
+    model, how many sessions are open and how many more there could be, and the name of the folder
+    whose videos it has: empty for older versions."""
 
     url: str | None
     node: str
@@ -31,6 +32,7 @@ class Presence:
     sessions: int
     room: int
     draining: bool = False
+    videos: str = ""
 
 
 @dataclass(frozen=True, slots=True)

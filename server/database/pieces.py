@@ -2,28 +2,34 @@
 
 A piece belongs to the owner in its row, under its epoch, until its lease expires by the database's
 clock. Taking one is one conditional UPDATE that raises the epoch, and every later change requires
-that epoch, so a server that was thought dead changes nothing.
+that epoch, so a server that was thought dead changes nothing. The row WHOLE of a video stands for
+what is done to all of it at once: planning its pieces and joining them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sql
 
 from server.database.clock import seconds_now
 from server.database.connection import Database
-from server.database.schema import PIECES, VIDEOS
+from server.database.piece_statements import (
+    WHOLE,
+    Held,
+    PieceState,
+    counted,
+    held,
+    is_free,
+    is_kept,
+    video_row,
+    waiting,
+    worked_on,
+)
+from server.database.schema import PIECES
 from server.frame import Losses
-
-
-class PieceState(StrEnum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,8 @@ class PieceRow:
     """One piece as last stored: frames ``first`` to ``last`` (None: to the end).
 
     ``free`` says whether it can be taken now; ``deaths`` counts how often in a row its holder died
-    in the same place, this time included while somebody holds it; ``frames`` and ``losses`` are
-    known when it is done.
+    in the same place, this time included while somebody holds it; ``frames`` is how many are done,
+    None if that is unknown, and ``losses`` are known when all are.
     """
 
     video: str
@@ -47,14 +53,6 @@ class PieceRow:
     losses: Losses | None = None
 
 
-class Held(NamedTuple):
-    """A piece under the epoch in which its holder took it."""
-
-    video: str
-    number: int
-    epoch: int
-
-
 class PieceRows:
     """Rows of pieces. Synchronous; any thread may use it. Raises Fault if the database fails."""
 
@@ -63,50 +61,56 @@ class PieceRows:
 
     def plan(
         self,
-        video: str,
+        by: Held,
         pieces: Sequence[tuple[int, int | None]],
         uncut: str | None,
         planned_for: str,
-    ) -> None:
-        """Store the (first, last) of a video's pieces, in place of all that it had, none begun.
+    ) -> bool:
+        """Store the (first, last) of a video's pieces, in place of all that it had, none begun;
+        return False if who plans has lost what it holds, the whole video or a piece.
 
         Epochs continue, so no file of an earlier piece is taken for one of these.
         """
-        mine = PIECES.c.video == video
+        mine = sql.and_(PIECES.c.video == by.video, PIECES.c.number != WHOLE)
         with self._database.begin() as connection:
+            if not is_kept(connection, by):
+                return False
             epoch = connection.scalar(sql.select(sql.func.max(PIECES.c.epoch)).where(mine)) or 0
             connection.execute(PIECES.delete().where(mine))
-            fresh = {"video": video, "state": PieceState.WAITING, "epoch": epoch, "deaths": 0}
             connection.execute(
                 PIECES.insert(),
                 [
-                    {**fresh, "number": number, "first": first, "last": last}
+                    waiting(by.video, number, epoch) | {"first": first, "last": last}
                     for number, (first, last) in enumerate(pieces)
                 ],
             )
             values = {"pieces": len(pieces), "uncut": uncut, "planned_for": planned_for}
-            connection.execute(_video(video).values(**values, frames_done=0, spent=0.0))
+            connection.execute(
+                video_row(by.video).values(**values, frames_done=0, spent=0.0, progressed=None)
+            )
+            return True
 
     def all(self, video: str) -> list[PieceRow]:
         """Return a video's pieces in order."""
-        chosen = sql.select(PIECES, _is_free().label("free"))
+        chosen = sql.select(PIECES, is_free().label("free"))
+        mine = sql.and_(PIECES.c.video == video, PIECES.c.number != WHOLE)
         with self._database.begin() as connection:
-            rows = connection.execute(
-                chosen.where(PIECES.c.video == video).order_by(PIECES.c.number)
-            )
+            rows = connection.execute(chosen.where(mine).order_by(PIECES.c.number))
             return [_from_row(row) for row in rows.mappings()]
 
     def take(self, video: str, number: int, owner: str, lease: float) -> PieceRow | None:
-        """Begin a free piece, for ``lease`` seconds; return None if it is not free."""
+        """Begin a free piece, or WHOLE, for ``lease`` seconds; return None if it is not free. The
+        video runs, then, even if another server has just put it back."""
         taken = (
             PIECES.update()
-            .where(PIECES.c.video == video, PIECES.c.number == number, _is_free())
+            .where(PIECES.c.video == video, PIECES.c.number == number, is_free())
             .values(
                 state=PieceState.RUNNING,
                 owner=owner,
                 epoch=PIECES.c.epoch + 1,
                 expires=seconds_now() + lease,
                 deaths=PIECES.c.deaths + 1,
+                frames=None,
             )
             .returning(PIECES, sql.false().label("free"))
         )
@@ -114,78 +118,79 @@ class PieceRows:
             row = connection.execute(taken).mappings().first()
             if row is None:
                 return None
-            # The video was opened and planned: from here on, its pieces count the deaths.
-            connection.execute(_video(video).values(attempts=1))
+            connection.execute(worked_on(video))
             return _from_row(row)
 
-    def renew(self, piece: Held, lease: float) -> bool:
-        """Keep a piece for ``lease`` more seconds; return False if it was lost."""
-        return self._changed(_held(piece).values(expires=seconds_now() + lease))
+    def renew(self, piece: Held, lease: float, frames: int = 0) -> bool:
+        """Keep a piece, of which ``frames`` are done, for ``lease`` more seconds; return False if
+        it was lost. The video's row gets the frames of all pieces."""
+        kept = held(piece).values(expires=seconds_now() + lease, frames=frames)
+        with self._database.begin() as connection:
+            if connection.execute(kept).rowcount != 1:
+                return False
+            if frames:
+                connection.execute(counted(piece.video))
+            return True
 
-    def finish(self, piece: Held, frames: int, losses: Losses, spent: float) -> bool:
+    def finish(self, piece: Held, frames: int, losses: Losses, now: float) -> bool:
         """Mark a piece as done; return False if it was lost. Idempotent: who gets no answer asks
         again, and must not take a piece for lost that it has finished.
 
-        The video's row gets the frames of all pieces that are done, and ``spent``, the seconds that
-        they took.
+        The video's row gets the frames of all pieces, and that there was progress ``now``, in
+        seconds since the epoch.
         """
-        done = _held(piece, PieceState.DONE).values(
+        done = held(piece, PieceState.DONE).values(
             state=PieceState.DONE, expires=None, frames=frames, losses=asdict(losses)
         )
-        total = sql.select(sql.func.sum(PIECES.c.frames)).where(PIECES.c.video == piece.video)
         with self._database.begin() as connection:
             if connection.execute(done).rowcount != 1:
                 return False
-            values = {"frames_done": total.scalar_subquery(), "spent": spent}
-            connection.execute(_video(piece.video).values(**values))
+            connection.execute(counted(piece.video).values(progressed=now))
             return True
+
+    def fail(self, piece: Held) -> int:
+        """Count a failure of a piece, which stays held; return how many there were, 0 if it was
+        lost."""
+        failed = held(piece).values(failures=PIECES.c.failures + 1)
+        with self._database.begin() as connection:
+            return connection.scalar(failed.returning(PIECES.c.failures)) or 0
 
     def release(self, piece: Held) -> bool:
         """Let another lane have a piece; return False if it was lost."""
         return self._changed(
-            _held(piece).values(state=PieceState.WAITING, expires=None, deaths=PIECES.c.deaths - 1)
+            held(piece).values(
+                state=PieceState.WAITING, expires=None, deaths=PIECES.c.deaths - 1, frames=None
+            )
         )
 
-    def died(self, video: str, number: int, reached: int, near: int) -> None:
-        """Record after how many frames of a piece its holder died.
+    def died(self, piece: Held, reached: int, near: int) -> int:
+        """Record after how many frames of a piece its holder before this one died; return the
+        deaths in that place, this time included.
 
         If that is more than ``near`` frames from where one died before, it is the first time.
         """
         before = PIECES.c.reached
         again = sql.or_(before.is_(None), sql.func.abs(before - reached) <= near)
-        counted = sql.case((again, PIECES.c.deaths), else_=1)
-        mine = PIECES.update().where(PIECES.c.video == video, PIECES.c.number == number)
-        self._changed(mine.values(deaths=counted, reached=reached))
-
-    def free_all(self, owner: str) -> None:
-        """Release all pieces of an owner that has died."""
-        left = PIECES.update().where(PIECES.c.owner == owner, PIECES.c.state == PieceState.RUNNING)
+        deaths = sql.case((again, PIECES.c.deaths), else_=2)
+        noted = held(piece).values(deaths=deaths, reached=reached)
         with self._database.begin() as connection:
-            connection.execute(left.values(state=PieceState.WAITING, expires=None))
+            return connection.scalar(noted.returning(PIECES.c.deaths)) or 0
+
+    def free(self, owner: str, but: Collection[str] = (), *, died: bool = True) -> None:
+        """Release all that an owner holds, except of the videos ``but``, because it ``died`` or
+        because it does not know of it."""
+        left = PIECES.update().where(
+            PIECES.c.owner == owner,
+            PIECES.c.state == PieceState.RUNNING,
+            PIECES.c.video.not_in(but),
+        )
+        deaths = PIECES.c.deaths if died else PIECES.c.deaths - 1
+        with self._database.begin() as connection:
+            connection.execute(left.values(state=PieceState.WAITING, expires=None, deaths=deaths))
 
     def _changed(self, statement: sql.Update) -> bool:
         with self._database.begin() as connection:
             return connection.execute(statement).rowcount == 1
-
-
-def _is_free() -> sql.ColumnElement[bool]:
-    expired = sql.and_(PIECES.c.state == PieceState.RUNNING, PIECES.c.expires < seconds_now())
-    return sql.or_(PIECES.c.state == PieceState.WAITING, expired)
-
-
-def _held(piece: Held, *more: PieceState) -> sql.Update:
-    """Return an update of a piece that its holder still has, or has left in one of ``more``
-    states."""
-    return PIECES.update().where(
-        PIECES.c.video == piece.video,
-        PIECES.c.number == piece.number,
-        PIECES.c.epoch == piece.epoch,
-        PIECES.c.state.in_((PieceState.RUNNING, *more)),
-    )
-
-
-def _video(video: str) -> sql.Update:
-    return VIDEOS.update().where(VIDEOS.c.id == video)
 
 
 def _from_row(row: Mapping[Any, Any]) -> PieceRow:

@@ -33,6 +33,8 @@ VIDEOS = sql.Table(
     sql.Column("uncut", sql.String(32)),
     sql.Column("planned_for", sql.String(64)),
     sql.Column("server", sql.String(64), nullable=False, server_default=""),
+    sql.Column("results", sql.String(32), nullable=False, server_default="results"),
+    sql.Column("progressed", sql.Double),
 )
 
 PIECES = sql.Table(
@@ -50,6 +52,7 @@ PIECES = sql.Table(
     sql.Column("reached", sql.Integer),
     sql.Column("frames", sql.Integer),
     sql.Column("losses", sql.JSON(none_as_null=True)),
+    sql.Column("failures", sql.Integer, nullable=False, server_default="0"),
 )
 
 STREAMS = sql.Table(
@@ -75,6 +78,7 @@ OWNERS = sql.Table(
     sql.Column("room", sql.Integer, nullable=False),
     sql.Column("draining", sql.Boolean, nullable=False),
     sql.Column("expires", sql.Double, nullable=False),
+    sql.Column("videos", sql.String(64), nullable=False, server_default=""),
 )
 
 UPLOADS = sql.Table(

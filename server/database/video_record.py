@@ -2,7 +2,7 @@
 
 queued -> running -> succeeded | failed
   ^         |
-  |         +-> queued again (drained, or the process died)
+  |         +-> queued again (nobody works on it: those who did were drained, or died)
   +-> cancelled, from queued or running
 """
 
@@ -38,14 +38,16 @@ class VideoRecord:
     """One uploaded video as last stored.
 
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
-    ``attempts`` counts how often segmentation was started since a piece was last begun; ``problem``
+    ``attempts`` counts how often it went from queued to running and not back; ``problem``
     is the RFC 9457 object of a failure; ``losses`` is what could not be decoded, None before that
-    is known. ``frames_done`` are those of finished pieces, which took ``spent`` seconds before
-    ``started``; ``pieces`` is their number, ``uncut`` why there is only one, and ``planned_for``
+    is known. ``frames_done`` are those of all pieces, as last reported; ``spent`` is how many
+    seconds it was segmented before ``started``, and ``progressed`` when a piece was finished last
+    since then. ``pieces`` is their number, ``uncut`` why there is only one, and ``planned_for``
     identifies what they were planned for, all None before the video is planned.
     ``style`` says what the artefacts show of the masks; ``stored`` is how many bytes the files of a
     video that has ended hold; ``owner`` is the id of the API key that uploaded it, empty if none
-    was required. ``server`` is the name of the server that has the files.
+    was required. ``server`` is the name of the folder that has the files: that of its server,
+    unless several share it. ``results`` is the name of the folder with those that count.
     """
 
     id: str
@@ -72,16 +74,34 @@ class VideoRecord:
     uncut: str | None = None
     planned_for: str | None = None
     server: str = ""
+    results: str = "results"
+    progressed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A video as quotas count it: the bytes of its files (of its upload alone until it has ended)
-    and when it ended, in seconds since the epoch; None before."""
+    """A video as quotas count it: the bytes of its files (of its upload alone until it has ended),
+    when it ended, in seconds since the epoch, None before, and the folder of its results."""
 
     id: str
     nbytes: int
     ended: float | None
+    results: str = "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What there is to do for a video that has not ended: whether it is planned, and for what;
+    whether the work on all of it can be taken; and how many of its pieces can be taken, are held
+    and are done, of how many."""
+
+    id: str
+    planned_for: str | None
+    whole_is_free: bool
+    free: int
+    held: int
+    done: int
+    total: int
 
 
 def new_id(now: float) -> str:

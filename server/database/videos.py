@@ -2,13 +2,13 @@
 
 Every change of state is one conditional UPDATE, so two callers never both succeed: a cancelled
 video does not become running, and one that has ended stays as it is. Times are passed in, as
-seconds since the epoch. A video belongs to the server that has its files, whose one process queues
-again at its start the videos that an earlier one left running.
+seconds since the epoch. A video belongs to the folder that has its files, which one server uses, or
+several share. Who works on it is in the rows of its pieces; only who holds one of these ends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,29 +16,53 @@ import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 from server.database.connection import Database
+from server.database.piece_statements import (
+    WHOLE,
+    Held,
+    PieceState,
+    is_free,
+    is_held,
+    is_kept,
+    lock_all,
+    missing_wholes,
+    whole,
+)
 from server.database.schema import CALLBACKS, PIECES, VIDEOS
 from server.database.sealed_addresses import sealed_callback
-from server.database.video_record import ACTIVE, Kept, VideoRecord, VideoState
+from server.database.video_record import ACTIVE, Kept, Standing, VideoRecord, VideoState
+from server.database.video_statements import (
+    ended_now,
+    from_row,
+    is_worked_on,
+    moved,
+    number_of,
+    queued_again,
+    to_row,
+    worked,
+)
 from server.errors import Conflict, NoCapacity
-from server.frame import Losses, VideoInfo
+from server.frame import Losses
 from server.security.sealing import Seal
-from server.sinks.style import Style
 
 
 class VideoRows:
-    """Rows of the videos of one ``server``; any is found by its id or key, and listed.
+    """Rows of the videos in one folder, that of the ``server`` unless its name is given; any video
+    is found by its id or key, and listed.
 
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
 
-    def __init__(self, database: Database, seal: Seal, server: str = "") -> None:
+    def __init__(
+        self, database: Database, seal: Seal, server: str = "", folder: str | None = None
+    ) -> None:
         self.database = database
         self.seal = seal
         self.server = server
-        self._mine = VIDEOS.c.server == server
+        self.folder = server if folder is None else folder
+        self._mine = VIDEOS.c.server == self.folder
 
     def add(self, record: VideoRecord, max_queued: int, callback_url: str | None = None) -> None:
-        """Store a new video of this server, and whom to call at its end.
+        """Store a new video of this folder, and whom to call at its end.
 
         Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or key is taken.
         """
@@ -47,8 +71,9 @@ class VideoRows:
                 raise NoCapacity(f"{max_queued} videos are queued already: try again later.")
             try:
                 connection.execute(
-                    VIDEOS.insert().values(**_to_row(record) | {"server": self.server})
+                    VIDEOS.insert().values(**to_row(record) | {"server": self.folder})
                 )
+                connection.execute(whole(record.id))
                 if callback_url is not None:
                     url = sealed_callback(callback_url, self.seal)
                     call = {"video": record.id, "url": url, "attempts": 0, "next_try": 0.0}
@@ -76,10 +101,10 @@ class VideoRows:
         if owner is not None:
             chosen = chosen.where(VIDEOS.c.owner == owner)
         with self.database.begin() as connection:
-            return [_from_row(row) for row in connection.execute(chosen).mappings()]
+            return [from_row(row) for row in connection.execute(chosen).mappings()]
 
     def count(self, state: VideoState) -> int:
-        """Return how many videos of this server are in this state."""
+        """Return how many videos of this folder are in this state."""
         with self.database.begin() as connection:
             return self._count(connection, state)
 
@@ -90,117 +115,142 @@ class VideoRows:
             return connection.scalar(sql.select(sql.func.count()).where(own)) or 0
 
     def states(self) -> dict[str, VideoState]:
-        """Return the state of every video of this server by its id."""
+        """Return the state of every video of this folder by its id."""
         with self.database.begin() as connection:
             rows = connection.execute(sql.select(VIDEOS.c.id, VIDEOS.c.state).where(self._mine))
             return {video: VideoState(state) for video, state in rows}
 
     def kept(self) -> list[Kept]:
-        """Return every video of this server as quotas count it."""
-        columns = (VIDEOS.c.id, VIDEOS.c.size, VIDEOS.c.stored, VIDEOS.c.ended)
+        """Return every video of this folder as quotas count it."""
+        columns = (
+            VIDEOS.c.id,
+            VIDEOS.c.size,
+            VIDEOS.c.stored,
+            VIDEOS.c.ended,
+            VIDEOS.c.results,
+        )
         with self.database.begin() as connection:
             rows = connection.execute(sql.select(*columns).where(self._mine))
             return [
-                Kept(video, size if ended is None else stored, ended)
-                for video, size, stored, ended in rows
+                Kept(video, size if ended is None else stored, ended, results)
+                for video, size, stored, ended, results in rows
             ]
 
     def set_stored(self, video: str, nbytes: int) -> None:
         """Store how many bytes the files of a video hold."""
-        self._changed(VIDEOS.update().where(VIDEOS.c.id == video).values(stored=nbytes))
+        changed = VIDEOS.update().where(VIDEOS.c.id == video)
+        with self.database.begin() as connection:
+            connection.execute(changed.values(stored=nbytes))
 
-    def claim(self, now: float) -> VideoRecord | None:
-        """Mark the oldest queued video of this server as running and return it; None if none is
-        queued."""
-        oldest = (
-            sql.select(VIDEOS.c.id)
-            .where(VIDEOS.c.state == VideoState.QUEUED, self._mine)
-            .order_by(VIDEOS.c.id)
-            .limit(1)
-            # Otherwise PostgreSQL makes a second claim wait for this one and then find nothing.
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
+    def standings(self, video: str | None = None) -> list[Standing]:
+        """Return what there is to do for the videos of this folder that have not ended, the oldest
+        first, or for one of them."""
+        part = PIECES.c.number != WHOLE
+        counts = (
+            number_of(sql.not_(part), is_free()),
+            number_of(part, is_free()),
+            number_of(part, is_held()),
+            number_of(part, PIECES.c.state == PieceState.DONE),
+            number_of(part),
         )
+        active = sql.and_(VIDEOS.c.state.in_(ACTIVE), self._mine)
+        if video is not None:
+            active = sql.and_(active, VIDEOS.c.id == video)
+        chosen = (
+            sql.select(VIDEOS.c.id, VIDEOS.c.planned_for, *counts)
+            .join(PIECES, PIECES.c.video == VIDEOS.c.id)
+            .where(active)
+            .group_by(VIDEOS.c.id, VIDEOS.c.planned_for)
+            .order_by(VIDEOS.c.id)
+        )
+        with self.database.begin() as connection:
+            return [
+                Standing(found, planned, bool(is_whole_free), *numbers)
+                for found, planned, is_whole_free, *numbers in connection.execute(chosen)
+            ]
+
+    def begin(self, video: str, now: float, *, anew: bool) -> VideoRecord | None:
+        """Mark a video as running and return it; None if it has ended. ``anew``: nobody works on
+        it, so its time counts from ``now`` on."""
+        waited = VIDEOS.c.state == VideoState.QUEUED
+        is_new, attempts = sql.true() if anew else waited, VIDEOS.c.attempts
         begun = (
-            _moved(VideoState.QUEUED)
-            .where(VIDEOS.c.id == oldest)
-            .values(state=VideoState.RUNNING, started=now, attempts=VIDEOS.c.attempts + 1)
+            moved(*ACTIVE)
+            .where(VIDEOS.c.id == video)
+            .values(
+                state=VideoState.RUNNING,
+                attempts=sql.case((waited, attempts + 1), else_=attempts),
+                started=sql.case((is_new, now), else_=VIDEOS.c.started),
+                spent=sql.case((is_new, worked()), else_=VIDEOS.c.spent),
+                progressed=sql.case((is_new, None), else_=VIDEOS.c.progressed),
+            )
         )
         return self._one(begun.returning(*VIDEOS.c))
 
     def finish(
         self,
-        video: str,
+        by: Held,
         state: VideoState,
         now: float,
         frames_done: int,
         problem: Mapping[str, Any] | None = None,
         losses: Losses | None = None,
         stored: int = 0,
+        results: str = "results",
     ) -> bool:
-        """Mark a running video as succeeded or failed; return False if it is no longer running."""
-        ended = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
-        return self._changed(
-            ended.values(
-                state=state,
-                ended=now,
-                frames_done=frames_done,
-                problem=problem,
-                losses=None if losses is None else asdict(losses),
-                stored=stored,
-            ),
-            PIECES.delete().where(PIECES.c.video == video),
-        )
+        """Mark a video as succeeded or failed; return False if it has ended, or if what is held
+        ``by`` who ends it, the whole video or a piece, was lost."""
+        ended = moved(*ACTIVE).where(VIDEOS.c.id == by.video)
+        values = {
+            "state": state,
+            "ended": now,
+            "frames_done": frames_done,
+            "problem": problem,
+            "losses": None if losses is None else asdict(losses),
+            "stored": stored,
+            "results": results,
+        }
+        with self.database.begin() as connection:
+            if not is_kept(connection, by):
+                return False
+            return ended_now(connection, by.video, ended.values(**values))
 
     def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
-        """Mark a queued or running video as cancelled; return False if it is neither."""
-        ended = _moved(*ACTIVE).where(VIDEOS.c.id == video)
-        return self._changed(
-            ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames_done),
-            PIECES.delete().where(PIECES.c.video == video),
-        )
+        """Mark a queued or running video as cancelled; return False if it is neither. It had
+        ``frames_done`` at least."""
+        ended = moved(*ACTIVE).where(VIDEOS.c.id == video)
+        known = VIDEOS.c.frames_done
+        frames = sql.case((known > frames_done, known), else_=frames_done)
+        with self.database.begin() as connection:
+            lock_all(connection, video)
+            cancelled = ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames)
+            return ended_now(connection, video, cancelled)
 
     def release(self, video: str) -> bool:
         """Put a running video back into the queue as if it had not been started, except for its
-        finished pieces; return False if it is not running."""
-        back = _moved(VideoState.RUNNING).where(VIDEOS.c.id == video)
-        return self._changed(
-            back.values(state=VideoState.QUEUED, started=None, attempts=VIDEOS.c.attempts - 1)
-        )
-
-    def release_others(self, running: Collection[str]) -> list[str]:
-        """Put those videos of this server back into the queue that are marked as running and are
-        not among ``running``; return their ids."""
-        stray = _moved(VideoState.RUNNING).where(self._mine, VIDEOS.c.id.not_in(running))
-        back = stray.values(state=VideoState.QUEUED, started=None, attempts=VIDEOS.c.attempts - 1)
+        finished pieces; return False if it is not running or somebody works on it."""
+        back = moved(VideoState.RUNNING).where(VIDEOS.c.id == video, sql.not_(is_worked_on()))
         with self.database.begin() as connection:
-            return list(connection.scalars(back.returning(VIDEOS.c.id)))
+            released = back.values(queued_again() | {"attempts": VIDEOS.c.attempts - 1})
+            return connection.execute(released).rowcount == 1
 
-    def recover(self, now: float, max_attempts: int, problem: Mapping[str, Any]) -> None:
-        """Queue again the videos that a dead process of this server left running, and take those
-        of versions that did not store whose they are.
-
-        Those started ``max_attempts`` times fail with ``problem``: they may be what kills the
-        server.
-        """
-        left = _moved(VideoState.RUNNING).where(self._mine)
+    def requeue(self) -> None:
+        """Queue again the videos that run and on which nobody works, take those of versions that
+        did not store whose they are, and add the rows that older versions do not."""
+        left = moved(VideoState.RUNNING).where(self._mine, sql.not_(is_worked_on()))
         with self.database.begin() as connection:
             nobodys = VIDEOS.update().where(VIDEOS.c.server == "")
             connection.execute(nobodys.values(server=self.server))
-            connection.execute(
-                left.where(VIDEOS.c.attempts >= max_attempts).values(
-                    state=VideoState.FAILED, ended=now, problem=problem
-                )
-            )
-            connection.execute(left.values(state=VideoState.QUEUED, started=None))
+            connection.execute(left.values(queued_again()))
+            connection.execute(missing_wholes(self._mine))
             active = sql.select(VIDEOS.c.id).where(VIDEOS.c.state.in_(ACTIVE))
             connection.execute(PIECES.delete().where(PIECES.c.video.not_in(active)))
 
     def remove(self, video: str) -> bool:
         """Remove a video that has ended; return False if it is active or unknown."""
-        return self._changed(
-            VIDEOS.delete().where(VIDEOS.c.id == video, VIDEOS.c.state.not_in(ACTIVE))
-        )
+        gone = VIDEOS.delete().where(VIDEOS.c.id == video, VIDEOS.c.state.not_in(ACTIVE))
+        with self.database.begin() as connection:
+            return connection.execute(gone).rowcount == 1
 
     def _count(self, connection: sql.Connection, state: VideoState) -> int:
         counted = sql.select(sql.func.count()).where(VIDEOS.c.state == state, self._mine)
@@ -209,35 +259,4 @@ class VideoRows:
     def _one(self, statement: sql.Executable) -> VideoRecord | None:
         with self.database.begin() as connection:
             row = connection.execute(statement).mappings().first()
-        return None if row is None else _from_row(row)
-
-    def _changed(self, statement: sql.Update | sql.Delete, then: sql.Delete | None = None) -> bool:
-        """Return whether a row was changed; ``then`` follows only if so."""
-        with self.database.begin() as connection:
-            changed = connection.execute(statement).rowcount == 1
-            if changed and then is not None:
-                connection.execute(then)
-            return changed
-
-
-def _moved(*states: VideoState) -> sql.Update:
-    return VIDEOS.update().where(VIDEOS.c.state.in_(states))
-
-
-def _to_row(record: VideoRecord) -> dict[str, Any]:
-    row = {column.name: getattr(record, column.name) for column in VIDEOS.c}
-    row["info"] = record.info.to_dict()
-    row["artefacts"] = list(record.artefacts)
-    row["losses"] = None if record.losses is None else asdict(record.losses)
-    row["style"] = record.style.to_dict()
-    return row
-
-
-def _from_row(row: Mapping[Any, Any]) -> VideoRecord:
-    values = dict(row)
-    values["info"] = VideoInfo.from_dict(values["info"])
-    values["losses"] = None if values["losses"] is None else Losses(**values["losses"])
-    values["artefacts"] = tuple(values["artefacts"])
-    values["style"] = Style.from_dict(values["style"])
-    values["state"] = VideoState(values["state"])
-    return VideoRecord(**values)
+        return None if row is None else from_row(row)

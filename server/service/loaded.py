@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from server.cluster.identity import server_name
+from server.cluster.identity import server_name, videos_name
 from server.cluster.lease import Terms
 from server.cluster.membership import Membership, Times
 from server.database.connection import Database
@@ -100,8 +100,8 @@ async def load(
     await _open_keyring(parts, database, settings.host)
     await parts.worker.start()
     _log_engines(parts.worker)
-    into.membership = await _join(database, parts, settings)
-    name = into.membership.name
+    name, folder = await asyncio.to_thread(_names, settings)
+    into.membership = await _join(database, parts, settings, name, folder)
     into.videos = video_service(
         parts.worker,
         database,
@@ -112,6 +112,7 @@ async def load(
         parts.seal,
         render,
         name,
+        folder,
         parts.tracing,
     )
     await into.videos.start()
@@ -147,13 +148,21 @@ async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
         _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
 
 
-async def _join(database: Database, parts: Parts, settings: Settings) -> Membership:
+def _names(settings: Settings) -> tuple[str, str]:
+    """Return the names of this server and of the folder with its videos, which is its own unless
+    servers share one."""
+    name, shared = server_name(settings.folder), settings.videos.folder
+    return name, name if shared is None else videos_name(shared)
+
+
+async def _join(
+    database: Database, parts: Parts, settings: Settings, name: str, folder: str
+) -> Membership:
     """Report this server to those that share the database."""
-    name = await asyncio.to_thread(server_name, settings.folder)
     membership = Membership(
         name,
         OwnerRows(database),
-        lambda: presence(settings, parts.worker, parts.streams.draining),
+        lambda: presence(settings, parts.worker, folder, parts.streams.draining),
         Times(settings.cluster.report_seconds, settings.cluster.alive_seconds),
         # The database is a file in the folder, of which no other server has the lock.
         is_alone=settings.videos.database is None,

@@ -9,8 +9,9 @@ from server.settings import Settings
 from server.workers.fleet import Fleet
 
 
-def presence(settings: Settings, fleet: Fleet, is_draining: bool) -> Presence:
-    """Return the address, the machine, the model and the free places of this server."""
+def presence(settings: Settings, fleet: Fleet, videos: str, is_draining: bool) -> Presence:
+    """Return the address, the machine, the model and the free places of this server; ``videos`` is
+    the name of the folder whose videos it has."""
     sessions = sum(worker.sessions for worker in fleet.workers)
     return Presence(
         url=settings.cluster.advertise,
@@ -19,4 +20,5 @@ def presence(settings: Settings, fleet: Fleet, is_draining: bool) -> Presence:
         sessions=sessions,
         room=max(0, settings.streams.max_sessions - sessions) if fleet.ready else 0,
         draining=is_draining,
+        videos=videos,
     )

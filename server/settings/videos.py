@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
@@ -86,6 +87,11 @@ class VideoSettings(Group):
         description="free disk space below which videos pause; they continue once twice as much is "
         "free",
     )
+    folder: Path | None = Field(
+        None,
+        description="a folder for the files of all videos that the servers on one database share: "
+        "then each of them works on every video; absent: each has its own, in MASTREAM_FOLDER",
+    )
     storage: str | None = Field(
         None,
         description="a URL for fsspec, such as s3://bucket/folder, to which the files of videos "
@@ -107,4 +113,11 @@ class VideoSettings(Group):
             )
         if self.callback_hosts and secret is None:
             raise ValueError("callback_hosts needs a callback_secret, which signs the calls")
+        return self
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        """Raise ValueError unless it is clear where results stay."""
+        if self.folder is not None and self.storage is not None:
+            raise ValueError("folder and storage exclude each other: results stay in the folder")
         return self

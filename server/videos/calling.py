@@ -22,6 +22,9 @@ POLL_SECONDS = 1.0
 AT_ONCE = 8
 CALL_SECONDS = 10.0
 
+_TURN_SECONDS = 3 * CALL_SECONDS
+"""How long no other server makes a call that one has begun."""
+
 _GONE = 410
 """The status with which a receiver asks not to be called again."""
 
@@ -104,6 +107,8 @@ class Caller:
         try:
             video = await self._find(callback.video)
         except NotFound:  # removed meanwhile
+            return
+        if not await self._disk(self._rows.take, callback, self._clock() + _TURN_SECONDS):
             return
         status = await self._status(callback, video)
         if status is not None and (200 <= status < 300 or status == _GONE):

@@ -39,7 +39,7 @@ def chores(
     if settings.callback_secret is not None:
         secret = settings.callback_secret.get_secret_value()
         store = jobs.files.store
-        rows = CallbackRows(store.database, store.seal, store.server)
+        rows = CallbackRows(store.database, store.seal, store.folder)
         rules = callback_rules(guard.rules, settings.callback_hosts)
         send = partial(post, guard=replace(guard, rules=rules))
         found.append(Caller(rows, jobs.disk, jobs.find, render, secret, time.time, send).run())

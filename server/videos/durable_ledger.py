@@ -1,24 +1,28 @@
-"""The pieces of an uploaded video, in the database: they survive the server."""
+"""The pieces of an uploaded video, in the database: they survive the server, and other servers on
+the same folder take them, too."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from server.database.pieces import Held, PieceRow, PieceRows, PieceState
+from server.database.piece_statements import WHOLE, Held, PieceState
+from server.database.pieces import PieceRow, PieceRows
 from server.errors import Fault
 from server.frame import Losses
 from server.threads import ThreadRunner
 from server.videos.joining import flush
-from server.videos.lane import RENEW_SECONDS
-from server.videos.ledger import Finished, Ledger, Taken
+from server.videos.keeping import Lost
+from server.videos.lane import REACHED
+from server.videos.ledger import Finished, Ledger, Taken, Terms, older_attempts
 from server.videos.pieces import Piece, Plan, next_piece
 
-LEASE_SECONDS = 3 * RENEW_SECONDS
 RETRY_SECONDS = 1.0
 
 MAX_FAILURES = 3
@@ -30,6 +34,11 @@ was recorded; other deaths are farther apart."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
+OnPiece = Callable[[str], None]
+"""Receives what became of a piece here: done, failed or lost."""
+OnTaken = Callable[[str], None]
+"""Receives why a piece was taken over that another process had begun: restart or expired."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,8 +47,7 @@ class DurableLedger(Ledger):
 
     A database that fails is asked again until it answers, except to release a piece: its lease
     ends by itself. It may have done what it was asked before it failed: each of these may be done
-    twice. ``spent`` returns for how many seconds the video has been segmented. Mutable
-    state: how often each piece has failed.
+    twice. Mutable state: ``ends_by``, the piece that ends the video, if one does.
     """
 
     max_failures = MAX_FAILURES
@@ -51,20 +59,36 @@ class DurableLedger(Ledger):
         video: str,
         owner: str,
         folder: Path,
-        spent: Callable[[], float],
+        terms: Terms,
+        clock: Callable[[], float],
+        on_piece: OnPiece = lambda _: None,
+        on_taken: OnTaken = lambda _: None,
     ) -> None:
+        self.ends_by: Held | None = None
+        self.terms = terms
         self._rows = rows
         self._disk = disk
         self._video = video
         self._owner = owner
         self._folder = folder
-        self._spent = spent
-        self._failures: Counter[int] = Counter()
+        self._clock = clock
+        self._on_piece = on_piece
+        self._on_taken = on_taken
 
-    async def plan(self, found: Plan, signature: str) -> None:
-        """Store a plan in place of all earlier pieces; ``signature`` says what it is for."""
+    async def take_whole(self) -> Taken:
+        """Take the work on the whole video. Raises Lost if another server has it, or the video has
+        ended."""
+        row = await self._taken(WHOLE)
+        if row is None:
+            raise Lost
+        return _taken(row)
+
+    async def plan(self, by: Held, found: Plan, signature: str) -> None:
+        """Store a plan in place of all earlier pieces; ``signature`` says what it is for. Raises
+        Lost if what is held ``by`` this server was."""
         pieces = [(piece.first, piece.last) for piece in found.pieces]
-        await self._ask(self._rows.plan, self._video, pieces, found.reason, signature)
+        if not await self._ask(self._rows.plan, by, pieces, found.reason, signature):
+            raise Lost
 
     async def take(self, after: int | None = None) -> Taken | None:
         while True:
@@ -74,44 +98,72 @@ class DurableLedger(Ledger):
             number = next_piece(free, running, after)
             if number is None:
                 return None
-            row = await self._ask(self._rows.take, self._video, number, self._owner, LEASE_SECONDS)
+            row = await self._ask(
+                self._rows.take, self._video, number, self._owner, self.terms.lease
+            )
             if row is not None:
-                piece = Piece(row.number, row.first, row.last)
-                return Taken(piece, row.epoch, row.deaths - 1)
+                return await self._begun(_taken(row), rows)
 
-    async def renew(self, taken: Taken) -> bool:
-        return await self._ask(self._rows.renew, self._held(taken), LEASE_SECONDS)
+    async def renew(self, taken: Taken, frames: int) -> bool:
+        kept = await self._ask(self._rows.renew, self.held(taken), self.terms.lease, frames)
+        if not kept and taken.piece.number != WHOLE:
+            self._on_piece("lost")
+        return kept
 
     async def finish(self, taken: Taken, frames: int, losses: Losses) -> bool:
         files = list((self._folder / taken.folder).iterdir())
         await self._disk(flush, files)
-        return await self._ask(self._rows.finish, self._held(taken), frames, losses, self._spent())
+        now = self._clock()
+        is_kept = await self._ask(self._rows.finish, self.held(taken), frames, losses, now)
+        self._on_piece("done" if is_kept else "lost")
+        return is_kept
 
-    async def release(self, taken: Taken, *, failed: bool) -> int:
-        number = taken.piece.number
-        self._failures[number] += failed
+    async def fail(self, taken: Taken) -> int:
+        failures = await self._ask(self._rows.fail, self.held(taken))
+        self._on_piece("failed" if failures else "lost")
+        return failures
+
+    async def release(self, taken: Taken) -> None:
         try:
-            await self._disk(self._rows.release, self._held(taken))
+            await self._disk(self._rows.release, self.held(taken))
         except Fault:
             _log.exception("%s are not released: their lease has to end", taken.piece)
-        return self._failures[number]
 
-    async def died(self, number: int, reached: int) -> None:
-        """Record after how many frames of a piece an earlier server died."""
-        await self._ask(self._rows.died, self._video, number, reached, NEAR)
+    def give_up(self, taken: Taken) -> None:
+        self.ends_by = self.held(taken)
 
     async def finished(self) -> list[Finished]:
         return [finished_piece(row) for row in await self.rows() if row.state is PieceState.DONE]
 
-    async def all_done(self) -> bool:
-        return all(row.state is PieceState.DONE for row in await self.rows())
+    async def any_free(self) -> bool:
+        return any(row.free for row in await self.rows())
 
     async def rows(self) -> list[PieceRow]:
         """Return all pieces as they are stored."""
         return await self._ask(self._rows.all, self._video)
 
-    def _held(self, taken: Taken) -> Held:
+    def held(self, taken: Taken) -> Held:
+        """Return the row that was taken, as it is named in the database."""
         return Held(self._video, taken.piece.number, taken.epoch)
+
+    async def _taken(self, number: int) -> PieceRow | None:
+        lease = self.terms.lease
+        return await self._ask(self._rows.take, self._video, number, self._owner, lease)
+
+    async def _begun(self, taken: Taken, before: Sequence[PieceRow]) -> Taken:
+        """Remove what is left of a piece's earlier attempts, after noting how far the last one got
+        if its server died."""
+        was_held = PieceState.RUNNING is before[taken.piece.number].state
+        older = await self._disk(older_attempts, self._folder, taken)
+        if taken.deaths and (was_held or older):
+            self._on_taken("expired" if was_held else "restart")
+        if taken.deaths and older:
+            reached = await self._disk(_frames_in, older[-1])
+            deaths = await self._ask(self._rows.died, self.held(taken), reached, NEAR)
+            taken = replace(taken, deaths=max(deaths - 1, 0))
+        for folder in older:
+            await self._disk(partial(shutil.rmtree, folder, ignore_errors=True))
+        return taken
 
     async def _ask(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         while True:
@@ -124,5 +176,16 @@ class DurableLedger(Ledger):
 
 def finished_piece(row: PieceRow) -> Finished:
     """Return a row that is done as a finished piece."""
-    taken = Taken(Piece(row.number, row.first, row.last), row.epoch)
-    return Finished(row.number, taken.folder, row.frames or 0, row.losses or Losses())
+    return Finished(row.number, _taken(row).folder, row.frames or 0, row.losses or Losses())
+
+
+def _taken(row: PieceRow) -> Taken:
+    return Taken(Piece(row.number, row.first, row.last), row.epoch, max(row.deaths - 1, 0))
+
+
+def _frames_in(attempt: Path) -> int:
+    """Return how many frames an attempt that was interrupted has recorded."""
+    try:
+        return int((attempt / REACHED).read_text())
+    except (OSError, ValueError):
+        return 0

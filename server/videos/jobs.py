@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +23,15 @@ from server.sources.sandbox import Sandbox
 from server.threads import ThreadRunner
 from server.videos.arrivals import Arrivals
 from server.videos.disk_space import DiskSpace
+from server.videos.durable_ledger import OnPiece, OnTaken
 from server.videos.files import VideoFiles
 from server.videos.folder_lock import FolderLock
 from server.videos.outputs import Outputs
 from server.videos.progress import Video, video_now
+from server.videos.recovery import recover
 from server.videos.runner import JobRunner
+from server.videos.services import Services
 from server.videos.storage import Storage
-from server.videos.video_job import Services
 from server.workers.serving import Serving
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ GATHER_SECONDS = 0.2
 
 RETRY_SECONDS = 1.0
 """How often a database that does not answer is asked for those who watch."""
+
+LOOK_SECONDS = 1.0
+"""How often those who watch are told what other servers on the same folder have done."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,19 +64,24 @@ class Jobs:
         folder: Path,
         settings: VideoSettings,
         *,
+        own: Path | None = None,
         hardware: Hardware | None = None,
         sandbox: Sandbox | None = None,
         storage: Storage | None = None,
         clock: Callable[[], float] = time.time,
         most_of_one: int | None = None,
         tracing: Tracing | None = None,
+        on_piece: OnPiece = lambda _: None,
+        on_taken: OnTaken = lambda _: None,
     ) -> None:
+        """Keep the files in ``folder``. If ``settings.folder`` is set, other servers use it, too,
+        and ``own`` is the folder that only this one uses."""
         self.settings = settings
         self._worker = worker
         self._clock = clock
         self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._lock = FolderLock(folder)
+        self._lock = FolderLock(own or folder)
         self._files = VideoFiles(store, folder, settings, most_of_one)
         self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
@@ -88,6 +99,8 @@ class Jobs:
             tracing,
             sandbox,
             self._prober,
+            on_piece,
+            on_taken,
         )
         self._runner = JobRunner(services, self._notify)
         self.arrivals = Arrivals(
@@ -130,8 +143,7 @@ class Jobs:
         The worker must have started. Raises Fault if another process uses the folder.
         """
         await self._disk(self._lock.take)
-        for _ in range(await self._disk(self._files.recover, self._clock())):
-            self._runner.added()
+        await self._disk(recover, self._files, self._clock())
         self._runner.start()
         self._watching = asyncio.create_task(self.space.watch())
 
@@ -188,9 +200,11 @@ class Jobs:
     async def watch(self, video: str, seen: str | None) -> AsyncGenerator[Video]:
         """Yield the video now unless its version is ``seen``, and again after each change.
 
-        Yield at most once per ``GATHER_SECONDS``, and nothing while the database does not answer.
-        End when the video ends or is removed, or the server drains.
+        Yield at most once per ``GATHER_SECONDS``, and nothing while the database does not answer;
+        what other servers did after ``LOOK_SECONDS`` at most. End when the video ends or is
+        removed, or the server drains.
         """
+        most = LOOK_SECONDS if self._files.is_shared else None
         while not self._runner.draining:
             changed = self._changed
             try:
@@ -205,7 +219,8 @@ class Jobs:
                 yield now
             if now.record.state.ended:
                 return
-            await changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), most)
             await asyncio.sleep(GATHER_SECONDS)
 
     def _cancel(self, video: str) -> bool:

@@ -15,18 +15,17 @@ from server.errors import (
     DiskFull,
     Fault,
     MastreamError,
+    NoCapacity,
     SourceFault,
     detached,
     unwritable,
 )
 from server.frame import Losses
 from server.sinks.recorder import Recorder
+from server.videos.keeping import Keeping, Lost
 from server.videos.ledger import Ledger, Taken
 from server.videos.reader import PieceReader, Work
 from server.videos.recording import Recording
-
-RENEW_SECONDS = 10.0
-"""How often a piece is kept; its lease lasts three times as long."""
 
 MAX_DEATHS = 5
 """How often in a row a server may die in the same place of a piece before its video fails."""
@@ -50,8 +49,8 @@ class Lane:
     """Segments the pieces that its ledger gives it.
 
     A piece that fails with a Fault is begun again, by any lane, until the ledger's
-    ``max_failures``; then the Fault names its place. So it does if servers died in it too often. On
-    a full disk the lane waits, if it can.
+    ``max_failures``; then the Fault names its place. So it does if servers died in it too often. A
+    piece that ends its video stays taken. On a full disk the lane waits, if it can.
     """
 
     def __init__(
@@ -95,6 +94,9 @@ class Lane:
             self._check_deaths(taken)
             frames, losses = await self._record(reader, taken)
             await self._finish(taken, frames, losses)
+        except Lost:
+            await self._leave(taken)
+            outcome = Outcome.AGAIN
         except DiskFull as error:
             await self._give_back(taken)
             if self._work.space is None:
@@ -105,8 +107,11 @@ class Lane:
             if await self._has_failed(taken, error):
                 raise self._named(taken, error) from error
             outcome = Outcome.AGAIN
-        except BaseException:
+        except (NoCapacity, asyncio.CancelledError):
             await self._give_back(taken)
+            raise
+        except BaseException:
+            await self._give_up(taken)
             raise
         if outcome is Outcome.FULL and self._work.space is not None:
             await self._work.space.wait_for_space()
@@ -117,17 +122,35 @@ class Lane:
             raise Fault("The server died there each time; its log may say why.")
 
     async def _has_failed(self, taken: Taken, error: Fault) -> bool:
-        """Return whether a piece that raised a Fault is given up."""
-        failures = await self._give_back(taken, failed=True)
+        """Return whether a piece that raised a Fault is given up. It has not failed if it was lost:
+        then others may have removed its files."""
+        failures = await self._ledger.fail(taken)
+        if not failures:
+            await self._leave(taken)
+            return False
         _log.warning("%s failed %d times: %s", taken.piece, failures, error)
         deadly, lasting = taken.deaths >= MAX_DEATHS, isinstance(error, SourceFault)
-        return deadly or lasting or failures >= self._ledger.max_failures
+        if deadly or lasting or failures >= self._ledger.max_failures:
+            await self._give_up(taken)
+            return True
+        await self._give_back(taken)
+        return False
+
+    async def _leave(self, taken: Taken) -> None:
+        """Remove the files of a piece that was lost."""
+        _log.warning("%s were lost to another server, or with their video", taken.piece)
+        await self._remove(taken)
 
     async def _record(self, reader: PieceReader, taken: Taken) -> tuple[int, Losses]:
-        on_progress = partial(self._on_frames, taken.piece.number)
+        keeping = Keeping(self._ledger, taken)
+
+        def on_progress(frames: int) -> None:
+            keeping.frames = frames
+            self._on_frames(taken.piece.number, frames)
+
         make = partial(_recorder, self._work, taken)
         async with (
-            _Lease(self._ledger, taken),
+            keeping,
             Recording(make, self._work.window, on_progress, self._reached(taken)) as recording,
         ):
             frames = await reader.feed(taken.piece, recording)
@@ -139,14 +162,17 @@ class Lane:
 
     async def _finish(self, taken: Taken, frames: int, losses: Losses) -> None:
         if not await self._ledger.finish(taken, frames, losses):
-            _log.warning("%s were taken over by another server", taken.piece)
-            await self._remove(taken)
+            raise Lost
 
-    async def _give_back(self, taken: Taken, *, failed: bool = False) -> int:
-        """Release a piece and remove its files; return how often it has failed."""
-        failures = await asyncio.shield(self._ledger.release(taken, failed=failed))
+    async def _give_back(self, taken: Taken) -> None:
+        """Release a piece and remove its files."""
+        await asyncio.shield(self._ledger.release(taken))
         await asyncio.shield(self._remove(taken))
-        return failures
+
+    async def _give_up(self, taken: Taken) -> None:
+        """Let a piece end its video, and remove its files."""
+        self._ledger.give_up(taken)
+        await asyncio.shield(self._remove(taken))
 
     def _reached(self, taken: Taken) -> Path:
         return self._work.folder / taken.folder / REACHED
@@ -162,25 +188,6 @@ class Lane:
         if begins is None or taken.piece.last is None:
             return detached(error)
         return Fault(f"The video failed at {taken.piece}, from {float(begins):.1f} s on: {error}")
-
-
-class _Lease:
-    """Keeps a piece during a block; not a generator, as in the recorder."""
-
-    def __init__(self, ledger: Ledger, taken: Taken) -> None:
-        self._ledger = ledger
-        self._taken = taken
-
-    async def __aenter__(self) -> None:
-        self._renewing = asyncio.create_task(self._renew())
-
-    async def __aexit__(self, *_: object) -> None:
-        self._renewing.cancel()
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            await self._ledger.renew(self._taken)
 
 
 def check_losses(losses: Losses, frames: int) -> None:

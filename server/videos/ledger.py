@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from server.frame import Losses
 from server.videos.pieces import Piece, Plan, next_piece
@@ -41,13 +42,42 @@ class Finished:
 
 def newest_attempt(folder: Path, number: int) -> Path:
     """Return the folder of a piece's last attempt in the ``folder`` of all; there may be none."""
-    found = folder.glob(f"{number:05d}.e*")
     none = folder / f"{number:05d}.e0"
-    return max(found, key=lambda path: int(path.name.rpartition("e")[2]), default=none)
+    return max(_attempts(folder, number), key=_epoch, default=none)
+
+
+def older_attempts(folder: Path, taken: Taken) -> list[Path]:
+    """Return the folders of a piece's earlier attempts, the oldest first: nobody will use them."""
+    found = sorted(_attempts(folder, taken.piece.number), key=_epoch)
+    return [path for path in found if _epoch(path) < taken.epoch]
+
+
+def _attempts(folder: Path, number: int) -> list[Path]:
+    return list(folder.glob(f"{number:05d}.e*"))
+
+
+def _epoch(attempt: Path) -> int:
+    return int(attempt.name.rpartition("e")[2])
+
+
+class Terms(NamedTuple):
+    """For how many seconds a piece is leased, and how often the lease is renewed."""
+
+    lease: float
+    renew: float
+
+
+ALONE = Terms(30.0, 10.0)
+"""The terms of a server that shares its videos with no other: nobody waits for its leases."""
+
+SHARED = Terms(10.0, 2.0)
+"""The terms of servers that share a folder of videos."""
 
 
 class Ledger(ABC):
     """The pieces of one video."""
+
+    terms: Terms = ALONE
 
     max_failures: int
     """How often a piece may fail before its video does."""
@@ -58,24 +88,32 @@ class Ledger(ABC):
         free."""
 
     @abstractmethod
-    async def renew(self, taken: Taken) -> bool:
-        """Keep a piece; return False if it was lost."""
+    async def renew(self, taken: Taken, frames: int) -> bool:
+        """Keep a piece of which ``frames`` are done; return False if it was lost."""
 
     @abstractmethod
     async def finish(self, taken: Taken, frames: int, losses: Losses) -> bool:
         """Record that the files of a piece are complete; return False if it was lost."""
 
     @abstractmethod
-    async def release(self, taken: Taken, *, failed: bool) -> int:
-        """Let any lane take a piece again; return how often it has ``failed`` so far."""
+    async def fail(self, taken: Taken) -> int:
+        """Count a failure of a piece, which stays taken; return how often it has failed so far, 0
+        if it was lost."""
+
+    @abstractmethod
+    async def release(self, taken: Taken) -> None:
+        """Let any lane take a piece again."""
+
+    def give_up(self, taken: Taken) -> None:  # noqa: B027  nobody else can begin it
+        """Note that a piece ends its video: it stays taken, so that nobody else begins it."""
 
     @abstractmethod
     async def finished(self) -> list[Finished]:
         """Return the pieces that are done, in order."""
 
     @abstractmethod
-    async def all_done(self) -> bool:
-        """Return whether every piece is done."""
+    async def any_free(self) -> bool:
+        """Return whether a piece can be taken."""
 
 
 class MemoryLedger(Ledger):
@@ -100,7 +138,7 @@ class MemoryLedger(Ledger):
         self._epochs[number] += 1
         return Taken(self._pieces[number], self._epochs[number])
 
-    async def renew(self, taken: Taken) -> bool:
+    async def renew(self, taken: Taken, frames: int) -> bool:  # noqa: ARG002  nobody asks for it
         return taken.piece.number in self._taken
 
     async def finish(self, taken: Taken, frames: int, losses: Losses) -> bool:
@@ -109,14 +147,15 @@ class MemoryLedger(Ledger):
         self._done[number] = Finished(number, taken.folder, frames, losses)
         return True
 
-    async def release(self, taken: Taken, *, failed: bool) -> int:
-        number = taken.piece.number
-        self._taken.discard(number)
-        self._failures[number] += failed
-        return self._failures[number]
+    async def fail(self, taken: Taken) -> int:
+        self._failures[taken.piece.number] += 1
+        return self._failures[taken.piece.number]
+
+    async def release(self, taken: Taken) -> None:
+        self._taken.discard(taken.piece.number)
 
     async def finished(self) -> list[Finished]:
         return [self._done[number] for number in sorted(self._done)]
 
-    async def all_done(self) -> bool:
-        return len(self._done) == len(self._pieces)
+    async def any_free(self) -> bool:
+        return len(self._done) + len(self._taken) < len(self._pieces)

@@ -89,8 +89,9 @@ class Mover:
 
     def _kept(self, video: str) -> dict[str, Path]:
         """Return the files that a video keeps, by their names in the storage."""
-        results = self._files.results(video)
-        kept = {file.name: file for file in sorted(results.glob("*")) if file.is_file()}
+        record = self._files.store.get(video)
+        found = [] if record is None else self._files.results(video, record.results).glob("*")
+        kept = {file.name: file for file in sorted(found) if file.is_file()}
         upload = self._files.upload(video)
         return kept | ({SOURCE: upload} if upload.exists() else {})
 

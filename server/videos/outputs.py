@@ -44,7 +44,8 @@ class Outputs:
             raise NotFound(f"The video has no {name}: its state is {record.state}.")
         if name not in record.artefacts:
             raise NotFound(f"The video has no {name}: it was not requested with the upload.")
-        return record, await self._located(self._files.results(video) / name, video, name)
+        path = self._files.results(video, record.results) / name
+        return record, await self._located(path, video, name)
 
     async def source(self, video: str) -> tuple[VideoRecord, Path | StoredFile]:
         """Return the uploaded file of a video. Raises NotFound if it is not kept."""

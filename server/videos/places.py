@@ -2,7 +2,9 @@
 
 ``<video>/upload`` is kept until the video has ended, and afterwards too if it has succeeded and
 uploads are kept; ``<video>/pieces/<piece>`` until it has ended and nobody reads them;
-``<video>/results/<artefact>`` once it has succeeded.
+``<video>/<results>/<artefact>`` once it has succeeded. Who joins the pieces makes ``results`` under
+a name of its own, and the video's row has the name of those that count. So a server that was
+thought dead harms no file that counts, nor does it by removing those of an older attempt.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from pathlib import Path
 from server.database.video_record import VideoState
 from server.videos.growing import empty_overlays
 from server.videos.viewers import Viewers
+
+RESULTS = "results"
+"""How the name of every folder with results begins."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,18 +38,36 @@ class Places:
     def pieces(self, video: str) -> Path:
         return self.folder / video / "pieces"
 
-    def results(self, video: str) -> Path:
-        return self.folder / video / "results"
+    def results(self, video: str, name: str) -> Path:
+        return self.folder / video / name
 
     def keeps_upload(self, state: VideoState) -> bool:
         """Return whether the file of a video in this state is kept."""
         return not state.ended or (state is VideoState.SUCCEEDED and self._keep_uploads)
 
-    def bytes_kept(self, video: str) -> int:
-        """Return how many bytes the files hold that a video keeps when it has succeeded."""
-        kept = [*self.results(video).glob("*")]
+    def bytes_kept(self, video: str, results: str) -> int:
+        """Return how many bytes the files hold that a video keeps when it has succeeded with these
+        results."""
+        kept = [*self.results(video, results).glob("*")]
         kept += [self.upload(video)] if self.keeps_upload(VideoState.SUCCEEDED) else []
         return sum(file.stat().st_size for file in kept if file.is_file())
+
+    def was_segmented(self, video: str) -> bool:
+        """Return whether there are pieces or results of a video."""
+        return self.pieces(video).exists() or any(self.folder.glob(f"{video}/{RESULTS}*"))
+
+    def changed(self, video: str) -> float:
+        """Return when the folder of a video or its upload was last written, in seconds since the
+        epoch; 0 if there is none."""
+        paths = (self.folder / video, self.upload(video))
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+    def remove_results_before(self, video: str, name: str) -> None:
+        """Remove the results of a video that was not joined to its end before those of this
+        ``name``."""
+        for folder in self.folder.glob(f"{video}/{RESULTS}*"):
+            if results_epoch(folder.name) < results_epoch(name):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def clear(self, video: str) -> None:
         """Remove all files of a video; their space is free at once, also if a viewer still has an
@@ -52,21 +75,36 @@ class Places:
         empty_overlays(self.folder / video)
         shutil.rmtree(self.folder / video, ignore_errors=True)
 
-    def settle(self, video: str, state: VideoState | None) -> None:
-        """Remove the files that a video in this state does not keep; None is an unknown video.
+    def settle(self, video: str, state: VideoState | None, results: str = RESULTS) -> None:
+        """Remove the files that a video in this state does not keep; None is an unknown video, and
+        ``results`` are those that count if it has succeeded.
 
         Files that cannot be removed are left for the next start.
         """
-        if state in (VideoState.QUEUED, VideoState.RUNNING):
-            shutil.rmtree(self.results(video), ignore_errors=True)
-        elif state is VideoState.SUCCEEDED:
-            self.viewers.after_last(
-                video, partial(shutil.rmtree, self.pieces(video), ignore_errors=True)
-            )
+        if state is VideoState.SUCCEEDED:
+            self.settle_pieces(video)
+            for folder in self.folder.glob(f"{video}/{RESULTS}*"):
+                if folder.name != results:
+                    shutil.rmtree(folder, ignore_errors=True)
             if not self.keeps_upload(state):
                 _remove(self.upload(video))
-        else:
+        elif state is None or state.ended:
             shutil.rmtree(self.folder / video, ignore_errors=True)
+
+    def settle_pieces(self, video: str) -> None:
+        """Remove the pieces of a video that has succeeded, once nobody reads them here."""
+        remove = partial(shutil.rmtree, self.pieces(video), ignore_errors=True)
+        self.viewers.after_last(video, remove)
+
+
+def results_name(epoch: int) -> str:
+    """Return the name of the folder with the results of who joined the pieces under an epoch."""
+    return f"{RESULTS}.e{epoch}"
+
+
+def results_epoch(name: str) -> int:
+    """Return the epoch of a folder with results; 0 for those of versions without epochs."""
+    return int(name.rpartition(".e")[2]) if ".e" in name else 0
 
 
 def _remove(file: Path) -> None:

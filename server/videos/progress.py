@@ -44,13 +44,14 @@ def progress(done: int, total: int | None, seconds: float) -> Progress:
 
 
 def video_now(record: VideoRecord, frames: int | None, now: float) -> Video:
-    """Return a video as it is at ``now``; ``frames`` is how many are recorded if it runs here.
+    """Return a video as it is at ``now``; ``frames`` is how many are known to be recorded if it
+    runs here: other servers may have reported more.
 
     A video that failed or was cancelled keeps its number of frames and has no ``eta_s``.
     """
     done = record.frames_done
     if record.state is VideoState.RUNNING and frames is not None:
-        done = frames
+        done = max(done, frames)
     total = done if record.state is VideoState.SUCCEEDED else record.info.frames
     began = now if record.started is None else record.started
     ended = now if record.ended is None else record.ended

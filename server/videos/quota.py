@@ -1,11 +1,16 @@
-"""Which videos are removed, and whether another one is accepted. Pure: time is passed in."""
+"""Which videos and pieces are removed, and whether another video is accepted. Pure: time is passed
+in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.database.video_record import Kept
+from server.database.video_record import Kept, VideoRecord, VideoState
+
+LINGER_SECONDS = 60.0
+"""How long the pieces of a video that has ended stay in a folder that servers share, for those who
+read them on other servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,23 @@ def surplus(videos: Sequence[Kept], quota: Quota, spared: str) -> list[str]:
         removed.append(video)
         count, nbytes = count - 1, nbytes - freed
     return removed
+
+
+def lingers(video: VideoRecord, now: float) -> bool:
+    """Return whether others may still read the pieces of a video, since it has succeeded just
+    now."""
+    ended = video.ended if video.state is VideoState.SUCCEEDED else None
+    return ended is not None and now - ended < LINGER_SECONDS
+
+
+def lingering(videos: Sequence[Kept], now: float) -> list[str]:
+    """Return the ids of the videos whose pieces may have to go: they ended long enough ago, and not
+    so long ago that they surely have."""
+    return [
+        one.id
+        for one in videos
+        if one.ended is not None and LINGER_SECONDS <= now - one.ended < 10 * LINGER_SECONDS
+    ]
 
 
 def _within(count: int, nbytes: int, quota: Quota) -> bool:

@@ -1,10 +1,11 @@
-"""The runner of queued videos: a few tasks, each of which segments one video at a time."""
+"""The runner of videos: a few tasks, each of which works on one video at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,29 +15,47 @@ from server.engines.info import EngineInfo
 from server.errors import Fault, MastreamError, NoCapacity, Unavailable
 from server.logs import log_event
 from server.videos.lanes import measure_lanes
-from server.videos.video_job import Services, VideoJob
+from server.videos.places import RESULTS
+from server.videos.services import Services
+from server.videos.steps import first_to_do, is_idle, others_work
+from server.videos.video_job import VideoJob
 
 RETRY_SECONDS = 1.0
+
+LOOK_SECONDS = 1.0
+"""How often to look for work on videos that other servers on the same folder may have added, or
+left."""
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A video being segmented, its task, and when it began."""
+    """A video that is worked on here, its task, and when it began."""
 
     job: VideoJob
-    task: asyncio.Task[None]
+    task: asyncio.Task[str | None]
     began: float
+
+    @property
+    def error(self) -> BaseException | None:
+        """Return why it ended, unless it was cancelled or did what there was to do."""
+        return None if self.task.cancelled() else self.task.exception()
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether it has to wait: for a session, or for the database."""
+        return isinstance(self.error, NoCapacity | Unavailable)
 
 
 class JobRunner:
-    """Segments queued videos, oldest first, ``settings.running`` of them at a time.
+    """Works on the videos of its folder, oldest first, ``settings.running`` of them at a time.
 
-    ``changed`` is called on the event loop whenever a video has made progress. Mutable state: a
-    semaphore with the number of videos that may be waiting, the videos that run, whether the store
-    may have marked others as running, whether to begin no more, and how many lanes were measured
-    for which engines. A video, database or disk that
-    fails never ends one of the tasks.
+    A task leaves a video when it has ended, or when other servers do all that is left of it.
+    ``changed`` is called on the event loop whenever a video has made progress. Mutable state: an
+    event that is set when there may be more to do, the videos that run here, whether the store
+    may have more rows of this server than that, whether to begin no more, and how many lanes were
+    measured for which engines. A video, database or disk that fails never ends one of the tasks.
     """
 
     def __init__(
@@ -52,7 +71,7 @@ class JobRunner:
         self._changed = changed
         self._measured: dict[tuple[EngineInfo, ...], int] = {}
         self._measuring = asyncio.Lock()
-        self._waiting = asyncio.Semaphore(0)
+        self._more = asyncio.Event()
         self._running: dict[str, _Running] = {}
         self._claiming = asyncio.Lock()
         self._unsure = False
@@ -70,16 +89,17 @@ class JobRunner:
         self._tasks = [asyncio.create_task(self._run()) for _ in range(self._settings.running)]
 
     def added(self) -> None:
-        """Note that one more video waits."""
-        self._waiting.release()
+        """Note that there may be more to do."""
+        self._more.set()
 
     def frames(self, video: str) -> int | None:
-        """Return how many frames of a video are recorded; None if it does not run here."""
+        """Return how many frames of a video are recorded, as far as that is known here; None if it
+        does not run here."""
         running = self._running.get(video)
         return None if running is None else running.job.counts.total
 
     async def halt(self, video: str) -> None:
-        """Stop a cancelled video if it runs; return when its task has ended."""
+        """Stop a cancelled video if it runs here; return when its task has ended."""
         running = self._running.get(video)
         if running is not None:
             running.task.cancel()
@@ -90,28 +110,30 @@ class JobRunner:
         self.draining = True
         for running in self._running.values():
             running.task.cancel()
-        for _ in self._tasks:
-            self._waiting.release()
+        self._more.set()
         self._changed()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Segment one video after the other, until drained."""
-        while True:
-            await self._waiting.acquire()
-            if self.draining:
-                return
+        """Work on one video after the other, until drained."""
+        while not self.draining:
+            self._more.clear()
             try:
-                await self._next()
-                await self._disk(heap.give_back)
+                pause = await self._next()
+                if pause == 0:
+                    await self._disk(heap.give_back)
             except Exception:  # whatever it was, the waiting videos must not wait for ever
                 _log.exception("the queue of videos failed; retrying in %s s", RETRY_SECONDS)
-                self._retry_soon()
+                pause = RETRY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), pause)
 
-    async def _next(self) -> None:
-        record = await self._claim()
+    async def _next(self) -> float | None:
+        """Work on the oldest video for which there is something to do; return after how many
+        seconds to look for the next, None: when it is added."""
+        record, pause = await self._claim()
         if record is None:
-            return
+            return pause
         running = self._running[record.id]
         try:
             await asyncio.wait([running.task])
@@ -122,23 +144,29 @@ class JobRunner:
         finally:
             del self._running[record.id]
             self._changed()
+        return RETRY_SECONDS if running.is_refused else 0
 
-    async def _claim(self) -> VideoRecord | None:
-        """Begin the oldest video that waits, if any.
+    async def _claim(self) -> tuple[VideoRecord | None, float | None]:
+        """Begin the oldest video for which there is something to do, if any; return, too, after how
+        many seconds to look again if there is none.
 
-        A store that fails may have marked it as running before: nobody would ever run it. So it is
-        put back before the next one is claimed; the lock keeps those that are being claimed from
-        being taken for such.
+        A store that fails may have given this server more than it knows of: nobody would work on
+        that before its lease ends. So it is given back before the next video is begun.
         """
         async with self._claiming:
+            store, here, record = self._files.store, list(self._running), None
             if self._unsure:
-                await self._disk(self._files.store.release_others, list(self._running))
+                await self._disk(self._files.give_back, here)
             self._unsure = True
-            record = await self._disk(self._files.store.claim, self._clock())
+            standings = await self._disk(store.standings)
+            found = first_to_do(standings, self._services.signature(), here)
+            if found is not None:
+                record = await self._disk(store.begin, found.id, self._clock(), anew=is_idle(found))
             self._unsure = False
             if record is not None:
                 self._begin(record)
-        return record
+        may_come = found or self._files.is_shared or others_work(standings, here)
+        return record, LOOK_SECONDS if may_come else None
 
     def _begin(self, record: VideoRecord) -> None:
         job = VideoJob(self._services, record, self._lanes, self._changed)
@@ -146,6 +174,7 @@ class JobRunner:
         running = self._running[record.id] = _Running(job, task, self._clock())
         if self.draining:
             running.task.cancel()
+        self._more.set()  # another one may have been added while the others did not wait
         log_event(_log, "video started", video=record.id, owner=record.owner)
         self._changed()
 
@@ -179,30 +208,43 @@ class JobRunner:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _conclude(self, video: str, running: _Running) -> None:
-        """Store how a video ended; the store ignores it if the video was cancelled meanwhile."""
-        error = None if running.task.cancelled() else running.task.exception()
-        if running.task.cancelled():
-            await self._disk(self._files.put_back, video)
-        elif isinstance(error, NoCapacity | Unavailable):
-            await self._disk(self._files.put_back, video)
-            self._retry_soon()
-        elif error is not None:
-            await self._end(video, VideoState.FAILED, running, _problem(video, error))
+        """Store how a video ended; the store ignores it if the video was cancelled meanwhile, or
+        if others have it now."""
+        if running.task.cancelled() or running.is_refused:
+            others = [one for one in self._running if one != video]
+            await self._disk(self._files.put_back, video, others)
+        elif running.error is not None:
+            problem = _problem(video, running.error)
+            await self._end(video, VideoState.FAILED, running, problem)
+        elif (results := running.task.result()) is not None:
+            await self._end(video, VideoState.SUCCEEDED, running, None, results)
         else:
-            await self._end(video, VideoState.SUCCEEDED, running, None)
+            await self._disk(self._files.leave, video, self._clock())
 
-    async def _end(self, video: str, state: VideoState, running: _Running, problem: Any) -> None:
-        done, losses = running.job.counts.total, running.job.counts.losses
-        await self._disk(self._files.end, video, state, self._clock(), done, problem, losses)
+    async def _end(
+        self,
+        video: str,
+        state: VideoState,
+        running: _Running,
+        problem: Any,
+        results: str = RESULTS,
+    ) -> None:
+        done, losses, by = running.job.counts.total, running.job.counts.losses, running.job.ends_by
+        by = by or await self._disk(self._files.take_whole, video)
+        if by is None:
+            _log.warning("%s failed here, but has ended or is worked on by others", video)
+            await self._disk(self._files.leave, video, self._clock())
+            return
+        now = self._clock()
+        ended = await self._disk(self._files.end, by, state, now, done, problem, losses, results)
+        if not ended:
+            return
         code = None if problem is None else problem["code"]
         log_event(_log, "video ended", video=video, state=state.value, frames=done, code=code)
         if self._services.tracing:
             self._services.tracing.video(
                 running.began, self._clock(), video=video, state=state.value, frames=done, code=code
             )
-
-    def _retry_soon(self) -> None:
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._waiting.release)
 
 
 def _problem(video: str, error: BaseException) -> dict[str, Any]:

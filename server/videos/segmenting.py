@@ -26,9 +26,6 @@ from server.workers.serving import Serving
 PIECE_FRAMES = 250
 """How many frames a piece has at least, unless a setting says otherwise."""
 
-FOREIGN_SECONDS = 1.0
-"""How often to look whether another server has finished its pieces."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -119,14 +116,13 @@ async def segment_pieces(
     lanes: int,
     on_frames: OnFrames,
 ) -> None:
-    """Return once all pieces of a video are done, by ``lanes`` lanes here or elsewhere.
+    """Segment pieces of a video in ``lanes`` lanes until none is free: all are done, or other
+    servers have them.
 
     Raises as :meth:`Lane.run`, NoCapacity only if there was no session for any lane.
     """
-    while not await ledger.all_done():
+    while await ledger.any_free():
         await _run([Lane(work, ledger, on_frames) for _ in range(lanes)])
-        if not await ledger.all_done():
-            await asyncio.sleep(FOREIGN_SECONDS)
 
 
 def all_losses(finished: Sequence[Finished]) -> Losses:

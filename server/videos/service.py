@@ -69,32 +69,35 @@ def video_service(
     seal: Seal,
     render: Callable[[Video], bytes],
     server: str,
+    folder: str,
     tracing: Tracing | None = None,
 ) -> VideoService:
     """Return the service of videos, still to be started, and have its videos counted.
 
     ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
     addresses may be called, and ``seal`` seals them where they are stored; ``server`` is this
-    server's name, which its rows have. Raises Fault if the storage cannot be used, or if there is
-    no sandbox although one is required.
+    server's name, and ``folder`` that of the folder with its videos. Raises Fault if the storage
+    cannot be used, or if there is no sandbox although one is required.
     """
-    rows = VideoRows(database, seal, server)
+    rows = VideoRows(database, seal, server, folder)
     for state in VideoState:
         metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos
     sandbox = open_sandbox(settings.decode)
     storage = None if chosen.storage is None else Storage(chosen.storage)
-    folder = settings.folder / "videos"
     jobs = Jobs(
         worker,
         rows,
-        folder,
+        (chosen.folder or settings.folder) / "videos",
         chosen,
+        own=settings.folder / "videos",
         hardware=None if sandbox else hardware,
         sandbox=sandbox,
         storage=storage,
         most_of_one=settings.limits.key_jobs,
         tracing=tracing,
+        on_piece=metrics.piece,
+        on_taken=partial(metrics.taken_over, "piece"),
     )
     uploads = Uploads(jobs, jobs.files, jobs.disk, chosen, time.time)
     return VideoService(

@@ -1,59 +1,33 @@
-"""One uploaded video while it is segmented: from its stored pieces, or a plan, to its results."""
+"""One uploaded video while it is worked on here: planned, segmented piece by piece, and joined."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from server.database.pieces import PieceRow, PieceState
+from server.database.piece_statements import Held, PieceState
 from server.database.video_record import VideoRecord
-from server.errors import DiskFull
+from server.errors import DiskFull, Fault, NoCapacity, Unavailable
 from server.frame import Losses
-from server.settings import VideoSettings
 from server.sources.cuts import Cuts, Uncut
-from server.sources.hardware import Hardware
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
-from server.threads import ThreadRunner
 from server.videos.disk_space import DiskSpace
-from server.videos.durable_ledger import DurableLedger, finished_piece
-from server.videos.files import VideoFiles
+from server.videos.durable_ledger import DurableLedger
 from server.videos.joining import join_pieces
-from server.videos.lane import REACHED
-from server.videos.ledger import newest_attempt
+from server.videos.keeping import Keeping, Lost
+from server.videos.ledger import Finished, Taken
 from server.videos.pieces import Piece, fits, in_one_piece
+from server.videos.places import results_name
 from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, cuts_of_video, planned, segment_pieces
-from server.workers.serving import Serving
+from server.videos.services import Services
+from server.videos.steps import Step, step_of
 
-if TYPE_CHECKING:
-    from server.telemetry.tracing import Tracing
-
-FORMAT = 1
-"""Raised whenever parts of pieces change, so that those of an older version are not continued."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all jobs share."""
-
-    worker: Serving
-    files: VideoFiles
-    disk: ThreadRunner
-    space: DiskSpace
-    settings: VideoSettings
-    hardware: Hardware | None
-    clock: Callable[[], float]
-    tracing: Tracing | None = None
-    sandbox: Sandbox | None = None
-    prober: Prober | None = None
+MAX_ATTEMPTS = 3
+"""How often servers may die while they plan or join a video before it fails."""
 
 
 @dataclass(slots=True)
@@ -69,10 +43,12 @@ class Counts:
 
 
 class VideoJob:
-    """Segments one video; a job for the same record continues it after an interruption.
+    """Does for one video what there is to do here, next to other servers on the same folder; a job
+    for the same record continues it after an interruption.
 
     ``lanes`` returns how many pieces are segmented at the same time; ``changed`` is called on the
-    event loop after each recorded frame. Mutable state: the counts.
+    event loop after each recorded frame. Mutable state: the counts; the work on the whole video,
+    while it is this server's; and the cuts once they are known.
     """
 
     def __init__(
@@ -88,79 +64,130 @@ class VideoJob:
         self._lanes = lanes
         self._changed = changed
         self._space = _Announced(services.space, changed)
-        self._began = services.clock()
         self._folder = services.files.pieces(record.id)
+        self._signature = services.signature()
+        self._whole: Held | None = None
+        self._known: Cuts | None = None
         self._ledger = DurableLedger(
             services.files.piece_rows,
             services.disk,
             record.id,
             services.files.owner,
             self._folder,
-            lambda: record.spent + services.clock() - self._began,
+            services.files.terms,
+            services.clock,
+            services.on_piece,
+            services.on_taken,
         )
 
-    async def run(self) -> None:
-        """Segment what is left and join it. Raises as :func:`segment_pieces`."""
-        work, rows = await self._resumed() or await self._fresh()
-        await self._remove_stale(rows)
-        self.counts.frames = {row.number: row.frames for row in rows if row.frames is not None}
-        self._changed()
+    @property
+    def ends_by(self) -> Held | None:
+        """Return what this server holds that lets it end the video after an error; None: nothing
+        yet."""
+        return self._whole or self._ledger.ends_by
+
+    async def run(self) -> str | None:
+        """Take step after step until the results are made; return the name of their folder, to be
+        stored as held ``ends_by``. Return None if nothing is left to do here: other servers do the
+        rest, or the video has ended.
+
+        Raises as :func:`segment_pieces`, and Fault if servers died too often in other steps.
+        """
         try:
-            await self._segment(work)
-        except CutsDiffer:
-            await self._ledger.plan(in_one_piece(Uncut.DAMAGED), self._signature())
-            self.counts.frames.clear()
-            await self._segment(work)
-        await self._join(work)
+            while step := await self._step():
+                if step is Step.JOIN:
+                    return await self._join()
+                await (self._plan() if step is Step.PLAN else self._segment())
+        except Lost:
+            pass
+        return None
 
-    async def _resumed(self) -> tuple[Work, list[PieceRow]] | None:
-        """Return the stored pieces if they still fit the video, the model and the settings."""
-        if self._record.planned_for != self._signature():
-            return None
+    async def _step(self) -> Step | None:
+        video = self._record.id
+        found = await self._services.disk(self._services.files.store.standings, video)
+        return step_of(found[0], self._signature) if found else None
+
+    async def _plan(self) -> None:
+        async with self._all_of_it() as taken:
+            work = self._work(await self._cuts())
+            found = await asyncio.to_thread(planned, work, self._services.settings.piece_frames)
+            if len(found.pieces) > 1:
+                await self._lanes()
+            await self._ledger.plan(self._ledger.held(taken), found, self._signature)
+        await self._let_go(taken)
+
+    async def _segment(self) -> None:
         rows = await self._ledger.rows()
-        pieces = [Piece(row.number, row.first, row.last) for row in rows]
+        done = [row for row in rows if row.state is PieceState.DONE]
+        self.counts.frames = {row.number: row.frames or 0 for row in done}
+        self._changed()
         cuts = await self._cuts() if len(rows) > 1 else Cuts(0)
-        return (self._work(cuts), rows) if rows and fits(pieces, cuts) else None
+        if not fits([Piece(row.number, row.first, row.last) for row in rows], cuts):
+            return await self._plan()
+        lanes = await self._lanes() if len(rows) > 1 else 1
+        try:
+            await segment_pieces(self._work(cuts), self._ledger, lanes, self._on_frames)
+        except CutsDiffer:
+            assert self._ledger.ends_by, "what differs was found in a piece"
+            in_one = in_one_piece(Uncut.DAMAGED)
+            await self._ledger.plan(self._ledger.ends_by, in_one, self._signature)
+            self._ledger.ends_by = None
 
-    async def _fresh(self) -> tuple[Work, list[PieceRow]]:
-        work = self._work(await self._cuts())
-        length = self._services.settings.piece_frames
-        found = await asyncio.to_thread(planned, work, length)
-        await self._ledger.plan(found, self._signature())
-        return work, await self._ledger.rows()
+    async def _join(self) -> str:
+        async with self._all_of_it() as taken:
+            finished = await self._ledger.finished()
+            self.counts.frames = {piece.number: piece.frames for piece in finished}
+            self.counts.losses = all_losses(finished)
+            name, files = results_name(taken.epoch), self._services.files
+            results = files.results(self._record.id, name)
+            await asyncio.to_thread(files.places.remove_results_before, self._record.id, name)
+            try:
+                await self._make(finished, results)
+            except BaseException:
+                await asyncio.to_thread(shutil.rmtree, results, ignore_errors=True)
+                raise
+        return name
 
-    async def _cuts(self) -> Cuts:
-        upload = self._services.files.upload(self._record.id)
-        limit = self._services.settings.max_pixels
-        prober, info = self._services.prober, self._record.info
-        return await asyncio.to_thread(cuts_of_video, prober, upload, info, limit)
-
-    async def _remove_stale(self, rows: list[PieceRow]) -> None:
-        """Remove the files of attempts that were interrupted; note where those by a death were."""
-        for row in rows:
-            if row.state is not PieceState.DONE and row.deaths:
-                attempt = newest_attempt(self._folder, row.number)
-                await self._ledger.died(row.number, _frames_in(attempt))
-        kept = {finished_piece(row).folder for row in rows if row.state is PieceState.DONE}
-        for folder in self._folder.glob("*"):
-            if folder.name not in kept:
-                await self._services.disk(partial(shutil.rmtree, folder, ignore_errors=True))
-
-    async def _segment(self, work: Work) -> None:
-        lanes = await self._lanes() if len(await self._ledger.rows()) > 1 else 1
-        await segment_pieces(work, self._ledger, lanes, self._on_frames)
-
-    async def _join(self, work: Work) -> None:
+    async def _make(self, finished: Sequence[Finished], results: Path) -> None:
         """Make the results; on a full disk, wait for space and try again."""
-        finished = await self._ledger.finished()
-        self.counts.losses = all_losses(finished)
-        results = self._services.files.results(self._record.id)
+        work = self._work(Cuts(0))
         while True:
             try:
                 return await join_pieces(work, finished, results)
             except DiskFull:
                 await asyncio.to_thread(shutil.rmtree, results, ignore_errors=True)
             await self._space.wait_for_space()
+
+    @asynccontextmanager
+    async def _all_of_it(self) -> AsyncIterator[Taken]:
+        """Take the work on the whole video for a block, and keep it afterwards unless the block is
+        interrupted: who has it may end the video. Raises Lost if another server has it."""
+        taken = await self._ledger.take_whole()
+        self._whole = self._ledger.held(taken)
+        try:
+            if taken.deaths >= MAX_ATTEMPTS:
+                raise Fault(
+                    f"The server died {MAX_ATTEMPTS} times while it opened or joined this video: "
+                    "check its log."
+                )
+            async with Keeping(self._ledger, taken):
+                yield taken
+        except (asyncio.CancelledError, NoCapacity, Unavailable):
+            await self._let_go(taken)
+            raise
+
+    async def _let_go(self, taken: Taken) -> None:
+        self._whole = None
+        await asyncio.shield(self._ledger.release(taken))
+
+    async def _cuts(self) -> Cuts:
+        if self._known is None:
+            services, info = self._services, self._record.info
+            upload, limit = services.files.upload(self._record.id), services.settings.max_pixels
+            self._known = await asyncio.to_thread(
+                cuts_of_video, services.prober, upload, info, limit
+            )
+        return self._known
 
     def _work(self, cuts: Cuts) -> Work:
         services, record = self._services, self._record
@@ -179,13 +206,6 @@ class VideoJob:
             sandbox=services.sandbox,
             prober=services.prober,
         )
-
-    def _signature(self) -> str:
-        """Return what has to be equal for pieces of an earlier run to be continued."""
-        spec = self._services.worker.spec
-        model = (spec.name, spec.fingerprint, spec.height, spec.width, spec.memory_horizon)
-        made = [FORMAT, model, self._services.settings.piece_frames]
-        return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
     def _on_losses(self, losses: Losses) -> None:
         self.counts.losses = losses
@@ -211,11 +231,3 @@ class _Announced(Space):
     async def wait_for_space(self) -> None:
         self._space.full()
         await self.wait_for_room()
-
-
-def _frames_in(attempt: Path) -> int:
-    """Return how many frames an attempt that was interrupted has recorded."""
-    try:
-        return int((attempt / REACHED).read_text())
-    except (OSError, ValueError):
-        return 0

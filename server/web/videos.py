@@ -45,8 +45,8 @@ def _jobs(request: Request) -> Jobs:
 
 
 async def _check_access(request: Request) -> None:
-    """Raise NotFound if a video is another key's, and Elsewhere if another server has it, unless
-    only its row is asked for."""
+    """Raise NotFound if a video is another key's, and Elsewhere if other servers have its files,
+    unless only its row is asked for."""
     video = request.path_params.get("video")
     if video is None:
         return
@@ -57,7 +57,7 @@ async def _check_access(request: Request) -> None:
     if not caller.owns(record.owner):
         raise NotFound("There is no such video: it was removed, or its id is wrong.")
     if not reads_row:
-        request.app.state.service.membership.check_here(record.server, "The video")
+        request.app.state.service.membership.check_videos(record.server)
 
 
 def _reads_row(request: Request, video: str) -> bool:

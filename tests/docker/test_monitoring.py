@@ -47,6 +47,7 @@ def exported() -> dict[str, set[str]]:
     metrics.watch_leases("stream", "held", lambda: 0)
     metrics.taken_over("stream", "expired")
     metrics.lease_lost("stream")
+    metrics.piece("done")
     metrics.watch_jobs("queued", lambda: 0)
     metrics.count_jobs()
     families = text_string_to_metric_families(metrics.render().decode())

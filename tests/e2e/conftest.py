@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sql
+from cluster_process import Cluster
 from server_process import RunningServer, server_process
 
 
@@ -39,3 +42,16 @@ def camera_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     }
     with server_process(tmp_path_factory.mktemp("cameras"), **settings) as running:
         yield running
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgres: Any) -> Iterator[Cluster]:
+    """Servers on one empty PostgreSQL, still to be started."""
+    engine = sql.create_engine(postgres.url)
+    with engine.begin() as connection:
+        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sql.text("CREATE SCHEMA public"))
+    engine.dispose()
+    found = Cluster(tmp_path, postgres.url)
+    yield found
+    found.close()

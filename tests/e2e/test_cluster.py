@@ -6,83 +6,43 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import socket
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from clips import make_clip
-from server_process import RunningServer, server_process
+from cluster_process import (
+    PATIENCE,
+    Cluster,
+    ask,
+    eventually,
+    has_ended,
+    knows,
+    results,
+    upload,
+)
+from server_process import RunningServer
 
 from clients.python import Backoff, connect
 
 pytestmark = pytest.mark.anyio
 
 ROUNDS = int(os.environ.get("MASTREAM_TEST_ROUNDS", "1"))
-PATIENCE = 40.0
 FRAMES = 240
 QUICK = Backoff(first=0.05, longest=0.5, give_up=60.0)
 NAMES = [f"cam{number}" for number in range(6)]
+PUSHED = 6
+VIDEO_FRAMES = 400
 
 
-class Cluster:
-    """Servers by name, each with its folder and a port that it keeps across restarts."""
-
-    def __init__(self, folder: Path, database: str) -> None:
-        self.folder, self.database = folder, database
-        self.servers: dict[str, RunningServer] = {}
-        self._ports: dict[str, int] = {}
-        self._stack = ExitStack()
-
-    def start(self, name: str, **settings: str) -> RunningServer:
-        port = self._ports.setdefault(name, free_port())
-        self.servers[name] = self._stack.enter_context(
-            server_process(
-                self.folder / name,
-                "--port",
-                str(port),
-                videos__database=self.database,
-                live__files=str(self.folder),
-                security__secret="the same for all servers",
-                cluster__advertise=f"http://127.0.0.1:{port}",
-                cluster__node=name,
-                **settings,
-            )
-        )
-        return self.servers[name]
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
-    make_clip(tmp_path / "film.mp4", 50, (96, 72))
-    found = Cluster(tmp_path, postgres_url)
-    yield found
-    found.close()
-
-
-def ask(server: RunningServer, path: str, body: Any = None, method: str | None = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    asked = urllib.request.Request(server.http + path, data, headers, method=method)
-    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
-        return json.loads(answer.read() or b"null")
+@pytest.fixture(autouse=True)
+def film(cluster: Cluster) -> None:
+    make_clip(cluster.folder / "film.mp4", 50, (96, 72))
 
 
 def owned(server: RunningServer) -> list[str]:
@@ -93,14 +53,6 @@ def divided(servers: list[RunningServer]) -> dict[str, int]:
     """How many servers have each stream."""
     found = [name for server in servers for name in owned(server)]
     return {name: found.count(name) for name in NAMES}
-
-
-async def eventually(find: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            if found := await asyncio.to_thread(find):
-                return found
-            await asyncio.sleep(0.05)
 
 
 async def add_cameras(server: RunningServer) -> None:
@@ -127,33 +79,45 @@ async def segmented(server: RunningServer, at: Callable[[int], Any] | None = Non
     return [mask.labels.tobytes() for mask in masks if mask.labels is not None]
 
 
-async def knows(server: RunningServer, count: int) -> None:
-    await eventually(lambda: len(ask(server, "/v1/cluster")["servers"]) == count)
-
-
 async def remove_cameras(server: RunningServer) -> None:
     for name in NAMES:
         await asyncio.to_thread(ask, server, f"/v1/streams/{name}", None, "DELETE")
 
 
-@pytest.mark.timeout(200 + 40 * ROUNDS)
-async def test_a_server_that_is_killed_loses_no_frame_and_no_stream(cluster: Cluster) -> None:
-    """The entry is full and sends the stream to the server with the most room, which is killed."""
+async def video_of(server: RunningServer, clip: Path) -> dict[str, Any]:
+    """The results of a video that nothing disturbs."""
+    video = await asyncio.to_thread(upload, server, clip)
+    assert await eventually(lambda: has_ended(server, video)) == "succeeded"
+    return await asyncio.to_thread(results, server, video)
+
+
+@pytest.mark.timeout(240 + 100 * ROUNDS)
+async def test_a_server_that_is_killed_loses_no_frame_no_stream_and_no_video(
+    cluster: Cluster,
+) -> None:
+    """The entry is full and sends streams to the server with the most room, which is killed."""
+    cluster.settings = {"videos__piece_frames": "25"}
+    clip = make_clip(cluster.folder / "clip.mp4", VIDEO_FRAMES, (96, 72), keys=25)
     entry = cluster.start("entry", streams__max_sessions="1")
     first, second = cluster.start("a", streams__max_sessions="200"), cluster.start("b")
-    unbroken = await segmented(second)
+    unbroken, undisturbed = await segmented(second), await video_of(second, clip)
     for _ in range(ROUNDS):
         await knows(entry, 3)
         async with connect(entry.http):  # takes the only place of the entry
             await add_cameras(first)
+            video = await asyncio.to_thread(upload, first, clip)
 
             def kill(number: int, first: RunningServer = first) -> None:
                 if number == FRAMES // 3:
                     first.process.kill()
 
-            assert await segmented(entry, kill) == unbroken
+            pushed = [segmented(entry, kill if number == 0 else None) for number in range(PUSHED)]
+            assert await asyncio.gather(*pushed) == [unbroken] * PUSHED
             await eventually(lambda: set(divided([second]).values()) == {1})
             await remove_cameras(second)
+            ended = partial(has_ended, second, video)
+            assert await eventually(ended, 90) == "succeeded"
+            assert await asyncio.to_thread(results, second, video) == undisturbed
             first = cluster.start("a", streams__max_sessions="200")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +17,11 @@ def test_calls_can_be_signed_and_their_secret_is_not_shown() -> None:
     assert settings.callback_secret is not None
     assert settings.callback_secret.get_secret_value() == SECRET
     assert SECRET not in repr(settings)
+
+
+def test_results_stay_in_a_folder_that_servers_share(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="folder and storage exclude each other"):
+        VideoSettings(folder=tmp_path, storage="s3://bucket/folder")
 
 
 def test_hosts_without_a_secret_are_refused() -> None:

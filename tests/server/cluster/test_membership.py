@@ -112,6 +112,24 @@ async def test_what_is_elsewhere_is_refused_with_the_address(rows: OwnerRows) ->
             a.check_here("gone", "The video")
 
 
+async def test_videos_are_on_every_server_that_uses_their_folder(rows: OwnerRows) -> None:
+    here, there = replace(HERE, videos="mine"), replace(HERE, videos="shared")
+    async with (
+        member(rows, "b", there),
+        member(rows, "c", replace(there, url="http://c", room=1)),
+        member(rows, "d", replace(there, url="http://d", room=5)),
+        member(rows, "old", replace(HERE, url="http://old")),
+        member(rows, "a", here) as a,
+    ):
+        a.check_videos("mine")
+        for folder, url in (("shared", "http://d"), ("old", "http://old")):
+            with pytest.raises(Elsewhere) as refusal:
+                a.check_videos(folder)
+            assert refusal.value.url == url
+        with pytest.raises(NoCapacity, match="which is away"):
+            a.check_videos("nobody's")
+
+
 @pytest.mark.parametrize(
     ("url", "socket"),
     [("http://a:1", "ws://a:1/s"), ("https://a/", "wss://a/s"), ("https://a/b/", "wss://a/b/s")],

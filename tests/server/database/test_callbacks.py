@@ -30,18 +30,17 @@ def add(videos: OwnRows, name: str, url: str | None = "http://host/") -> None:
 
 
 def end(videos: OwnRows, state: VideoState = VideoState.SUCCEEDED) -> None:
-    found = videos.claim(2.0)
-    assert found is not None
-    videos.finish(found.id, state, 3.0, 10)
+    oldest = videos.standings()[0].id
+    videos.finish(videos.begun(oldest), state, 3.0, 10)
 
 
 def test_a_callback_is_due_once_its_video_has_ended(videos: OwnRows) -> None:
     rows = CallbackRows(videos.database, SEAL)
     add(videos, "a")
     assert rows.due(9.0, 9) == []
-    videos.claim(2.0)
+    held = videos.begun("a")
     assert rows.due(9.0, 9) == []
-    videos.finish("a", VideoState.FAILED, 3.0, 10)
+    videos.finish(held, VideoState.FAILED, 3.0, 10)
     assert rows.due(9.0, 9) == [Callback("a", "http://host/")]
 
 
@@ -54,6 +53,17 @@ def test_a_cancelled_video_has_ended_and_one_without_a_callback_calls_nobody(
     videos.cancel("a", 3.0)
     videos.cancel("b", 3.0)
     assert [one.video for one in rows.due(9.0, 9)] == ["a"]
+
+
+def test_of_servers_that_find_a_callback_due_one_calls(videos: OwnRows) -> None:
+    rows = CallbackRows(videos.database, SEAL)
+    add(videos, "a")
+    videos.cancel("a", 3.0)
+    (due,) = rows.due(9.0, 9)
+    assert [rows.take(due, 30.0), rows.take(due, 31.0)] == [True, False]
+    assert rows.due(29.0, 9) == []
+    (again,) = rows.due(30.0, 9)
+    assert again.attempts == 0, "who began to call may have died"
 
 
 def test_a_failed_attempt_is_counted_and_postponed(videos: OwnRows) -> None:

@@ -55,7 +55,7 @@ def test_a_new_database_has_todays_tables(database_url: str) -> None:
     for _ in range(2):
         Database(database_url).close()
     with connected(database_url) as connection:
-        assert version(connection) == ("0010", 3)
+        assert version(connection) == ("0011", 3)
         context = MigrationContext.configure(connection)
         found = compare_metadata(context, METADATA)
         assert [one for one in found if "mastream_schema" not in str(one)] == []
@@ -71,7 +71,7 @@ def test_a_database_from_before_alembic_keeps_its_rows(database_url: str, age: i
         )
     Database(database_url).close()
     with connected(database_url) as connection:
-        assert version(connection) == ("0010", 3)
+        assert version(connection) == ("0011", 3)
         rows = connection.execute(sql.text("SELECT id, losses FROM videos"))
         assert [tuple(row) for row in rows] == [("a", None)]
 

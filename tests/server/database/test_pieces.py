@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from own_rows import OwnRows
 
-from server.database.pieces import Held, PieceRow, PieceRows, PieceState
+from server.database.piece_statements import WHOLE, Held, PieceState
+from server.database.pieces import PieceRow, PieceRows
 from server.database.video_record import VideoRecord, VideoState
 from server.frame import Losses, VideoInfo
 
@@ -25,7 +26,6 @@ OVER = -1.0
 def store(database_url: str) -> Iterator[OwnRows]:
     rows = OwnRows(database_url)
     rows.add(VideoRecord(VIDEO, "clip", "fake", 6, INFO, ("masks.mkv",), "f"), 9)
-    assert rows.claim(1.0)
     yield rows
     rows.close()
 
@@ -33,8 +33,14 @@ def store(database_url: str) -> Iterator[OwnRows]:
 @pytest.fixture
 def pieces(store: OwnRows) -> PieceRows:
     pieces = PieceRows(store.database)
-    pieces.plan(VIDEO, [(0, 9), (10, 19), (20, None)], None, "signature")
+    assert pieces.plan(whole(store), [(0, 9), (10, 19), (20, None)], None, "signature")
+    pieces.free("me")
     return pieces
+
+
+def whole(store: OwnRows) -> Held:
+    """The work on the whole video, as one server takes it."""
+    return store.begun(VIDEO, 1.0)
 
 
 def taken(pieces: PieceRows, number: int, lease: float = LONG, owner: str = "me") -> PieceRow:
@@ -82,6 +88,9 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
     assert not pieces.renew(late, LONG)
     assert not pieces.finish(late, 10, Losses(), 1.0)
     assert not pieces.release(late)
+    assert not pieces.fail(late)
+    assert not pieces.died(late, 5, 8)
+    assert not pieces.plan(late, [(0, None)], None, "signature")
     for _ in range(2):
         assert pieces.finish(held(row), 10, Losses(), 1.0), "who got no answer finishes it again"
 
@@ -92,12 +101,46 @@ def test_a_lease_that_is_renewed_goes_on(pieces: PieceRows) -> None:
     assert pieces.take(VIDEO, 0, "other", LONG) is None
 
 
+def test_frames_count_for_the_video_as_soon_as_they_are_reported(
+    store: OwnRows, pieces: PieceRows
+) -> None:
+    def frames() -> int:
+        record = store.get(VIDEO)
+        assert record is not None
+        return record.frames_done
+
+    first, second = held(taken(pieces, 0)), held(taken(pieces, 1))
+    assert pieces.renew(first, LONG, 4) and pieces.renew(second, LONG, 3)
+    assert frames() == 7
+    pieces.finish(first, 10, Losses(), 1.0)
+    assert frames() == 13
+    pieces.release(second)
+    taken(pieces, 1)
+    assert frames() == 10
+
+
+def test_failures_add_up_and_a_piece_that_failed_stays_held(pieces: PieceRows) -> None:
+    first = held(taken(pieces, 0))
+    assert pieces.fail(first) == 1
+    assert pieces.take(VIDEO, 0, "other", LONG) is None
+    pieces.release(first)
+    assert pieces.fail(held(taken(pieces, 0, owner="other"))) == 2
+
+
+def test_the_work_on_the_whole_is_no_piece(pieces: PieceRows) -> None:
+    row = taken(pieces, WHOLE)
+    assert pieces.take(VIDEO, WHOLE, "other", LONG) is None
+    assert pieces.renew(held(row), LONG)
+    assert [row.number for row in pieces.all(VIDEO)] == [0, 1, 2]
+    assert pieces.release(held(row))
+
+
 def test_a_finished_piece_counts_for_its_video(store: OwnRows, pieces: PieceRows) -> None:
     pieces.finish(held(taken(pieces, 0)), 10, Losses(), 1.5)
     pieces.finish(held(taken(pieces, 2)), 12, Losses(damaged=1), 2.5)
     record = store.get(VIDEO)
     assert record is not None
-    assert (record.frames_done, record.spent) == (22, 2.5)
+    assert (record.frames_done, record.progressed) == (22, 2.5)
     done = [row for row in pieces.all(VIDEO) if row.state is PieceState.DONE]
     assert [(row.frames, row.losses) for row in done] == [(10, Losses()), (12, Losses(damaged=1))]
     assert not any(row.free for row in done)
@@ -110,55 +153,56 @@ def test_a_piece_given_back_is_no_death(pieces: PieceRows) -> None:
 
 
 def test_deaths_in_the_same_place_add_up_and_others_begin_anew(pieces: PieceRows) -> None:
-    deaths = []
-    for reached in (100, 103, 95, 150, 151, 20):
-        deaths.append(taken(pieces, 0, OVER).deaths)
-        pieces.died(VIDEO, 0, reached, near=8)
-    assert deaths == [1, 2, 3, 4, 2, 3]
-    assert taken(pieces, 0).deaths == 2
+    taken(pieces, 0, OVER)
+    places = (100, 103, 95, 150, 151, 20)
+    deaths = [pieces.died(held(taken(pieces, 0, OVER)), place, near=8) for place in places]
+    assert deaths == [2, 3, 4, 2, 3, 2]
+    assert taken(pieces, 0).deaths == 3
 
 
 def test_a_dead_owner_loses_its_pieces_alone(pieces: PieceRows) -> None:
     mine, other = taken(pieces, 0), taken(pieces, 1, owner="other")
-    pieces.free_all("me")
+    pieces.free("me")
     assert [row.free for row in pieces.all(VIDEO)] == [True, False, True]
     assert not pieces.renew(held(mine), LONG)
     assert pieces.renew(held(other), LONG)
+    assert taken(pieces, 0).deaths == 2
+
+
+def test_what_a_server_does_not_know_that_it_has_is_no_death(pieces: PieceRows) -> None:
+    taken(pieces, 0)
+    pieces.free("me", [VIDEO], died=False)
+    assert not pieces.all(VIDEO)[0].free
+    pieces.free("me", died=False)
+    assert taken(pieces, 0).deaths == 1
 
 
 def test_another_plan_replaces_the_pieces_and_no_old_write_fits_it(
     store: OwnRows, pieces: PieceRows
 ) -> None:
-    old = held(taken(pieces, 0))
+    old, differs = held(taken(pieces, 0)), held(taken(pieces, 2))
     pieces.finish(held(taken(pieces, 1)), 10, Losses(), 1.0)
-    pieces.plan(VIDEO, [(0, None)], "damaged", "signature")
+    assert pieces.plan(differs, [(0, None)], "damaged", "signature")
+    assert not pieces.plan(differs, [(0, None)], "damaged", "signature"), "it is gone, too"
     assert not pieces.finish(old, 10, Losses(), 1.0)
     row = taken(pieces, 0)
-    assert (row.epoch, row.deaths) == (2, 1)
+    assert row.epoch > old.epoch
+    assert row.deaths == 1
     assert not pieces.finish(old, 10, Losses(), 1.0)
     record = store.get(VIDEO)
     assert record is not None
     assert (record.pieces, record.uncut, record.frames_done) == (1, "damaged", 0)
 
 
-def test_a_piece_that_is_begun_forgives_the_video_its_attempts(
-    store: OwnRows, pieces: PieceRows
-) -> None:
-    for _ in range(5):
-        store.recover(1.0, 3, {})
-        assert store.claim(1.0) is not None
-        taken(pieces, 0, OVER)
-    record = store.get(VIDEO)
-    assert record is not None
-    assert (record.state, record.attempts) == (VideoState.RUNNING, 1)
-
-
-@pytest.mark.parametrize("how", ["succeeded", "cancelled", "too many attempts"])
+@pytest.mark.parametrize("how", ["succeeded", "failed by a piece", "cancelled"])
 def test_a_video_that_ended_has_no_pieces(store: OwnRows, pieces: PieceRows, how: str) -> None:
     ends: dict[str, Any] = {
-        "succeeded": lambda: store.finish(VIDEO, VideoState.SUCCEEDED, 2.0, 30),
+        "succeeded": lambda: store.finish(whole(store), VideoState.SUCCEEDED, 2.0, 30),
+        "failed by a piece": lambda: store.finish(
+            held(taken(pieces, 1)), VideoState.FAILED, 2.0, 30
+        ),
         "cancelled": lambda: store.cancel(VIDEO, 2.0),
-        "too many attempts": lambda: store.recover(2.0, 1, {}),
     }
-    ends[how]()
+    assert ends[how]()
     assert pieces.all(VIDEO) == []
+    assert pieces.take(VIDEO, WHOLE, "me", LONG) is None

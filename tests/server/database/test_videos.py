@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -16,9 +15,11 @@ import sqlalchemy as sql
 from own_rows import OwnRows
 
 from server.database.connection import sqlite_url
-from server.database.video_record import VideoRecord, VideoState, new_id
+from server.database.piece_statements import WHOLE, Held
+from server.database.pieces import PieceRows
+from server.database.video_record import Standing, VideoRecord, VideoState, new_id
 from server.errors import Conflict, Fault, NoCapacity
-from server.frame import VideoInfo
+from server.frame import Losses, VideoInfo
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(30000, 1001), Fraction(1, 90000), 90, "h264")
 PROBLEM = {"code": "fault", "status": 500}
@@ -90,39 +91,116 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
 def test_a_video_lives_from_queued_to_succeeded(store: OwnRows) -> None:
     fresh = added(store)
     begun = replace(fresh, state=VideoState.RUNNING, started=2.0, attempts=1)
-    assert store.claim(2.0) == begun
-    assert store.finish(fresh.id, VideoState.SUCCEEDED, 3.0, 10)
-    ended = replace(begun, state=VideoState.SUCCEEDED, ended=3.0, frames_done=10)
+    assert store.begin(fresh.id, 2.0, anew=True) == begun
+    assert store.finish(store.begun(fresh.id), VideoState.SUCCEEDED, 3.0, 10, results="results.e1")
+    ended = replace(
+        begun, state=VideoState.SUCCEEDED, ended=3.0, frames_done=10, results="results.e1"
+    )
     assert store.get(fresh.id) == ended
+    assert store.begin(fresh.id, 4.0, anew=True) is None
 
 
 def test_a_failure_keeps_its_problem(store: OwnRows) -> None:
     fresh = added(store)
-    store.claim(2.0)
-    assert store.finish(fresh.id, VideoState.FAILED, 3.0, 4, PROBLEM)
+    assert store.finish(store.begun(fresh.id), VideoState.FAILED, 3.0, 4, PROBLEM)
     failed = store.get(fresh.id)
     assert failed is not None
     assert (failed.state, failed.problem) == (VideoState.FAILED, PROBLEM)
 
 
-def test_the_oldest_is_claimed_first_and_each_once(store: OwnRows) -> None:
+def test_only_who_holds_the_work_ends_a_video(store: OwnRows) -> None:
+    """Whoever was thought dead and wakes holds an epoch that has passed."""
+    fresh, pieces = added(store), PieceRows(store.database)
+    late = store.begun(fresh.id)
+    pieces.free("me")
+    now = store.begun(fresh.id, owner="another")
+    for state in (VideoState.SUCCEEDED, VideoState.FAILED):
+        assert not store.finish(late, state, 3.0, 10)
+    assert store.finish(now, VideoState.SUCCEEDED, 4.0, 10)
+    assert not store.finish(now, VideoState.SUCCEEDED, 5.0, 10)
+
+
+def test_a_video_that_several_begin_begins_once(store: OwnRows) -> None:
+    fresh = added(store)
+    store.begin(fresh.id, 2.0, anew=True)
+    again = store.begin(fresh.id, 3.0, anew=False)
+    assert again is not None
+    assert (again.started, again.attempts, again.spent) == (2.0, 1, 0.0)
+
+
+def test_a_video_that_was_put_back_in_between_runs_with_the_next_piece(store: OwnRows) -> None:
+    fresh = added(store)
+    store.begin(fresh.id, 2.0, anew=True)
+    assert store.release(fresh.id)
+    held = taken(store, fresh.id)
+    found = store.get(fresh.id)
+    assert found is not None and found.started is not None
+    assert (found.state, found.attempts) == (VideoState.RUNNING, 1)
+    assert store.finish(held, VideoState.SUCCEEDED, 3.0, 10)
+
+
+def taken(store: OwnRows, video: str) -> Held:
+    row = PieceRows(store.database).take(video, WHOLE, "me", 1000.0)
+    assert row is not None
+    return Held(video, WHOLE, row.epoch)
+
+
+def test_time_in_which_nobody_worked_on_a_video_does_not_count(store: OwnRows) -> None:
+    fresh, pieces = added(store), PieceRows(store.database)
+    pieces.plan(store.begun(fresh.id, 10.0), [(0, 9), (10, None)], None, "signature")
+    row = pieces.take(fresh.id, 0, "me", 100.0)
+    assert row is not None
+    pieces.finish(Held(fresh.id, 0, row.epoch), 10, Losses(), 14.0)
+    again = store.begin(fresh.id, 100.0, anew=True)
+    assert again is not None
+    assert (again.spent, again.started, again.progressed) == (4.0, 100.0, None)
+    assert again.frames_done == 10
+
+
+def test_the_oldest_comes_first(store: OwnRows) -> None:
     later, earlier = added(store, 2.0), added(store, 1.0)
-    with ThreadPoolExecutor(4) as threads:
-        claimed = [store.claim(3.0), *threads.map(store.claim, [4.0, 4.0, 4.0])]
-    assert [c.id for c in claimed if c] == [earlier.id, later.id]
+    assert [one.id for one in store.standings()] == [earlier.id, later.id]
+    (found,) = store.standings(later.id)
+    assert found == Standing(later.id, None, True, 0, 0, 0, 0)
+    store.cancel(earlier.id, 3.0)
+    assert [one.id for one in store.standings()] == [later.id]
+
+
+def test_what_there_is_to_do_counts_pieces(store: OwnRows) -> None:
+    fresh, pieces = added(store), PieceRows(store.database)
+    held = store.begun(fresh.id)
+    pieces.plan(held, [(n, n) for n in range(5)], None, "signature")
+    for number, lease in ((0, 100.0), (1, 100.0), (2, -1.0)):
+        row = pieces.take(fresh.id, number, "me", lease)
+        assert row is not None
+        if number == 0:
+            pieces.finish(Held(fresh.id, 0, row.epoch), 1, Losses(), 3.0)
+    whole = Standing(fresh.id, "signature", False, free=3, held=1, done=1, total=5)
+    assert store.standings() == [whole]
+    pieces.release(held)
+    assert store.standings() == [replace(whole, whole_is_free=True)]
+
+
+def test_servers_see_the_videos_of_their_folder_alone(url: str) -> None:
+    with closing(OwnRows(url, "a", "shared")) as a, closing(OwnRows(url, "b", "shared")) as b:
+        fresh = added(a)
+        with closing(OwnRows(url, "c")) as c:
+            assert [one.id for one in b.standings()] == [fresh.id]
+            assert (b.count(VideoState.QUEUED), len(b.kept())) == (1, 1)
+            assert c.standings() == c.kept() == []
+            assert c.get(fresh.id) == a.get(fresh.id) is not None
 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_a_cancelled_video_never_runs_again(store: OwnRows, running: bool) -> None:
     fresh = added(store)
-    if running:
-        store.claim(2.0)
+    held = store.begun(fresh.id) if running else Held(fresh.id, WHOLE, 0)
     assert store.cancel(fresh.id, 3.0, 7)
-    assert store.claim(4.0) is None
+    assert store.begin(fresh.id, 4.0, anew=True) is None
     assert not store.release(fresh.id)
-    assert not store.finish(fresh.id, VideoState.SUCCEEDED, 4.0, 10)
+    assert not store.finish(held, VideoState.SUCCEEDED, 4.0, 10)
     assert not store.cancel(fresh.id, 5.0, 8)
-    store.recover(6.0, 1, PROBLEM)
+    store.requeue()
     found = store.get(fresh.id)
     assert found is not None
     assert (found.state, found.ended) == (VideoState.CANCELLED, 3.0)
@@ -131,36 +209,37 @@ def test_a_cancelled_video_never_runs_again(store: OwnRows, running: bool) -> No
 
 def test_release_undoes_the_beginning(store: OwnRows) -> None:
     fresh = added(store)
-    store.claim(2.0)
+    store.begin(fresh.id, 2.0, anew=True)
     assert store.release(fresh.id)
     assert store.get(fresh.id) == fresh
 
 
-def test_only_videos_that_nobody_runs_are_released(store: OwnRows) -> None:
-    runs, stray, waits = added(store, 1.0), added(store, 2.0), added(store, 3.0)
-    for _ in range(2):
-        store.claim(4.0)
-    assert store.release_others([runs.id]) == [stray.id]
-    assert store.release_others([runs.id]) == []
-    states = [getattr(store.get(video.id), "state", None) for video in (runs, stray, waits)]
-    assert states == [VideoState.RUNNING, VideoState.QUEUED, VideoState.QUEUED]
-    assert store.get(stray.id) == stray
-
-
-def test_what_a_dead_process_left_running_is_queued_until_it_was_begun_too_often(
-    store: OwnRows,
-) -> None:
+def test_a_video_on_which_others_work_stays_running(store: OwnRows) -> None:
     fresh = added(store)
-    for attempt in (1, 2):
-        begun = store.claim(2.0)
-        assert begun is not None
-        assert begun.attempts == attempt
-        store.recover(3.0, max_attempts=3, problem=PROBLEM)
-    store.claim(4.0)
-    store.recover(5.0, max_attempts=3, problem=PROBLEM)
+    store.begun(fresh.id, owner="another")
+    assert not store.release(fresh.id)
+    store.requeue()
     found = store.get(fresh.id)
     assert found is not None
-    assert (found.state, found.problem) == (VideoState.FAILED, PROBLEM)
+    assert found.state is VideoState.RUNNING
+
+
+def test_what_a_dead_process_left_running_is_queued(store: OwnRows) -> None:
+    fresh = added(store)
+    store.begun(fresh.id)
+    PieceRows(store.database).free("me")
+    store.requeue()
+    assert store.get(fresh.id) == replace(fresh, attempts=1)
+
+
+def test_a_video_that_an_older_server_added_can_be_worked_on(store: OwnRows) -> None:
+    fresh, other = added(store, 1.0), added(store, 2.0)
+    with store.database.begin() as connection:
+        connection.execute(sql.text(f"DELETE FROM pieces WHERE video = '{fresh.id}'"))
+    assert [one.id for one in store.standings()] == [other.id]
+    store.requeue()
+    assert [one.id for one in store.standings()] == [fresh.id, other.id]
+    assert store.begun(fresh.id) == Held(fresh.id, WHOLE, 1)
 
 
 def test_a_key_is_taken_once(store: OwnRows) -> None:
@@ -175,7 +254,7 @@ def test_the_queue_is_bounded(store: OwnRows) -> None:
     added(store)
     with pytest.raises(NoCapacity):
         store.add(record(), max_queued=1)
-    store.claim(2.0)
+    store.begin(store.page(1)[0].id, 2.0, anew=True)
     store.add(record(), max_queued=1)
 
 
@@ -199,7 +278,7 @@ def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: OwnRows
 
 def test_counts_and_states_tell_every_video(store: OwnRows) -> None:
     first, second = added(store, 1.0), added(store, 2.0)
-    store.claim(3.0)
+    store.begin(first.id, 3.0, anew=True)
     counts = {state: store.count(state) for state in VideoState}
     assert counts == dict.fromkeys(VideoState, 0) | {VideoState.RUNNING: 1, VideoState.QUEUED: 1}
     assert store.states() == {first.id: VideoState.RUNNING, second.id: VideoState.QUEUED}
@@ -215,18 +294,6 @@ def test_a_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
 def test_a_driver_that_is_missing_is_a_fault_that_says_what_to_install() -> None:
     with pytest.raises(Fault, match=r"mastream\[cluster\]"):
         OwnRows("postgresql+pg8000://localhost/nowhere")
-
-
-def test_a_claim_passes_over_what_another_is_claiming(postgres_url: str) -> None:
-    store = OwnRows(postgres_url)
-    first, second = added(store, 1.0), added(store, 2.0)
-    with connected(postgres_url) as another:
-        oldest = sql.text("SELECT id FROM videos ORDER BY id LIMIT 1 FOR UPDATE")
-        assert another.scalar(oldest) == first.id
-        claimed = store.claim(3.0)
-    assert claimed is not None
-    assert claimed.id == second.id
-    store.close()
 
 
 def test_sqlite_keeps_a_write_ahead_log(tmp_path: Path) -> None:

@@ -25,15 +25,15 @@ async def test_a_server_reports_its_address_and_its_free_places() -> None:
     )
     await fleet.start()
     try:
-        now = presence(settings, fleet, is_draining=False)
+        now = presence(settings, fleet, "videos", is_draining=False)
         assert (now.url, now.node, now.model) == (
             "https://a.example:8443",
             "rack 3",
             fleet.spec.name,
         )
-        assert (now.sessions, now.room, now.draining) == (0, 5, False)
-        assert presence(settings, fleet, is_draining=True) == replace(now, draining=True)
-        bare = presence(Settings(), fleet, is_draining=False)
+        assert (now.sessions, now.room, now.draining, now.videos) == (0, 5, False, "videos")
+        assert presence(settings, fleet, "videos", is_draining=True) == replace(now, draining=True)
+        bare = presence(Settings(), fleet, "videos", is_draining=False)
         assert (bare.url, bare.node) == (None, socket.gethostname())
     finally:
         await fleet.stop(1.0)

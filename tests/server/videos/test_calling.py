@@ -79,8 +79,7 @@ async def house(folder: Path, receiver: Receiver) -> AsyncIterator[House]:
     videos, disk = OwnRows(sqlite_url(folder / "videos.db")), ThreadRunner("disk")
     record = VideoRecord("v", "clip", "fake", 6, INFO, ("masks.mkv",), "f", 1.0)
     videos.add(record, 9, HOOK)
-    videos.claim(2.0)
-    videos.finish("v", VideoState.SUCCEEDED, ENDED, 10)
+    videos.finish(videos.begun("v"), VideoState.SUCCEEDED, ENDED, 10)
     try:
         yield House(videos, disk, receiver)
     finally:

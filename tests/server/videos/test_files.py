@@ -11,12 +11,15 @@ import pytest
 from own_rows import OwnRows
 
 from server.database.connection import sqlite_url
+from server.database.piece_statements import WHOLE, Held
 from server.database.uploads import UploadRecord
 from server.database.video_record import VideoRecord, VideoState, new_id
 from server.errors import NoCapacity
 from server.frame import VideoInfo
 from server.settings import VideoSettings
-from server.videos.files import MAX_ATTEMPTS, VideoFiles
+from server.videos.files import VideoFiles
+from server.videos.quota import LINGER_SECONDS
+from server.videos.recovery import recover
 
 INFO = VideoInfo(64, 48, 10, 0.4, Fraction(25), Fraction(1, 1000))
 
@@ -29,7 +32,7 @@ def video_files(tmp_path: Path) -> Iterator[VideoFiles]:
         tmp_path / "videos",
         VideoSettings(min_free_bytes=0, max_jobs=2, keep_uploads=False),
     )
-    video_files.recover(0.0)
+    recover(video_files, 0.0)
     yield video_files
     store.close()
 
@@ -41,12 +44,19 @@ def uploaded(video_files: VideoFiles, key: str | None = None) -> str:
     return video
 
 
-def begun(video_files: VideoFiles) -> str:
+def begun(video_files: VideoFiles) -> Held:
+    """A video whose results are being made by this server."""
     video = uploaded(video_files)
-    assert video_files.store.claim(2.0) is not None
-    video_files.results(video).mkdir()
-    (video_files.results(video) / "masks.mkv").write_bytes(b"half")
-    return video
+    assert video_files.store.begin(video, 2.0, anew=True) is not None
+    held = video_files.take_whole(video)
+    assert held is not None
+    video_files.results(video, "results.e1").mkdir()
+    (video_files.results(video, "results.e1") / "masks.mkv").write_bytes(b"half")
+    return held
+
+
+def end(video_files: VideoFiles, held: Held, state: VideoState, now: float) -> bool:
+    return video_files.end(held, state, now, 10, results="results.e1")
 
 
 def files(video_files: VideoFiles, video: str) -> set[str]:
@@ -55,63 +65,82 @@ def files(video_files: VideoFiles, video: str) -> set[str]:
 
 
 def test_a_video_that_succeeded_keeps_its_results_alone(video_files: VideoFiles) -> None:
-    video = begun(video_files)
-    video_files.end(video, VideoState.SUCCEEDED, 3.0, 10)
-    assert files(video_files, video) == {"results/masks.mkv"}
+    held = begun(video_files)
+    assert end(video_files, held, VideoState.SUCCEEDED, 3.0)
+    assert files(video_files, held.video) == {"results.e1/masks.mkv"}
 
 
 @pytest.mark.parametrize(
-    ("end", "kept"),
+    ("state", "kept"),
     [
-        (VideoState.SUCCEEDED, {"upload", "results/masks.mkv"}),
+        (VideoState.SUCCEEDED, {"upload", "results.e1/masks.mkv"}),
         (VideoState.FAILED, set()),
     ],
 )
 def test_uploads_are_kept_with_their_results(
-    tmp_path: Path, video_files: VideoFiles, end: VideoState, kept: set[str]
+    tmp_path: Path, video_files: VideoFiles, state: VideoState, kept: set[str]
 ) -> None:
     keeping = VideoFiles(video_files.store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
-    video = begun(keeping)
+    held = begun(keeping)
     assert keeping.keeps_upload(VideoState.RUNNING)
-    keeping.end(video, end, 3.0, 10)
-    keeping.recover(4.0)
-    assert files(keeping, video) == kept
-    assert keeping.keeps_upload(end) == bool(kept)
+    assert end(keeping, held, state, 3.0)
+    recover(keeping, 4.0)
+    assert files(keeping, held.video) == kept
+    assert keeping.keeps_upload(state) == bool(kept)
 
 
 def test_a_video_that_failed_keeps_nothing(video_files: VideoFiles) -> None:
-    video = begun(video_files)
-    video_files.end(video, VideoState.FAILED, 3.0, 10, {"code": "fault"})
-    assert not video_files.upload(video).parent.exists()
+    held = begun(video_files)
+    video_files.end(held, VideoState.FAILED, 3.0, 10, {"code": "fault"})
+    assert not video_files.upload(held.video).parent.exists()
 
 
-def test_a_video_put_back_keeps_its_upload_alone(video_files: VideoFiles) -> None:
-    video = begun(video_files)
-    video_files.put_back(video)
-    assert files(video_files, video) == {"upload"}
+def test_a_video_put_back_is_queued_unless_others_work_on_it(video_files: VideoFiles) -> None:
+    mine, others = begun(video_files).video, uploaded(video_files)
+    assert video_files.store.begin(others, 2.0, anew=True) is not None
+    assert video_files.piece_rows.take(others, WHOLE, "another", 1000.0) is not None
+    for video in (mine, others):
+        video_files.put_back(video)
+    assert video_files.store.states() == {mine: VideoState.QUEUED, others: VideoState.RUNNING}
 
 
 def test_nothing_is_touched_where_the_state_says_no(video_files: VideoFiles) -> None:
-    video = begun(video_files)
+    video = begun(video_files).video
+    whole = {"upload", "results.e1/masks.mkv"}
     video_files.remove(video)
-    assert files(video_files, video) == {"upload", "results/masks.mkv"}
+    assert files(video_files, video) == whole
     video_files.store.cancel(video, 3.0)
     video_files.put_back(video)
-    assert files(video_files, video) == {"upload", "results/masks.mkv"}
+    assert files(video_files, video) == whole
     video_files.clear(video)
     assert files(video_files, video) == set()
 
 
 def test_a_video_that_has_ended_before_keeps_the_files_of_that_end(video_files: VideoFiles) -> None:
     """A store that fails may have stored the end before: it is then stored again."""
-    video = begun(video_files)
-    video_files.store.finish(video, VideoState.SUCCEEDED, 3.0, 10)
-    video_files.end(video, VideoState.SUCCEEDED, 4.0, 10)
-    assert files(video_files, video) == {"results/masks.mkv"}
+    held = begun(video_files)
+    video_files.store.finish(held, VideoState.SUCCEEDED, 3.0, 10, results="results.e1")
+    assert not end(video_files, held, VideoState.SUCCEEDED, 4.0)
+    assert files(video_files, held.video) == {"results.e1/masks.mkv"}
     cancelled = begun(video_files)
-    video_files.store.cancel(cancelled, 3.0)
-    video_files.end(cancelled, VideoState.SUCCEEDED, 4.0, 10)
-    assert files(video_files, cancelled) == set()
+    video_files.store.cancel(cancelled.video, 3.0)
+    assert not end(video_files, cancelled, VideoState.SUCCEEDED, 4.0)
+    assert files(video_files, cancelled.video) == set()
+
+
+def test_who_was_thought_dead_ends_nothing_and_keeps_what_counts(video_files: VideoFiles) -> None:
+    late = begun(video_files)
+    video_files.piece_rows.free(video_files.owner)
+    now = video_files.take_whole(late.video)
+    assert now is not None
+    video_files.results(now.video, "results.e2").mkdir()
+    (video_files.results(now.video, "results.e2") / "masks.mkv").write_bytes(b"whole")
+    for state in (VideoState.SUCCEEDED, VideoState.FAILED):
+        assert not end(video_files, late, state, 3.0)
+        assert "results.e2/masks.mkv" in files(video_files, late.video)
+    assert video_files.end(now, VideoState.SUCCEEDED, 4.0, 10, results="results.e2")
+    assert not end(video_files, late, VideoState.FAILED, 5.0)
+    assert files(video_files, now.video) == {"results.e2/masks.mkv"}
 
 
 def test_a_place_that_was_not_taken_is_removed(video_files: VideoFiles) -> None:
@@ -124,47 +153,33 @@ def test_a_place_that_was_not_taken_is_removed(video_files: VideoFiles) -> None:
 
 
 def test_a_start_tidies_what_a_dead_process_left(video_files: VideoFiles) -> None:
-    video = begun(video_files)
+    video = begun(video_files).video
     orphan = new_id(1.0)
     video_files.place(orphan).write_bytes(b"half")
-    assert video_files.recover(3.0) == 1
-    assert files(video_files, video) == {"upload"}
+    assert recover(video_files, 3.0) == 1
+    assert video_files.store.states() == {video: VideoState.QUEUED}
     assert not video_files.upload(orphan).parent.exists()
 
 
 def test_a_start_with_another_database_removes_no_results(
     tmp_path: Path, video_files: VideoFiles
 ) -> None:
-    done = begun(video_files)
-    video_files.end(done, VideoState.SUCCEEDED, 3.0, 10)
+    done = succeeded(video_files, 3.0)
     store = OwnRows(sqlite_url(tmp_path / "other.db"))
     other = VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0))
-    assert other.recover(4.0) == 0
+    assert recover(other, 4.0) == 0
     uploaded(other)
-    assert other.recover(5.0) == 1
+    assert recover(other, 5.0) == 1
     store.close()
-    assert files(video_files, done) == {"results/masks.mkv"}
+    assert files(video_files, done) == {"results.e1/masks.mkv"}
 
 
 def test_an_empty_database_removes_nothing(tmp_path: Path, video_files: VideoFiles) -> None:
     waiting = uploaded(video_files)
     store = OwnRows(sqlite_url(tmp_path / "other.db"))
-    VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0)).recover(4.0)
+    recover(VideoFiles(store, tmp_path / "videos", VideoSettings(min_free_bytes=0)), 4.0)
     store.close()
     assert files(video_files, waiting) == {"upload"}
-
-
-def test_a_video_that_kills_the_server_is_given_up(video_files: VideoFiles) -> None:
-    video = uploaded(video_files)
-    for _ in range(MAX_ATTEMPTS):
-        assert video_files.store.claim(2.0) is not None
-        video_files.recover(3.0)
-    record = video_files.store.get(video)
-    assert record is not None
-    assert record.state is VideoState.FAILED
-    assert record.problem is not None
-    assert "died" in record.problem["detail"]
-    assert not video_files.upload(video).parent.exists()
 
 
 def test_a_full_queue_takes_no_upload_but_one_it_knows(video_files: VideoFiles) -> None:
@@ -188,18 +203,19 @@ def test_a_disk_nearly_full_takes_no_upload(tmp_path: Path, video_files: VideoFi
 def test_a_file_that_cannot_be_removed_waits_for_the_next_start(
     video_files: VideoFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = begun(video_files)
+    held = begun(video_files)
+    video = held.video
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("read-only")
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", refuse)
-        video_files.end(video, VideoState.SUCCEEDED, 3.0, 10)
-        video_files.recover(4.0)
+        end(video_files, held, VideoState.SUCCEEDED, 3.0)
+        recover(video_files, 4.0)
     assert "upload" in files(video_files, video)
-    video_files.recover(5.0)
-    assert files(video_files, video) == {"results/masks.mkv"}
+    recover(video_files, 5.0)
+    assert files(video_files, video) == {"results.e1/masks.mkv"}
 
 
 MakeFiles = Callable[..., VideoFiles]
@@ -214,7 +230,7 @@ def limited(tmp_path: Path) -> Iterator[MakeFiles]:
         stores.append(OwnRows(sqlite_url(tmp_path / "videos.db")))
         limits = VideoSettings(min_free_bytes=0, **settings)
         made = VideoFiles(stores[-1], tmp_path / "videos", limits)
-        made.recover(0.0)
+        recover(made, 0.0)
         return made
 
     yield make
@@ -223,9 +239,9 @@ def limited(tmp_path: Path) -> Iterator[MakeFiles]:
 
 
 def succeeded(video_files: VideoFiles, now: float) -> str:
-    video = begun(video_files)
-    video_files.end(video, VideoState.SUCCEEDED, now, 10)
-    return video
+    held = begun(video_files)
+    assert end(video_files, held, VideoState.SUCCEEDED, now)
+    return held.video
 
 
 def test_a_video_that_has_ended_counts_with_all_its_files(limited: MakeFiles) -> None:
@@ -234,7 +250,7 @@ def test_a_video_that_has_ended_counts_with_all_its_files(limited: MakeFiles) ->
     (kept,) = video_files.store.kept()
     assert (kept.id, kept.nbytes, kept.ended) == (video, len(b"upload") + len(b"half"), 3.0)
     video_files.store.set_stored(video, 0)
-    video_files.recover(4.0)
+    recover(video_files, 4.0)
     assert video_files.store.kept() == [kept]
 
 
@@ -258,7 +274,7 @@ def test_another_video_is_refused_when_the_quota_is_full(limited: MakeFiles) -> 
     old = succeeded(video_files, 3.0)
     with pytest.raises(NoCapacity, match="keeps no more videos"):
         video_files.check_capacity(1, None)
-    assert files(video_files, old) == {"upload", "results/masks.mkv"}
+    assert files(video_files, old) == {"upload", "results.e1/masks.mkv"}
 
 
 def test_the_oldest_video_makes_room_once_another_is_accepted(limited: MakeFiles) -> None:
@@ -270,10 +286,12 @@ def test_the_oldest_video_makes_room_once_another_is_accepted(limited: MakeFiles
     assert video_files.store.get(old) is not None, "removed before there was another video"
     new = uploaded(video_files)
     assert set(video_files.store.states()) == {old, new}
-    video_files.store.claim(4.0)
-    video_files.results(new).mkdir()
-    (video_files.results(new) / "masks.mkv").write_bytes(bytes(5))
-    video_files.end(new, VideoState.SUCCEEDED, 5.0, 10)
+    assert video_files.store.begin(new, 4.0, anew=True) is not None
+    held = video_files.take_whole(new)
+    assert held is not None
+    video_files.results(new, "results.e1").mkdir()
+    (video_files.results(new, "results.e1") / "masks.mkv").write_bytes(bytes(5))
+    assert end(video_files, held, VideoState.SUCCEEDED, 5.0)
     assert set(video_files.store.states()) == {new}
     assert not video_files.upload(old).parent.exists()
 
@@ -283,6 +301,61 @@ def test_uploads_in_parts_are_no_orphans(limited: MakeFiles) -> None:
     video_files.uploads.add(UploadRecord("part", 10, {}, None, 1.0), 1, 10)
     video_files.place("part").write_bytes(b"half")
     video_files.place("orphan").write_bytes(b"half")
-    video_files.recover(2.0)
+    recover(video_files, 2.0)
     assert video_files.upload("part").exists()
     assert not video_files.upload("orphan").exists()
+
+
+def sharing(tmp_path: Path, name: str) -> VideoFiles:
+    """The files of one of several servers that share a folder."""
+    store = OwnRows(sqlite_url(tmp_path / "shared.db"), name, "shared")
+    settings = VideoSettings(min_free_bytes=0, folder=tmp_path, upload_seconds=100.0)
+    return VideoFiles(store, tmp_path / "videos", settings)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[VideoFiles, VideoFiles]]:
+    """Two servers that share a folder."""
+    both = sharing(tmp_path, "a"), sharing(tmp_path, "b")
+    for one in both:
+        recover(one, 0.0)
+    yield both
+    for one in both:
+        one.store.database.close()
+
+
+def test_a_start_leaves_alone_what_other_servers_do(servers: tuple[VideoFiles, VideoFiles]) -> None:
+    a, b = servers
+    running, arriving = begun(a).video, new_id(1.0)
+    a.place(arriving).write_bytes(b"half")
+    now = a.places.changed(arriving)
+    assert recover(b, now + 99.0) == 0
+    assert files(b, running) == {"upload", "results.e1/masks.mkv"}
+    assert b.store.states() == {running: VideoState.RUNNING}
+    assert files(b, arriving) == {"upload"}
+    recover(b, now + 101.0)
+    assert not b.upload(arriving).parent.exists()
+    assert recover(a, now) == 1
+
+
+def test_pieces_linger_for_those_who_read_them_on_other_servers(
+    servers: tuple[VideoFiles, VideoFiles],
+) -> None:
+    a, b = servers
+    held = begun(a)
+    a.pieces(held.video).mkdir()
+    assert end(a, held, VideoState.SUCCEEDED, 1000.0)
+    a.leave(held.video, 1000.0 + LINGER_SECONDS - 1)
+    assert b.expire(1000.0 + LINGER_SECONDS - 1) == []
+    assert a.pieces(held.video).exists()
+    assert b.expire(1000.0 + LINGER_SECONDS) == []
+    assert not a.pieces(held.video).exists()
+    assert files(a, held.video) == {"upload", "results.e1/masks.mkv"}
+
+
+def test_what_was_cancelled_does_not_linger(servers: tuple[VideoFiles, VideoFiles]) -> None:
+    a, b = servers
+    video = begun(a).video
+    b.store.cancel(video, 5.0)
+    a.leave(video, 5.0)
+    assert not a.upload(video).parent.exists()

@@ -86,7 +86,7 @@ async def test_a_video_is_queued_segmented_and_kept(tmp_path: Path, make_clip: M
         assert len(masks(path)) == 12
         assert files(tmp_path) == {
             f"{video}/upload",
-            *(f"{video}/results/{name}" for name in ARTEFACTS),
+            *(f"{video}/results.e2/{name}" for name in ARTEFACTS),
         }
         with pytest.raises(NotFound):
             await jobs.outputs.artefact(video, "else")
@@ -332,11 +332,12 @@ async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
         async with serving(folder) as jobs:
             video = video or await upload(jobs, clip)
             assert (await ended(jobs, video)).record.state is VideoState.SUCCEEDED
+            results = (await jobs.outputs.artefact(video, "masks.mkv"))[1].parent
             assert files(folder) == {
                 f"{video}/upload",
-                *(f"{video}/results/{name}" for name in ARTEFACTS),
+                *(f"{video}/{results.name}/{name}" for name in ARTEFACTS),
             }
-            return (await jobs.outputs.artefact(video, "masks.mkv"))[1].parent
+            return results
 
     results = [await finished(broken, video), await finished(whole, None)]
     assert not (broken / "videos" / "orphan").exists()

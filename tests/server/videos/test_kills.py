@@ -36,7 +36,7 @@ def finished(folder: Path, url: str, clip: Path, *, faulty: bool = False) -> Pat
 def results_of(folder: Path, last: str) -> Path:
     """Return the folder of the results, when the last thing said is that the video succeeded."""
     assert last == "succeeded None"
-    (results,) = (folder / "videos").glob("*/results")
+    (results,) = (folder / "videos").glob("*/results.e*")
     assert not list((folder / "videos").glob("*/pieces"))
     return results
 

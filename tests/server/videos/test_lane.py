@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from server.sinks.recorder import ARTEFACTS
 from server.sources.container import ContainerSource, VideoLimits, probe
 from server.sources.cuts import Cuts, KeyFrame, Uncut, read_cuts
 from server.videos.lane import MAX_DEATHS
-from server.videos.ledger import MemoryLedger, Taken
+from server.videos.ledger import Finished, MemoryLedger, Taken, Terms
 from server.videos.pieces import Plan, in_one_piece
 from server.videos.reader import CutsDiffer, Relay, Work
 from server.videos.segmenting import planned, segment_pieces, segment_video
@@ -242,7 +243,7 @@ async def test_a_full_disk_makes_a_lane_wait_and_counts_as_no_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, space, add = write_clip(tmp_path / "clip.mp4"), OneGap(), OverlayVideo.add
-    released: list[bool] = []
+    released: list[Taken] = []
 
     def fill(overlay: OverlayVideo, segmented: Any) -> None:
         if segmented.mask.frame.seq == 33 and space.full:
@@ -250,9 +251,12 @@ async def test_a_full_disk_makes_a_lane_wait_and_counts_as_no_attempt(
         add(overlay, segmented)
 
     class Watched(Retrying):
-        async def release(self, taken: Any, *, failed: bool) -> int:
-            released.append(failed)
-            return await super().release(taken, failed=failed)
+        async def fail(self, taken: Taken) -> int:
+            raise AssertionError(f"{taken} has not failed")
+
+        async def release(self, taken: Taken) -> None:
+            released.append(taken)
+            await super().release(taken)
 
     monkeypatch.setattr(OverlayVideo, "add", fill)
     async with working() as worker:
@@ -263,7 +267,8 @@ async def test_a_full_disk_makes_a_lane_wait_and_counts_as_no_attempt(
         space.full = True
         ledger = Watched(planned(work, 10))
         await segment_pieces(replace(work, space=space), ledger, 1, lambda *_: None)
-        assert (space.waits, released, await ledger.all_done()) == (1, [False], True)
+        assert (space.waits, [one.piece.number for one in released]) == (1, [3])
+        assert len(await ledger.finished()) == 6
         assert all((work.folder / p.folder).is_dir() for p in await ledger.finished())
 
 
@@ -280,6 +285,59 @@ async def test_a_piece_in_which_servers_died_is_given_up_and_named(tmp_path: Pat
         work = work_of(worker, clip, tmp_path / "pieces")
         with pytest.raises(Fault, match=r"frames 30 to 39, from 1\.2 s on: The server died there"):
             await segment_pieces(work, Deadly(planned(work, 10)), 1, lambda *_: None)
+
+
+async def test_a_piece_that_is_lost_is_dropped_at_once_and_no_failure(
+    tmp_path: Path,
+) -> None:
+    """Another server has taken it: this one goes on with others, and leaves no file."""
+    clip = write_clip(tmp_path / "clip.mp4")
+    lost = threading.Event()
+
+    def waits(_: Sequence[Pixels]) -> None:
+        assert lost.wait(30), "nobody lost the piece"
+
+    class Losing(MemoryLedger):
+        terms = Terms(lease=1.0, renew=0.001)
+
+        async def renew(self, taken: Taken, frames: int) -> bool:  # noqa: ARG002
+            if taken.piece.number or lost.is_set():
+                return True
+            self._taken.discard(0)
+            self._done[0] = Finished(0, "another's", 10, Losses())
+            lost.set()
+            return False
+
+    async with working(waits) as worker:
+        work = work_of(worker, clip, tmp_path / "pieces")
+        ledger = Losing(planned(work, 10))
+        await segment_pieces(work, ledger, 1, lambda *_: None)
+        folders = [piece.folder for piece in await ledger.finished()]
+    assert folders == ["another's", *(f"{number:05d}.e1" for number in range(1, 6))]
+    assert {path.name for path in work.folder.iterdir()} == set(folders[1:])
+
+
+async def test_what_ends_a_video_stays_taken(tmp_path: Path) -> None:
+    """Otherwise another server would begin it before the end is stored."""
+    clip = write_clip(tmp_path / "clip.mp4")
+    given_up: list[int] = []
+
+    class Watched(MemoryLedger):
+        async def release(self, taken: Taken) -> None:
+            raise AssertionError(f"{taken} is released")
+
+        def give_up(self, taken: Taken) -> None:
+            given_up.append(taken.piece.number)
+
+    def fails(_: Sequence[Pixels]) -> None:
+        raise EngineFault("out of memory")
+
+    async with working(fails) as worker:
+        work = work_of(worker, clip, tmp_path / "pieces")
+        with pytest.raises(Fault):
+            await segment_pieces(work, Watched(planned(work, 10)), 1, lambda *_: None)
+    assert given_up == [0]
+    assert not list(work.folder.iterdir())
 
 
 async def test_an_interrupted_piece_leaves_no_file(tmp_path: Path) -> None:
@@ -301,7 +359,7 @@ async def test_an_interrupted_piece_leaves_no_file(tmp_path: Path) -> None:
         done = {piece.folder for piece in await ledger.finished()}
         assert {path.name for path in work.folder.iterdir()} == done
         await segment_pieces(work, ledger, 2, lambda *_: None)
-        assert await ledger.all_done()
+        assert len(await ledger.finished()) == 6
 
 
 async def test_a_whole_piece_has_the_losses_of_its_video(tmp_path: Path) -> None:

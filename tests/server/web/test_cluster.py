@@ -32,13 +32,17 @@ INFO = VideoInfo(64, 48, 30, 1.2, Fraction(25), Fraction(1, 1000))
 
 @contextmanager
 def serving(
-    folder: Path, name: str, advertise: bool = True, max_sessions: int = 64
+    folder: Path,
+    name: str,
+    advertise: bool = True,
+    max_sessions: int = 64,
+    videos: Path | None = None,
 ) -> Iterator[TestClient]:
     settings = Settings(
         folder=folder / name,
         live=LiveSettings(files=folder),
         streams=StreamSettings(max_sessions=max_sessions),
-        videos=VideoSettings(database=sqlite_url(folder / "shared.db")),
+        videos=VideoSettings(database=sqlite_url(folder / "shared.db"), folder=videos),
         cluster=ClusterSettings(advertise=f"http://{name}.test/" if advertise else None, node=name),
     )
     app = create_app(settings, lambda: FakeEngine(fake_spec(48, 64)))
@@ -220,6 +224,31 @@ def test_a_video_stays_with_the_server_that_received_it(film: Path) -> None:
         assert b.get(f"/v1/videos/{video}/masks.mkv").status_code == 503
         with serving(film, "a") as a:
             assert a.get(f"/v1/videos/{video}/masks.mkv").status_code == 200
+
+
+def test_any_server_that_shares_a_folder_answers_for_its_videos(film: Path) -> None:
+    clip, shared = (film / "film.mp4").read_bytes(), film / "videos"
+    part = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000"}
+    with (
+        serving(film, "a", videos=shared) as a,
+        serving(film, "b", videos=shared) as b,
+        serving(film, "c") as c,
+    ):
+        video = a.post("/v1/videos?name=x.mp4", content=clip).json()["id"]
+        told = b.get(f"/v1/videos/{video}/events").text
+        assert '"state":"succeeded"' in told.replace(" ", "")
+        masks = [one.get(f"/v1/videos/{video}/masks.mkv") for one in (a, b)]
+        assert [one.status_code for one in masks] == [200, 200]
+        assert masks[0].content == masks[1].content
+        assert b.get(f"/v1/videos/{video}/source").content == clip
+        eventually(lambda: len(c.get("/v1/cluster").json()["servers"]) == 3)
+        answer = c.get(f"/v1/videos/{video}/masks.mkv")
+        assert answer.status_code == 307
+        assert answer.headers["location"].partition(".test/")[0] in ("http://a", "http://b")
+        upload = a.post("/v1/uploads", headers=part).headers["location"]
+        assert b.head(upload, headers=part).status_code == 307, "its bytes come to one server"
+        assert b.delete(f"/v1/videos/{video}").status_code == 204
+        assert a.get(f"/v1/videos/{video}").status_code == 404
 
 
 def test_a_start_leaves_the_videos_and_uploads_of_others_alone(film: Path) -> None:

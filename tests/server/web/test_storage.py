@@ -38,7 +38,7 @@ def move(client: TestClient, passes: int) -> None:
     """Move what there is, as the server does every few seconds."""
     service = client.app.state.service  # type: ignore[attr-defined]
     files, disk = service.jobs.files, service.jobs.disk
-    mover = moving.Mover(files, Storage(files._settings.storage), disk)
+    mover = moving.Mover(files, Storage(files.settings.storage), disk)
     assert client.portal is not None
     for _ in range(passes):
         client.portal.call(mover.move)

@@ -1,0 +1,35 @@
+"""Videos that several servers segment: a row for the work on a whole video, and whose files they
+have."""
+
+import sqlalchemy as sql
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+WHOLE = -1
+
+
+def upgrade() -> None:
+    results = sql.Column("results", sql.String(32), nullable=False, server_default="results")
+    op.add_column("videos", results)
+    op.add_column("videos", sql.Column("progressed", sql.Double))
+    failures = sql.Column("failures", sql.Integer, nullable=False, server_default="0")
+    op.add_column("pieces", failures)
+    videos = sql.Column("videos", sql.String(64), nullable=False, server_default="")
+    op.add_column("owners", videos)
+    op.execute(
+        "INSERT INTO pieces (video, number, first, state, epoch, deaths) "
+        f"SELECT id, {WHOLE}, 0, 'waiting', 0, 0 FROM videos WHERE state IN ('queued', 'running')"
+    )
+
+
+def downgrade() -> None:
+    op.execute(f"DELETE FROM pieces WHERE number = {WHOLE}")
+    for table, column in (
+        ("owners", "videos"),
+        ("pieces", "failures"),
+        ("videos", "progressed"),
+        ("videos", "results"),
+    ):
+        op.drop_column(table, column)

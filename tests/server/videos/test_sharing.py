@@ -1,0 +1,266 @@
+"""Two servers, each with its own engine, work on the videos in one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_process import write_clip
+from jobs_at_work import ended, until, upload
+from own_rows import OwnRows
+
+from server.database.connection import sqlite_url
+from server.database.video_record import VideoState
+from server.engines.fake import FakeEngine, fake_spec
+from server.errors import EngineFault, NotFound
+from server.frame import Pixels
+from server.settings import VideoSettings
+from server.sinks.recorder import ARTEFACTS
+from server.videos import durable_ledger, files, jobs, runner
+from server.videos.jobs import Jobs
+from server.videos.ledger import Terms
+from server.videos.unfinished import growing_overlay
+from server.workers.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+PIECES, PIECE_FRAMES = 8, 10
+OnStep = Callable[[Sequence[Pixels]], None]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers look often at what others do."""
+    monkeypatch.setattr(files, "SHARED", Terms(lease=10.0, renew=0.05))
+    for module in (jobs, runner):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", PIECES * PIECE_FRAMES)
+
+
+class Server:
+    """``pieces`` counts what became of the pieces here."""
+
+    def __init__(self, jobs: Jobs, pieces: Counter[str]) -> None:
+        self.jobs = jobs
+        self.pieces = pieces
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, name: str, on_step: OnStep | None = None, **settings: Any
+) -> AsyncIterator[Server]:
+    """One server; all that are started with this ``folder`` share it."""
+    worker = Worker(lambda: FakeEngine(fake_spec(48, 64), on_step=on_step), backoff=0.001)
+    await worker.start()
+    folder.mkdir(exist_ok=True)
+    store = OwnRows(sqlite_url(folder / "videos.db"), name, "shared")
+    chosen = VideoSettings(
+        folder=folder,
+        min_free_bytes=0,
+        pause_free_bytes=0,
+        piece_frames=PIECE_FRAMES,
+        lanes=1,
+        **settings,
+    )
+    pieces: Counter[str] = Counter()
+    served = Jobs(
+        worker,
+        store,
+        folder / "videos",
+        chosen,
+        own=folder / name,
+        on_piece=lambda result: pieces.update([result]),
+    )
+    await served.start()
+    try:
+        yield Server(served, pieces)
+    finally:
+        await served.stop()
+        store.close()
+        await worker.stop()
+
+
+async def eventually(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if met():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def results(server: Server, video: str) -> dict[str, Any]:
+    """The bytes of every artefact, and of the summary all but its measured times."""
+    found: dict[str, Any] = {}
+    for name in ARTEFACTS:
+        _, path = await server.jobs.outputs.artefact(video, name)
+        assert isinstance(path, Path)
+        found[name] = path.read_bytes()
+    found["summary.json"] = json.loads(found["summary.json"])
+    del found["summary.json"]["timing"]
+    return found
+
+
+class Meeting:
+    """Lets the engines of two servers step only once both have begun."""
+
+    def __init__(self) -> None:
+        self._all_here = threading.Barrier(2)
+        self._came: set[int] = set()
+
+    def of(self, server: int) -> OnStep:
+        def on_step(_: Sequence[Pixels]) -> None:
+            if server not in self._came:
+                self._came.add(server)
+                self._all_here.wait(30)
+
+        return on_step
+
+
+class Gate:
+    """Holds an engine after so many steps until it is opened."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = iter(range(steps))
+        self._open = threading.Event()
+
+    def __call__(self, _: Sequence[Pixels]) -> None:
+        if next(self._steps, None) is None:
+            assert self._open.wait(30), "nobody opened the gate"
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def alone(folder: Path, clip: Path) -> dict[str, Any]:
+    async with serving(folder, "only") as server:
+        video = await upload(server.jobs, clip)
+        assert (await ended(server.jobs, video)).record.state is VideoState.SUCCEEDED
+        return await results(server, video)
+
+
+async def test_two_servers_share_the_pieces_of_a_video(tmp_path: Path, clip: Path) -> None:
+    meeting, folder = Meeting(), tmp_path / "shared"
+    async with (
+        serving(folder, "a", meeting.of(0)) as a,
+        serving(folder, "b", meeting.of(1)) as b,
+    ):
+        video = await upload(a.jobs, clip)
+        done = await ended(b.jobs, video)
+        assert (done.record.state, done.progress.frames_done) == (VideoState.SUCCEEDED, 80)
+        assert a.pieces["done"] and b.pieces["done"]
+        assert a.pieces + b.pieces == Counter(done=PIECES)
+        together = await results(a, video)
+        assert together == await results(b, video)
+        await b.jobs.delete(video)
+        with pytest.raises(NotFound):
+            await a.jobs.find(video)
+        assert list((folder / "videos").iterdir()) == []
+    assert together == await alone(tmp_path / "alone", clip)
+
+
+async def test_who_watches_elsewhere_sees_frames_before_a_piece_is_done(
+    tmp_path: Path, clip: Path
+) -> None:
+    folder, gates = tmp_path / "shared", (Gate(5), Gate(0))
+    async with serving(folder, "a", gates[0]) as a, serving(folder, "b", gates[1]) as b:
+        video = await upload(a.jobs, clip)
+        seen = await until(b.jobs, video, lambda now: now.progress.frames_done == 5)
+        assert seen.record.state is VideoState.RUNNING
+        for gate in gates:
+            gate.open()
+        assert (await ended(b.jobs, video)).record.state is VideoState.SUCCEEDED
+
+
+async def test_cancelled_on_one_server_a_video_ends_on_all(tmp_path: Path, clip: Path) -> None:
+    folder, gates = tmp_path / "shared", (Gate(3), Gate(3))
+    async with serving(folder, "a", gates[0]) as a, serving(folder, "b", gates[1]) as b:
+        video = await upload(a.jobs, clip)
+        await until(a.jobs, video, lambda now: now.progress.frames_done >= 4)
+        await b.jobs.delete(video)
+        assert (await a.jobs.find(video)).record.state is VideoState.CANCELLED
+        for gate in gates:
+            gate.open()
+        await eventually(lambda: not a.jobs._runner._running and not b.jobs._runner._running)
+        assert not (folder / "videos" / video).exists()
+        other = await upload(b.jobs, clip)
+        assert (await ended(a.jobs, other)).record.state is VideoState.SUCCEEDED
+
+
+async def test_a_server_that_drains_leaves_the_rest_to_the_other(
+    tmp_path: Path, clip: Path
+) -> None:
+    folder, gates = tmp_path / "shared", (Gate(13), Gate(13))
+    async with serving(folder, "a", gates[0]) as a, serving(folder, "b", gates[1]) as b:
+        video = await upload(a.jobs, clip)
+        await until(a.jobs, video, lambda now: now.progress.frames_done >= 20)
+        gates[0].open()
+        await a.jobs.drain()
+        assert (await a.jobs.find(video)).record.state is VideoState.RUNNING
+        gates[1].open()
+        assert (await ended(b.jobs, video)).record.state is VideoState.SUCCEEDED
+        assert a.pieces["done"] and (a.pieces + b.pieces)["done"] == PIECES
+        found = await results(b, video)
+    assert found == await alone(tmp_path / "alone", clip)
+
+
+async def test_a_poisonous_piece_fails_the_video_after_as_many_failures_as_on_one_server(
+    tmp_path: Path, clip: Path
+) -> None:
+    folder, failures = tmp_path / "shared", Counter[str]()
+    poison: list[bytes] = []
+
+    def fails(server: str) -> OnStep:
+        def on_step(frames: Sequence[Pixels]) -> None:
+            for frame in frames:
+                if poison and frame.tobytes() == poison[0]:
+                    failures[server] += 1
+                    raise EngineFault("out of memory")
+
+        return on_step
+
+    seen: list[bytes] = []
+
+    def note(frames: Sequence[Pixels]) -> None:
+        seen.append(frames[0].tobytes())
+
+    async with serving(tmp_path / "first", "c", note) as c:
+        await ended(c.jobs, await upload(c.jobs, clip))
+    poison.append(seen[45])
+    async with serving(folder, "a", fails("a")) as a, serving(folder, "b", fails("b")) as b:
+        failed = await ended(b.jobs, await upload(a.jobs, clip))
+        assert failed.record.state is VideoState.FAILED
+        assert failed.record.problem is not None
+        assert "failed at frames 40 to 49, from 1.6 s on" in failed.record.problem["detail"]
+        assert (a.pieces + b.pieces)["failed"] == durable_ledger.MAX_FAILURES
+        assert list((folder / "videos").iterdir()) == []
+
+
+async def test_a_viewer_on_another_server_receives_the_whole_overlay(
+    tmp_path: Path, clip: Path
+) -> None:
+    folder, gates = tmp_path / "shared", (Gate(60), Gate(60))
+    async with serving(folder, "a", gates[0]) as a, serving(folder, "b", gates[1]) as b:
+        video = await upload(a.jobs, clip)
+        await until(b.jobs, video, lambda now: now.progress.frames_done >= 30)
+        viewers = [growing_overlay(one.jobs, video) for one in (a, b)]
+        begun = [await anext(viewer) for viewer in viewers]
+        for gate in gates:
+            gate.open()
+        await ended(b.jobs, video)
+        received = [
+            first + b"".join([data async for data in viewer])
+            for first, viewer in zip(begun, viewers, strict=True)
+        ]
+        assert received[0] == received[1]
+        assert received[0].count(b"ftyp") == 1
