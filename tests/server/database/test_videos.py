@@ -181,10 +181,13 @@ def test_what_there_is_to_do_counts_pieces(store: OwnRows) -> None:
     assert store.standings() == [replace(whole, whole_is_free=True)]
 
 
-def test_servers_see_the_videos_of_their_folder_alone(url: str) -> None:
-    with closing(OwnRows(url, "a", "shared")) as a, closing(OwnRows(url, "b", "shared")) as b:
+def test_servers_see_the_videos_of_their_folder_alone(database_url: str) -> None:
+    with (
+        closing(OwnRows(database_url, "a", "shared")) as a,
+        closing(OwnRows(database_url, "b", "shared")) as b,
+    ):
         fresh = added(a)
-        with closing(OwnRows(url, "c")) as c:
+        with closing(OwnRows(database_url, "c")) as c:
             assert [one.id for one in b.standings()] == [fresh.id]
             assert (b.count(VideoState.QUEUED), len(b.kept())) == (1, 1)
             assert c.standings() == c.kept() == []

@@ -61,7 +61,8 @@ async def serving(
     folder: Path, name: str, on_step: OnStep | None = None, **settings: Any
 ) -> AsyncIterator[Server]:
     """One server; all that are started with this ``folder`` share it."""
-    worker = Worker(lambda: FakeEngine(fake_spec(48, 64), on_step=on_step), backoff=0.001)
+    engine = lambda: FakeEngine(fake_spec(48, 64), on_step=on_step)  # noqa: E731
+    worker = Worker(engine, step_deadline=60.0, backoff=0.001)
     await worker.start()
     folder.mkdir(exist_ok=True)
     store = OwnRows(sqlite_url(folder / "videos.db"), name, "shared")
