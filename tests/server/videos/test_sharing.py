@@ -244,7 +244,7 @@ async def test_a_poisonous_piece_fails_the_video_after_as_many_failures_as_on_on
         assert failed.record.problem is not None
         assert "failed at frames 40 to 49, from 1.6 s on" in failed.record.problem["detail"]
         assert (a.pieces + b.pieces)["failed"] == durable_ledger.MAX_FAILURES
-        assert list((folder / "videos").iterdir()) == []
+        await eventually(lambda: not list((folder / "videos").iterdir()))
 
 
 async def test_a_viewer_on_another_server_receives_the_whole_overlay(
