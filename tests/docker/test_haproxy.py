@@ -104,10 +104,22 @@ async def segmented(address: str, at: Callable[[int], object] = lambda _: None) 
     return [mask.labels.tobytes() for mask in masks if mask.labels is not None]
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Two]:
-    with server_process(tmp_path / "a") as a, server_process(tmp_path / "b") as b:
+@contextmanager
+def running(folder: Path) -> Iterator[Two]:
+    with server_process(folder / "a") as a, server_process(folder / "b") as b:
         yield a, b
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the two servers of all tests that leave them unharmed have theirs, "a" and "b"."""
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> Iterator[Two]:
+    with running(folder) as servers:
+        yield servers
 
 
 def test_the_shipped_file_is_valid() -> None:
@@ -136,9 +148,9 @@ async def test_streams_are_spread_over_the_servers(two: Two, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGKILL], ids=["drained", "killed"])
-async def test_a_stream_outlives_its_server(two: Two, tmp_path: Path, last: signal.Signals) -> None:
+async def test_a_stream_outlives_its_server(tmp_path: Path, last: signal.Signals) -> None:
     """It continues on the other one, to which newcomers go as well."""
-    with entry(tmp_path, *two) as address:
+    with running(tmp_path) as two, entry(tmp_path, *two) as address:
         unbroken = await segmented(address)
 
         def end(number: int) -> None:
@@ -150,7 +162,7 @@ async def test_a_stream_outlives_its_server(two: Two, tmp_path: Path, last: sign
         assert await segmented(address) == unbroken
 
 
-def test_a_video_stays_with_the_server_that_has_it(two: Two, tmp_path: Path) -> None:
+def test_a_video_stays_with_the_server_that_has_it(two: Two, tmp_path: Path, folder: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=5).read_bytes()
     with entry(tmp_path, *two) as address:
         links = []
@@ -162,7 +174,7 @@ def test_a_video_stays_with_the_server_that_has_it(two: Two, tmp_path: Path) -> 
             for link in links:
                 with urllib.request.urlopen(f"http://{address}{link}") as answer:
                     assert answer.status == 200
-    held = [len(list((tmp_path / name / "videos").iterdir())) for name in "ab"]
+    held = [len(list((folder / name / "videos").iterdir())) for name in "ab"]
     assert all(held), "both servers have some of the videos"
 
 
