@@ -32,6 +32,13 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service for all tests that do not care which videos others have sent."""
+    with serving(tmp_path_factory.mktemp("lasting")) as client:
+        yield client
+
+
 @pytest.fixture
 def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
     return make_clip(tmp_path / "clip.mp4")
@@ -108,20 +115,20 @@ def test_a_form_is_taken_with_its_name_and_artefacts(
     ],
 )
 def test_a_form_of_a_foreign_client_is_taken_and_its_name_kept(
-    name: str, shown: str, offered: str, client: TestClient, clip: Path
+    name: str, shown: str, offered: str, lasting: TestClient, clip: Path
 ) -> None:
     blank = b'--b\r\nContent-Disposition: form-data; name="more"; filename=""\r\n\r\n\r\n'
     head = f'--b\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\n'.encode()
     form = b"A preamble.\r\n" + blank + head + clip.read_bytes() + b"\r\n--b--\r\nAn epilogue."
-    answer = client.post(
+    answer = lasting.post(
         "/v1/videos?artefacts=summary.json",
         content=form,
         headers={"Content-Type": "multipart/form-data; boundary=b"},
     )
     assert answer.status_code == 202, answer.text
-    done = ended(client, answer.json())
+    done = ended(lasting, answer.json())
     assert (done["state"], done["name"]) == ("succeeded", shown)
-    assert offered in client.get(done["links"]["summary.json"]).headers["content-disposition"]
+    assert offered in lasting.get(done["links"]["summary.json"]).headers["content-disposition"]
 
 
 def test_a_raw_body_may_say_its_name_and_artefacts(client: TestClient, clip: Path) -> None:
@@ -420,11 +427,11 @@ def test_the_uploaded_file_is_served_while_it_is_kept(tmp_path: Path, clip: Path
     [("a.MP4", "video/mp4"), ("a.webm", "video/webm"), ("a.html", "application/octet-stream")],
 )
 def test_the_uploaded_file_is_never_a_page(
-    client: TestClient, clip: Path, name: str, kind: str
+    lasting: TestClient, clip: Path, name: str, kind: str
 ) -> None:
     file = {"file": (name, clip.read_bytes(), "text/html")}
-    done = ended(client, client.post("/v1/videos", files=file).json())
-    answer = client.get(done["links"]["source"])
+    done = ended(lasting, lasting.post("/v1/videos", files=file).json())
+    answer = lasting.get(done["links"]["source"])
     assert answer.content == clip.read_bytes()
     assert answer.headers["content-type"] == kind
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
@@ -503,27 +510,29 @@ def test_head_of_events_does_not_wait_for_them(tmp_path: Path, clip: Path) -> No
         ("/health/live", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(path: str, allowed: str, client: TestClient) -> None:
-    answer = client.put(path)
+def test_a_wrong_method_is_told_the_right_ones(
+    path: str, allowed: str, lasting: TestClient
+) -> None:
+    answer = lasting.put(path)
     refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("name", ["upload", "masks.mkv.part", "..%2Fupload", "%2e%2e", "x.mp4"])
-def test_no_other_file_is_served(name: str, client: TestClient, clip: Path) -> None:
-    done = ended(client, post(client, clip.read_bytes()))
-    refused(client.get(f"{done['links']['self']}/{name}"), 404, "not_found")
+def test_no_other_file_is_served(name: str, lasting: TestClient, clip: Path) -> None:
+    done = ended(lasting, post(lasting, clip.read_bytes()))
+    refused(lasting.get(f"{done['links']['self']}/{name}"), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/a%00b", "/v1/videos?cursor=%00"])
-def test_a_nul_is_no_part_of_an_id(path: str, client: TestClient) -> None:
-    refused(client.get(path), 422, "bad_request")
+def test_a_nul_is_no_part_of_an_id(path: str, lasting: TestClient) -> None:
+    refused(lasting.get(path), 422, "bad_request")
 
 
 @pytest.mark.parametrize("video", ["unknown", "..", "%2e%2e", "a" * 64])
-def test_an_unknown_video_is_not_found(video: str, client: TestClient) -> None:
+def test_an_unknown_video_is_not_found(video: str, lasting: TestClient) -> None:
     for path in ("", "/events", "/masks.mkv"):
-        assert client.get(f"/v1/videos/{video}{path}").status_code == 404
+        assert lasting.get(f"/v1/videos/{video}{path}").status_code == 404
 
 
 def test_events_tell_every_change_and_resume(tmp_path: Path, clip: Path) -> None:
