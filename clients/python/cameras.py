@@ -174,7 +174,7 @@ class Cameras:
         address = stream_address(self._url + _path(name, "masks"))
         once = partial(view, address, request, decode, self._headers)
         backoff = reconnect if isinstance(reconnect, Backoff) else Backoff()
-        watched = Viewing(once, backoff, on_event).masks() if reconnect else once(lambda: None)
+        watched = Viewing(once, backoff, on_event).masks() if reconnect else once(lambda _: None)
         async with aclosing(watched) as masks:
             async for mask in masks:
                 yield mask

@@ -21,6 +21,7 @@ from protocol import (
     End,
     Failure,
     GoingAway,
+    MemoryState,
     Open,
     Ping,
     Pong,
@@ -37,12 +38,13 @@ async def view(
     request: Open,
     decode: bool,
     headers: Mapping[str, str] | None,
-    on_ready: Callable[[], None],
+    on_ready: Callable[[MemoryState], None],
 ) -> AsyncGenerator[Mask]:
     """Yield the masks that the socket at ``address`` sends, until the stream ends.
 
-    ``on_ready`` is called once the server has answered. If it names another server, which has the
-    stream, the masks come from there. Raises a ClientError if the stream ends otherwise.
+    ``on_ready`` receives the state of the stream's memory once the server has answered. If it names
+    another server, which has the stream, the masks come from there. Raises a ClientError if the
+    stream ends otherwise.
     """
     route = entrance(address)
     while True:
@@ -63,13 +65,12 @@ async def _view(
     request: Open,
     decode: bool,
     headers: Mapping[str, str] | None,
-    on_ready: Callable[[], None],
+    on_ready: Callable[[MemoryState], None],
 ) -> AsyncGenerator[Mask]:
     """Yield the masks of one connection."""
     socket = await open_stream_socket(address, headers)
     try:
-        await _greet(socket, request)
-        on_ready()
+        on_ready((await _greet(socket, request)).memory)
         while (received := await _receive(socket)) is not None:
             if isinstance(received, bytes):
                 with message_errors():
@@ -79,14 +80,15 @@ async def _view(
         await socket.close()
 
 
-async def _greet(socket: ClientConnection, request: Open) -> None:
-    """Send ``open`` and wait for ``ready``, which comes before the first mask."""
+async def _greet(socket: ClientConnection, request: Open) -> Ready:
+    """Send ``open`` and return ``ready``, which comes before the first mask."""
     with message_errors():
         async with asyncio.timeout(OPEN_SECONDS):
             with suppress(ConnectionClosed):  # the server's last words have yet to be read
                 await socket.send(serialise(request))
-            while not isinstance(await _receive(socket), Ready):
+            while not isinstance(answer := await _receive(socket), Ready):
                 pass
+            return answer
 
 
 async def _receive(socket: ClientConnection) -> bytes | ServerMessage | None:

@@ -10,18 +10,26 @@ from clients.python.errors import ClientError
 from clients.python.mask import Mask
 from clients.python.reconnecting import Backoff, Lost, may_pass, may_resume
 from clients.python.retries import Retries
+from protocol import MemoryState
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A viewer is connected again, ``after`` seconds without a connection."""
+    """A viewer is connected again, ``after`` seconds without a connection.
+
+    ``memory`` says how the server began with the stream: NEW, if it has had it from the first frame
+    on; REBUILT, if it has taken it over and masks equal those of an unbroken stream; COLD, if its
+    memory was empty then.
+    """
 
     after: float
+    memory: MemoryState = MemoryState.NEW
 
 
 OnViewerEvent = Callable[[Lost | Returned], None]
-View = Callable[[Callable[[], None]], AsyncGenerator[Mask]]
-"""Connects once and yields masks; calls its argument once it is connected."""
+View = Callable[[Callable[[MemoryState], None]], AsyncGenerator[Mask]]
+"""Connects once and yields masks; calls its argument, with what the server says of the stream's
+memory, once it is connected."""
 
 
 class Viewing:
@@ -53,12 +61,12 @@ class Viewing:
             else:
                 return
 
-    def _begin(self) -> None:
+    def _begin(self, memory: MemoryState) -> None:
         after, is_first = self._retries.seconds, not self._has_begun
         self._has_begun = True
         self._retries.succeeded()
         if not is_first:
-            self._tell(Returned(after))
+            self._tell(Returned(after, memory))
 
     async def _wait(self, error: ClientError) -> None:
         """Wait until it is time to connect again. Raises the error if that is no use."""

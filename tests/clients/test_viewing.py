@@ -12,7 +12,7 @@ from clients.python.mask import Mask
 from clients.python.pictures import Frame
 from clients.python.reconnecting import Backoff, Lost
 from clients.python.viewing import Returned, Viewing
-from protocol import MaskEncoding, MaskHeader
+from protocol import MaskEncoding, MaskHeader, MemoryState
 
 pytestmark = pytest.mark.anyio
 
@@ -33,11 +33,11 @@ class Played:
         self.parts = list(parts)
         self.closed = 0
 
-    async def view(self, on_ready: Callable[[], None]) -> AsyncGenerator[Mask]:
+    async def view(self, on_ready: Callable[[MemoryState], None]) -> AsyncGenerator[Mask]:
         seqs, error = self.parts.pop(0)
         try:
             if seqs is not None:
-                on_ready()
+                on_ready(MemoryState.COLD)
             for seq in seqs or ():
                 yield mask(seq)
             if error:
@@ -54,6 +54,7 @@ async def test_masks_continue_after_a_lost_connection() -> None:
     seqs = [one.seq async for one in Viewing(played.view, QUICK, events.append).masks()]
     assert seqs == [1, 2, 7, 0] and played.closed == 4
     assert [type(one) for one in events] == [Lost, Lost, Returned, Lost, Returned]
+    assert [one.memory for one in events if isinstance(one, Returned)] == [MemoryState.COLD] * 2
     attempts = [one.attempt for one in events if isinstance(one, Lost)]
     assert attempts == [1, 2, 1], "counted anew once there was a connection"
 

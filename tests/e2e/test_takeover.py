@@ -21,6 +21,8 @@ from watching import unbroken
 
 from clients.python import Backoff, Cameras
 from clients.python.reconnecting import Lost
+from clients.python.viewing import Returned
+from protocol import MemoryState
 from server.engines.fake import fake_spec
 from server.frame import host_pixels
 from server.sources.container import ContainerSource
@@ -85,6 +87,7 @@ class Viewer:
         self.masks = masks
         self.seen: list[int] = []
         self.before: int | None = None
+        self.returned: Returned | None = None
 
     async def watch(self, cameras: Cameras) -> None:
         """Compare each mask until 50 have come from another server."""
@@ -104,6 +107,8 @@ class Viewer:
     def _note(self, event: object) -> None:
         if isinstance(event, Lost) and self.before is None:
             self.before = len(self.seen)
+        if isinstance(event, Returned):
+            self.returned = event
 
 
 @pytest.mark.timeout(180)
@@ -128,6 +133,7 @@ async def test_viewers_follow_a_film_and_no_mask_differs(
     before, after = viewer.seen[: viewer.before], viewer.seen[viewer.before :]
     assert before == sorted(set(before)) and after == sorted(set(after))
     assert moved["memory"] == "rebuilt"
+    assert viewer.returned is not None and viewer.returned.memory is MemoryState.REBUILT
     assert moved["cause"] == ("expired" if ending == "killed" else "given_back")
     assert before[-1] - RATE - ON_THE_WAY <= moved["seq"] <= before[-1] + 1 + ON_THE_WAY
     print(f"{ending}: after {moved['at'] - ended:.2f} s, {before[-1] + 1 - moved['seq']} again")
