@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LATE_SECONDS = 0.005
+LATE_SECONDS = 0.0025
 """How late the loop may be on average before anybody is held back. A frame passes it about ten
 times on its way to its mask."""
 
