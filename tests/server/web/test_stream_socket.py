@@ -19,6 +19,7 @@ import protocol
 from server.app import create_app
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import EngineFault
+from server.fair_pace import FairPace
 from server.frame import Pixels
 from server.metrics import Metrics
 from server.settings import Settings, StreamSettings
@@ -238,3 +239,24 @@ def test_small_messages_beyond_the_allowance_wait_and_all_are_answered() -> None
     assert sum("pong" in str(one.get("text")) for one in sent) == count
     # A little less than one token each.
     assert time.monotonic() - began > 0.9 * (count - MESSAGES_AT_ONCE) / MESSAGES_A_SECOND
+
+
+def test_a_client_that_is_held_back_is_read_later_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses, asked = iter([0.05, 0.1]), set[str]()
+
+    def wait(_: FairPace, client: str, now: float) -> float:
+        assert now > 0
+        asked.add(client)
+        return next(pauses, 0.0)
+
+    monkeypatch.setattr(FairPace, "wait", wait)
+    with service(tmp_path) as web, stream(web) as socket:
+        began = time.monotonic()
+        for seq in range(4):
+            send(socket, seq)
+        assert [mask(socket).seq for _ in range(4)] == [0, 1, 2, 3]
+        assert time.monotonic() - began >= 0.1
+        assert asked == {"testclient"}
+        assert "mastream_messages_held_back_total 2.0" in web.get("/metrics").text
