@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = (
@@ -22,6 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Torch's threads wait for each other by spinning: more of them than cores slow everything down, in
 # the processes that tests start too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("mastream", deadline=None)
+hypothesis.settings.load_profile("mastream")
 
 # Starlette's test client calls every server by this name.
 os.environ.setdefault("MASTREAM_SECURITY__HOSTS", '["testserver"]')
