@@ -23,6 +23,7 @@ from server.database.piece_statements import (
     counted,
     held,
     is_free,
+    is_held,
     is_kept,
     video_row,
     waiting,
@@ -38,7 +39,8 @@ class PieceRow:
 
     ``free`` says whether it can be taken now; ``deaths`` counts how often in a row its holder died
     in the same place, this time included while somebody holds it; ``frames`` is how many are done,
-    None if that is unknown, and ``losses`` are known when all are.
+    None if that is unknown, and ``losses`` are known when all are. ``keys`` is what its plan says
+    of the key frames from which it is read, as JSON.
     """
 
     video: str
@@ -51,6 +53,7 @@ class PieceRow:
     free: bool
     frames: int | None = None
     losses: Losses | None = None
+    keys: Any = None
 
 
 class PieceRows:
@@ -62,26 +65,30 @@ class PieceRows:
     def plan(
         self,
         by: Held,
-        pieces: Sequence[tuple[int, int | None]],
+        pieces: Sequence[tuple[int, int | None, Any]],
         uncut: str | None,
         planned_for: str,
     ) -> bool:
-        """Store the (first, last) of a video's pieces, in place of all that it had, none begun;
-        return False if who plans has lost what it holds, the whole video or a piece.
+        """Store (first, last, keys) of each piece, in place of all that a video had, none begun;
+        return False if who plans has lost what it holds. Who holds the whole video plans only if
+        nobody has a piece; who holds a piece has found that there must be no others.
 
         Epochs continue, so no file of an earlier piece is taken for one of these.
         """
         mine = sql.and_(PIECES.c.video == by.video, PIECES.c.number != WHOLE)
         with self._database.begin() as connection:
+            taken = sql.select(PIECES.c.number).where(mine, is_held()).limit(1)
             if not is_kept(connection, by):
+                return False
+            if by.number == WHOLE and connection.scalar(taken) is not None:
                 return False
             epoch = connection.scalar(sql.select(sql.func.max(PIECES.c.epoch)).where(mine)) or 0
             connection.execute(PIECES.delete().where(mine))
             connection.execute(
                 PIECES.insert(),
                 [
-                    waiting(by.video, number, epoch) | {"first": first, "last": last}
-                    for number, (first, last) in enumerate(pieces)
+                    waiting(by.video, number, epoch) | {"first": first, "last": last, "keys": keys}
+                    for number, (first, last, keys) in enumerate(pieces)
                 ],
             )
             values = {"pieces": len(pieces), "uncut": uncut, "planned_for": planned_for}
@@ -206,4 +213,5 @@ def _from_row(row: Mapping[Any, Any]) -> PieceRow:
         free=bool(row["free"]),
         frames=row["frames"],
         losses=None if losses is None else Losses(**losses),
+        keys=row["keys"],
     )

@@ -53,6 +53,7 @@ PIECES = sql.Table(
     sql.Column("frames", sql.Integer),
     sql.Column("losses", sql.JSON(none_as_null=True)),
     sql.Column("failures", sql.Integer, nullable=False, server_default="0"),
+    sql.Column("keys", sql.JSON(none_as_null=True)),
 )
 
 STREAMS = sql.Table(

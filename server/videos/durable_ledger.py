@@ -16,12 +16,13 @@ from server.database.piece_statements import WHOLE, Held, PieceState
 from server.database.pieces import PieceRow, PieceRows
 from server.errors import Fault
 from server.frame import Losses
+from server.sources.cuts import KeyFrame
 from server.threads import ThreadRunner
 from server.videos.joining import flush
 from server.videos.keeping import Lost
 from server.videos.lane import REACHED
 from server.videos.ledger import Finished, Ledger, Taken, Terms, older_attempts
-from server.videos.pieces import Piece, Plan, next_piece
+from server.videos.pieces import Piece, Plan, next_piece, stored_keys
 
 RETRY_SECONDS = 1.0
 
@@ -83,10 +84,16 @@ class DurableLedger(Ledger):
             raise Lost
         return _taken(row)
 
-    async def plan(self, by: Held, found: Plan, signature: str) -> None:
-        """Store a plan in place of all earlier pieces; ``signature`` says what it is for. Raises
-        Lost if what is held ``by`` this server was."""
-        pieces = [(piece.first, piece.last) for piece in found.pieces]
+    async def plan(
+        self, by: Held, found: Plan, signature: str, keys: Sequence[Sequence[KeyFrame]] = ((),)
+    ) -> None:
+        """Store a plan in place of all earlier pieces, with the ``keys`` of each; ``signature``
+        says what it is for. Raises Lost if what is held ``by`` this server was, or if others
+        segment pieces."""
+        pieces = [
+            (piece.first, piece.last, stored_keys(of_piece))
+            for piece, of_piece in zip(found.pieces, keys, strict=True)
+        ]
         if not await self._ask(self._rows.plan, by, pieces, found.reason, signature):
             raise Lost
 

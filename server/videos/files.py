@@ -29,6 +29,7 @@ from server.videos.ledger import ALONE, SHARED, newest_attempt
 from server.videos.places import RESULTS, Places
 from server.videos.quota import Quota, expired, fits, lingering, lingers, surplus
 from server.videos.removed_marks import RemovedMarks
+from server.videos.steps import is_idle
 
 _log = logging.getLogger(__name__)
 
@@ -192,6 +193,12 @@ class VideoFiles:
         """Remove the files of a video that was cancelled; their space is free at once, also if a
         viewer still has an overlay open."""
         self.places.clear(video)
+
+    def take_idle(self, video: str) -> Held | None:
+        """Take the work on a whole video on which nobody works; None if others do, or it has
+        ended."""
+        found = self.store.standings(video)
+        return self.take_whole(video) if found and is_idle(found[0]) else None
 
     def take_whole(self, video: str) -> Held | None:
         """Take the work on a whole video; None if others have it."""

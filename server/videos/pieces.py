@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 from server.sources.cuts import Cuts, KeyFrame, Uncut
 from server.sources.decoding import Stretch
@@ -65,14 +67,33 @@ def stretch_of(piece: Piece, cuts: Cuts, horizon: int | None) -> Stretch | None:
     return Stretch(_key_before(cuts.keys, warm_up), warm_up, piece.first)
 
 
-def fits(pieces: Sequence[Piece], cuts: Cuts) -> bool:
-    """Return whether a video can still be cut into these pieces."""
-    keys = {key.number for key in cuts.keys}
-    if len(pieces) == 1:
-        return True
-    firsts = [piece.first for piece in pieces]
-    ends = [-1 if piece.last is None else piece.last + 1 for piece in pieces]
-    return keys.issuperset(firsts) and ends == [*firsts[1:], cuts.pictures]
+def keys_of(piece: Piece, cuts: Cuts, horizon: int | None) -> list[KeyFrame]:
+    """Return the key frames that reading a piece depends on: the one from which it is read, and the
+    one with which it begins. None if the video is not cut."""
+    if piece.last is None:
+        return []
+    stretch = stretch_of(piece, cuts, horizon)
+    begins = [key for key in cuts.keys if key.number == piece.first]
+    return begins if stretch is None or stretch.key in begins else [stretch.key, *begins]
+
+
+def stored_keys(keys: Sequence[KeyFrame]) -> list[list[int | str | None]]:
+    """Return key frames as JSON."""
+    return [[key.number, key.pts, key.dts, str(key.time)] for key in keys]
+
+
+def cuts_of(pieces: Sequence[Piece], stored: Sequence[Any]) -> Cuts:
+    """Return what is known of a video by its pieces and their :func:`stored_keys`: all that reading
+    them depends on. So no server but the one that planned them reads the file for that."""
+    last = pieces[-1].last
+    if last is None:
+        return Cuts(0)
+    found = {number: (pts, dts, time) for keys in stored for number, pts, dts, time in keys}
+    keys = (
+        KeyFrame(number, pts, dts, Fraction(time))
+        for number, (pts, dts, time) in sorted(found.items())
+    )
+    return Cuts(last + 1, tuple(keys))
 
 
 def next_piece(free: Collection[int], taken: Collection[int], after: int | None) -> int | None:

@@ -44,8 +44,13 @@ class _Running:
 
     @property
     def is_refused(self) -> bool:
-        """Return whether it has to wait: for a session, or for the database."""
+        """Return whether it has to wait: for a session, for the database or for another server."""
         return isinstance(self.error, NoCapacity | Unavailable)
+
+    @property
+    def may_fail_again(self) -> bool:
+        """Return whether to wait before the next one: this server could not end it."""
+        return self.is_refused or (self.error is not None and self.job.ends_by is None)
 
 
 class JobRunner:
@@ -144,7 +149,7 @@ class JobRunner:
         finally:
             del self._running[record.id]
             self._changed()
-        return RETRY_SECONDS if running.is_refused else 0
+        return RETRY_SECONDS if running.may_fail_again else 0
 
     async def _claim(self) -> tuple[VideoRecord | None, float | None]:
         """Begin the oldest video for which there is something to do, if any; return, too, after how
@@ -230,9 +235,9 @@ class JobRunner:
         results: str = RESULTS,
     ) -> None:
         done, losses, by = running.job.counts.total, running.job.counts.losses, running.job.ends_by
-        by = by or await self._disk(self._files.take_whole, video)
+        by = by or await self._disk(self._files.take_idle, video)
         if by is None:
-            _log.warning("%s failed here, but has ended or is worked on by others", video)
+            _log.warning("%s failed here, but it has ended or others work on it", video)
             await self._disk(self._files.leave, video, self._clock())
             return
         now = self._clock()

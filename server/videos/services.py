@@ -21,7 +21,7 @@ from server.workers.serving import Serving
 if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever parts of pieces change, so that those of an older version are not continued."""
 
 

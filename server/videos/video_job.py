@@ -19,7 +19,7 @@ from server.videos.durable_ledger import DurableLedger
 from server.videos.joining import join_pieces
 from server.videos.keeping import Keeping, Lost
 from server.videos.ledger import Finished, Taken
-from server.videos.pieces import Piece, fits, in_one_piece
+from server.videos.pieces import Piece, cuts_of, in_one_piece, keys_of
 from server.videos.places import results_name
 from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, cuts_of_video, planned, segment_pieces
@@ -47,8 +47,8 @@ class VideoJob:
     for the same record continues it after an interruption.
 
     ``lanes`` returns how many pieces are segmented at the same time; ``changed`` is called on the
-    event loop after each recorded frame. Mutable state: the counts; the work on the whole video,
-    while it is this server's; and the cuts once they are known.
+    event loop after each recorded frame. Mutable state: the counts, and the work on the whole
+    video, while it is this server's.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class VideoJob:
         self._folder = services.files.pieces(record.id)
         self._signature = services.signature()
         self._whole: Held | None = None
-        self._known: Cuts | None = None
         self._ledger = DurableLedger(
             services.files.piece_rows,
             services.disk,
@@ -109,11 +108,14 @@ class VideoJob:
 
     async def _plan(self) -> None:
         async with self._all_of_it() as taken:
-            work = self._work(await self._cuts())
-            found = await asyncio.to_thread(planned, work, self._services.settings.piece_frames)
+            cuts = await self._cuts()
+            length = self._services.settings.piece_frames
+            found = await asyncio.to_thread(planned, self._work(cuts), length)
             if len(found.pieces) > 1:
                 await self._lanes()
-            await self._ledger.plan(self._ledger.held(taken), found, self._signature)
+            horizon = self._services.worker.spec.memory_horizon
+            keys = [keys_of(piece, cuts, horizon) for piece in found.pieces]
+            await self._ledger.plan(self._ledger.held(taken), found, self._signature, keys)
         await self._let_go(taken)
 
     async def _segment(self) -> None:
@@ -121,9 +123,8 @@ class VideoJob:
         done = [row for row in rows if row.state is PieceState.DONE]
         self.counts.frames = {row.number: row.frames or 0 for row in done}
         self._changed()
-        cuts = await self._cuts() if len(rows) > 1 else Cuts(0)
-        if not fits([Piece(row.number, row.first, row.last) for row in rows], cuts):
-            return await self._plan()
+        pieces = [Piece(row.number, row.first, row.last) for row in rows]
+        cuts = cuts_of(pieces, [row.keys for row in rows])
         lanes = await self._lanes() if len(rows) > 1 else 1
         try:
             await segment_pieces(self._work(cuts), self._ledger, lanes, self._on_frames)
@@ -181,13 +182,9 @@ class VideoJob:
         await asyncio.shield(self._ledger.release(taken))
 
     async def _cuts(self) -> Cuts:
-        if self._known is None:
-            services, info = self._services, self._record.info
-            upload, limit = services.files.upload(self._record.id), services.settings.max_pixels
-            self._known = await asyncio.to_thread(
-                cuts_of_video, services.prober, upload, info, limit
-            )
-        return self._known
+        services, info = self._services, self._record.info
+        upload, limit = services.files.upload(self._record.id), services.settings.max_pixels
+        return await asyncio.to_thread(cuts_of_video, services.prober, upload, info, limit)
 
     def _work(self, cuts: Cuts) -> Work:
         services, record = self._services, self._record

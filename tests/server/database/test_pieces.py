@@ -17,6 +17,7 @@ from server.frame import Losses, VideoInfo
 
 INFO = VideoInfo(64, 48, 30, 1.2, Fraction(25), Fraction(1, 1000))
 VIDEO = "v"
+KEYS = [[0, 0, None, "1/25"]]
 LONG = 1000.0
 OVER = -1.0
 """A lease that has ended already."""
@@ -33,7 +34,9 @@ def store(database_url: str) -> Iterator[OwnRows]:
 @pytest.fixture
 def pieces(store: OwnRows) -> PieceRows:
     pieces = PieceRows(store.database)
-    assert pieces.plan(whole(store), [(0, 9), (10, 19), (20, None)], None, "signature")
+    assert pieces.plan(
+        whole(store), [(0, 9, KEYS), (10, 19, []), (20, None, [])], None, "signature"
+    )
     pieces.free("me")
     return pieces
 
@@ -55,8 +58,8 @@ def held(row: PieceRow) -> Held:
 
 def test_a_plan_is_stored_with_its_video(store: OwnRows, pieces: PieceRows) -> None:
     rows = pieces.all(VIDEO)
-    assert [(row.number, row.first, row.last) for row in rows] == [
-        (0, 0, 9), (1, 10, 19), (2, 20, None),
+    assert [(row.number, row.first, row.last, row.keys) for row in rows] == [
+        (0, 0, 9, KEYS), (1, 10, 19, []), (2, 20, None, []),
     ]  # fmt: skip
     assert all(row.free and row.state is PieceState.WAITING for row in rows)
     record = store.get(VIDEO)
@@ -90,7 +93,7 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
     assert not pieces.release(late)
     assert not pieces.fail(late)
     assert not pieces.died(late, 5, 8)
-    assert not pieces.plan(late, [(0, None)], None, "signature")
+    assert not pieces.plan(late, [(0, None, [])], None, "signature")
     for _ in range(2):
         assert pieces.finish(held(row), 10, Losses(), 1.0), "who got no answer finishes it again"
 
@@ -182,8 +185,8 @@ def test_another_plan_replaces_the_pieces_and_no_old_write_fits_it(
 ) -> None:
     old, differs = held(taken(pieces, 0)), held(taken(pieces, 2))
     pieces.finish(held(taken(pieces, 1)), 10, Losses(), 1.0)
-    assert pieces.plan(differs, [(0, None)], "damaged", "signature")
-    assert not pieces.plan(differs, [(0, None)], "damaged", "signature"), "it is gone, too"
+    assert pieces.plan(differs, [(0, None, [])], "damaged", "signature")
+    assert not pieces.plan(differs, [(0, None, [])], "damaged", "signature"), "it is gone, too"
     assert not pieces.finish(old, 10, Losses(), 1.0)
     row = taken(pieces, 0)
     assert row.epoch > old.epoch
@@ -192,6 +195,16 @@ def test_another_plan_replaces_the_pieces_and_no_old_write_fits_it(
     record = store.get(VIDEO)
     assert record is not None
     assert (record.pieces, record.uncut, record.frames_done) == (1, "damaged", 0)
+
+
+def test_a_video_is_not_planned_again_while_a_piece_is_held(
+    store: OwnRows, pieces: PieceRows
+) -> None:
+    row, by = held(taken(pieces, 1, owner="other")), whole(store)
+    assert not pieces.plan(by, [(0, None, [])], "damaged", "signature")
+    assert len(pieces.all(VIDEO)) == 3
+    pieces.release(row)
+    assert pieces.plan(by, [(0, None, [])], "damaged", "signature")
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed by a piece", "cancelled"])

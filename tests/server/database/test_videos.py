@@ -147,7 +147,7 @@ def taken(store: OwnRows, video: str) -> Held:
 
 def test_time_in_which_nobody_worked_on_a_video_does_not_count(store: OwnRows) -> None:
     fresh, pieces = added(store), PieceRows(store.database)
-    pieces.plan(store.begun(fresh.id, 10.0), [(0, 9), (10, None)], None, "signature")
+    pieces.plan(store.begun(fresh.id, 10.0), [(0, 9, []), (10, None, [])], None, "signature")
     row = pieces.take(fresh.id, 0, "me", 100.0)
     assert row is not None
     pieces.finish(Held(fresh.id, 0, row.epoch), 10, Losses(), 14.0)
@@ -169,7 +169,7 @@ def test_the_oldest_comes_first(store: OwnRows) -> None:
 def test_what_there_is_to_do_counts_pieces(store: OwnRows) -> None:
     fresh, pieces = added(store), PieceRows(store.database)
     held = store.begun(fresh.id)
-    pieces.plan(held, [(n, n) for n in range(5)], None, "signature")
+    pieces.plan(held, [(n, n, []) for n in range(5)], None, "signature")
     for number, lease in ((0, 100.0), (1, 100.0), (2, -1.0)):
         row = pieces.take(fresh.id, number, "me", lease)
         assert row is not None

@@ -338,6 +338,22 @@ def test_a_start_leaves_alone_what_other_servers_do(servers: tuple[VideoFiles, V
     assert recover(a, now) == 1
 
 
+def test_a_server_that_fails_alone_ends_no_video_on_which_others_work(
+    servers: tuple[VideoFiles, VideoFiles],
+) -> None:
+    a, b = servers
+    video = uploaded(a)
+    plan = a.take_whole(video)
+    assert plan is not None and b.take_idle(video) is None
+    a.piece_rows.plan(plan, [(0, 9, []), (10, None, [])], None, "signature")
+    a.piece_rows.release(plan)
+    taken = a.piece_rows.take(video, 1, a.owner, 1000.0)
+    assert taken is not None and b.take_idle(video) is None
+    a.piece_rows.release(Held(video, 1, taken.epoch))
+    assert b.take_idle(video) == Held(video, WHOLE, 2)
+    assert b.take_idle("unknown") is None
+
+
 def test_pieces_linger_for_those_who_read_them_on_other_servers(
     servers: tuple[VideoFiles, VideoFiles],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from itertools import pairwise
 from random import Random
@@ -11,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.sources.cuts import Cuts, KeyFrame, Uncut
-from server.videos.pieces import Piece, fits, in_one_piece, next_piece, plan, stretch_of
+from server.videos.pieces import (
+    Piece,
+    cuts_of,
+    in_one_piece,
+    keys_of,
+    next_piece,
+    plan,
+    stored_keys,
+    stretch_of,
+)
 
 
 def cuts(pictures: int, *numbers: int) -> Cuts:
@@ -55,8 +65,13 @@ def test_pieces_are_long_enough_and_leave_nothing_out(
     assert found.pieces[0].first == 0 and found.pieces[-1].last == pictures - 1
     assert all(one.last == two.first - 1 for one, two in pairwise(found.pieces) if one.last)
     assert all((p.last or 0) + 1 - p.first >= length for p in found.pieces)
-    assert fits(found.pieces, given_cuts)
+    stored = [stored_keys(keys_of(piece, given_cuts, horizon)) for piece in found.pieces]
+    known = cuts_of(found.pieces, json.loads(json.dumps(stored)))
+    if len(found.pieces) > 1:
+        assert known.pictures == given_cuts.pictures
     for piece in found.pieces[1:]:
+        assert stretch_of(piece, known, horizon) == stretch_of(piece, given_cuts, horizon)
+        assert piece.first in {key.number for key in known.keys}
         stretch = stretch_of(piece, given_cuts, horizon)
         assert stretch is not None
         assert stretch.first == piece.first
@@ -73,12 +88,19 @@ def test_a_warm_up_may_need_an_earlier_key_frame() -> None:
     assert (stretch.key.number, stretch.warm_up, stretch.first) == (15, 28, 30)
 
 
-def test_pieces_of_another_file_do_not_fit() -> None:
-    pieces = plan(cuts(60, 0, 30), 2, 30).pieces
-    assert fits(pieces, cuts(60, 0, 30))
-    assert not fits(pieces, cuts(60, 0, 31))
-    assert not fits(pieces, cuts(61, 0, 30))
-    assert fits(in_one_piece(Uncut.SHORT).pieces, cuts(5, 0))
+def test_a_plan_keeps_what_reading_its_pieces_depends_on_and_no_more() -> None:
+    given_cuts = cuts(90, 0, 15, 29, 30, 45, 60)
+    pieces = plan(given_cuts, 2, 30).pieces
+    keys = [keys_of(piece, given_cuts, 2) for piece in pieces]
+    assert [[key.number for key in of_piece] for of_piece in keys] == [[0], [15, 30], [45, 60]]
+    assert stored_keys(keys[1]) == [[15, 600, None, "3/5"], [30, 1200, None, "6/5"]]
+    assert cuts_of(pieces, [stored_keys(one) for one in keys]) == cuts(90, 0, 15, 30, 45, 60)
+
+
+def test_of_a_video_that_is_not_cut_nothing_is_kept() -> None:
+    pieces = in_one_piece(Uncut.SHORT).pieces
+    assert keys_of(pieces[0], cuts(5, 0), 2) == []
+    assert cuts_of(pieces, [[]]) == Cuts(0)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from server.errors import EngineFault, NotFound
 from server.frame import Pixels
 from server.settings import VideoSettings
 from server.sinks.recorder import ARTEFACTS
-from server.videos import durable_ledger, files, jobs, runner
+from server.sources.cuts import Cuts, Uncut
+from server.videos import durable_ledger, files, jobs, runner, video_job
 from server.videos.jobs import Jobs
 from server.videos.ledger import Terms
 from server.videos.unfinished import growing_overlay
@@ -181,6 +182,29 @@ async def test_who_watches_elsewhere_sees_frames_before_a_piece_is_done(
         for gate in gates:
             gate.open()
         assert (await ended(b.jobs, video)).record.state is VideoState.SUCCEEDED
+
+
+async def test_a_video_is_read_once_for_where_it_can_be_cut(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large file in a folder on the network would be read by each server otherwise, and one that
+    cannot read all of it in time would undo what others have done."""
+    meeting, folder, read = Meeting(), tmp_path / "shared", video_job.cuts_of_video
+    reads: list[Cuts] = []
+
+    def cuts_of_video(*given: Any) -> Cuts:
+        reads.append(read(*given))
+        return reads[-1] if len(reads) == 1 else Cuts(0, reason=Uncut.DAMAGED)
+
+    monkeypatch.setattr(video_job, "cuts_of_video", cuts_of_video)
+    async with (
+        serving(folder, "a", meeting.of(0)) as a,
+        serving(folder, "b", meeting.of(1)) as b,
+    ):
+        done = await ended(b.jobs, await upload(a.jobs, clip))
+        assert (done.record.state, done.record.pieces) == (VideoState.SUCCEEDED, PIECES)
+        assert a.pieces["done"] and b.pieces["done"]
+    assert len(reads) == 1
 
 
 async def test_cancelled_on_one_server_a_video_ends_on_all(tmp_path: Path, clip: Path) -> None:

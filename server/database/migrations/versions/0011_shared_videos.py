@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("videos", sql.Column("progressed", sql.Double))
     failures = sql.Column("failures", sql.Integer, nullable=False, server_default="0")
     op.add_column("pieces", failures)
+    op.add_column("pieces", sql.Column("keys", sql.JSON(none_as_null=True)))
     videos = sql.Column("videos", sql.String(64), nullable=False, server_default="")
     op.add_column("owners", videos)
     op.execute(
@@ -28,6 +29,7 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM pieces WHERE number = {WHOLE}")
     for table, column in (
         ("owners", "videos"),
+        ("pieces", "keys"),
         ("pieces", "failures"),
         ("videos", "progressed"),
         ("videos", "results"),
