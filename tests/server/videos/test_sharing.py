@@ -177,7 +177,7 @@ async def test_who_watches_elsewhere_sees_frames_before_a_piece_is_done(
     folder, gates = tmp_path / "shared", (Gate(5), Gate(0))
     async with serving(folder, "a", gates[0]) as a, serving(folder, "b", gates[1]) as b:
         video = await upload(a.jobs, clip)
-        seen = await until(b.jobs, video, lambda now: now.progress.frames_done == 5)
+        seen = await until(b.jobs, video, lambda now: now.progress.frames_done >= 3)
         assert seen.record.state is VideoState.RUNNING
         for gate in gates:
             gate.open()
