@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from job_process import write_clip
 from jobs_at_work import ended, until, upload
@@ -205,6 +206,24 @@ async def test_a_video_is_read_once_for_where_it_can_be_cut(
         assert (done.record.state, done.record.pieces) == (VideoState.SUCCEEDED, PIECES)
         assert a.pieces["done"] and b.pieces["done"]
     assert len(reads) == 1
+
+
+async def test_a_video_with_a_damaged_picture_is_one_piece_on_whichever_server(
+    tmp_path: Path, clip: Path
+) -> None:
+    """Damage is found by decoding, when other servers segment other pieces: those are dropped."""
+    with av.open(clip) as container:
+        packet = [bytes(packet) for packet in container.demux(video=0)][45]
+    # The length of its first NAL unit is wrong.
+    clip.write_bytes(clip.read_bytes().replace(packet, b"\xff\xff\xff\xff" + packet[4:]))
+    folder = tmp_path / "shared"
+    async with serving(folder, "a") as a, serving(folder, "b") as b:
+        video = await upload(a.jobs, clip)
+        done = await ended(b.jobs, video)
+        assert (done.record.state, done.record.uncut) == (VideoState.SUCCEEDED, "damaged")
+        assert done.record.pieces == 1
+        found = await results(a, video)
+    assert found == await alone(tmp_path / "alone", clip)
 
 
 async def test_cancelled_on_one_server_a_video_ends_on_all(tmp_path: Path, clip: Path) -> None:
