@@ -136,12 +136,14 @@ def test_the_server_is_told_where_it_is_published() -> None:
     assert told == {"mastream": "0.0.0.0:9000", "mastream-gpu": "0.0.0.0:9001"}
 
 
-def test_the_servers_of_a_cluster_keep_their_videos_apart_and_are_told_of_the_entry() -> None:
+def test_the_servers_of_a_cluster_share_their_videos_and_are_told_of_the_entry() -> None:
     services = config("cluster", MASTREAM_BIND="0.0.0.0", MASTREAM_ENTRY_PORT="80")["services"]
     assert set(services) == {"mastream", "node", "entry", "postgres"}
     node = services["node"]
     assert node["environment"]["MASTREAM_SECURITY__PUBLISHED"] == "0.0.0.0:80"
-    assert "source" not in next(one for one in node["volumes"] if one["target"] == "/data")
+    volumes = {one["target"]: one.get("source") for one in node["volumes"]}
+    assert volumes == {"/data": None, "/videos": "videos"}
+    assert node["environment"]["MASTREAM_VIDEOS__FOLDER"] == "/videos"
     assert "ports" not in node and "container_name" not in node
     assert node["environment"]["MASTREAM_VIDEOS__DATABASE"].startswith("postgresql+psycopg://")
 
