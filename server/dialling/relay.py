@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from threading import Lock, Thread
 
-from server.dialling.dial import Guard
+from server.dialling.dial import CONNECT_SECONDS, Guard
 from server.dialling.proxied_request import MAX_HEAD, read_request
 from server.dialling.rtsp_framing import RtspFraming
 from server.errors import MastreamError, SourceFault, SourceForbidden
@@ -131,8 +131,10 @@ class RtspRelay(Relay):
         with ExitStack() as stack:
             server = stack.enter_context(self.dial(*self._place))
             if self._tls is not None:
+                server.settimeout(CONNECT_SECONDS)
                 server = self._tls.wrap_socket(server, server_hostname=self._place[0])
                 stack.enter_context(server)
+                server.settimeout(None)
             self._carry(client, server, RtspFraming().feed)
 
 

@@ -152,9 +152,13 @@ class _Child:
                 self._receive()
 
     def release(self, slot: int) -> None:
-        """Give a slot back to the child."""
-        with suppress(OSError):  # as above
-            self._socket.sendall(bytes((slot,)))
+        """Give a slot back to the child; one that never reads them answers nonsense."""
+        try:
+            self._socket.send(bytes((slot,)), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise _nonsense() from None
+        except OSError:
+            pass  # as above
 
     def _receive(self) -> None:
         if not is_readable(self._socket.fileno(), LOOK_UP):

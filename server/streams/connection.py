@@ -59,6 +59,7 @@ class Connection:
         self._settled = settled
         self._reading: asyncio.Task[None] | None = None
         self._last_picture = clock()
+        self._holds_picture = False
         self._pace = Pace()
         self._lost = 0
 
@@ -74,8 +75,11 @@ class Connection:
         """Return for how long nothing was decoded, and whether data came meanwhile.
 
         A picture that was decoded counts even if the stream could not take it yet: it is not the
-        camera that is late if the engine is.
+        camera that is late if the engine is. A file is never late while its next picture is not due
+        or has not been taken.
         """
+        if self._holds_picture and not self.live:
+            return Deadline(0.0)
         picture = max(self._last_picture, self._source.last_frame or 0.0)
         packet = self._source.last_packet
         return Deadline(self._clock() - picture, packet is not None and packet > picture)
@@ -96,9 +100,12 @@ class Connection:
     async def _read(self, take: TakeFrame, end: Finished, report: Callable[[Event], None]) -> None:
         try:
             async for frame in self._source:
+                self._holds_picture = True
                 shown = frame if self.live else await self._shown(frame)
                 self._last_picture = self._clock()
                 await take(self, shown)
+                self._last_picture, self._holds_picture = self._clock(), False
+            self._holds_picture = True
             if self._settled is not None and not self.live:
                 await self._settled()
         except MastreamError as error:

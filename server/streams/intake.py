@@ -62,6 +62,8 @@ class Intake:
         self._made = deque[Made](maxlen=max(1, worker.spec.memory_horizon or 0))
         self._waiting: dict[int, Made] = {}
         self.to_reach = None if takeover is None else takeover.place
+        self._taken_at: Place | None = None
+        self._searches: set[int] = set()
         self._sent = -1
         self._has_begun = False
         self.memory = _memory_after(takeover)
@@ -115,6 +117,8 @@ class Intake:
 
     def made(self, mask: Mask) -> None:
         """Note that a frame has its mask."""
+        if mask.frame.seq > self._sent:
+            self._taken_at = None
         taken = self._waiting.pop(mask.frame.seq, None)
         if taken is not None:
             is_first = taken.is_first or mask.reset is not None
@@ -124,13 +128,20 @@ class Intake:
 
     @property
     def place(self) -> Place | None:
-        """Return where a file would have to be continued; None for a camera, or before a mask."""
-        return self.to_reach or place_of(self._made, self._worker.spec.memory_horizon)
+        """Return where a file would have to be continued; None for a camera, or before a mask.
+
+        After a takeover it is the earlier owner's place until there is a mask of our own.
+        """
+        return (
+            self.to_reach
+            or self._taken_at
+            or place_of(self._made, self._worker.spec.memory_horizon)
+        )
 
     def begin_anew(self) -> None:
         """Forget the place of a file, which is played from its beginning."""
         self._made.clear()
-        self.to_reach = None
+        self.to_reach = self._taken_at = None
 
     @property
     def recording(self) -> Recording | None:
@@ -176,9 +187,11 @@ class Intake:
         if place is None:
             return True
         is_there = at == place.at
-        if not is_there and at <= place.sent_at and connection.number <= SEARCHES:
+        self._searches.add(connection.number)
+        if not is_there and at <= place.sent_at and len(self._searches) <= SEARCHES:
             return False
         self._continuity, self.to_reach = continued(place, connection.number, is_there), None
+        self._taken_at = place
         self._sent = place.sent
         if not is_there or not place.fills:
             self.memory = MemoryState.COLD

@@ -60,7 +60,7 @@ class LiveStreams:
     async def start(self) -> None:
         """Pull every stream that an earlier process of this server had, and those that fall to
         this one of the free ones."""
-        self._begin_each(await self.ownership.start())
+        await self._begin_each(await self.ownership.start())
         await self._take_free()
         self._tending = [
             asyncio.create_task(repeat(self._renew, self.ownership.tend_seconds)),
@@ -202,7 +202,7 @@ class LiveStreams:
         async with self._changing:
             total = self._limit.total
             places = None if total is None else max(0, total - len(self))
-            self._begin_each(await self.ownership.take_free(0 if self._draining else places))
+            await self._begin_each(await self.ownership.take_free(0 if self._draining else places))
 
     async def _keep_places(self) -> None:
         """Store where the files are, as far as they have moved."""
@@ -217,10 +217,17 @@ class LiveStreams:
             await self.ownership.change_all(changed)
             self._stored = places
 
-    def _begin_each(self, taken: list[TakenStream]) -> None:
-        """Pull streams that were taken. If the server is to stop by now, their leases will end."""
-        for one in [] if self._draining else taken:
-            self._begin(StreamDefinition.from_dict(one.definition), takeover_of(one))
+    async def _begin_each(self, taken: list[TakenStream]) -> None:
+        """Pull streams that were taken, and give back what cannot be pulled: all of them if the
+        server is to stop by now."""
+        for one in taken:
+            try:
+                if not self._draining:
+                    self._begin(StreamDefinition.from_dict(one.definition), takeover_of(one))
+                    continue
+            except Exception:  # others can be pulled
+                _log.exception("the stream %s cannot be pulled", one.name)
+            await self.ownership.release(one.name, one.definition)
 
     def _begin(
         self, definition: StreamDefinition, takeover: Takeover | None = None

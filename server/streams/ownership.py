@@ -7,6 +7,7 @@ held --lease over, or another server has taken it--> lost
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +19,10 @@ from server.cluster.lease import Lease, Terms, granted, is_due, is_held, renewed
 from server.cluster.membership import ALONE_SECONDS, Membership
 from server.cluster.placement import FreeStream, wanted
 from server.database.streams import HeldStream, StreamPlace, StreamRows, TakenStream
-from server.errors import Elsewhere, NoCapacity, Unavailable
+from server.errors import Elsewhere, MastreamError, NoCapacity, Unavailable
 from server.threads import ThreadRunner
+
+_log = logging.getLogger(__name__)
 
 CAUSES = ("given_back", "expired", "restart")
 """Why a server takes a stream: its server gave it back, died or froze, or was this one's earlier
@@ -204,7 +207,13 @@ class Ownership:
         taken = []
         for name in names:
             asked = self._clock()
-            one = await self._disk(take, name, self._membership.name, self._terms.lease)
+            try:
+                one = await self._disk(take, name, self._membership.name, self._terms.lease)
+            except MastreamError as error:
+                if not taken:
+                    raise
+                _log.warning("%d of %d streams were taken: %s", len(taken), len(names), error)
+                break
             if one is not None:
                 self._leases[name] = granted(one.epoch, asked, self._terms)
                 taken.append(replace(one, cause=self._cause(name)))

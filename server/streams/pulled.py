@@ -106,6 +106,7 @@ class PulledStream:
 
     async def resume(self) -> None:
         """Connect again after a pause, an end or a failure. Idempotent."""
+        self._crowded = 0
         self.definition = replace(self.definition, paused=False)
         self._notice(supervision.Resume())
         await self.changes.until(lambda: self._over or self.supervised.state not in IDLE)

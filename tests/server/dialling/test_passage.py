@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -21,6 +21,7 @@ from http_cameras import http_camera
 
 from server.dialling.dial import Guard
 from server.dialling.passage import passage
+from server.dialling.relay import RtspRelay
 from server.errors import SourceFault, SourceForbidden, SourceUnauthorized
 from server.frame import Frame
 from server.security.addresses import IPAddress, address_rules
@@ -198,6 +199,19 @@ def test_a_camera_over_rtsp_is_read_through_the_relay(
 ) -> None:
     url = camera(auth=auth).mount(0, "user:secret" if auth else "")
     assert first_frame(url, EVERYWHERE).size == (240, 320)
+
+
+def test_a_handshake_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.dialling.relay.CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        relay = RtspRelay(EVERYWHERE, *silent.getsockname(), secure=True)
+        with closing(relay), socket.create_connection(("127.0.0.1", relay.port), 30) as client:
+            assert client.recv(1) == b""
+            camera, _ = silent.accept()
+            with camera:
+                camera.settimeout(30)
+                while camera.recv(4096):
+                    pass  # the client's hello
 
 
 def test_other_schemes_cannot_be_checked_and_are_refused() -> None:

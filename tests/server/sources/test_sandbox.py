@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from server.sources import open_sandbox
 from server.sources.container import ContainerSource
 from server.sources.cuts import read_cuts
 from server.sources.decoding import Counts, Reading, Stretch, read_frames
-from server.sources.sandbox import CHILD, Sandbox, sandboxed_frames
+from server.sources.sandbox import CHILD, Sandbox, _Child, sandboxed_frames
 
 Film = Callable[..., Path]
 
@@ -176,6 +177,14 @@ def test_a_decoder_that_is_killed_fails_only_its_own_video(film: Film) -> None:
     with pytest.raises(SourceFault, match="died"):
         list(killed)
     assert len(list(other)) == 23
+
+
+def test_a_decoder_that_never_reads_does_not_block_its_reader() -> None:
+    child = object.__new__(_Child)
+    child._socket, theirs = socket.socketpair()
+    with theirs, child._socket, pytest.raises(SourceFault, match="makes no sense"):
+        for _ in range(10**6):
+            child.release(0)
 
 
 def test_many_in_turn_leave_nothing(film: Film) -> None:

@@ -118,6 +118,24 @@ async def test_a_watchdog_learns_what_came_and_what_was_decoded() -> None:
     assert connection.overdue().silent == 0.5 and not connection.overdue().has_packets
 
 
+async def test_a_film_is_not_late_while_its_next_picture_is_not_due() -> None:
+    now = 10.0
+    source = Prepared([frame(0, Fraction(0)), frame(1, Fraction(3600))])
+    source.live = False
+    connection = Connection(1, source, lambda: now)
+    taken = asyncio.Event()
+
+    async def take(_: Connection, __: Frame) -> None:
+        taken.set()
+
+    connection.begin(take, END, lambda _: None)
+    await taken.wait()
+    await asyncio.sleep(0)
+    now = 60.0
+    assert connection.overdue().silent == 0.0
+    await connection.close()
+
+
 async def test_losses_are_reported_once() -> None:
     source = Prepared([])
     connection = Connection(1, source, lambda: 0.0)

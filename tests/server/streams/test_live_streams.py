@@ -40,6 +40,7 @@ class Owner:
     def __init__(self, left: str = "", free: str = "") -> None:
         self.left, self.free = list(left), list(free)
         self.held: set[str] = set()
+        self.unknown: set[str] = set()
         self.acts: list[str] = []
         self.answers: list[Exception | None] = [None]
         self.renewals = 0
@@ -61,7 +62,10 @@ class Owner:
 
     def _taken(self, names: list[str]) -> list[TakenStream]:
         self.held.update(names)
-        return [TakenStream(name, 1, paused(name).to_dict(), "restart") for name in names]
+        return [TakenStream(name, 1, self._definition(name), "restart") for name in names]
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        return {} if name in self.unknown else paused(name).to_dict()
 
     async def add(self, name: str, _: Mapping[str, Any], created: float) -> None:
         self.held.add(name)
@@ -142,6 +146,14 @@ async def test_it_begins_with_what_an_earlier_process_had_and_what_is_free() -> 
         await until(lambda: len(streams) == 4)
     assert owner.acts == ["release a", "release b", "release c", "release d", "close"]
     assert len(streams) == 0
+
+
+async def test_one_that_cannot_be_pulled_is_given_back_and_keeps_none_of_the_others() -> None:
+    owner = Owner(left="a", free="bc")
+    owner.unknown = {"a", "b"}
+    async with running(owner) as streams:
+        assert [one.definition.name for one in streams.all()] == ["c"]
+        assert owner.acts == ["release a", "release b"] and owner.held == {"c"}
 
 
 async def test_no_more_free_ones_are_taken_than_there_are_places() -> None:
