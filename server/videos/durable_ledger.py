@@ -7,6 +7,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -118,12 +119,16 @@ class DurableLedger(Ledger):
         return kept
 
     async def finish(self, taken: Taken, frames: int, losses: Losses) -> bool:
-        files = list((self._folder / taken.folder).iterdir())
-        await self._disk(flush, files)
+        # Not in the thread for the database, where the renewals of other pieces would wait.
+        await asyncio.to_thread(self._flush, taken)
         now = self._clock()
         is_kept = await self._ask(self._rows.finish, self.held(taken), frames, losses, now)
         self._on_piece("done" if is_kept else "lost")
         return is_kept
+
+    def _flush(self, taken: Taken) -> None:
+        with suppress(FileNotFoundError):  # it was lost, and its new owner has removed the files
+            flush(list((self._folder / taken.folder).iterdir()))
 
     async def fail(self, taken: Taken) -> int:
         failures = await self._ask(self._rows.fail, self.held(taken))

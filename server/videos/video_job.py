@@ -120,6 +120,8 @@ class VideoJob:
 
     async def _segment(self) -> None:
         rows = await self._ledger.rows()
+        if not rows:
+            return  # it was removed meanwhile
         done = [row for row in rows if row.state is PieceState.DONE]
         self.counts.frames = {row.number: row.frames or 0 for row in done}
         self._changed()
@@ -173,7 +175,7 @@ class VideoJob:
                 )
             async with Keeping(self._ledger, taken):
                 yield taken
-        except (asyncio.CancelledError, NoCapacity, Unavailable):
+        except (asyncio.CancelledError, NoCapacity, Unavailable, Lost):
             await self._let_go(taken)
             raise
 
