@@ -204,7 +204,7 @@ class Ownership:
     async def _take_each(
         self, take: Callable[[str, str, float], TakenStream | None], names: Sequence[str]
     ) -> list[TakenStream]:
-        taken = []
+        taken: list[TakenStream] = []
         for name in names:
             asked = self._clock()
             try:
