@@ -9,6 +9,7 @@ import signal
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def three(cluster: Cluster) -> list[RunningServer]:
     return [cluster.start(name) for name in "abc"]
 
 
+def has_worked(server: RunningServer, other: RunningServer, video: str, frames: int) -> bool:
+    """Return whether a server has done a piece and all together so many frames."""
+    return pieces(server, "done") > 0 and far(other, video) >= frames
+
+
 async def undisturbed(folder: Path, clip: Path) -> dict[str, Any]:
     """What one server with a folder of its own makes of a video."""
     with server_process(folder, **SETTINGS | {"engine__fake_step_ms": "0"}) as server:
@@ -97,7 +103,7 @@ async def test_servers_that_are_killed_change_no_byte(
     async with following(c, video) as told:
         done = []
         for server, frames in ((a, FRAMES // 3), (b, FRAMES // 2)):
-            await eventually(lambda frames=frames: far(c, video) >= frames)  # type: ignore[misc]
+            await eventually(partial(has_worked, server, c, video, frames))
             done.append(await asyncio.to_thread(pieces, server, "done"))
             server.process.kill()
         assert await eventually(lambda: has_ended(c, video), 120) == "succeeded"
