@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from server.streams.supervision import (
     Action,
     Broken,
     Deadline,
-    Decision,
     Event,
     Picture,
     Rules,
@@ -34,6 +34,17 @@ NOTICE_SECONDS = 15.0
 ANSWER_SECONDS = (0.1, 1.0)
 
 At = Callable[[float, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulled:
+    """A stream as one owner has it: under which epoch, since when it had no picture before, and how
+    it is supervised."""
+
+    name: str
+    epoch: int
+    stopped: float
+    supervised: Supervised
 
 
 class Cameras:
@@ -58,43 +69,29 @@ class Cameras:
     def take(self, name: str, epoch: int, stopped: float, now: float) -> None:
         """Let a server connect to a camera that had none since ``stopped``."""
         self._epochs[name] = epoch
-        self._act(name, epoch, stopped, begin(now, self._rules), now)
+        supervised, action = begin(now, self._rules)
+        self._act(_Pulled(name, epoch, stopped, supervised), action, now)
 
-    def _act(self, name: str, epoch: int, stopped: float, decision: Decision, now: float) -> None:
-        supervised, action = decision
+    def _act(self, stream: _Pulled, action: Action | None, now: float) -> None:
+        supervised = stream.supervised
         if action is Action.OPEN:
             self.connections[int(now)] += 1
             answer = now + self._chance.uniform(*ANSWER_SECONDS)
             event: Event = Picture()
-            if answer < self._busy.get(name, 0.0):
+            if answer < self._busy.get(stream.name, 0.0):
                 event = Broken("source_unreachable", "")
-            self._later(answer, name, epoch, stopped, supervised, event)
+            self._later(answer, stream, event)
         elif supervised.state is StreamState.LIVE:
-            self.gaps.append(now - stopped)
+            self.gaps.append(now - stream.stopped)
         elif supervised.deadline is not None:
-            self._later(supervised.deadline, name, epoch, stopped, supervised, Deadline(0.0))
+            self._later(supervised.deadline, stream, Deadline(0.0))
 
-    def _later(
-        self,
-        then: float,
-        name: str,
-        epoch: int,
-        stopped: float,
-        supervised: Supervised,
-        event: Event,
-    ) -> None:
-        self._at(then, partial(self._happen, then, name, epoch, stopped, supervised, event))
+    def _later(self, then: float, stream: _Pulled, event: Event) -> None:
+        self._at(then, partial(self._happen, then, stream, event))
 
-    def _happen(
-        self,
-        now: float,
-        name: str,
-        epoch: int,
-        stopped: float,
-        supervised: Supervised,
-        event: Event,
-    ) -> None:
-        if self._epochs[name] != epoch:
+    def _happen(self, now: float, stream: _Pulled, event: Event) -> None:
+        if self._epochs[stream.name] != stream.epoch:
             return  # another server has the stream by now
-        decision = decide(supervised, event, now, self._rules, self._chance.random())
-        self._act(name, epoch, stopped, decision, now)
+        chance = self._chance.random()
+        supervised, action = decide(stream.supervised, event, now, self._rules, chance)
+        self._act(replace(stream, supervised=supervised), action, now)

@@ -35,7 +35,8 @@ class Intake:
     Mutable state: the session, which stays open across connections so that a memory can be kept;
     how the frames so far continue; the scene, the number of the connection that it belongs to and
     the time in the file since when it has been followed. Of a file also the frames that have masks
-    or wait for them, and the place that is still to be reached.
+    or wait for them, the place that is still to be reached, the connections that have looked for
+    it, and the place that was taken over, until there is a new mask.
     """
 
     def __init__(

@@ -221,13 +221,17 @@ class LiveStreams:
         """Pull streams that were taken, and give back what cannot be pulled: all of them if the
         server is to stop by now."""
         for one in taken:
-            try:
-                if not self._draining:
-                    self._begin(StreamDefinition.from_dict(one.definition), takeover_of(one))
-                    continue
-            except Exception:  # others can be pulled
-                _log.exception("the stream %s cannot be pulled", one.name)
-            await self.ownership.release(one.name, one.definition)
+            if self._draining or not self._has_begun(one):
+                await self.ownership.release(one.name, one.definition)
+
+    def _has_begun(self, taken: TakenStream) -> bool:
+        """Pull a stream that was taken; return whether that is possible."""
+        try:
+            self._begin(StreamDefinition.from_dict(taken.definition), takeover_of(taken))
+        except Exception:  # the others can be pulled
+            _log.exception("the stream %s cannot be pulled", taken.name)
+            return False
+        return True
 
     def _begin(
         self, definition: StreamDefinition, takeover: Takeover | None = None
