@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 from clips import make_clip
+from cluster_process import Cluster
 from http_cameras import http_camera
 from playwright.sync_api import Locator, Page, expect
 from server_process import RunningServer, server_process
@@ -157,7 +157,8 @@ def test_streams_of_another_server_are_links_to_its_page(
     pages: WatchedPages,
 ) -> None:
     make_clip(tmp_path / "film.mp4", frames=250)
-    with neighbour(tmp_path, "mine") as mine, neighbour(tmp_path, "other") as other:
+    with closing(Cluster(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}", **SMALL)) as cluster:
+        mine, other = cluster.start("mine"), cluster.start("other")
         film = {"name": "yard", "url": "file:///film.mp4", "loop": True}
         httpx.post(f"{other.http}/v1/streams", json=film).raise_for_status()
         page = open_page(f"{mine.http}/#/cameras")
@@ -173,19 +174,3 @@ def test_streams_of_another_server_are_links_to_its_page(
         expect(page.get_by_role("img", name="Picture with its mask")).to_be_visible()
         pages.close()
     pages.forgive(f"//{host}/")
-
-
-def neighbour(folder: Path, name: str) -> AbstractContextManager[RunningServer]:
-    """One of several servers on the same database."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    return server_process(
-        folder / name,
-        "--port",
-        str(port),
-        **SMALL,
-        videos__database=f"sqlite:///{folder / 'shared.db'}",
-        live__files=str(folder),
-        cluster__advertise=f"http://127.0.0.1:{port}",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from http_cameras import http_camera
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Locator, Page, expect
+from ports import free_port
 from server_process import RunningServer
 from throttling_proxy import throttling_proxy
 from watched_pages import WatchedPages
@@ -66,12 +66,6 @@ def snapshot(page: Page) -> NDArray[np.uint8]:
 
 def status(page: Page) -> Locator:
     return page.locator(".stage [role=status]")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def post(url: str, body: dict[str, Any]) -> None:

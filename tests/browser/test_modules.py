@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route
+from ports import free_port
 from server_process import RunningServer
 from watched_pages import WatchedPages
 
@@ -129,8 +129,7 @@ def test_masks_are_painted_in_their_colours_at_their_places(
 def test_a_stream_survives_the_death_of_its_server(
     run_server: Any, open_page: Callable[..., Page], pages: WatchedPages
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
+    port = str(free_port())
     with ExitStack() as stack:
         first = stack.enter_context(run_server("--port", port, engine__fake_step_ms="20"))
         page = with_scripts(open_page(f"{first.http}/"))

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import pytest
 from clips import make_clip
 from numpy.typing import NDArray
+from ports import free_port
 from server_process import RunningServer, server_process
 
 from clients.python import Backoff, connect
@@ -40,12 +40,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed: apt-get install haproxy"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

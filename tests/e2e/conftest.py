@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sql
 from cluster_process import Cluster
 from server_process import RunningServer, server_process
 
@@ -45,13 +43,7 @@ def camera_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, postgres: Any) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, postgres_url: str) -> Iterator[Cluster]:
     """Servers on one empty PostgreSQL, still to be started."""
-    engine = sql.create_engine(postgres.url)
-    with engine.begin() as connection:
-        connection.execute(sql.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sql.text("CREATE SCHEMA public"))
-    engine.dispose()
-    found = Cluster(tmp_path, postgres.url)
-    yield found
-    found.close()
+    with closing(Cluster(tmp_path, postgres_url)) as found:
+        yield found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 NODE = shutil.which("node")
 SCRIPT = Path(__file__).with_name("node") / "page_stream.mjs"
@@ -63,12 +63,6 @@ def found(events: list[Event], field: str) -> list[str]:
 def states(events: list[Event]) -> list[str]:
     """The states in order; a state that is reported again with another sentence counts once."""
     return [state for state, _ in groupby(found(events, "state"))]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def restarted(run_server: Any, counts: tuple[int, ...], how: int) -> list[Event]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from ports import free_port
 
 from mastream import Backoff, Lost, Resumed, connect
 from protocol import MemoryState
@@ -48,12 +48,6 @@ async def streamed(
 
 def found(events: list[Lost | Resumed]) -> list[MemoryState]:
     return [one.memory for one in events if isinstance(one, Resumed)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("kills", [(1,), (17,), (9, 10, 30), (FRAMES,)])

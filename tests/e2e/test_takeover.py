@@ -4,19 +4,17 @@ and every mask is that of an unbroken stream."""
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, aclosing
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import make_clip
+from cluster_process import Cluster, ask
 from postgres_server import Postgres
-from server_process import RunningServer, server_process
+from server_process import RunningServer
 from watching import unbroken
 
 from clients.python import Backoff, Cameras
@@ -40,36 +38,15 @@ SPEC = fake_spec(48, 64)
 
 
 @pytest.fixture
-def servers(tmp_path: Path, postgres_url: str) -> Iterator[tuple[RunningServer, RunningServer]]:
+def servers(tmp_path: Path, cluster: Cluster) -> tuple[RunningServer, RunningServer]:
     """Two servers, of which the first gets the film."""
     make_clip(tmp_path / "film.mp4", FRAMES, keys=40)
-    with ExitStack() as stack:
-        yield (
-            stack.enter_context(one(tmp_path, "a", postgres_url)),
-            stack.enter_context(one(tmp_path, "b", postgres_url)),
-        )
-
-
-def one(folder: Path, name: str, database: str) -> Any:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    return server_process(
-        folder / name,
-        "--port",
-        str(port),
-        videos__database=database,
-        live__files=str(folder),
-        security__secret="the same for all servers",
-        cluster__advertise=f"http://127.0.0.1:{port}",
-        engine__fake_height=str(SPEC.height),
-        engine__fake_width=str(SPEC.width),
-    )
+    size = {"engine__fake_height": str(SPEC.height), "engine__fake_width": str(SPEC.width)}
+    return cluster.start("a", **size), cluster.start("b", **size)
 
 
 def cluster_of(server: RunningServer) -> Any:
-    with urllib.request.urlopen(f"{server.http}/v1/cluster", timeout=PATIENCE) as answer:
-        return json.loads(answer.read())
+    return ask(server, "/v1/cluster")
 
 
 async def expected(film: Path) -> list[bytes]:
@@ -140,8 +117,7 @@ async def test_viewers_follow_a_film_and_no_mask_differs(
 
 
 def owned(server: RunningServer) -> set[str]:
-    with urllib.request.urlopen(f"{server.http}/v1/streams", timeout=PATIENCE) as answer:
-        return {one["name"] for one in json.loads(answer.read())["streams"]}
+    return {one["name"] for one in ask(server, "/v1/streams")["streams"]}
 
 
 @pytest.mark.timeout(180)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import ports
 import pytest
 
 from launcher.child import ServerChild, free_port
@@ -23,8 +24,7 @@ def until(reached: Callable[[], bool]) -> None:
 
 def free_range() -> tuple[int, int]:
     """Return a port that was free a moment ago, as a range."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = ports.free_port()
     return port, port
 
 

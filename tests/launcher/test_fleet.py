@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray_nodes import FAKE, Ray, all_serve, free_port, ray_node, ray_settings, runs, until
+from ports import free_port
+from ray_nodes import FAKE, Ray, all_serve, ray_node, ray_settings, runs, until
 
 # Ray reads its settings when it is imported, so this must not import it.
 if find_spec("ray") is None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 from ray_nodes import (
     FAKE,
     Ray,
     all_serve,
-    free_port,
     process_of,
     ray_node,
     ray_settings,

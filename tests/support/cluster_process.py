@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from server_process import RunningServer, server_process
 
 from server.sinks.recorder import USUAL
@@ -48,13 +48,6 @@ class Cluster:
 
     def close(self) -> None:
         self._stack.close()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def ask(server: RunningServer, path: str, body: Any = None, method: str | None = None) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -18,22 +16,11 @@ from server.frame import Frame
 from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.open_file import OpenFile
 from server.sources.sandbox_child import run
+from tests.support.hostile_tricks import TRICKS
 
 
-def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901, PLR0912 - a table of tricks
+def _misbehave(what: str, frame: Frame) -> Frame:
     match what:
-        case "open":
-            Path("/etc/hostname").read_bytes()
-        case "write":
-            Path("/tmp/sandbox-was-here").write_bytes(b"")
-        case "connect":
-            socket.socket().connect(("127.0.0.1", 9))
-        case "exec":
-            os.execv(sys.executable, [sys.executable, "-c", ""])
-        case "fork":
-            os.fork()
-        case "kill":
-            os.kill(os.getppid(), signal.SIGTERM)
         case "die":
             ctypes.string_at(0)
         case "memory":
@@ -48,6 +35,8 @@ def _misbehave(what: str, frame: Frame) -> Frame:  # noqa: C901, PLR0912 - a tab
             os.write(sys.stdin.fileno(), b"[" * 60_000 + b"\n")
         case "flood":
             os.write(sys.stdin.fileno(), b"1" * 2**18)
+        case _:
+            TRICKS.get(what, bool)()
     return frame
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 from server.sources.open_file import OpenFile
 from server.sources.probe_child import run
 from server.sources.surveys import Answer, answers
+from tests.support.hostile_tricks import TRICKS
 
 
 def _is_socket(descriptor: int) -> bool:
@@ -25,23 +24,13 @@ def _is_socket(descriptor: int) -> bool:
 
 def _misbehave(what: str) -> None:
     match what:
-        case "open":
-            Path("/etc/hostname").read_bytes()
-        case "write":
-            Path("/tmp/prober-was-here").write_bytes(b"")
-        case "connect":
-            socket.socket().connect(("127.0.0.1", 9))
-        case "exec":
-            os.execv(sys.executable, [sys.executable, "-c", ""])
-        case "fork":
-            os.fork()
-        case "kill":
-            os.kill(os.getppid(), signal.SIGTERM)
         case "overhear":
             os.read(next(filter(_is_socket, range(100)), -1), 1)
         case "hang":
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
             time.sleep(3600)
+        case _:
+            TRICKS.get(what, bool)()
 
 
 def hostile(order: Answer, file: Path | OpenFile) -> Iterator[Answer]:

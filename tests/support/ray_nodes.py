@@ -6,7 +6,6 @@ Ray reads its settings when it is imported, so nothing here imports it before it
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 from launcher.__main__ import main
 from launcher.ray_settings import SETTINGS
@@ -33,12 +33,6 @@ def until(reached: Callable[[], Any], what: str, seconds: float = 90) -> Any:
         assert time.monotonic() < end, what
         time.sleep(0.1)
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def runs(pid: int) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_tricks import WRITTEN
 from living import children
 
 from server.errors import (
@@ -245,7 +246,7 @@ def test_what_kills_a_hostile_child_fails_its_own_video_only(film: Film, what: s
 def test_what_a_hostile_child_is_denied(film: Film, what: str, words: str) -> None:
     with prober(**HOSTILE) as probed, pytest.raises(SourceFault, match=words):
         probed(film(f"{what}.mp4"), LIMITS)
-    assert not Path("/tmp/prober-was-here").exists()
+    assert not WRITTEN.exists()
 
 
 @linux
