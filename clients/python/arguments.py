@@ -4,6 +4,7 @@ of ``cameras`` in camera_arguments."""
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def make_parser() -> ArgumentParser:
         + EXIT_CODES,
         formatter_class=RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"mastream {version('mastream')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="start the server (its options: mastream serve --help)")
     commands.add_parser("keys", help="make and revoke API keys (its actions: mastream keys --help)")

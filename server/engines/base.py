@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class Engine(ABC):
     """Where it runs: "cpu", or CUDA's number of the GPU and its name."""
     passed_over: tuple[str, ...] = ()
     """Providers tried before this one, each with the reason why it failed: "cuda: ..."."""
+    step_seconds: Mapping[int, float] = MappingProxyType({})
+    """How long a step takes by batch size, measured when the engine was warmed up."""
 
     @abstractmethod
     def blank(self) -> Memory:

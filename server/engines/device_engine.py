@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
@@ -21,6 +20,7 @@ from server.engines.buffers import Buffers, Port, allocate
 from server.engines.cuda import Device, Launch
 from server.engines.device_memory import Block, BlockPool, DeviceMemory, block_bytes, place
 from server.engines.host_memory import HostMemory, memory_type
+from server.engines.warming import buckets, warm_up
 from server.errors import EngineDead, EngineFault
 from server.frame import AnyPixels, DevicePixels, Labels
 
@@ -62,7 +62,7 @@ class DeviceEngine(Engine):
             self._launches = {
                 batch: program.prepare(self._buffers, batch) for batch in buckets(max_batch)
             }
-            self._warm_up()
+            self.step_seconds = warm_up(self, self._launches)
         except BaseException:
             self.close()
             raise
@@ -134,11 +134,6 @@ class DeviceEngine(Engine):
             for at in self._placed
         )
 
-    def _warm_up(self) -> None:
-        frame = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
-        for batch in self._launches:
-            self.step([frame] * batch, [self.blank()] * batch)
-
     def _activate(self) -> None:
         if self._closed:
             raise EngineDead(f"The engine of {self.spec.name} is closed.")
@@ -196,12 +191,6 @@ class DeviceEngine(Engine):
         ):
             self._device.copy(_address(host), port.pointer, batch * port.nbytes)
         self._device.synchronise()
-
-
-def buckets(max_batch: int) -> list[int]:
-    """Return the batch sizes that are prepared: 1, 2, 4, ... and ``max_batch``."""
-    powers = [2**n for n in range(max_batch.bit_length())]
-    return sorted({*powers, max_batch})
 
 
 def bucket(batch: int, max_batch: int) -> int:

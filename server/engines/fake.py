@@ -17,6 +17,7 @@ from models.spec import ClassLabel, ModelSpec, StageMemory
 from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import HostMemory
+from server.engines.warming import buckets
 from server.errors import EngineDead
 from server.frame import AnyPixels, Labels, Pixels, host_pixels
 from server.settings import EngineSettings
@@ -81,6 +82,8 @@ class FakeEngine(Engine):
         self.spec = spec or fake_spec()
         self.max_batch = max_batch
         self._step_seconds = step_seconds
+        if step_seconds:
+            self.step_seconds = dict.fromkeys(buckets(max_batch), step_seconds)
         self._on_step = on_step
         self._blank = host_memory.blank(self.spec, np.float32)
         self._closed = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from models.spec import ModelSpec
@@ -13,7 +14,8 @@ class EngineInfo:
     """An engine that is loaded and warmed up.
 
     ``provider`` is what actually runs the model; ``passed_over`` are the providers tried before,
-    each with the reason why it failed.
+    each with the reason why it failed. ``step_seconds`` is the time of a step by batch size,
+    measured when the engine was warmed up; empty if it was not.
     """
 
     spec: ModelSpec
@@ -21,6 +23,7 @@ class EngineInfo:
     max_batch: int
     device: str = "cpu"
     passed_over: tuple[str, ...] = ()
+    step_seconds: Mapping[int, float] = field(default_factory=dict, compare=False)
 
 
 PlanStage = Literal["off", "looking", "building", "loading", "serving", "failed"]

@@ -22,6 +22,7 @@ from server.engines.onnx_graph import (
     shipped_model,
     silent_options,
 )
+from server.engines.warming import warm_up
 from server.errors import EngineDead, EngineFault
 from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings
@@ -49,7 +50,7 @@ class OnnxEngine(Engine):
         self._names = [name for name, _ in tensor_shapes(self.spec)]
         self._outputs = ["mask", "count_out", *(f"{name}_out" for name in self._names)]
         self._blank = host_memory.blank(self.spec, self._dtype)
-        self._warm_up()
+        self.step_seconds = warm_up(self, range(1, max_batch + 1))
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Self:
@@ -92,11 +93,6 @@ class OnnxEngine(Engine):
             "count": np.array([memory.count for memory in memories], np.int64),
             **{name: _batched(held) for name, held in zip(self._names, tensors, strict=True)},
         }
-
-    def _warm_up(self) -> None:
-        frame = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
-        for batch in range(1, self.max_batch + 1):
-            self.step([frame] * batch, [self._blank] * batch)
 
 
 def session_options(spec: ModelSpec, threads: int | None) -> ort.SessionOptions:

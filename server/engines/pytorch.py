@@ -21,6 +21,7 @@ from server.engines import host_memory
 from server.engines.base import Engine, SavedMemory, check_batch
 from server.engines.host_memory import tensor_shapes
 from server.engines.onnx_graph import shipped_model
+from server.engines.warming import warm_up
 from server.errors import BadInput, EngineDead, EngineFault, NotFound
 from server.frame import AnyPixels, Labels, host_pixels
 from server.settings import EngineSettings
@@ -52,7 +53,7 @@ class TorchEngine(Engine):
         )
         saved = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(self.spec)}
         self._blank = self.restore({"count": np.array(0), **saved})
-        self.step([np.zeros((self.spec.height, self.spec.width, 3), np.uint8)], [self._blank])
+        self.step_seconds = warm_up(self, [1])
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Self:

@@ -1,4 +1,4 @@
-"""How many frames an engine can segment per second: from the steps that it has made.
+"""How many frames an engine can segment per second: from its steps, those of its warm-up first.
 
 It has no clock: the times of steps are passed in.
 """
@@ -6,6 +6,7 @@ It has no clock: the times of steps are passed in.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -35,8 +36,8 @@ class StepTime:
 class Capacity:
     """What an engine can do. ``rate`` is in frames per second, ``gain`` how many times as many
     frames it segments in its best batches as one by one, ``used`` the frames per second of late,
-    ``busy`` the share of time in which it computed (0 to 1). ``rate`` and ``gain`` are 0.0 before
-    the first step; ``gain`` is 1.0 until steps of one frame and of more were made."""
+    ``busy`` the share of time in which it computed (0 to 1). If no step was timed yet, ``rate`` and
+    ``gain`` are 0.0; ``gain`` is 1.0 until steps of one frame and of more were timed."""
 
     steps: tuple[StepTime, ...]
     rate: float
@@ -62,12 +63,13 @@ class StepTimes:
 
     def observe(self, size: int, began: float, ended: float) -> None:
         """Note a step of ``size`` frames."""
-        self._by_size.setdefault(size, deque(maxlen=REMEMBERED)).append(ended - began)
+        self._by_size.setdefault(size, _remembered()).append(ended - began)
         self._recent.append((ended, size, ended - began))
 
-    def forget(self) -> None:
-        """Start anew: another engine serves."""
-        self._by_size.clear()
+    def start(self, warm_up: Mapping[int, float]) -> None:
+        """Start anew: another engine serves, whose steps took so many seconds by batch size while
+        it was warmed up."""
+        self._by_size = {size: _remembered(seconds) for size, seconds in warm_up.items()}
         self._recent.clear()
 
     def capacity(self, now: float) -> Capacity:
@@ -86,6 +88,10 @@ class StepTimes:
             used=sum(size for size, _ in recent) / RECENT_SECONDS,
             busy=min(1.0, sum(seconds for _, seconds in recent) / RECENT_SECONDS),
         )
+
+
+def _remembered(*seconds: float) -> deque[float]:
+    return deque(seconds, maxlen=REMEMBERED)
 
 
 def _gain(steps: tuple[StepTime, ...], rate: float) -> float:

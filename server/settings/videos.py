@@ -45,7 +45,7 @@ class VideoSettings(Group):
     lanes: PositiveInt | None = Field(
         None,
         description="pieces of one video segmented at the same time; if absent, as many as bring a "
-        "gain in the engine's batch, measured with the first video of several pieces",
+        "gain in the engine's batch, measured when the engine is warmed up",
     )
     share: float = Field(
         0.1,

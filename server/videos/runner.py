@@ -11,10 +11,9 @@ from typing import Any
 
 from server import heap
 from server.database.video_record import VideoRecord, VideoState
-from server.engines.info import EngineInfo
 from server.errors import Fault, MastreamError, NoCapacity, Unavailable
 from server.logs import log_event
-from server.videos.lanes import measure_lanes
+from server.videos.lanes import lanes_for
 from server.videos.places import RESULTS
 from server.videos.services import Services
 from server.videos.steps import first_to_do, is_idle, others_work
@@ -59,8 +58,8 @@ class JobRunner:
     A task leaves a video when it has ended, or when other servers do all that is left of it.
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: an
     event that is set when there may be more to do, the videos that run here, whether the store
-    may have more rows of this server than that, whether to begin no more, and how many lanes were
-    measured for which engines. A video, database or disk that fails never ends one of the tasks.
+    may have more rows of this server than that, and whether to begin no more. A video, database or
+    disk that fails never ends one of the tasks.
     """
 
     def __init__(
@@ -74,8 +73,6 @@ class JobRunner:
         self._settings = services.settings
         self._clock = services.clock
         self._changed = changed
-        self._measured: dict[tuple[EngineInfo, ...], int] = {}
-        self._measuring = asyncio.Lock()
         self._more = asyncio.Event()
         self._running: dict[str, _Running] = {}
         self._claiming = asyncio.Lock()
@@ -183,15 +180,9 @@ class JobRunner:
         log_event(_log, "video started", video=record.id, owner=record.owner)
         self._changed()
 
-    async def _lanes(self) -> int:
-        """Return the number of lanes; it is measured once for each set of engines."""
-        if self._settings.lanes is not None:
-            return self._settings.lanes
-        engines = self._services.worker.engines
-        async with self._measuring:
-            if engines not in self._measured:
-                self._measured[engines] = await measure_lanes(self._services.worker)
-        return self._measured[engines]
+    def _lanes(self) -> int:
+        """Return how many pieces to segment at the same time, with the engines that serve now."""
+        return self._settings.lanes or lanes_for(self._services.worker.engines)
 
     async def _until_stored(
         self, write: Callable[..., Awaitable[None]], video: str, *how: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,7 @@ class VideoJob:
         self,
         services: Services,
         record: VideoRecord,
-        lanes: Callable[[], Awaitable[int]],
+        lanes: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
         self.counts = Counts({-1: record.frames_done})
@@ -111,8 +111,6 @@ class VideoJob:
             cuts = await self._cuts()
             length = self._services.settings.piece_frames
             found = await asyncio.to_thread(planned, self._work(cuts), length)
-            if len(found.pieces) > 1:
-                await self._lanes()
             horizon = self._services.worker.spec.memory_horizon
             keys = [keys_of(piece, cuts, horizon) for piece in found.pieces]
             await self._ledger.plan(self._ledger.held(taken), found, self._signature, keys)
@@ -127,7 +125,7 @@ class VideoJob:
         self._changed()
         pieces = [Piece(row.number, row.first, row.last) for row in rows]
         cuts = cuts_of(pieces, [row.keys for row in rows])
-        lanes = await self._lanes() if len(rows) > 1 else 1
+        lanes = self._lanes() if len(rows) > 1 else 1
         try:
             await segment_pieces(self._work(cuts), self._ledger, lanes, self._on_frames)
         except CutsDiffer:

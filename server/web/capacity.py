@@ -19,15 +19,15 @@ class StepBody(BaseModel):
     """Steps of one batch size."""
 
     frames: int
-    ms: float = Field(description="median of the last steps")
+    ms: float = Field(description="median of the last steps, those of the warm-up at first")
     frames_per_second: float
 
 
 class EngineCapacity(BaseModel):
-    """What one engine can do, measured while it serves."""
+    """What one engine can do, measured at its start and while it serves."""
 
     steps: list[StepBody]
-    frames_per_second: float = Field(description="in its best batches; 0 before the first step")
+    frames_per_second: float = Field(description="in its best batches")
     batch_gain: float = Field(description="how many times as many frames as one by one")
     used: float = Field(description="frames per second of the last 10 s")
     busy: float = Field(description="share of the last 10 s in which it computed, 0 to 1")

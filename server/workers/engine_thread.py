@@ -133,5 +133,10 @@ class EngineThread:
 
 def _built(engine: Engine) -> EngineInfo:
     return EngineInfo(
-        engine.spec, engine.provider, engine.max_batch, engine.device, engine.passed_over
+        engine.spec,
+        engine.provider,
+        engine.max_batch,
+        engine.device,
+        engine.passed_over,
+        engine.step_seconds,
     )

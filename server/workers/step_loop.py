@@ -180,7 +180,7 @@ class StepLoop:
         for session in self._scheduler:
             session.lose_memory()
         self._scheduler.max_batch = engine.max_batch
-        self.step_times.forget()
+        self.step_times.start(engine.step_seconds)
         self._changes.notify()
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from argparse import Namespace
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,6 +120,13 @@ def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert "0 success; 1 failure; 2 wrong usage" in told
     assert "130 SIGINT" in told and "143 SIGTERM" in told
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"mastream {version('mastream')}\n"
 
 
 @pytest.mark.parametrize("argv", [["-h"], ["segment", "-h"], ["stream", "-h"], ["load", "-h"]])

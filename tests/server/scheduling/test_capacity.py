@@ -58,5 +58,17 @@ def test_it_remembers_a_bounded_number_of_steps_and_forgets_with_its_engine() ->
     for number in range(MAX_RECENT + 5):
         times.observe(1, number, number + 0.5)
     assert len(times._recent) == MAX_RECENT and len(times._by_size[1]) == REMEMBERED
-    times.forget()
+    times.start({})
     assert times.capacity(now=0.0).steps == ()
+
+
+def test_a_new_engine_is_known_by_its_warm_up_until_it_has_served() -> None:
+    times = StepTimes()
+    times.observe(1, 0.0, 9.0)
+    times.start({1: 0.1, 4: 0.2})
+    known = times.capacity(now=9.0)
+    assert (known.rate, known.gain) == (pytest.approx(20), pytest.approx(2))
+    assert (known.used, known.busy) == (0, 0), "a warm-up is no use of the engine"
+    for number in range(REMEMBERED):
+        times.observe(4, number, number + 0.4)
+    assert times.capacity(now=200.0).rate == pytest.approx(10)

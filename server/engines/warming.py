@@ -1,0 +1,37 @@
+"""Warming up an engine: the first step of a batch size allocates and tunes, the next shows its
+time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+import numpy as np
+
+from server.engines.base import Engine
+
+
+def warm_up(engine: Engine, sizes: Collection[int]) -> dict[int, float]:
+    """Make a step of each batch size, then another one of each size of :func:`buckets`; return the
+    seconds that those took. Raises what a step raises.
+    """
+    for size in sizes:
+        _step(engine, size)
+    return {size: _seconds(engine, size) for size in buckets(engine.max_batch) if size in sizes}
+
+
+def buckets(max_batch: int) -> list[int]:
+    """Return 1, 2, 4, ... and ``max_batch``: enough batch sizes to show what batches gain."""
+    powers = [2**n for n in range(max_batch.bit_length())]
+    return sorted({*powers, max_batch})
+
+
+def _seconds(engine: Engine, size: int) -> float:
+    began = time.perf_counter()
+    _step(engine, size)
+    return time.perf_counter() - began
+
+
+def _step(engine: Engine, size: int) -> None:
+    frame = np.zeros((engine.spec.height, engine.spec.width, 3), np.uint8)
+    engine.step([frame] * size, [engine.blank()] * size)
