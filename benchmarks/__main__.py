@@ -1,4 +1,4 @@
-"""``make bench``: run every benchmark; print each result when it is there, and a table at the end."""
+"""``make bench``: run every benchmark; print each result when there is one, then a table."""
 
 from __future__ import annotations
 
