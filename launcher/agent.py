@@ -1,4 +1,4 @@
-"""An agent: a thread that keeps one server running, and what others may ask it.
+"""An agent: a thread that keeps one server running, with the methods that others may call.
 
 It imports no Ray. Its methods are idempotent, so a call may be repeated after a restart.
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Child(Protocol):
-    """What the agent needs of its server's process."""
+    """The operations that an agent needs on its server's process."""
 
     port: int | None
     exit_code: int | None
@@ -40,7 +40,7 @@ class Child(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An agent and its server; ``trouble`` is why the server could not be started or seen."""
+    """An agent and its server; ``trouble`` is why the server could not be started or checked."""
 
     number: int
     state: State
@@ -55,13 +55,14 @@ class Report:
     trouble: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as a JSON object."""
         return asdict(self)
 
 
 class Supervisor:
-    """Applies decisions to one child. Mutable state: the server's supervised state, what was last
-    seen of it and the last trouble; a lock guards them, since the thread and callers meet here."""
+    """Applies decisions to one child. Mutable state: the server's supervised state, the last
+    observation and the last trouble; a lock guards them, since the thread and callers both use
+    them."""
 
     def __init__(self, child: Child, terms: Terms, now: float) -> None:
         self._child, self._terms = child, terms
@@ -71,12 +72,12 @@ class Supervisor:
         self.trouble = ""
 
     def want(self, wanted: bool) -> None:
-        """Have the server serve, or drain and stay away. Idempotent."""
+        """Keep the server running, or drain it and keep it stopped. Idempotent."""
         with self._lock:
             self.one = replace(self.one, wanted=wanted)
 
     def tick(self, now: float) -> None:
-        """Look at the server and do what is due."""
+        """Check the server and do what is due."""
         seen, trouble = self._look()
         with self._lock:
             self.one, action = decide(self.one, seen, now, self._terms)
@@ -91,7 +92,7 @@ class Supervisor:
             return Seen(running=False, can_start=False), _sentence(error)
 
     def _act(self, action: Action) -> str:
-        """Do what was decided; return what prevented it."""
+        """Carry out the decision; return what prevented it."""
         try:
             if action is Action.START:
                 self._child.start()
@@ -99,7 +100,7 @@ class Supervisor:
                 self._child.drain()
             elif action is Action.KILL:
                 self._child.kill()
-        except OSError as error:  # the next look finds no process: that counts as a failure
+        except OSError as error:  # the next check finds no process, which counts as a failure
             _log.warning("the server cannot be started: %s", error)
             return _sentence(error)
         return ""
@@ -115,7 +116,7 @@ class Agent:
         threading.Thread(target=self._run, name="supervisor", daemon=True).start()
 
     def report(self) -> Report:
-        """Return how the server is."""
+        """Return the state of the agent and its server."""
         one, child = self._supervisor.one, self._child
         return Report(
             number=self._number,
@@ -136,7 +137,7 @@ class Agent:
         self._supervisor.want(False)
 
     def resume(self) -> None:
-        """Have a server again. Idempotent."""
+        """Keep a server running again. Idempotent."""
         self._supervisor.want(True)
 
     def _run(self) -> None:

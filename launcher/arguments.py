@@ -36,7 +36,7 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         "mastream cluster",
         description="Start, watch and drain servers on several machines, with Ray as the launcher.",
-        epilog="What follows -- goes to `ray start` (node) or `mastream serve` (up). "
+        epilog="Arguments after -- are passed to `ray start` (node) or `mastream serve` (up). "
         "Exit status: 0 success, 1 failure, 2 wrong usage.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
@@ -44,14 +44,14 @@ def make_parser() -> ArgumentParser:
     _add_up(actions)
     status = actions.add_parser(
         "status",
-        help="show the agents, the servers, their streams and what changed lately",
-        description="Show Ray's agents, and the cluster as one of their servers sees it. With "
-        "--url ask that server alone: this needs no Ray. MASTREAM_KEY is sent as the API key.",
+        help="show the agents, the servers, their streams and recent changes",
+        description="Show Ray's agents, and the cluster as one of their servers reports it. With "
+        "--url only that server is asked, without Ray. MASTREAM_KEY is sent as the API key.",
     )
     status.add_argument("--url", metavar="URL", help="any server, such as http://a.example:8000")
     status.add_argument("--json", action="store_true", help="print it as JSON")
     drain = actions.add_parser("drain", help="drain the servers of a machine or an agent")
-    drain.add_argument("target", metavar="NODE|AGENT", help="a name that status shows")
+    drain.add_argument("target", metavar="NODE|AGENT", help="a name shown by status")
     down = actions.add_parser("down", help="drain all servers and remove all agents")
     for action in (drain, down):
         action.add_argument(
@@ -73,7 +73,7 @@ def _add_node(actions: Any) -> None:
 
 
 def _add_up(actions: Any) -> None:
-    up = actions.add_parser("up", help="have N servers, each kept running by an agent")
+    up = actions.add_parser("up", help="keep N servers running, each by an agent")
     up.add_argument("-n", type=_count, required=True, metavar="N", help="number of servers")
     up.add_argument("--gpu", action="store_true", help="give each server a GPU of its own")
     up.add_argument(
@@ -113,4 +113,6 @@ def _ports(text: str) -> tuple[int, int]:
     try:
         return ports_of(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no range of ports: write it as 8000-8099") from error
+        raise ArgumentTypeError(
+            f"{text!r} is not a range of ports: write it as 8000-8099"
+        ) from error

@@ -22,7 +22,7 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class ServerChild:
     """Mutable state: the process, its port and its last exit status, each None if there is none.
 
-    The server drains when its standard input ends, so it does if the agent dies.
+    The server drains when its standard input ends, which also happens if the agent dies.
     """
 
     def __init__(self, number: int, options: ServerOptions, node: str) -> None:
@@ -49,14 +49,15 @@ class ServerChild:
         return url_of(self._options, self._node, self.port)
 
     def look(self) -> Seen:
-        """Return what can be seen of the server. Raises OSError if its folder cannot be used."""
+        """Return the observed state of the server. Raises OSError if its folder cannot be used."""
         if self._process is None or self._has_ended(self._process):
             return Seen(running=False, can_start=is_free(self.folder))
         answer = self._health()
         return Seen(running=True, answers=answer is not None, ready=answer == httpx.codes.OK)
 
     def start(self) -> None:
-        """Start a server on a free port. Raises OSError if there is none, or no process."""
+        """Start a server on a free port. Raises OSError if no port is free or the process cannot be
+        started."""
         assert self._process is None, "a server runs already"
         if (held := claim(self.folder)) is None:
             return
@@ -107,7 +108,7 @@ class ServerChild:
 
 
 def free_port(options: ServerOptions, number: int) -> int:
-    """Return a port of the range that nobody listens on; the same for the same agent if it is free.
+    """Return a free port of the range: always the same one for an agent, if it is free.
 
     Raises OSError if none is free.
     """

@@ -1,7 +1,7 @@
 """A folder that belongs to a server's process: a lock that the server inherits.
 
-The kernel releases the lock when the last process that holds it has ended, however it ends. An
-agent that was restarted thus sees whether its predecessor's server still drains.
+The kernel releases the lock when the last process that holds it has ended, however it ends. So an
+agent that was restarted can see whether its predecessor's server is still draining.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FILE = "server.claim"
 
 
 def claim(folder: Path) -> int | None:
-    """Return a file descriptor that holds ``folder``, None if another process does.
+    """Return a file descriptor that holds ``folder``, None if another process holds it.
 
     The folder is created. Pass the descriptor to the server and close it here.
     """

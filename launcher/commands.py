@@ -50,7 +50,8 @@ def _reported(url: str, as_json_text: bool) -> str:
 
 
 def _first_report(urls: Sequence[str]) -> str:
-    """Return the cluster as the first server sees it that answers, or why the last one does not."""
+    """Return the cluster as reported by the first server that answers, or why the last one does not
+    answer."""
     trouble = ""
     for url in urls:
         try:

@@ -26,7 +26,7 @@ from launcher.supervision import State
 ANSWER_SECONDS = 3.0
 PAUSE_SECONDS = 0.5
 GAP = 32
-"""Agents have consecutive numbers; after so many that do not exist there are no more."""
+"""Agents have consecutive numbers; after this many missing numbers there are no more agents."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def connected(address: str) -> Iterator[None]:
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise NoRay(
-            f"No Ray can be used at {address}: start one with `mastream cluster node`, name it "
+            f"Ray cannot be used at {address}: start one with `mastream cluster node`, name it "
             f"with --address, and check that the tokens are the same ({_first_line(error)})."
         ) from error
     try:
@@ -94,8 +94,8 @@ def drain(target: str, seconds: float) -> list[str]:
 def remove(first: int = 1, seconds: float = 45.0) -> list[str]:
     """Drain and remove the agents from number ``first`` on; return their names.
 
-    All are removed, also those whose servers have not ended after ``seconds``: these are killed.
-    An agent that does not answer has no server, or cannot be reached.
+    Servers that have not ended after ``seconds`` are killed. An agent that does not answer has no
+    server, or cannot be reached.
     """
     found = dict(_handles(first))
     try:

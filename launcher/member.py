@@ -1,4 +1,4 @@
-"""An agent as the commands see it, and how they show all of them."""
+"""An agent as the commands see it, and how they show a list of agents."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def url_of(options: ServerOptions, node: str, port: int) -> str:
         return template.format(node=node, ip=ip, port=port)
     except (LookupError, ValueError) as error:
         raise WrongUse(
-            f"The address {template!r} is no template: write it like https://{{node}}:{{port}}."
+            f"The address {template!r} is not a template: write it like https://{{node}}:{{port}}."
         ) from error
 
 
@@ -94,7 +94,7 @@ def environment_of(options: ServerOptions, number: int, node: str, port: int) ->
 
 
 def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those environment variables of a command that its servers get, too."""
+    """Return those environment variables of a command that are passed on to its servers."""
     return {k: v for k, v in environment.items() if k.startswith(PREFIX) or k == THREADS}
 
 
@@ -103,5 +103,5 @@ def ports_of(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
     low, high = int(first), int(last or first)
     if not 0 < low <= high <= HIGHEST_PORT:
-        raise ValueError(f"{text} is no range of ports")
+        raise ValueError(f"{text} is not a range of ports")
     return low, high

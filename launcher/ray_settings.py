@@ -37,18 +37,18 @@ SETTINGS = (
         "RAY_gcs_rpc_server_reconnect_timeout_s", "3600", "machines survive an hour without a head"
     ),
     RaySetting(
-        "RAY_kill_child_processes_on_worker_exit", "0", "a server drains after its agent has died"
+        "RAY_kill_child_processes_on_worker_exit", "0", "a server drains after its agent died"
     ),
     RaySetting(
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0", "servers drain at once when Ray is stopped"
     ),
-    RaySetting("RAY_AUTH_MODE", "token", "who reaches Ray's ports can run any code"),
+    RaySetting("RAY_AUTH_MODE", "token", "anyone who can reach Ray's ports can run any code"),
     RaySetting("RAY_USAGE_STATS_ENABLED", "0", "nothing is reported to Ray's makers"),
 )
 
 
 def apply_settings(environment: MutableMapping[str, str]) -> None:
-    """Add the settings to an environment, before Ray is imported; what is set there stays."""
+    """Add the settings to an environment, before Ray is imported; existing values stay."""
     for one in SETTINGS:
         environment.setdefault(one.name, one.value)
 

@@ -1,4 +1,4 @@
-"""What a running server reports of the cluster, and how it is shown. Needs no Ray."""
+"""What a running server reports about the cluster, and how it is shown. Needs no Ray."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask(url: str, transport: httpx.BaseTransport | None = None) -> dict[str, Any
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NoServer(f"No server answers at {url}: {str(error).rstrip('.')}.") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise NoServer(f"{url} is no server of mastream, or one of another version.") from error
+        raise NoServer(f"{url} is not a mastream server, or one of another version.") from error
     return found
 
 
@@ -85,7 +85,8 @@ def _change(one: Thing, names: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _called(server: Thing) -> str:
-    """Return a server's machine and the beginning of its name, which tells it from others there."""
+    """Return a server's machine and the beginning of its name, which distinguishes it from others
+    there."""
     return f"{server['node']}/{server['name'][:8]}"
 
 

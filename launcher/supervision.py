@@ -1,6 +1,6 @@
 """What an agent does with its server, as decisions only: no process, clock or thread.
 
-    WAITING -> STARTING -> SERVING          until the server ends, hangs or shall drain
+    WAITING -> STARTING -> SERVING          until the server ends, hangs or is to drain
        ^          |           |
        |          v           v
        `----- BACKING_OFF <---'             longer after each failure in a row
@@ -38,8 +38,9 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Bounds in seconds: for a start, for a server that does not answer, for draining; the delays
-    between starts; and how long a server must serve until its earlier failures are forgotten."""
+    """Times in seconds: bounds for a start, for a server that does not answer, and for draining;
+    the delays between starts; and how long a server must serve until its earlier failures are
+    forgotten."""
 
     start: float = 180.0
     silence: float = 30.0
@@ -51,7 +52,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the agent sees of its server: its process, whether it answers at all and is ready, and
+    """The agent's observations of its server: its process, whether it answers and is ready, and
     whether one could be started."""
 
     running: bool
@@ -63,7 +64,7 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Supervised:
     """A server in ``state`` since ``since``; ``answered`` is when it last answered, ``failures``
-    how often it failed in a row, ``wanted`` whether it shall serve."""
+    how often it failed in a row, ``wanted`` whether it should run."""
 
     since: float
     state: State = State.WAITING

@@ -1,4 +1,4 @@
-"""What foreign bytes can raise, and the close codes of a stream socket."""
+"""The error that bytes from the network can raise, and the close codes of a stream socket."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ Kind = TypeVar("Kind", bound=Fields)
 
 
 def named(kind: type[Fields]) -> str:
-    """Return a message's name in error messages: its type, or "frame" or "mask" for headers."""
+    """Return the name of a message for error messages: its type, or "frame" or "mask" for
+    headers."""
     tag = kind.__struct_config__.tag
     return tag if isinstance(tag, str) else kind.__name__.removesuffix("Header").lower()
 
@@ -197,7 +198,7 @@ def _value(values: Any, steps: list[str]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """Return what to add about a value, such as ", not 7"; empty if it is long."""
+    """Return a description of a value to append, such as ", not 7"; empty if the value is long."""
     if isinstance(value, str):
         return f", not {value[:40]!r}"
     return f", not {value}" if _is_number(value) and abs(value) < 1e18 else ""

@@ -1,4 +1,4 @@
-"""What the server sends besides masks: drops, errors and the notice that it stops."""
+"""Messages that the server sends besides masks: drops, errors and the notice that it stops."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Failure(Fields, frozen=True, tag="error"):
 
 
 class GoingAway(Fields, frozen=True, tag="going_away"):
-    """The server stops soon, or another one has the stream or more room; clients may reconnect
-    after ``reconnect_after_ms``.
+    """The server will stop soon, or another server has the stream or more room; clients may
+    reconnect after ``reconnect_after_ms``.
 
     ``taken`` is the ``seq`` of the last frame that the server read from a stream's socket, None if
     it read none or the socket only watches. ``url`` is the address of the socket to connect to,

@@ -9,8 +9,8 @@ Each case has a ``name``; ``cases`` lists them. The groups:
     read_text               messages that are also legal, with the fields that they are read as
     frames, read_frames     the same of a client's binary messages
     mask_messages           a server's binary messages, with the parts of their payload
-    masks                   labels, and the same as each encoding has them
-    refused_*               what is refused; ``close`` is the close code if a server refuses it,
+    masks                   labels, and their bytes in each encoding
+    refused_*               invalid input; ``close`` is the close code if a server refuses it,
                             ``says`` this server's sentence (other programs may use other words)
 """
 

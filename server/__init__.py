@@ -1,1 +1,1 @@
-"""The real-time service: sources in, masks out, one FIFO memory a stream."""
+"""The real-time service: sources in, masks out, one FIFO memory per stream."""

@@ -21,7 +21,7 @@ SIGNALLED = 128
 
 
 class OneLineParser(ArgumentParser):
-    """Reports wrong use in one sentence that names the command's help, not by its whole usage."""
+    """Reports wrong usage in one sentence that points to --help, instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"{self.prog}: error: {message}; see {self.prog} --help.\n")
@@ -142,10 +142,10 @@ def _parser() -> ArgumentParser:
 
 
 def _add_keys(commands: Any) -> None:
-    keys = commands.add_parser("keys", help="make, list, rotate and revoke API keys")
+    keys = commands.add_parser("keys", help="create, list, rotate and revoke API keys")
     keys.set_defaults(parser=keys, engine=None, model=None)
     actions = keys.add_subparsers(dest="action", required=True)
-    add = actions.add_parser("add", help="make a key and print its text, once")
+    add = actions.add_parser("add", help="create a key and print its text, once")
     add.add_argument("name", metavar="NAME", help="who or what will use it")
     add.add_argument("--role", choices=["watch", "segment", "admin"], default="segment")
     add.add_argument("--streams", metavar="NAMES", help="what a key of role watch may see")
@@ -155,7 +155,7 @@ def _add_keys(commands: Any) -> None:
     rotate.add_argument(
         "--overlap", type=float, default=0.0, metavar="S", help="seconds the old text stays valid"
     )
-    revoke = actions.add_parser("revoke", help="make a key invalid for ever")
+    revoke = actions.add_parser("revoke", help="make a key invalid for good")
     revoke.add_argument("id", metavar="ID")
     for action in (add, listing, rotate, revoke):
         action.add_argument("--data", type=Path, dest="folder", help="the server's folder (data)")

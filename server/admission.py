@@ -1,6 +1,7 @@
-"""Admission: what one client, and all together, may have at once; refused at once, never queued.
+"""Admission: limits for one client and for all together. Requests beyond a limit are refused at
+once, never queued.
 
-A client is an API key or, where none is required, an address.
+A client is an API key or, if none is required, an address.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from dataclasses import dataclass, field
 from server.errors import NoCapacity, TooMany
 
 MAX_CLIENTS = 10_000
-"""Rates that are remembered; the client that sent nothing for the longest is forgotten first."""
+"""Number of clients whose rates are remembered; the one that has been idle for the longest is
+forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many ``what`` one client, and all together, may have; None: as many as they like."""
+    """How many ``what`` one client (``each``) and all together (``total``) may have; None: no
+    limit."""
 
     what: str
     each: int | None = None
     total: int | None = None
 
     def check(self, own: int, taken: int) -> None:
-        """Admit one more to a client that has ``own`` of all that are ``taken``.
+        """Admit one more to a client that has ``own`` of the ``taken``.
 
-        Raises TooMany if the client has all of its own, and NoCapacity if all are taken.
+        Raises TooMany at the client's own limit, and NoCapacity at the total limit.
         """
         if self.each is not None and own >= self.each:
             raise TooMany(
@@ -41,7 +44,7 @@ class Limit:
 
 @dataclass(slots=True)
 class Places:
-    """Counts who holds how many of something. Mutable state: the counts."""
+    """Counts how many of something each client holds. Mutable state: the counts."""
 
     limit: Limit
     _held: Counter[str] = field(default_factory=Counter)
@@ -52,7 +55,7 @@ class Places:
 
     @contextmanager
     def hold(self, client: str) -> Iterator[None]:
-        """Count one more of a client's until the end; :meth:`check` comes first."""
+        """Count one more for a client during the block; call :meth:`check` first."""
         self._held[client] += 1
         try:
             yield
@@ -63,7 +66,7 @@ class Places:
 
     @contextmanager
     def take(self, client: str) -> Iterator[None]:
-        """Check, and count one more of a client's until the end. Raises as :meth:`check`."""
+        """Check, then count one more for a client during the block. Raises as :meth:`check`."""
         self.check(client)
         with self.hold(client):
             yield
@@ -81,8 +84,8 @@ class Rate:
     """How much of something one client, and all together, may send per second; at most one second's
     worth at once.
 
-    Mutable state: what is left of each client and of all (under ""), with the time of the last
-    spending. ``now`` is passed in.
+    Mutable state: what is left for each client and for all together (under ""), with the time of
+    the last spending. ``now`` is passed in.
     """
 
     what: str
@@ -91,8 +94,8 @@ class Rate:
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def spend(self, client: str, amount: int, now: float) -> None:
-        """Spend an amount. Raises TooMany or NoCapacity if it was sent too soon; nothing is spent
-        then. More than a second's worth is admitted whenever a full second's worth is left."""
+        """Spend an amount. Raises TooMany or NoCapacity if it came too soon; then nothing is spent.
+        An amount of more than a second's worth is admitted if a full second's worth is left."""
         own, shared = self._earned(client, self.each, now), self._earned("", self.total, now)
         if self.each is not None and own < min(amount, self.each):
             raise TooMany(
@@ -122,8 +125,8 @@ class Rate:
 
 @dataclass(slots=True)
 class Pace:
-    """How many bytes a second the server reads from one client; a client that sends more is read
-    later, so that its own connection holds them back. Nothing is lost.
+    """How many bytes per second the server reads from one client. If a client sends more, they are
+    read later, so that its own connection holds it back. Nothing is lost.
 
     Mutable state: what each client may still send at once, below 0 if it has sent too much, and the
     time of the last reading. ``now`` is passed in.
@@ -133,7 +136,7 @@ class Pace:
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def spend(self, client: str, amount: int, now: float) -> float:
-        """Note bytes that were read; return the seconds until more may be read."""
+        """Record bytes that were read; return the seconds until more may be read."""
         if self.each is None:
             return 0.0
         left, at = self._left.pop(client, (float(self.each), now))

@@ -66,7 +66,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        # FastAPI's own spans would have queries, in which tickets are.
+        # FastAPI's own spans would contain queries, and with them tickets.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
@@ -125,7 +125,7 @@ def _provide_jobs(request: Request) -> None:
 
 
 def _facts(service: Service) -> ServerFacts:
-    """Return where the numbers about a service come from."""
+    """Return the sources of the numbers about a service."""
     return ServerFacts(
         settings=service.settings,
         version=VERSION,
@@ -140,7 +140,7 @@ def _facts(service: Service) -> ServerFacts:
 
 
 def _limits(service: Service) -> dict[str, LimitFacts]:
-    """Return the limits of admission, and where their counts come from."""
+    """Return the limits of admission, with the sources of their counts."""
     return limit_facts(
         service.settings,
         service.parts.worker,

@@ -1,4 +1,4 @@
-"""Waiting on one event loop until something that changes has become true."""
+"""Waiting on one event loop until a condition becomes true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metrics say of engines, plans and devices: read anew at every scrape."""
+"""Metrics of engines, plans and devices, read anew at every scrape."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HostCopies(Collector):
 
 
 class Engines(Collector):
-    """The engines that serve now; an engine that died may be replaced by one of another kind."""
+    """The engines in use; an engine that died may be replaced by one of another kind."""
 
     def __init__(self) -> None:
         self.watched: list[Callable[[], EngineInfo | None]] = []
@@ -47,7 +47,8 @@ class Engines(Collector):
 
 
 class Plan(Collector):
-    """The stage of the TensorRT plan that the engines switch to, and why there is none."""
+    """The stage of the TensorRT plan that the engines switch to, or the reason why there is
+    none."""
 
     def __init__(self) -> None:
         self.status: Callable[[], PlanStatus] | None = None
@@ -64,7 +65,9 @@ class Plan(Collector):
         given_up = status.stage in ("off", "failed")
         stage.add_metric((status.stage, status.detail if given_up else ""), 1)
         percent = GaugeMetricFamily(
-            "mastream_plan_build_percent", "How much of the plan is built", value=status.percent
+            "mastream_plan_build_percent",
+            "How much of the plan has been built",
+            value=status.percent,
         )
         yield from (stage, percent)
 

@@ -6,7 +6,7 @@
     |   |-- BadRequest           well-formed, but a field is wrong
     |   |-- OutOfSequence        seq did not rise
     |   |-- Undecodable          a picture that no decoder reads
-    |   |-- BadRecording         a recording that is damaged or none
+    |   |-- BadRecording         not a recording, or a damaged one
     |   |-- BadVideo             not a video, or one that cannot be processed
     |   |   `-- UnsupportedMedia an unknown container
     |   `-- TooLarge             over a limit; refused before it is decoded

@@ -1,5 +1,5 @@
-"""How fast clients are read: as fast as they send, until the event loop is late; then those that
-cause the most work are held back, down to an equal part of it each. Pure: no clock.
+"""How fast clients are read: as fast as they send, until the event loop is late. Then the clients
+that cause the most work are held back, at most to an equal share each. Pure: no clock.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ALWAYS = 0.4
 """The share of the loop's time that all clients together always have, whatever makes it late."""
 
 BURST_SECONDS = 0.1
-"""Of what it earns, so much can be saved by a client."""
+"""How many seconds of earned work a client can save up."""
 
 COMPETES_SECONDS = 5.0
-"""A client competes so long after its last message."""
+"""For how many seconds after its last message a client counts as competing."""
 
 _MESSAGE_SECONDS, _BYTE_SECONDS = 1e-4, 1.5e-9
 """The event loop's time for a client's message; only the magnitude matters."""
@@ -38,8 +38,8 @@ def reading_cost(size: int) -> float:
 @dataclass(slots=True)
 class _Account:
     """One client: the seconds of work that it may still cause, below 0 if it has caused too much,
-    and the time of that; its work in this period, its share of the loop's time in the last ones,
-    and the time of its last work."""
+    and when that was computed; its work in this period, its share of the loop's time in the last
+    periods, and the time of its last work."""
 
     left: float
     at: float
@@ -49,13 +49,13 @@ class _Account:
 
 
 class FairPace:
-    """Shares the event loop's time among clients by one level: who causes less work than it is read
-    at once, and all others cause as much as the level (max-min fairness).
+    """Shares the event loop's time among clients by one level: a client that causes less work than
+    the level is read at once; all others are held back to the level (max-min fairness).
 
-    The level falls while the loop is late and rises otherwise, as TCP's window does. There is none
-    while nobody is held back, or while no two clients compete. Mutable state: the level in seconds
-    of work per second, the clients' accounts, and how late the loop was in this period. ``now`` is
-    passed in.
+    The level falls while the loop is late and rises otherwise, as TCP's window does. There is no
+    level while no client needs to be held back, or while fewer than two clients compete. Mutable
+    state: the level in seconds of work per second, the clients' accounts, and how late the loop was
+    in this period. ``now`` is passed in.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class FairPace:
         return f"<FairPace {level}, {len(self._accounts)} clients>"
 
     def spend(self, client: str, seconds: float, now: float) -> None:
-        """Note work that a client has caused."""
+        """Record work that a client has caused."""
         account = self._accounts.setdefault(client, _Account(0.0, now))
         account.work += seconds
         account.seen = now
@@ -87,7 +87,8 @@ class FairPace:
         return max(0.0, -account.left / self.level)
 
     def observe(self, late: float, now: float) -> None:
-        """Note by how many seconds the loop was late just now; adjust the level at times."""
+        """Record by how many seconds the loop was late just now; adjust the level after each
+        period."""
         if self._began is None:
             self._began = now
         self._late += late
@@ -117,8 +118,8 @@ class FairPace:
 
 
 def adjusted(level: float | None, shares: Sequence[float], late: float) -> float | None:
-    """Return the next level, if the clients that compete have caused these shares of the loop's
-    time and it was late by so many seconds on average."""
+    """Return the next level, given the shares of the loop's time that the competing clients have
+    caused, and by how many seconds it was late on average."""
     if len(shares) < 2:
         return None
     most = max(shares)

@@ -1,4 +1,4 @@
-"""A queue that serves those who compete in equal parts of the cost of what they ask for. Pure.
+"""A queue in which competing clients get items of equal total cost. Pure.
 
 P. Goyal, H. Vin, H. Cheng: "Start-time fair queueing", IEEE/ACM Trans. Networking 5 (1997).
 """
@@ -16,10 +16,10 @@ class FairQueue(Generic[T]):
     """Items of several clients, each with a cost; :meth:`pop` returns the one whose turn it is.
 
     An item's start tag is the larger of its client's last finish tag and the virtual time, which is
-    the start tag of the item popped last; its finish tag is its cost more. A client that was idle
-    has thus earned nothing, and one that asks for much waits behind its own items. Those of one
-    client stay in order; the client "" stands for nobody in particular, and its items do not wait
-    for each other. Mutable state: the items, the virtual time and the finish tags above it.
+    the start tag of the item popped last; its finish tag is its cost more. So an idle client earns
+    nothing, and a client with much work waits behind its own items. The items of one client stay in
+    order; items of the client "", which stands for nobody in particular, do not wait for each
+    other. Mutable state: the items, the virtual time and the finish tags above it.
     """
 
     def __init__(self) -> None:

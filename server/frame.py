@@ -101,10 +101,9 @@ def host_pixels(picture: AnyPixels) -> Pixels:
 class ResetCause(StrEnum):
     """Why a memory was emptied before a frame.
 
-    The last six concern pulled sources: MOVED is one that was taken over from another server, or
-    from an earlier run of this one; SOURCE one that starts over, GAP a pause longer than the
-    stream's ``max_gap``, CONNECTION a new connection, SIZE a new picture size or codec, CUT a scene
-    cut.
+    The last six concern pulled sources. MOVED: the source was taken over from another server, or
+    from an earlier run of this one. SOURCE: it starts over. GAP: a pause longer than the stream's
+    ``max_gap``. CONNECTION: a new connection. SIZE: a new picture size or codec. CUT: a scene cut.
     """
 
     NEW = "new"
@@ -203,7 +202,7 @@ class Losses:
         return bool(self.undecodable or self.damaged or self.missing)
 
     def most_of(self, frames: int) -> bool:
-        """Return whether less than half of a video is intact, of which ``frames`` pictures were
+        """Return whether less than half of a video is intact, if ``frames`` pictures were
         decoded."""
         return 2 * (frames - self.damaged) < frames + self.undecodable + self.missing
 

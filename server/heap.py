@@ -14,7 +14,7 @@ def share_arenas() -> None:
     """Let all threads share one arena per core; do nothing if the C library is not glibc.
 
     glibc makes up to eight per core, and each keeps the holes that its threads leave: with streams
-    that come and go, free memory grew by 11 MiB a minute while what was in use stayed the same.
+    that come and go, free memory grew by 11 MiB per minute while the memory in use stayed the same.
     Arenas that exist remain, so call this before threads are started.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,7 +1,7 @@
 """Structured log lines: one event per line, for people (console) or for programs (JSON).
 
-A line has a time, a level, a logger and a message, the fields of its event, and who caused it: the
-request's id and the key's id, wherever a request is being served. Neither holds a secret.
+A line has a time, a level, a logger and a message, the fields of its event, and the ids of the
+request and of its key, if a request is being served. Neither contains a secret.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 KEY_ID: ContextVar[str] = ContextVar("key_id", default="")
-"""Set for the task that serves a request, and for the tasks that it starts."""
+"""The request's id and the key's id: set for the task that serves a request, and for the tasks that
+it starts."""
 
 MAX_TEXT = 200
-"""Characters of one value; a client chooses what its paths hold."""
+"""Maximum characters of one value: a client can choose its paths freely."""
 
 _PLAIN = re.compile(r"[\w.:/+@%-]+", re.ASCII)
 
@@ -34,11 +35,11 @@ def log_event(logger: logging.Logger, event: str, level: int = logging.INFO, **f
 
 
 def begin_log(level: str, form: LogFormat) -> None:
-    """Log to stderr from now on."""
+    """Send all log lines to stderr from now on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # At level info uvicorn and httpx log every address with its query, in which a secret may be;
+    # At level info uvicorn and httpx log every address with its query, which may contain a secret;
     # Alembic logs each plugin that it loads.
     for library in ("uvicorn", "httpx", "alembic"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.root.level))

@@ -26,16 +26,16 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 Stage = Literal[protocol.Stage, "gather", "scatter", "send", "total"]
-"""``gather`` is the time from scheduling to the step, ``scatter`` that from the step's end until
-all sinks have their answers."""
+"""``gather`` is the time from scheduling to the step, ``scatter`` the time from the step's end
+until all sinks have their answers."""
 
 Result = Literal["segmented", "replayed", "dropped", "failed", "left"]
 """``left`` counts frames that were waiting when their client left."""
 
 
 class Metrics:
-    """The service's metrics. Any thread may call any method; except for :meth:`count_jobs`, they
-    return at once."""
+    """The service's metrics. Any thread may call any method; all except :meth:`count_jobs` return
+    at once."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -143,7 +143,7 @@ class Metrics:
         return int(sample("mastream_frames_total", {"result": "segmented", "cause": ""}) or 0)
 
     def decoded(self, decoder: str) -> None:
-        """Count a segmented frame by its decoder, "" if it came raw."""
+        """Count a segmented frame by its decoder, "" if it was not encoded."""
         self._decoded.labels(decoder).inc()
 
     def stage(self, name: Stage, seconds: float) -> None:
@@ -170,7 +170,8 @@ class Metrics:
         self._reconnects.inc()
 
     def viewer_lost(self) -> None:
-        """Count a mask that a viewer read too slowly to get; its stream has lost nothing."""
+        """Count a mask that a viewer missed because it read too slowly; its stream has lost
+        nothing."""
         self._viewer_losses.inc()
 
     def recorded(self, nbytes: int) -> None:
@@ -212,21 +213,21 @@ class Metrics:
         self._sources.labels(state).set_function(count)
 
     def watch_leases(self, kind: str, state: str, count: Callable[[], float]) -> None:
-        """Report how many rows of a kind are in a state: held here, elsewhere, or free."""
+        """Report how many rows of a kind are in each state: held here, elsewhere, or free."""
         self._leases.labels(kind, state).set_function(count)
 
     def expect_takeovers(self, kind: str, causes: Iterable[str]) -> None:
-        """Begin the counters of a kind at 0, so that their first increase can be seen."""
+        """Start the counters of a kind at 0, so that their first increase is visible."""
         self._leases_lost.labels(kind)
         for cause in causes:
             self._takeovers.labels(kind, cause)
 
     def lease_lost(self, kind: str) -> None:
-        """Count a row that this server had and could not keep."""
+        """Count a row that this server had and lost."""
         self._leases_lost.labels(kind).inc()
 
     def watch_servers(self, count: Callable[[], float]) -> None:
-        """Report how many servers are alive on this one's database, itself included."""
+        """Report how many servers are alive on the same database, including this one."""
         self._servers.set_function(count)
 
     def taken_over(self, kind: str, cause: str) -> None:
@@ -234,11 +235,11 @@ class Metrics:
         self._takeovers.labels(kind, cause).inc()
 
     def piece(self, result: str) -> None:
-        """Count a piece of a video that was done, has failed or was lost here."""
+        """Count a piece of a video that this server finished, failed on or lost."""
         self._pieces.labels(result).inc()
 
     def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
-        """Report a number of jobs; ``count`` may block and raise MastreamError: see
+        """Report a number of jobs. ``count`` may block and raise MastreamError: see
         :meth:`count_jobs`."""
         self._job_counts[state] = count
 
@@ -260,7 +261,8 @@ class Metrics:
         self._step_age.set_function(lambda: max(age() for age in self._step_ages))
 
     def watch_engine(self, engine: Callable[[], EngineInfo | None]) -> None:
-        """Report what runs the model and what failed to, at every scrape; None: nothing runs it."""
+        """Report the provider that runs the model and those that failed, at every scrape; None:
+        nothing runs it."""
         self._engines.watched.append(engine)
 
     def watch_plan(self, status: Callable[[], PlanStatus]) -> None:

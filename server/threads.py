@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 from server.fair_queue import FairQueue
 
 INLINE_SECONDS = 0.0004
-"""Work that takes less is done on the event loop: two thread switches and the wait for the GIL
-cost about as much, and more when the cores are busy."""
+"""Work below this is done on the event loop: two thread switches and the wait for the GIL cost
+about as much, and more when the cores are busy."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ class ThreadRunner:
         return await loop.run_in_executor(self._threads, lambda: act(*args, **kwargs))
 
     async def close(self) -> None:
-        """Wait until all calls are done, those that still wait included."""
+        """Wait until all calls are done, including those in the queue."""
         await asyncio.to_thread(self._threads.shutdown)
 
 
@@ -46,7 +46,7 @@ class _Call:
     result: Future[Any] = field(default_factory=Future)
 
     def run(self) -> None:
-        """Do the work, unless nobody waits for it any more."""
+        """Do the work, unless its caller has gone."""
         if not self.result.set_running_or_notify_cancel():
             return
         try:
@@ -58,7 +58,7 @@ class _Call:
 class PicturePool:
     """Threads for pictures, one per core; the codecs release the GIL, so they run in parallel.
 
-    Clients who compete get equal parts of the threads' time, however many streams each has and
+    Competing clients get equal parts of the threads' time, however many streams each has and
     however large their pictures are. The queue needs no bound of its own: a stream waits for one
     picture before it submits the next. Mutable state: the calls that wait, under a lock.
     """
@@ -69,14 +69,14 @@ class PicturePool:
         self._lock = Lock()
 
     async def run(self, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do work that is nobody's in particular, as :meth:`run_for` does."""
+        """Do work that belongs to no client, as :meth:`run_for` does."""
         return await self.run_for("", cost, work, *args, **kwargs)
 
     async def run_for(
         self, client: str, cost: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run a client's ``work`` in a thread, or at once if ``cost``, in seconds, is small; return
-        its result. Raises what it raises."""
+        its result, or raise its error."""
         if cost < INLINE_SECONDS:
             return work(*args, **kwargs)
         call = _Call(partial(work, *args, **kwargs))

@@ -28,7 +28,7 @@ def add_cameras(commands: Any) -> None:
         commands,
         "cameras",
         "let a server pull cameras by their addresses, and watch them",
-        "A server connects to each camera itself, again after a failure, and also after its own "
+        "The server connects to each camera itself, and connects again after a failure or its own "
         "restart.",
         "mastream cameras add front rtsp://user:password@camera/main --max-fps 10",
         "mastream cameras list --watch",
@@ -83,7 +83,7 @@ def _add_pace(command: ArgumentParser) -> None:
         "--max-fps",
         type=positive_number,
         metavar="FPS",
-        help="pass over the frames beyond this rate",
+        help="skip frames beyond this rate",
     )
     command.add_argument("--loop", action="store_true", help="begin a file again at its end")
 
@@ -134,7 +134,7 @@ def _add_watch(actions: Any) -> None:
         "--overlay", type=Path, metavar="OUT.mp4", help="save a video with the masks drawn on it"
     )
     command.add_argument(
-        "--seconds", type=positive_number, metavar="S", help="stop after so many seconds"
+        "--seconds", type=positive_number, metavar="S", help="stop after this many seconds"
     )
     add_url(command)
 
@@ -143,7 +143,7 @@ def _add_record(actions: Any) -> None:
     command = add_command(
         actions,
         "record",
-        "begin to record a camera, or end it",
+        "begin or end a recording of a camera",
         "The server writes the pictures and a hash of each mask to a file that mastream replay "
         "checks; it empties the camera's memory first.",
         "mastream cameras record front",

@@ -23,7 +23,7 @@ _COLOURS = {
 
 
 def cameras_table(cameras: Iterable[Camera]) -> Table:
-    """Return the cameras with state, rates, latency, drops, viewers and what is wrong."""
+    """Return a table of the cameras: state, rates, latency, drops, viewers and problems."""
     table = Table()
     for name in ("name", "state"):
         table.add_column(name, no_wrap=True)

@@ -136,8 +136,8 @@ class Cameras:
         return answer.content
 
     async def events(self, name: str, seen: int = 0) -> AsyncGenerator[CameraEvent]:
-        """Yield what happens to a camera, first what happened after the event ``seen``; end when
-        the camera is removed."""
+        """Yield a camera's events, beginning with those after the event ``seen``; end when the
+        camera is removed."""
         headers = {"Last-Event-ID": str(seen)}
         with web_errors(self._url):
             path = _path(name, "events")
@@ -164,9 +164,9 @@ class Cameras:
         A viewer that reads too slowly loses masks. ``round_trip`` is NaN, and ``frame`` has the
         overlay, if it was requested, as its picture. If the connection is lost, or the server
         restarts, the viewer connects again unless ``reconnect`` is false, and ``on_event`` receives
-        a Lost for each attempt and a Returned for its success. After a restart of the server, or
-        a takeover by another, seq and pts of a camera begin anew; a file goes on where it was, and
-        some of its masks may come twice.
+        a Lost for each attempt and a Returned for its success. After a restart of the server, or a
+        takeover by another server, seq and pts of a camera start anew; a file continues where it
+        was, and some of its masks may arrive twice.
         """
         request = Open(
             output=MaskEncoding(output), size=MaskSize(size), overlay=overlay, opacity=opacity

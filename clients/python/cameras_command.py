@@ -87,7 +87,7 @@ def _print(console: Console, found: list[Camera]) -> None:
 
 
 async def _refresh(console: Console, cameras: Cameras) -> None:
-    """Show the list on a terminal, again and again, until interrupted."""
+    """Refresh the list on a terminal until interrupted."""
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(cameras_table(await cameras.list()), refresh=True)
@@ -139,7 +139,7 @@ class _Seen:
 
 
 async def _watch(cameras: Cameras, args: Namespace) -> None:
-    """Print what arrives until the camera is removed, or for ``args.seconds``."""
+    """Print the masks that arrive until the camera is removed, or for ``args.seconds``."""
     seen = _Seen()
     video = OverlayVideo(args.overlay, ()) if args.overlay else None
     with video or nullcontext():

@@ -41,7 +41,7 @@ Received = tuple[MaskHeader, bytes] | ServerMessage
 class Connection:
     """An open socket whose server has answered ``open`` with :attr:`ready`.
 
-    Mutable state: the last words of the server, which explain the close that follows them.
+    Mutable state: the server's last message, which explains the close that follows it.
     """
 
     ready: Ready
@@ -68,8 +68,8 @@ class Connection:
         return self._fatal is not None
 
     async def send_frame(self, message: bytes) -> bool:
-        """Send a frame; return whether the socket was still open. Why it is not, the receiver
-        finds out, since it has yet to read the server's last messages."""
+        """Send a frame; return whether the socket was still open. The receiver finds out why it was
+        closed, since it has yet to read the server's last messages."""
         try:
             await self._socket.send(message)
         except ConnectionClosed:

@@ -1,4 +1,4 @@
-"""What a server's metrics were at two moments: rates and quantiles of the time between them."""
+"""A server's metrics at two moments: rates and quantiles of the time between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Exposition:
 
     @classmethod
     def read(cls, text: str, at: float) -> Exposition:
-        """Return the samples of an exposition text. Raises NotOurs if it is none."""
+        """Return the samples of an exposition text. Raises NotOurs if it cannot be read."""
         try:
             families = list(text_string_to_metric_families(text))
         except ValueError as error:
@@ -54,8 +54,8 @@ def rate(before: Exposition, now: Exposition, name: str, **labels: str) -> float
 def quantile(
     share: float, before: Exposition, now: Exposition, name: str, **labels: str
 ) -> float | None:
-    """Return a histogram's quantile between two moments, as Prometheus interpolates it; None if
-    nothing was observed. What is above the last bound counts as that bound."""
+    """Return a histogram's quantile between two moments, interpolated as in Prometheus; None if
+    nothing was observed. Observations above the last bound count as that bound."""
     buckets = _buckets(before, now, name, labels)
     wanted = share * (buckets[-1][1] if buckets else 0.0)
     below, lower = 0.0, 0.0

@@ -31,12 +31,12 @@ class Route:
 
 
 def entrance(entry: str) -> Route:
-    """Return the route of a stream that begins."""
+    """Return the route of a new stream."""
     return Route(entry, entry)
 
 
 def after(route: Route, error: ClientError) -> Route:
-    """Return the route after ``error`` ended a connection, or an attempt to make one."""
+    """Return the route after ``error`` ended a connection or an attempt to connect."""
     url = error.url if isinstance(error, GoneAway) else None
     if url is None or route.hops >= MAX_HOPS or not may_follow(route.entry, url):
         return entrance(route.entry)
@@ -44,8 +44,8 @@ def after(route: Route, error: ClientError) -> Route:
 
 
 def onward(route: Route, error: ClientError) -> Route:
-    """Return the route to the server that ``error`` names. Raises ``error`` if it names none to
-    which a client may go."""
+    """Return the route to the server that ``error`` names. Raises ``error`` if it names no server
+    to which a client may go."""
     route = after(route, error)
     if not route.is_named:
         raise error
@@ -58,8 +58,8 @@ def answered(route: Route) -> Route:
 
 
 def may_follow(entry: str, url: str) -> bool:
-    """Return whether a client that entered at ``entry`` connects to ``url``: never from TLS to a
-    socket without it, and to nothing but a WebSocket whose address names no user."""
+    """Return whether a client that entered at ``entry`` may connect to ``url``: only to a WebSocket
+    whose address names no user, and never from TLS to a socket without it."""
     try:
         parts = urlsplit(url)
         known = parts.port != 0 and bool(parts.hostname) and "@" not in parts.netloc
@@ -71,6 +71,7 @@ def may_follow(entry: str, url: str) -> bool:
 
 
 def _with_query(url: str, entry: str) -> str:
-    """Return the address with the entry's query, such as the model, unless it has its own."""
+    """Return the address with the entry's query, such as the model, unless it has a query
+    itself."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=parts.query or urlsplit(entry).query))

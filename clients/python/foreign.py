@@ -88,8 +88,8 @@ def of_failure(last: Failure) -> ClientError:
 
 
 def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
-    """Return the error for an answer with an RFC 9457 body; without one, ``fallback`` is its
-    message."""
+    """Return the error for an answer with an RFC 9457 body; without such a body, ``fallback`` is
+    the message."""
     try:
         problem = json.loads(body)
     except ValueError:
@@ -101,8 +101,8 @@ def of_problem(status: int, body: bytes, fallback: str = "") -> ClientError:
 
 
 def checked_answer(answer: httpx.Response, url: str) -> httpx.Response:
-    """Return the answer of the server at ``url``. Raises a ClientError if it is an error, whose
-    body must have been read already."""
+    """Return the answer of the server at ``url``. Raises a ClientError if it is an error; its body
+    must have been read already."""
     if answer.is_error:
         fallback = f"The request to {shown(url)} failed with status {answer.status_code};"
         fallback += " check that it is a mastream server."

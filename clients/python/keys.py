@@ -10,7 +10,7 @@ VARIABLE = "MASTREAM_KEY"
 
 
 def with_key(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a request's headers, with the key of the environment unless they name one."""
+    """Return a request's headers, with the environment's key unless they have one."""
     given = dict(headers or {})
     key = os.environ.get(VARIABLE, "").strip()
     has_one = any(name.lower() == "authorization" for name in given)

@@ -22,8 +22,8 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to load a server. ``pictures`` are sent in turn; ``rate`` is in frames per second of
-    each stream, for ``seconds``."""
+    """How to load a server. ``pictures`` are sent in turn; ``rate`` is in frames per second and
+    stream, for ``seconds``."""
 
     url: str
     streams: int
@@ -193,8 +193,8 @@ async def _feed(stream: Stream, result: StreamResult, plan: Plan, start: float) 
 
 
 async def camera(plan: Plan, start: float, clock: Clock = time.monotonic) -> AsyncIterator[Frame]:
-    """Yield frames when they are due. Like a camera it does not wait: if it is asked late, it
-    yields the current frame, and the frames before it are lost."""
+    """Yield frames when they are due. Like a camera it does not wait: if it is resumed late, it
+    yields the current frame, and earlier frames are lost."""
     index, count = 0, plan.planned // plan.streams
     while index < count:
         await asyncio.sleep(max(0.0, start + index / plan.rate - clock()))

@@ -14,7 +14,7 @@ from clients.python.ledger import Ledger
 from clients.python.mask import Mask
 
 STAGES = (*protocol.STAGES, "server", "network", "round_trip")
-"""The server's stages; their sum; the time on the way there and back; and the total."""
+"""The server's stages, their sum, the time in transit in both directions, and the total."""
 
 QUANTILES = (50, 95, 99)
 

@@ -1,4 +1,4 @@
-"""What the subcommands' arguments have in common: the parser, its errors and types of values."""
+"""Shared by the subcommands' arguments: the parser, its errors and the types of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upload a file in parts, by tus 1.0.0: a lost connection costs only what was on its way."""
+"""Upload a file in parts, by tus 1.0.0: a lost connection costs only the bytes in transit."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _PASSING_CODES = frozenset({"offset_mismatch", "taken_over"})
 
 
 class NotOffered(ClientError):
-    """The server takes no uploads in parts."""
+    """The server does not accept uploads in parts."""
 
 
 class PartedUpload:
-    """One file on its way to a server. Mutable state: the upload's path on the server, once it is
-    created; how many bytes the server has, and how many were reported to ``on_bytes``.
+    """The upload of one file. Mutable state: the upload's path on the server, once it is created;
+    how many bytes the server has, and how many were reported to ``on_bytes``.
 
     ``fields`` are those that POST /v1/videos takes in its query, such as ``artefacts``.
     """
@@ -71,9 +71,9 @@ class PartedUpload:
     async def run(self) -> Any:
         """Send the file and return the JSON of its video.
 
-        After an error that may pass it continues, with growing pauses, until ``backoff.give_up``
-        seconds have brought nothing. If this is cancelled, the upload is removed from the server.
-        Raises a ClientError, and NotOffered if the server takes no uploads in parts.
+        After a transient error it continues, with growing pauses, until there was no progress for
+        ``backoff.give_up`` seconds. If this is cancelled, the upload is removed from the server.
+        Raises a ClientError, and NotOffered if the server does not accept uploads in parts.
         """
         try:
             return await self._until_sent()
@@ -95,7 +95,7 @@ class PartedUpload:
             attempt += 1
 
     async def _send(self) -> Any:
-        """Send all that is missing, in parts, over connections that may break; return the video's
+        """Send all missing bytes, in parts, over connections that may break; return the video's
         JSON."""
         if self._link is None:
             self._link = await self._create()
@@ -117,7 +117,7 @@ class PartedUpload:
         return _header(answer, "Location")
 
     async def _ask(self) -> str | None:
-        """Learn where to continue; return the video's path if the upload is complete."""
+        """Ask where to continue; return the video's path if the upload is complete."""
         assert self._link is not None, "the upload was not created"
         return self._learn(await self._request("HEAD", self._link, headers=_VERSION))
 
@@ -153,7 +153,7 @@ class PartedUpload:
             raise BadFootage(f"{self._path} cannot be read: {error.strerror}.") from error
 
     def _report(self, sent: int) -> None:
-        """Report what was sent for the first time; what is sent again does not count."""
+        """Report bytes that were sent for the first time; repeated bytes do not count."""
         if sent > self._reported:
             self._on_bytes(sent - self._reported)
             self._reported = sent
@@ -164,7 +164,7 @@ class PartedUpload:
         return checked_answer(answer, self._url)
 
     async def _take_back(self) -> None:
-        """Remove the upload from the server, and the video if it has become one already."""
+        """Remove the upload from the server, or the video that it has become."""
         if self._link is None:
             return
         with contextlib.suppress(ClientError, TimeoutError, asyncio.CancelledError):

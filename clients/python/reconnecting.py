@@ -1,4 +1,4 @@
-"""When a lost stream connects again, and what its user learns of it. Pure: time is passed in."""
+"""When a lost stream connects again, and what is reported to its user. Pure: time is passed in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from clients.python.errors import ClientError, GoneAway, NoCapacity, ServerFault
 from protocol import MemoryState, Ready
 
 _PASSING = (Unreachable, GoneAway, NoCapacity, ServerFault)
-"""Errors of a new connection that may pass: the server, or a proxy before it, is starting."""
+"""Transient errors of a new connection: the server, or a proxy in front of it, is starting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds to wait before each attempt to connect: ``first``, doubled up to ``longest``, less
-    up to half of it by chance. ``give_up`` is how long a stream may be without an answer."""
+    """Seconds to wait before each attempt to connect: ``first``, doubled up to ``longest``, then
+    shortened at random by up to a half. ``give_up`` is how long a stream may be without an
+    answer."""
 
     first: float = 1.0
     longest: float = 30.0
@@ -42,7 +43,7 @@ class Resumed:
     """The stream continues, ``after`` seconds without a connection.
 
     ``memory`` is INTACT, or REBUILT by the server or by frames that are sent again: then all masks
-    equal those of an unbroken stream. COLD: the memory begins empty.
+    equal those of an unbroken stream. COLD: the memory starts empty.
     """
 
     memory: MemoryState
@@ -55,7 +56,7 @@ OnEvent = Callable[[Event], None]
 
 def may_resume(error: ClientError) -> bool:
     """Return whether a stream whose connection ended with this error can be continued: the server
-    stops, or it has given no reason."""
+    is stopping, or has given no reason."""
     return isinstance(error, GoneAway) or (isinstance(error, Unreachable) and not error.code)
 
 
@@ -65,13 +66,14 @@ def may_pass(error: ClientError) -> bool:
 
 
 def wait(error: ClientError, backoff: Backoff, attempt: int, chance: float) -> float:
-    """Return the seconds until the next attempt; a server that stops says how long it needs."""
+    """Return the seconds until the next attempt; a server that is stopping says how long it
+    needs."""
     asked = error.reconnect_after if isinstance(error, GoneAway) else 0.0
     return max(asked, backoff.delay(attempt, chance))
 
 
 def check_same_model(before: Ready, now: Ready) -> None:
-    """Raise a ClientError if the server serves another model than before."""
+    """Raise a ClientError if the server's model has changed."""
     names = ("name", "fingerprint", "classes", "height", "width")
     if any(before.model.get(name) != now.model.get(name) for name in names):
-        raise ClientError("The server serves another model than before; open a new stream.")
+        raise ClientError("The server's model is not the same as before; open a new stream.")

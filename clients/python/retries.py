@@ -12,25 +12,25 @@ from clients.python.reconnecting import Backoff, Lost, wait
 
 
 class Retries:
-    """Counts the attempts since the connection was lost; ``tell`` receives a Lost for each.
+    """Counts the attempts since the connection was lost; ``report`` receives a Lost for each.
 
-    Mutable state: since when there is no connection that works, and how often one was tried.
+    Mutable state: since when there has been no working connection, and the number of attempts.
     """
 
-    def __init__(self, backoff: Backoff, tell: Callable[[Lost], None]) -> None:
+    def __init__(self, backoff: Backoff, report: Callable[[Lost], None]) -> None:
         self._backoff = backoff
-        self._tell = tell
+        self._report = report
         self._lost_at: float | None = None
         self._attempt = 0
 
     @property
     def seconds(self) -> float:
-        """Return for how long there has been no connection that works."""
+        """Return for how many seconds there has been no working connection."""
         return 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
 
     async def wait(self, error: ClientError, at_once: bool = False) -> None:
         """Wait until it is time for the next attempt, after ``error`` ended the connection or the
-        last attempt; not at all if ``at_once``. Raises the error if there was no connection for
+        last attempt; do not wait if ``at_once``. Raises the error if there was no connection for
         ``give_up`` seconds."""
         if self._lost_at is None:
             self._lost_at = time.monotonic()
@@ -39,7 +39,7 @@ class Retries:
         chance = random.random()
         seconds = 0.0 if at_once else wait(error, self._backoff, self._attempt, chance)
         self._attempt += 1
-        self._tell(Lost(error, self._attempt, seconds))
+        self._report(Lost(error, self._attempt, seconds))
         await asyncio.sleep(seconds)
 
     def succeeded(self) -> None:

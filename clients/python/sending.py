@@ -15,9 +15,9 @@ from protocol import End, FrameHeader, pack
 class Sending:
     """Sends pictures while fewer than a window of frames are unanswered.
 
-    With ``keeps`` it adds each frame to the backlog, from which :meth:`resume` sends again what a
-    new connection lacks. Mutable state: the connection that frames are sent to, whether it is
-    usable, whether all pictures have come, and the task that sends again.
+    With ``keeps`` it adds each frame to the backlog, from which :meth:`resume` sends the frames
+    that a new connection lacks. Mutable state: the connection that frames are sent to, whether it
+    is usable, whether all pictures have been read, and the task that sends again.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Sending:
         self._usable = True
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
-        """Held by whoever sends frames, so that they are sent in order."""
+        """Held while frames are sent, so that they are sent in order."""
         self._again: asyncio.Task[None] | None = None
 
     async def run(self, pictures: Pictures) -> None:
@@ -62,8 +62,8 @@ class Sending:
             await asyncio.wait([self._again])
 
     def resume(self, connection: Connection, rebuilds: bool) -> None:
-        """Send to a new connection: first the frames that rebuild the memory, if ``rebuilds``, and
-        those that have no answer."""
+        """Send to a new connection, beginning with the frames that rebuild the memory, if
+        ``rebuilds``, and the frames that have no answer."""
         self._again = asyncio.create_task(self._send_again(connection, rebuilds))
 
     async def stop(self) -> None:
@@ -90,7 +90,7 @@ class Sending:
             await self._changed.wait()
 
     async def _send_again(self, connection: Connection, rebuilds: bool) -> None:
-        """Send what is missing before all other frames, which wait for their turn meanwhile."""
+        """Send the missing frames before all others, which wait for their turn."""
         async with self._turn:
             self._connection = connection
             replay = self._backlog.replay() if rebuilds else []

@@ -11,7 +11,7 @@ from types import FrameType
 
 @dataclass(slots=True)
 class Stop:
-    """``number`` is the signal that arrived: SIGINT unless it was another one."""
+    """``number`` is the signal that arrived; SIGINT by default."""
 
     number: int = signal.SIGINT
 

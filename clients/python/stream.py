@@ -55,10 +55,10 @@ class Callbacks:
 class Stream:
     """An open stream; made by :func:`connect`. ``ledger`` counts the frames by outcome.
 
-    With a ``backoff`` it survives its connections: if one is lost, :meth:`segment` connects again,
-    resumes the session and sends what has no answer yet, so that its masks are those of an
-    unbroken stream. Mutable state besides: the connection, the token that resumes its session, the
-    frames that would have to be sent again, and the attempts to connect again.
+    With a ``backoff`` it survives the loss of its connection: :meth:`segment` connects again,
+    resumes the session and repeats the frames that have no answer, so that its masks are those of
+    an unbroken stream. Further mutable state: the connection, the token that resumes its session,
+    the frames that may have to be sent again, and the attempts to connect again.
     """
 
     ready: Ready
@@ -82,7 +82,7 @@ class Stream:
         self._connection: Connection | None = None
         self._token: str | None = None
         self._backlog = Backlog(0)
-        self._retries = Retries(backoff or Backoff(), self._tell)
+        self._retries = Retries(backoff or Backoff(), self._report)
         self._pictures: Pictures | None = None
         self._sending: Sending
         self._sender: asyncio.Task[None] | None = None
@@ -198,7 +198,7 @@ class Stream:
         return self._connection
 
     def _is_complete(self, error: ClientError) -> bool:
-        """Return whether nothing but the server's ``end`` is missing from a stream that could be
+        """Return whether only the server's ``end`` is missing from a stream that could be
         resumed."""
         resumable = self._backoff is not None and may_resume(error) and not self._link.is_refused
         return resumable and self._sending.has_ended and not self.ledger.unanswered
@@ -223,21 +223,21 @@ class Stream:
                 self._continue(connection, self._retries.seconds)
                 return
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if self._callbacks.event is not None:
             self._callbacks.event(event)
 
     def _continue(self, connection: Connection, after: float) -> None:
-        """Receive from a new connection; replay what its memory lacks, and send what has no
-        answer."""
+        """Receive from a new connection; replay the frames that its memory lacks, and repeat those
+        without an answer."""
         before, self.ready = self.ready, connection.ready
         self._connection = connection
         check_same_model(before, connection.ready)
         memory, rebuilds = connection.ready.memory, False
         if memory in (MemoryState.COLD, MemoryState.NEW):
-            # Until a mask has come, the server may have only a part of the replay.
+            # Until a mask has arrived, the server may have only a part of the replay.
             self._token = None
             rebuilds = self._backlog.can_rebuild
             memory = MemoryState.REBUILT if rebuilds else MemoryState.COLD
         self._sending.resume(connection, rebuilds)
-        self._tell(Resumed(memory, after))
+        self._report(Resumed(memory, after))

@@ -19,7 +19,7 @@ from clients.python.keys import with_key
 from clients.python.top_view import Snapshot, view
 
 PLAIN_WIDTH = 200
-"""Columns of what is not written to a terminal."""
+"""Width of output that is not written to a terminal, in columns."""
 
 TIMEOUT_SECONDS = 10.0
 
@@ -44,8 +44,8 @@ class Reader:
         await self._http.aclose()
 
     async def read(self) -> Snapshot:
-        """Return the server's state, with the time since the last call; the first call returns what
-        has happened since the server's start. Raises a ClientError."""
+        """Return the server's state, with figures since the last call; the first call returns
+        figures since the server's start. Raises a ClientError."""
         paths = ("/v1/server", "/v1/capacity", "/v1/streams", "/metrics")
         server, capacity, streams, metrics = [await self._text(path) for path in paths]
         now = Exposition.read(metrics, time.monotonic())

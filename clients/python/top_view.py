@@ -29,7 +29,7 @@ class Snapshot:
 
 
 def view(snapshot: Snapshot) -> RenderableType:
-    """Return what is shown of a server."""
+    """Return the view of a server."""
     parts: list[RenderableType] = [*map(Text, lines(snapshot)), stages_table(snapshot)]
     if snapshot.cameras:
         parts.append(cameras_table(snapshot.cameras))

@@ -1,4 +1,4 @@
-"""The file of an upload, and the fields that say what is to be made of it."""
+"""The file of an upload, and the fields that choose its results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def upload_fields(
     opacity: float | None,
     callback_url: str | None,
 ) -> dict[str, str]:
-    """Return the fields of an upload that choose its results and who is called at its end; none if
-    nothing is chosen."""
+    """Return the fields of an upload that choose its results and the address to call at its end;
+    empty if none is chosen."""
     chosen = {
         "artefacts": ",".join(artefacts),
         "classes": ",".join(classes),

@@ -56,8 +56,8 @@ class Video:
 
 
 def page_of(given: Mapping[str, Any]) -> tuple[list[Video], str | None]:
-    """Return the videos of a page, and the cursor of the next page; None after the last. Raises
-    NotOurs if the server's JSON is no such page."""
+    """Return the videos of a page, and the cursor of the next page; None after the last page.
+    Raises NotOurs if the server's JSON is not such a page."""
     try:
         cursor = given.get("next")
         return [Video.from_dict(one) for one in given["videos"]], cursor and str(cursor)

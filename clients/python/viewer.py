@@ -42,9 +42,9 @@ async def view(
 ) -> AsyncGenerator[Mask]:
     """Yield the masks that the socket at ``address`` sends, until the stream ends.
 
-    ``on_ready`` receives the state of the stream's memory once the server has answered. If it names
-    another server, which has the stream, the masks come from there. Raises a ClientError if the
-    stream ends otherwise.
+    ``on_ready`` receives the state of the stream's memory once the server has answered. If the
+    socket names another server that has the stream, the masks come from there. Raises a ClientError
+    if the stream ends in any other way.
     """
     route = entrance(address)
     while True:
@@ -84,7 +84,7 @@ async def _greet(socket: ClientConnection, request: Open) -> Ready:
     """Send ``open`` and return ``ready``, which comes before the first mask."""
     with message_errors():
         async with asyncio.timeout(OPEN_SECONDS):
-            with suppress(ConnectionClosed):  # the server's last words have yet to be read
+            with suppress(ConnectionClosed):  # the server's last message has yet to be read
                 await socket.send(serialise(request))
             while not isinstance(answer := await _receive(socket), Ready):
                 pass

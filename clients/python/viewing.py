@@ -17,9 +17,9 @@ from protocol import MemoryState
 class Returned:
     """A viewer is connected again, ``after`` seconds without a connection.
 
-    ``memory`` says how the server began with the stream: NEW, if it has had it from the first frame
-    on; REBUILT, if it has taken it over and masks equal those of an unbroken stream; COLD, if its
-    memory was empty then.
+    ``memory`` is the state of the memory when the server began with the stream: NEW, if it has had
+    the stream from its first frame on; REBUILT, if it has taken it over and masks equal those of an
+    unbroken stream; COLD, if the memory was empty.
     """
 
     after: float
@@ -28,20 +28,20 @@ class Returned:
 
 OnViewerEvent = Callable[[Lost | Returned], None]
 View = Callable[[Callable[[MemoryState], None]], AsyncGenerator[Mask]]
-"""Connects once and yields masks; calls its argument, with what the server says of the stream's
-memory, once it is connected."""
+"""Connects once and yields masks; once it is connected, calls its argument with the state of the
+stream's memory."""
 
 
 class Viewing:
     """Connects again as often as it takes.
 
-    What fails before the first connection is raised, as it is likely to be a wrong address.
-    Mutable state: whether there was a connection, and the attempts to connect again.
+    An error before the first connection is raised, since the address is probably wrong. Mutable
+    state: whether there was a connection, and the attempts to connect again.
     """
 
     def __init__(self, view: View, backoff: Backoff, on_event: OnViewerEvent | None) -> None:
         self._view = view
-        self._retries = Retries(backoff, self._tell)
+        self._retries = Retries(backoff, self._report)
         self._on_event = on_event
         self._has_begun = False
 
@@ -66,14 +66,15 @@ class Viewing:
         self._has_begun = True
         self._retries.succeeded()
         if not is_first:
-            self._tell(Returned(after, memory))
+            self._report(Returned(after, memory))
 
     async def _wait(self, error: ClientError) -> None:
-        """Wait until it is time to connect again. Raises the error if that is no use."""
+        """Wait until it is time to connect again. Raises the error if another attempt would not
+        help."""
         if not self._has_begun or not (may_resume(error) or may_pass(error)):
             raise error
         await self._retries.wait(error)
 
-    def _tell(self, event: Lost | Returned) -> None:
+    def _report(self, event: Lost | Returned) -> None:
         if self._on_event is not None:
             self._on_event(event)

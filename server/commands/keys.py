@@ -1,4 +1,5 @@
-"""``keys``: make, list, rotate and revoke API keys in the server's database, running or not."""
+"""``keys``: create, list, rotate and revoke API keys in the server's database, whether the server
+runs or not."""
 
 from __future__ import annotations
 

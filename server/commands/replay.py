@@ -35,8 +35,8 @@ class Tally:
 def replay_file(file: Path, settings: Settings) -> int:
     """Replay a recording, print what is in it and the verdict, and return the exit code.
 
-    0: all masks are equal. 1: a mask differs, the file is damaged, or the model is another one.
-    130, 143 or 129: SIGINT, SIGTERM or SIGHUP stopped it.
+    0: all masks are equal. 1: a mask differs, the file is damaged, or the model is not the recorded
+    one. 130, 143 or 129: SIGINT, SIGTERM or SIGHUP stopped it.
     """
     tally = Tally()
     with stoppable() as stop:

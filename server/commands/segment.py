@@ -117,7 +117,7 @@ async def _segment(
 
 @asynccontextmanager
 async def _worker(settings: EngineSettings) -> AsyncIterator[Worker]:
-    """Yield a worker that serves, with the best engine that is there."""
+    """Yield a running worker with the best engine available."""
     worker = Worker(partial(make_engine, settings))
     try:
         await worker.start()
@@ -203,7 +203,7 @@ def _scratch(out: Path) -> Iterator[Path]:
 
 
 def _check_places(out: Path, artefacts: Collection[str]) -> None:
-    """Raise Fault if an artefact's name is taken by a folder, before any work is done."""
+    """Raise Fault if an artefact's name is taken by a folder; call it before any work is done."""
     for name in artefacts:
         if (out / name).is_dir():
             raise Fault(f"{out / name} is a folder; remove it or choose another folder with -o.")

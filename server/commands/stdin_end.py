@@ -1,4 +1,4 @@
-"""The end of standard input as a sign that the process that started this one has ended."""
+"""The end of standard input: a sign that the parent process has ended."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def _watch(descriptor: int, ended: Callable[[], None]) -> None:
     try:
         while os.read(descriptor, CHUNK):
             pass
-    except OSError:  # closed, or a terminal that is gone: nothing more comes from there either
+    except OSError:  # it is closed, or a terminal that is gone: nothing more can be read
         pass
     ended()

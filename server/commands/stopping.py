@@ -16,13 +16,14 @@ STOP_SIGNALS = [
 
 @dataclass(slots=True)
 class Stop:
-    """``number`` is the signal that came: SIGINT unless another did."""
+    """``number`` is the signal that arrived; SIGINT by default."""
 
     number: int = signal.SIGINT
 
     @property
     def exit_code(self) -> int:
-        """Return it as shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        """Return the exit code as shells report it: 130 for SIGINT, 143 for SIGTERM, 129 for
+        SIGHUP."""
         return 128 + self.number
 
 

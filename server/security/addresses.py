@@ -1,8 +1,8 @@
 """Which addresses the server may open for others: cameras, RTSP servers and callbacks.
 
-Without a check, whoever may add a camera could make the server connect to anything that it can
+Without a check, anyone who may add a camera could make the server connect to anything that it can
 reach: its own ports, other machines of its network, the metadata service of a cloud. Pure: names
-are resolved elsewhere, and each address that a name resolves to is judged here.
+are resolved elsewhere; this module judges each address that a name resolves to.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def address_rules(
     networks: Sequence[str] | None, hosts: Sequence[str], *, is_local: bool
 ) -> AddressRules:
     """Return the rules of the settings; private networks need no listing if ``networks`` is None
-    and only this machine can use the server. Raises ValueError if one is no network."""
+    and only this machine can use the server. Raises ValueError if one is not a network."""
     listed = tuple(ipaddress.ip_network(one) for one in networks or ())
     names = tuple(one.lower().rstrip(".") for one in hosts)
     return AddressRules(listed, names, home=is_local and networks is None)
@@ -90,8 +90,8 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 
 def plain_name(host: str) -> str:
-    """Return a host as it is resolved: IDNA, lower case, without trailing dot. Raises
-    BadRequest if it is no name."""
+    """Return a host as it is resolved: IDNA, lower case, without trailing dot. Raises BadRequest if
+    it is not a valid name."""
     try:
         name = host.encode("idna").decode() if not host.isascii() else host
     except UnicodeError:
@@ -116,8 +116,8 @@ def literal(host: str) -> IPAddress | None:
 
 
 def check_host(host: str, rules: AddressRules) -> None:
-    """Raise SourceForbidden if a host, as :func:`host_and_port` returns it, may not be opened, as
-    far as that shows without resolving it."""
+    """Raise SourceForbidden if a host, as :func:`host_and_port` returns it, may not be opened;
+    check only what needs no name resolution."""
     address = literal(host)
     if rules.hosts and not _is_listed(host, rules.hosts):
         raise SourceForbidden(
@@ -138,7 +138,7 @@ def allowed(found: Sequence[IPAddress], host: str, rules: AddressRules) -> list[
 
 
 def is_allowed(address: IPAddress, rules: AddressRules) -> bool:
-    """Return whether an address may be opened: it is public, or listed, or at home."""
+    """Return whether an address may be opened: whether it is public, listed, or at home."""
     address = _inner(address)
     if any(address in network for network in rules.networks):
         return True
@@ -152,7 +152,7 @@ def is_allowed(address: IPAddress, rules: AddressRules) -> bool:
 
 
 def forbidden(host: str) -> SourceForbidden:
-    """Return the error for a host none of whose addresses may be opened."""
+    """Return the error for a host that has no address that may be opened."""
     return SourceForbidden(
         f"The server may not open {host[:80]}: its address is not public. Let the operator add its "
         "network to MASTREAM_LIVE__NETWORKS."

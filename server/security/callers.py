@@ -12,8 +12,8 @@ from server.security.keys import Key, Role
 class Caller:
     """Who sends a request. ``id`` is the key's; it is empty if none was required.
 
-    The caller with a token of an identity provider is valid until ``ends``, in seconds since the
-    epoch; whether a key is valid shows only in its row.
+    A caller with a token of an identity provider is valid until ``ends``, in seconds since the
+    epoch; the validity of a key is known only from its row.
     """
 
     id: str
@@ -22,8 +22,8 @@ class Caller:
     ends: float | None = None
 
     def require(self, role: Role) -> None:
-        """Raise Forbidden unless the caller may do what ``role`` may, Unauthorized if it is
-        unknown."""
+        """Raise Forbidden unless the caller may do all that ``role`` may, or Unauthorized if the
+        caller is unknown."""
         if not self.id and self.role is not Role.ADMIN:
             raise Unauthorized(f"This request needs an API key with the role {role}: send one.")
         if not self.role.includes(role):
@@ -32,7 +32,7 @@ class Caller:
             )
 
     def owns(self, owner: str) -> bool:
-        """Return whether the caller may see and change what belongs to the key ``owner``."""
+        """Return whether the caller may see and change objects of the key ``owner``."""
         return self.role is Role.ADMIN or (self.id != "" and self.id == owner)
 
     def watches(self, name: str, owner: str) -> bool:
@@ -46,7 +46,7 @@ class Caller:
         if self.role is Role.ADMIN:
             return None
         if not self.id:
-            raise Unauthorized("Only what belongs to an API key can be listed: send one.")
+            raise Unauthorized("Only the objects of an API key can be listed: send a key.")
         return self.id
 
 
@@ -54,8 +54,8 @@ ANYONE = Caller("", Role.ADMIN)
 """Everybody, if the server requires no key."""
 
 NOBODY = Caller("", Role.WATCH)
-"""Whoever asks for what is public on a server that requires keys: nothing belongs to it, not even
-what was added while no key was required."""
+"""A caller without a key on a server that requires keys, which may see only public objects. Nothing
+belongs to it, not even objects that were added while no key was required."""
 
 
 def caller_of(key: Key) -> Caller:

@@ -17,10 +17,10 @@ class Access(StrEnum):
     """Everybody on this machine; nobody else can connect."""
 
     KEYS = "keys"
-    """Whoever has a key."""
+    """Everybody who has a key."""
 
     OPEN = "open"
-    """Everybody who can connect: it was set so."""
+    """Everybody who can connect, because it was set so."""
 
 
 def access(host: str, security: SecuritySettings) -> Access:
@@ -44,9 +44,9 @@ def check_keys_exist(who: Access, count: int, host: str) -> None:
 
 
 def host_and_port(address: str, port: int) -> tuple[str, int]:
-    """Split `name`, `name:8000`, `::1` or `[::1]:8000`; it has ``port`` if it names none.
+    """Split `name`, `name:8000`, `::1` or `[::1]:8000`; ``port`` is the default.
 
-    Raises BadRequest if its port is none.
+    Raises BadRequest if its port is not valid.
     """
     if address.count(":") > 1 and not address.startswith("["):
         return address, port
@@ -54,7 +54,7 @@ def host_and_port(address: str, port: int) -> tuple[str, int]:
     try:
         return parts.hostname or "", parts.port or port
     except ValueError as error:
-        raise BadRequest(f"{address} is no address with a port: write HOST:PORT.") from error
+        raise BadRequest(f"{address} is not an address with a port: write HOST:PORT.") from error
 
 
 def _is_local(address: str) -> bool:

@@ -1,7 +1,7 @@
 """API keys: what a key may do, its secret, and the digest of the secret that is stored.
 
 A secret has 256 random bits, so a keyed hash protects it as well as a slow one would: nobody can
-try them all. The hash is keyed with a secret of the server, which is not in the database.
+try them all. The hash is keyed with the server's secret, which is not in the database.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Key:
     """One API key as it is stored.
 
     ``id`` may appear in logs. ``streams`` are the pulled streams that a key with the role ``watch``
-    may see. ``digests`` belong to its secrets: the current one, and after a rotation the one before
-    it, which is accepted until ``overlap_ends`` (seconds since the epoch).
+    may see. ``digests`` belong to its secrets: the current one, and after a rotation the previous
+    one, which is accepted until ``overlap_ends`` (seconds since the epoch).
     """
 
     id: str
@@ -74,7 +74,7 @@ def rotated(key: Key, now: float, overlap: float, pepper: bytes) -> tuple[Key, s
 
 
 def digest_of(secret: bytes, pepper: bytes) -> str:
-    """Return the keyed hash that is stored in place of a secret."""
+    """Return the keyed hash that is stored instead of a secret."""
     return hmac.new(pepper, secret, hashlib.sha256).hexdigest()
 
 

@@ -1,8 +1,8 @@
 """Which Host and Origin a request may name.
 
 A page of another site can make a browser send requests here, and read the answers if its own name
-resolves to this server (DNS rebinding). So a request that a browser sends for another site is
-refused, and so is a name that is not this server's while no key protects it.
+resolves to this server (DNS rebinding). So a request that a browser sends for a page of another
+site is refused. While no key protects the server, so is a name that is not this server's.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from server.security.exposure import Access
 def check_host(host: str, who: Access, known: Collection[str]) -> None:
     """Raise Misdirected if a request's Host is a name that is not this server's.
 
-    Addresses are accepted, since no name is resolved to get here. If keys are required, so is every
-    name: a browser sends no cookie of this server to another name.
+    Addresses are accepted, since no name is resolved to get here. If keys are required, every name
+    is accepted: a browser does not send this server's cookie to another name.
     """
     name = host_name(host)
     if who is Access.KEYS or not host or name == "localhost" or name in known or _is_address(name):

@@ -1,4 +1,5 @@
-"""Which role a request needs, by its method and path. What is not listed needs an admin's key."""
+"""Which role a request needs, by its method and path. Requests that are not listed need an admin's
+key."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _PUBLIC = (
     (_READ, r"/(docs|openapi\.json)"),
     (("POST", "DELETE"), r"/v1/session"),
 )
-"""What needs no key: the page without data, and what supervisors ask."""
+"""Requests that need no key: the page without data, and the health checks of supervisors."""
 
 _ROLES = (
     (_READ, r"/metrics", Role.WATCH),
@@ -27,7 +28,7 @@ _ROLES = (
     (_ANY, r"/v1/stream", Role.SEGMENT),
     (_ANY, r"/v1/(videos|uploads|sources)(/.*)?", Role.SEGMENT),
 )
-"""The first line that fits decides."""
+"""The first matching line decides."""
 
 
 def needed(method: str, path: str) -> Role | None:

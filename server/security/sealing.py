@@ -1,4 +1,4 @@
-"""Passwords in addresses: sealed where they are stored, left out where they are shown."""
+"""Passwords in addresses: sealed when they are stored, left out when they are shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Seal:
         return "<Seal>"
 
     def close(self, text: str) -> str:
-        """Return a text sealed, in ASCII; another one each time."""
+        """Return a text sealed, in ASCII; each call returns a different one."""
         return self._fernet.encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The server's own secret, with which keys are hashed, sessions signed and passwords sealed."""
+"""The server's own secret, which hashes keys, signs sessions and seals passwords."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ FILE = "secret"
 
 
 def server_secret(folder: Path, security: SecuritySettings) -> bytes:
-    """Return the secret that is set, or the one in the folder's file, which is made if absent.
+    """Return the configured secret, or the one in the folder's file, which is created if it is
+    absent.
 
     Raises Fault if the file can be neither read nor written.
     """
@@ -31,7 +32,7 @@ def server_secret(folder: Path, security: SecuritySettings) -> bytes:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read, complete or not at all. Raises FileExistsError."""
+    """Atomically write a file that only its owner may read. Raises FileExistsError."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     partial.touch(mode=0o600)
     try:

@@ -11,8 +11,7 @@ COOKIE = "mastream_session"
 
 
 def session_of(key: Key, ends: float, pepper: bytes) -> str:
-    """Return the cookie of a key's session that is valid until ``ends``, in seconds since the
-    epoch."""
+    """Return the cookie for a key's session, valid until ``ends``, in seconds since the epoch."""
     return f"{key.id}.{int(ends)}.{_signature(key, int(ends), pepper)}"
 
 

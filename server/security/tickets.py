@@ -10,13 +10,13 @@ from server.security.callers import Caller
 
 TICKET_SECONDS = 30.0
 MAX_TICKETS = 64
-"""Most unused tickets of one caller."""
+"""Maximum number of unused tickets of one caller."""
 
 
 @dataclass(slots=True)
 class Tickets:
-    """Mutable state: the tickets that were not used yet, each with its caller and its end,
-    oldest first. They are kept in memory: after a restart, clients ask for new ones."""
+    """Mutable state: the unused tickets, each with its caller and its end, oldest first. They are
+    kept in memory: after a restart, clients request new ones."""
 
     _unused: dict[str, tuple[Caller, float]] = field(default_factory=dict)
 
@@ -24,7 +24,7 @@ class Tickets:
         return len(self._unused)
 
     def issue(self, caller: Caller, now: float) -> str:
-        """Return a new ticket of a caller. Raises TooMany if it has many that are not used."""
+        """Return a new ticket for a caller. Raises TooMany if it has too many unused ones."""
         self._forget(now)
         if sum(one.id == caller.id for one, _ in self._unused.values()) >= MAX_TICKETS:
             raise TooMany(f"You have {MAX_TICKETS} unused tickets: use them, or wait a moment.")
@@ -39,7 +39,7 @@ class Tickets:
         return caller
 
     def _forget(self, now: float) -> None:
-        """Remove what has expired; all last equally long, so the oldest end first."""
+        """Remove expired tickets; all last equally long, so the oldest end first."""
         while self._unused:
             ticket, (_, ends) = next(iter(self._unused.items()))
             if ends > now:

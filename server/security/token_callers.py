@@ -19,13 +19,13 @@ from server.security.keys import Role
 from server.settings import OidcSettings
 
 MAX_TOKEN = 8000
-"""Characters; a header has no room for more."""
+"""In characters; a header has no room for more."""
 
 MAX_COOKIE = 3800
-"""Characters; browsers keep 4096 with name and attributes."""
+"""In characters; browsers keep 4096 including name and attributes."""
 
 ID_PREFIX = "oidc:"
-"""Begins the id of such a caller, so that it is never a key's."""
+"""Begins the id of such a caller, so that it never equals a key's."""
 
 _PLAIN_SUBJECT = re.compile(r"[A-Za-z0-9@._|-]{1,59}")
 _SESSION_PREFIX = "token."
@@ -52,7 +52,7 @@ def caller_from(claims: Mapping[str, Any], settings: OidcSettings) -> Caller:
 
 def id_of(subject: object) -> str:
     """Return the id of a caller, which may appear in logs; a long or odd subject becomes a hash, so
-    that two never have the same id. Raises Unauthorized if there is no subject."""
+    that no two callers have the same id. Raises Unauthorized if there is no subject."""
     if not isinstance(subject, str) or not subject:
         raise Unauthorized("The token names no user: it needs the claim `sub`.")
     if _PLAIN_SUBJECT.fullmatch(subject):
@@ -92,7 +92,7 @@ def _signature(text: str, pepper: bytes) -> str:
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> object:
-    """Return a claim; one whose own name is ``path`` comes before one inside another."""
+    """Return a claim: the one whose whole name is ``path``, otherwise the nested one."""
     if path in claims:
         return claims[path]
     found: object = claims
@@ -102,7 +102,7 @@ def _claim(claims: Mapping[str, Any], path: str) -> object:
 
 
 def _names(claim: object) -> tuple[str, ...]:
-    """Return the names in a claim: a list, or a text in which spaces divide them."""
+    """Return the names in a claim: a list, or a text in which spaces separate them."""
     names = claim.split() if isinstance(claim, str) else claim
     return tuple(one for one in names if isinstance(one, str)) if isinstance(names, list) else ()
 

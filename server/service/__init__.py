@@ -1,1 +1,1 @@
-"""All running parts of the service, and the order in which they begin and end."""
+"""All running parts of the service, and the order in which they start and stop."""

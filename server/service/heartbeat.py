@@ -1,4 +1,4 @@
-"""How late the event loop is, measured all the time."""
+"""Continuous measurement of how late the event loop is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that need the model and the database, in the order in which they begin."""
+"""The parts that need the model and the database, in the order in which they start."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from server.web.live_service import LiveService, live_service
 from server.workers.fleet import Fleet
 
 Render = Callable[[Video], bytes]
-"""Returns the JSON that is sent to those who are called at a video's end."""
+"""Returns the JSON that is sent by the callback at a video's end."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What has begun so far. Mutable state: each part, None until it has begun."""
+    """The parts that have started so far. Mutable state: each part, None until it has started."""
 
     database: Database | None = None
     videos: VideoService | None = None
@@ -47,7 +47,7 @@ class Loaded:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all has begun, so that work is accepted."""
+        """Return whether everything has started, so that work is accepted."""
         return self.watching is not None
 
     def elsewhere(self) -> str | None:
@@ -55,7 +55,7 @@ class Loaded:
         return None if self.membership is None else self.membership.stream_socket()
 
     async def drain(self) -> None:
-        """Begin nothing new; put running videos back into the queue and end the viewers."""
+        """Start nothing new; put running videos back into the queue and end the viewers."""
         if self.membership:
             with suppress(MastreamError):
                 await self.membership.report_now()
@@ -91,7 +91,7 @@ async def load(
     hardware: Hardware | None,
     render: Render,
 ) -> None:
-    """Begin everything, and note it in ``into`` at once, so that a failure leaves nothing running.
+    """Start every part and record it in ``into`` at once, so that a failure leaves nothing running.
 
     Raises BadRequest if a key is required and there is none, Fault if another process uses the
     folder, and what the engine raises.
@@ -149,8 +149,8 @@ async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
 
 
 def _names(settings: Settings) -> tuple[str, str]:
-    """Return the names of this server and of the folder with its videos, which is its own unless
-    servers share one."""
+    """Return the names of this server and of the folder with its videos: its own, unless servers
+    share one."""
     name, shared = server_name(settings.folder), settings.videos.folder
     return name, name if shared is None else videos_name(shared)
 
@@ -179,5 +179,5 @@ def _log_engines(worker: Fleet) -> None:
 
 
 def terms_of(settings: ClusterSettings) -> Terms:
-    """Return the times of leases as they are set."""
+    """Return the times of leases from the settings."""
     return Terms(settings.lease_seconds, settings.renew_seconds, settings.margin_seconds)

@@ -1,4 +1,4 @@
-"""The parts that exist from the beginning, each made from its settings."""
+"""The parts that exist from the start, each made from its settings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the service consists of before the model is loaded."""
+    """The parts of the service before the model is loaded."""
 
     metrics: Metrics
     access: Access
@@ -143,7 +143,8 @@ def _recordings(settings: Settings, metrics: Metrics) -> Recordings:
 def _budget(
     settings: Settings, recordings: Recordings, pictures: Pictures, metrics: Metrics
 ) -> ByteBudget:
-    """Return the budget of pushed streams, of recordings and of the pictures of pulled streams."""
+    """Return the byte budget that pushed streams, recordings and the pictures of pulled streams
+    share."""
     budget = ByteBudget(
         settings.streams.total_bytes, lambda: recordings.waiting_bytes + pictures.all.nbytes
     )
@@ -162,7 +163,7 @@ def _uploading(limits: LimitSettings) -> Places:
 
 
 def _keyring(settings: Settings, who: Access) -> Keyring:
-    """Return the keyring, still without rows. Its secret is made only if keys are required."""
+    """Return the keyring, still without rows. Its secret is created only if keys are required."""
     if who is not Access.KEYS:
         return Keyring(b"", settings.security.session_seconds)
     pepper = server_secret(settings.folder, settings.security)

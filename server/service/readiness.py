@@ -10,8 +10,8 @@ STALE_STEP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The state of the service at one moment. ``serves``: the engine answers, or was not started
-    yet; ``step_age`` is for how many seconds the engine's step has lasted."""
+    """The state of the service at one moment. ``serves``: the engine answers, or has not been
+    started yet. ``step_age``: seconds that the engine's current step has taken."""
 
     is_draining: bool
     is_loaded: bool

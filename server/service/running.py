@@ -1,4 +1,4 @@
-"""The service as its routes see it: it begins, is ready, drains and ends."""
+"""The service as its routes see it: it starts, is ready, drains and stops."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from server.workers.worker import WorkerState
 
 STOP_SECONDS = 1.0
 DRAIN_SHARE = 0.75
-"""The share of the drain time after which whatever has not ended by itself is cut off."""
+"""The share of the drain time after which everything that has not ended by itself is cut off."""
 
 _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Mutable state: the GPU that decodes, if any; what has begun, with the tasks that load it and
-    measure the event loop; and whether the service is about to stop.
+    """Mutable state: the GPU that decodes, if any; the parts that have started, with the tasks that
+    load them and measure the event loop; and whether the service is about to stop.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Service:
 
     @property
     def videos(self) -> VideoService:
-        """Return all that concerns videos. Raises NoCapacity until the model is loaded."""
+        """Return the parts for videos. Raises NoCapacity until the model is loaded."""
         self.check_loaded()
         assert self._loaded.videos, "the model was loaded without the videos"
         return self._loaded.videos
@@ -94,12 +94,13 @@ class Service:
 
     @property
     def pulled_streams(self) -> LiveService | None:
-        """Return the pulled streams, or None until they have begun."""
+        """Return the pulled streams, None until they have started."""
         return self._loaded.live
 
     @property
     def membership(self) -> Membership:
-        """Return this server among the others. Raises NoCapacity until the model is loaded."""
+        """Return this server's membership in the cluster. Raises NoCapacity until the model is
+        loaded."""
         self.check_loaded()
         assert self._loaded.membership, "the model was loaded without the membership"
         return self._loaded.membership
@@ -114,7 +115,7 @@ class Service:
         return self.parts.upgrade.status
 
     def capacities(self, now: float) -> list[Capacity]:
-        """Return what each engine can do."""
+        """Return the capacity of each engine."""
         return [worker.capacity(now) for worker in self.parts.worker.workers]
 
     def check_loaded(self) -> None:
@@ -131,7 +132,7 @@ class Service:
         self._beating = asyncio.create_task(beat(self._note_lateness))
 
     async def loaded(self) -> None:
-        """Wait until work is accepted. Raises what kept the service from starting."""
+        """Wait until work is accepted. Raises the error that kept the service from starting."""
         assert self._loading, "the service was not begun"
         await asyncio.shield(self._loading)
 
@@ -149,7 +150,7 @@ class Service:
         )
 
     async def drain(self) -> None:
-        """Accept nothing new; return when all that was accepted is answered, or time is up.
+        """Accept nothing new; return when all accepted work is answered, or time is up.
 
         Running videos go back into the queue for the next start.
         """

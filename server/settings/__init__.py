@@ -1,7 +1,7 @@
 """Settings: small frozen values, validated on creation, read from the environment by the commands.
 
 Every field is set by ``MASTREAM_<FIELD>``, nested ones by ``MASTREAM_<GROUP>__<FIELD>``:
-``MASTREAM_PORT=9000``, ``MASTREAM_VIDEOS__MAX_BYTES=1000000``. Nothing reads them globally: the
+``MASTREAM_PORT=9000``, ``MASTREAM_VIDEOS__MAX_BYTES=1000000``. There is no global instance: the
 entry point makes one Settings and passes each part the group that it needs. Unknown fields of a
 group are errors.
 """
@@ -62,9 +62,11 @@ class Settings(BaseSettings):
     folder: Path = Field(Path("data"), description="uploads, results and the database")
     log_level: LogLevel = "info"
     log_format: LogFormat = Field(
-        "console", description="of the log's lines: for people, or one JSON object per line"
+        "console", description="form of the log's lines: for people, or one JSON object per line"
     )
-    drain_seconds: PositiveFloat = Field(20.0, description="seconds to finish after SIGTERM")
+    drain_seconds: PositiveFloat = Field(
+        20.0, description="seconds to finish accepted work after SIGTERM"
+    )
     engine: EngineSettings = EngineSettings()
     streams: StreamSettings = StreamSettings()
     videos: VideoSettings = VideoSettings()

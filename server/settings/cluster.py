@@ -16,10 +16,10 @@ class ClusterSettings(Group):
         None,
         pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
         description="this server's own address for clients, such as https://a.example:8443; "
-        "without it, no client is sent here by another server",
+        "without it, no other server sends clients here",
     )
     node: str | None = Field(
-        None, max_length=255, description="name of the machine; its host name if absent"
+        None, max_length=255, description="name of the machine; default: its host name"
     )
     report_seconds: PositiveFloat = Field(
         1.0, description="how often this server reports itself and reads the others"

@@ -1,4 +1,4 @@
-"""What clients may have at once."""
+"""Limits of what clients may have at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from server.settings.group import Group
 
 
 class LimitSettings(Group):
-    """What one client, and all together, may have at once; further totals are in other groups.
+    """Limits of what one client, and all together, may have at once; further totals are in other
+    groups.
 
-    A client is an API key or, for pushed streams where none is required, an address. If absent, a
-    client may have all that there is.
+    A client is an API key; if no key is required, it is an address, for pushed streams and viewers.
+    Absent values set no limit.
     """
 
     viewers: PositiveInt = Field(1000, description="viewers of pulled streams")

@@ -15,7 +15,8 @@ class LiveSettings(Group):
 
     max_streams: PositiveInt = 64
     schemes: tuple[str, ...] = Field(
-        ("rtsp", "rtsps", "http", "https"), description="of the addresses that may be opened"
+        ("rtsp", "rtsps", "http", "https"),
+        description="schemes of the addresses that may be opened",
     )
     files: Path | None = Field(
         None, description="folder whose files may be played as file:///NAME; none if absent"
@@ -29,19 +30,27 @@ class LiveSettings(Group):
     hosts: tuple[str, ...] = Field(
         (), description="the only hosts that may be opened, such as *.example.org; all if empty"
     )
-    connect_seconds: PositiveFloat = Field(10.0, description="until a stream's first picture")
-    stall_seconds: PositiveFloat = Field(3.0, description="without a picture; then it is stalled")
-    give_up_seconds: PositiveFloat = Field(7.0, description="stalled; then it is opened again")
-    backoff_seconds: PositiveFloat = Field(1.0, description="the shortest wait before a retry")
+    connect_seconds: PositiveFloat = Field(
+        10.0, description="seconds until a stream's first picture"
+    )
+    stall_seconds: PositiveFloat = Field(
+        3.0, description="seconds without a picture after which a stream is stalled"
+    )
+    give_up_seconds: PositiveFloat = Field(
+        7.0, description="seconds after which a stalled stream is opened again"
+    )
+    backoff_seconds: PositiveFloat = Field(
+        1.0, description="shortest wait before a retry, in seconds"
+    )
     longest_backoff_seconds: PositiveFloat = 30.0
     refused_seconds: PositiveFloat = Field(
-        60.0, description="before a retry after a refusal (wrong password, no such path)"
+        60.0, description="seconds before a retry after a refusal (wrong password, no such path)"
     )
 
     @field_validator("networks")
     @classmethod
     def _check_networks(cls, networks: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Raise ValueError unless each is a network."""
+        """Raise ValueError unless all are networks."""
         for network in networks or ():
             ip_network(network)
         return networks

@@ -22,7 +22,9 @@ class OidcSettings(Group):
         "this machine",
     )
     audience: str | None = Field(
-        None, min_length=1, description="who the tokens must be made for; needed with an issuer"
+        None,
+        min_length=1,
+        description="audience that the tokens must name; required with an issuer",
     )
     role_claim: str = Field(
         "roles",
@@ -44,7 +46,7 @@ class OidcSettings(Group):
     @field_validator("issuer")
     @classmethod
     def _check_issuer(cls, issuer: str | None) -> str | None:
-        """Raise ValueError unless nobody on the way can change what an issuer answers."""
+        """Raise ValueError unless the issuer's answers cannot be changed on the way."""
         if issuer is not None and not is_trustworthy(issuer):
             raise ValueError("the issuer must be an https:// address, or http:// on this machine")
         return issuer
@@ -53,12 +55,14 @@ class OidcSettings(Group):
     def _check_audience(self) -> Self:
         """Raise ValueError if tokens for other services would be accepted."""
         if self.issuer is not None and self.audience is None:
-            raise ValueError("an issuer needs an audience: tokens for other services must not pass")
+            raise ValueError(
+                "an issuer needs an audience: tokens for other services must not be accepted"
+            )
         return self
 
 
 def is_trustworthy(url: str) -> bool:
-    """Return whether nobody on the way to an address can change what it answers."""
+    """Return whether the answers of an address cannot be changed on the way."""
     try:
         parts = urlsplit(url)
         is_near = parts.hostname in ("localhost", "127.0.0.1", "::1")

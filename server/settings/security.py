@@ -38,7 +38,7 @@ class SecuritySettings(Group):
     session_seconds: PositiveFloat = Field(
         12 * 3600.0, description="how long a browser stays signed in"
     )
-    certificate: Path | None = Field(None, description="PEM file; the server then speaks TLS")
+    certificate: Path | None = Field(None, description="PEM file of a certificate; enables TLS")
     private_key: Path | None = Field(None, description="PEM file of the certificate's key")
     proxies: str = Field(
         "127.0.0.1",

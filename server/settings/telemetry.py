@@ -8,7 +8,7 @@ from server.settings.group import Group
 
 
 class TelemetrySettings(Group):
-    """Where traces are sent, and of what."""
+    """Where traces are sent, and how many frames are traced."""
 
     endpoint: str | None = Field(
         None,

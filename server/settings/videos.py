@@ -1,4 +1,4 @@
-"""Uploaded videos: their limits, their files and who is called at their end."""
+"""Uploaded videos: their limits, their files and the callbacks at their end."""
 
 from __future__ import annotations
 
@@ -119,5 +119,7 @@ class VideoSettings(Group):
     def _check_places(self) -> Self:
         """Raise ValueError unless it is clear where results stay."""
         if self.folder is not None and self.storage is not None:
-            raise ValueError("folder and storage exclude each other: results stay in the folder")
+            raise ValueError(
+                "folder and storage cannot be combined: with a shared folder, results stay in it"
+            )
         return self
