@@ -152,7 +152,7 @@ class Frame:
 
     @property
     def nbytes(self) -> int:
-        """Return about how many bytes it keeps alive."""
+        """Return the approximate number of bytes that it keeps alive."""
         original = 0 if self.original is None else self.original.nbytes
         return self.pixels.nbytes + original + (0 if self.packet is None else len(self.packet))
 
@@ -177,7 +177,7 @@ class Mask:
 
     @property
     def nbytes(self) -> int:
-        """Return about how many bytes it keeps alive."""
+        """Return the approximate number of bytes that it keeps alive."""
         return self.labels.nbytes + self.frame.nbytes
 
 

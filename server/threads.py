@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 class ThreadRunner:
-    """Runs calls in threads of its own: ``await run(act, ...)`` returns ``act(...)``.
+    """Runs calls in its own threads: ``await run(act, ...)`` returns ``act(...)``.
 
     So the event loop never waits for the disk. With one thread, the default, calls run in order.
     """

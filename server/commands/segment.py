@@ -87,7 +87,7 @@ async def _segment(
     style: Style,
     on_progress: OnProgress,
 ) -> tuple[int, Losses]:
-    """Segment the video; return the number of frames, and what was lost in decoding."""
+    """Segment the video; return the number of frames and the losses in decoding."""
     sandbox = open_sandbox(settings.decode)
     limit = settings.videos.probe_bytes
     with closing(Prober(limit, seconds=None, sandboxed=sandbox is not None)) as prober:

@@ -1,1 +1,1 @@
-"""Connections to addresses that others name, each checked where it is made."""
+"""Connections to addresses that clients name; each connection is checked when it is made."""

@@ -16,7 +16,7 @@ from server.errors import SourceFault, SourceUnreachable
 from server.security.addresses import AddressRules, IPAddress, allowed, check_host, literal
 
 CONNECT_SECONDS = 10.0
-"""For each address of a host."""
+"""Seconds to connect to each address of a host."""
 
 Resolve = Callable[[str], Sequence[IPAddress]]
 """Returns the addresses of a name. Raises OSError if there are none."""

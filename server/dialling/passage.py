@@ -1,4 +1,4 @@
-"""How FFmpeg reaches a URL: by a relay, which makes every connection and checks it."""
+"""How FFmpeg reaches a URL: through a relay, which makes and checks every connection."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Passage:
 
 @contextmanager
 def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
-    """Yield how a URL is reached; without a guard as it is.
+    """Yield how to reach a URL: directly if there is no guard.
 
-    Raises SourceForbidden if it may not be opened, also if that shows while it is read, in place of
-    the error that follows from it; BadRequest if it has no clear host.
+    Raises SourceForbidden if the URL may not be opened, even if that is found out only while it is
+    read (instead of the resulting error), and BadRequest if it has no clear host.
     """
     if guard is None:
         yield Passage(url)
@@ -68,7 +68,7 @@ def _relayed(url: str, host: str, port: int, guard: Guard) -> tuple[Relay, Passa
 
 
 def _use_proxy_for_all() -> None:
-    """Hide ``no_proxy`` from FFmpeg, which would pass the proxy by; other libraries also read it in
-    capitals."""
+    """Hide ``no_proxy`` from FFmpeg, which would bypass the proxy; other libraries also read
+    ``NO_PROXY``."""
     if (hosts := os.environ.pop("no_proxy", None)) is not None:
         os.environ.setdefault("NO_PROXY", hosts)

@@ -1,4 +1,4 @@
-"""What FFmpeg asks of an HTTP proxy: a tunnel (CONNECT), or one request to pass on."""
+"""FFmpeg's request to an HTTP proxy: a tunnel (CONNECT), or one request to pass on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOP = ("connection:", "proxy-", "host:", "keep-alive:")
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRequest:
-    """Whom to connect to, and the head to send there; empty for a tunnel."""
+    """The host to connect to, and the head to send there (empty for a tunnel)."""
 
     host: str
     port: int
@@ -29,16 +29,16 @@ class ProxiedRequest:
 
 
 def read_request(head: bytes) -> ProxiedRequest:
-    """Return what a request's head, with its empty line, asks for. Raises BadRequest."""
+    """Parse a request's head, including its empty line. Raises BadRequest."""
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     found = _LINE.fullmatch(first)
     if found is None:
-        raise BadRequest("The request is not one to a proxy: name a whole address.")
+        raise BadRequest("The request is not a request to a proxy: name a whole address.")
     method, target = found.groups()
     if method == "CONNECT":
         return ProxiedRequest(*host_and_port(f"https://{target}"), head=b"")
     if not target.startswith("http://"):
-        raise BadRequest("The proxy passes on http:// only: use CONNECT.")
+        raise BadRequest("The proxy passes on only http://: use CONNECT.")
     host, port = host_and_port(target)
     authority = urlsplit(target).netloc.rpartition("@")[2]
     kept = [line for line in lines if not line.lower().startswith(_HOP)]

@@ -21,7 +21,7 @@ from server.dialling.rtsp_framing import RtspFraming
 from server.errors import MastreamError, SourceFault, SourceForbidden
 
 MOST_CONNECTIONS = 16
-"""At the same time; further ones are closed at once. FFmpeg makes few."""
+"""Maximum connections at a time; further ones are closed at once. FFmpeg makes few."""
 
 READ_BYTES = 64 * 2**10
 
@@ -31,7 +31,7 @@ Filter = Callable[[bytes], bytes]
 
 
 class Relay(ABC):
-    """Accepts connections on a port of its own until closed.
+    """Accepts connections on its own port until it is closed.
 
     ``fault`` is why the last connection failed; a refusal stays, and ends every connection.
     Mutable state: the fault, and the sockets that are open, under a lock.
@@ -95,7 +95,7 @@ class Relay(ABC):
                     self._open.discard(client)
 
     def _note(self, fault: SourceFault) -> None:
-        """Note a fault, before the client can see that its connection has ended."""
+        """Record a fault, before the client can see that its connection has ended."""
         if isinstance(self.fault, SourceForbidden):
             return
         self.fault = fault
@@ -103,7 +103,7 @@ class Relay(ABC):
             self.close()
 
     def _carry(self, client: socket.socket, server: socket.socket, pass_on: Filter) -> None:
-        """Carry bytes both ways until one side ends; those of the server through ``pass_on``.
+        """Carry bytes both ways until one side ends; bytes of the server pass through ``pass_on``.
 
         One thread for both, because a TLS socket cannot be used by two.
         """
@@ -152,8 +152,8 @@ class HttpRelay(Relay):
 
 
 def carry(client: socket.socket, server: socket.socket, pass_on: Filter) -> None:
-    """Carry bytes both ways until one side ends. Nothing is held back: what one side does not read
-    is not read from the other."""
+    """Carry bytes both ways until one side ends. Nothing is buffered: while one side does not read,
+    the other is not read."""
     with selectors.DefaultSelector() as ready:
         ready.register(client, selectors.EVENT_READ, (client, server, bytes))
         ready.register(server, selectors.EVENT_READ, (server, client, pass_on))
@@ -166,7 +166,8 @@ def carry(client: socket.socket, server: socket.socket, pass_on: Filter) -> None
 
 
 def _receive(source: socket.socket) -> bytes:
-    """Return what has arrived; of TLS also what was decrypted with it, or it would be left."""
+    """Return the bytes that have arrived; with TLS also those already decrypted, which would
+    otherwise be left behind."""
     data = source.recv(READ_BYTES)
     while data and isinstance(source, ssl.SSLSocket) and (pending := source.pending()):
         data += source.recv(pending)
@@ -174,7 +175,8 @@ def _receive(source: socket.socket) -> bytes:
 
 
 def _read_head(client: socket.socket) -> bytes:
-    """Return a request's head. Raises OSError if it ends before, or is too long."""
+    """Return a request's head. Raises OSError if the connection ends first, or the head is too
+    long."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         piece = client.recv(MAX_HEAD - len(head))

@@ -1,7 +1,7 @@
-"""What an RTSP server sends, divided into messages and packets (RFC 2326), so that a redirect
+"""The bytes of an RTSP server, divided into messages and packets (RFC 2326), so that a redirect
 cannot reach FFmpeg, which would follow it anywhere.
 
-Whatever FFmpeg might divide in another way is an error: control characters, a line that begins
+Anything that FFmpeg might divide differently is an error: control characters, a line that begins
 like a packet, lengths given twice. Pure: bytes in, bytes out.
 """
 
@@ -31,9 +31,9 @@ class RtspFraming:
         self._kept = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """Return the complete messages and packets among what was received so far.
+        """Return the complete messages and packets among the bytes received so far.
 
-        Raises SourceForbidden at a redirect, SourceFault at anything else than RTSP.
+        Raises SourceForbidden for a redirect, and SourceFault for anything that is not RTSP.
         """
         self._kept += data
         begin, kept = 0, bytearray()

@@ -41,9 +41,9 @@ def make_engine(settings: EngineSettings) -> Engine:
 
 
 def each_device(settings: EngineSettings) -> list[EngineSettings]:
-    """Return the settings of one engine per GPU that is to serve; of a single engine if none is.
+    """Return the settings of one engine per GPU, or of a single engine if no GPU is to serve.
 
-    All after the first name their GPU, so that they do not fall back to the CPU.
+    All but the first name their GPU, so that they do not fall back to the CPU.
     """
     if settings.devices != "auto":
         return [_on(settings, number) for number in settings.devices.split(",")]

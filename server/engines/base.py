@@ -23,8 +23,8 @@ SavedMemory = Mapping[str, NDArray[Any]]
 class Engine(ABC):
     """Runs one model. Synchronous; one thread uses it at a time.
 
-    A memory is never changed in place: :meth:`step` returns new ones, so a failed step leaves
-    every stream as it was. What one stream holds, NaN included, never reaches another.
+    A memory is never changed in place: :meth:`step` returns new ones, so a failed step leaves every
+    stream as it was. The contents of one stream's memory, even NaN, never reach another stream.
     """
 
     spec: ModelSpec

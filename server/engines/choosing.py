@@ -1,4 +1,4 @@
-"""Choosing the first of several providers that works, and recording why the others failed."""
+"""Choose the first of several providers that works, and record why the others failed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Attempt = tuple[str, Callable[[], Engine]]
 def first_that_works(
     settings: EngineSettings, on_gpu: Sequence[Attempt], on_cpu: Callable[[], Engine]
 ) -> Engine:
-    """Return the first engine on a GPU that can be made, of those that the settings allow;
-    otherwise the CPU's, unless a GPU was requested.
+    """Return the first engine on a GPU that can be made and that the settings allow; otherwise the
+    CPU's, unless a GPU was requested.
 
     The engine's ``passed_over`` lists the providers that failed. Raises NotFound with their reasons
     if a GPU was requested and none works.
@@ -46,8 +46,8 @@ def or_else(make: Callable[[], Engine], other: Callable[[], Engine]) -> Callable
     def either() -> Engine:
         try:
             return make()
-        except Exception as error:  # a library's own too: the other engine may work
-            log.warning("an engine cannot be made again, another replaces it: %s", error)
+        except Exception as error:  # errors of a library too: the other engine may work
+            log.warning("an engine cannot be made again, and another replaces it: %s", error)
             return _noted(other(), [str(error)])
 
     return either

@@ -27,7 +27,7 @@ OUT_OF_MEMORY = 2
 
 
 class Device(ABC):
-    """One device with one stream of its own; one thread uses it at a time.
+    """One device with its own stream; one thread uses it at a time.
 
     All copies and launches are enqueued on that stream, in order, and are done when
     :meth:`synchronise` returns. Every method raises EngineFault if memory is short and EngineDead
@@ -140,7 +140,7 @@ class CudaDevice(Device):
         if self._closed:
             return
         self._closed = True
-        # On a lost device each of these calls fails; there is nothing left to free then.
+        # On a lost device each of these calls fails; then there is nothing left to free.
         self._cuda.cudaSetDevice(self.ordinal)
         self._cuda.cudaStreamSynchronize(self._stream)
         for graph in self._graphs:

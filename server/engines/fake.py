@@ -65,8 +65,8 @@ class FakeEngine(Engine):
     """Labels squares of the picture with a hash of the picture and of the memory.
 
     Every step sleeps ``step_seconds``, without the GIL. ``on_step`` is called before each step with
-    its frames: whatever it raises (EngineFault, EngineDead, anything) the step raises, and while it
-    blocks, the step hangs.
+    its frames: if it raises an error (EngineFault, EngineDead or any other), so does the step, and
+    while it blocks, the step hangs.
     """
 
     provider = "fake"

@@ -1,4 +1,4 @@
-"""What is reported about an engine, and about the TensorRT plan on its way."""
+"""What is reported about an engine, and about the TensorRT plan in preparation."""
 
 from __future__ import annotations
 

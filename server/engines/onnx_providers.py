@@ -25,7 +25,7 @@ PROVIDER_TENSORRT = "10"
 
 
 class OnnxProviders:
-    """The row ``onnx_rt``: it is no engine itself but chooses one."""
+    """The row ``onnx_rt``: it is not an engine itself but chooses one."""
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Engine:

@@ -13,7 +13,7 @@ from server.settings import EngineSettings
 
 
 class TorchDevices:
-    """The row ``pytorch``: it is no engine itself but chooses one."""
+    """The row ``pytorch``: it is not an engine itself but chooses one."""
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> Engine:

@@ -20,7 +20,7 @@ from server.engines.pytorch import load_network
 from server.errors import NotFound
 
 WARM_UPS = 3
-"""Runs before the recording, in which cuDNN chooses its kernels."""
+"""Runs before the recording, during which cuDNN chooses its kernels."""
 
 
 class TorchGpuEngine(DeviceEngine):

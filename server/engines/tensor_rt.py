@@ -94,7 +94,7 @@ class TensorRtProgram(Program):
 
     def close(self) -> None:
         if self._contexts:
-            with suppress(EngineFault):  # a lost device runs nothing any more
+            with suppress(EngineFault):  # a lost device cannot run anything
                 self._device.synchronise()
         self._contexts.clear()
         self._engine = None
@@ -143,7 +143,8 @@ def load_tensorrt() -> Any:
 
 
 def this_machine(ordinal: int = 0, tensorrt: Any = None) -> Machine:
-    """Return what a plan is bound to here, for the GPU with CUDA's number ``ordinal``.
+    """Return the properties of this machine that a plan is bound to, for the GPU with CUDA's number
+    ``ordinal``.
 
     Tests replace the module ``tensorrt``. Raises NotFound if TensorRT is not installed or there is
     no such GPU.

@@ -21,7 +21,7 @@ from models.plan import BatchRange, BuildProgress
 from server.plans.wanted import PlanRequest
 
 LIMIT_SECONDS = 3600.0
-"""A build takes minutes; one that takes this long hangs."""
+"""A build takes minutes; after this time it counts as hanging."""
 
 GRACE_SECONDS = 10.0
 """How long a build that is stopped may take to clean up before it is killed."""
@@ -127,7 +127,7 @@ class PlanBuild:
         return Failed(self._last_words or f"The build of the plan ended with status {code}.")
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
-        """Read the progress, and keep the last line that is none."""
+        """Read the progress; keep the last line that reports none."""
         async for line in lines(stream):
             progress = BuildProgress.parse(line)
             if progress:

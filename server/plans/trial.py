@@ -1,7 +1,7 @@
 """Trial of a TensorRT plan before it serves: its masks are compared with its model's.
 
 The largest fp16 number is 65504. A network whose activations exceed it stores inf or NaN in its
-memory and answers one class everywhere, and neither the build nor a step reports that.
+memory and returns one class everywhere; neither the build nor a step reports this.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class VerifiedEngine:
     """Makes an engine, and rejects it if its masks differ too much from those of ``reference``.
 
     Only the first engine is tried, since one made again after a death is the same. Raises Fault if
-    it is rejected, or what making either engine raises.
+    it is rejected, and any error of making either engine.
     """
 
     def __init__(self, make: Callable[[], Engine], reference: Callable[[], Engine]) -> None:
@@ -88,8 +88,8 @@ def plan_maker(
     plan: Path,
     serving: EngineInfo,
 ) -> VerifiedEngine:
-    """Return the maker of an engine that runs ``plan`` on the device of ``serving``, tried against
-    the model on the CPU."""
+    """Return the maker of an engine that runs ``plan`` on the device of ``serving``; it compares
+    the engine with the model on the CPU."""
     on_cpu = settings.model_copy(update={"provider": "cpu", "devices": "auto"})
     return VerifiedEngine(partial(make, on_plan(settings, plan, serving)), partial(make, on_cpu))
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BuildTools:
-    """What plans are built and run with; tests replace them."""
+    """The tools that build and run plans; tests replace them."""
 
     machine: Callable[[int], Machine] = this_machine
     command: Callable[[PlanRequest], Sequence[str]] = build_command
@@ -90,7 +90,7 @@ class Upgrade:
     async def _run(self) -> None:
         try:
             self._state = await self._switch()
-        except Exception as error:  # whatever it was, the service continues without a plan
+        except Exception as error:  # whatever the error is, the service continues without a plan
             foreign = None if isinstance(error, MastreamError | OSError) else error
             log.error("no TensorRT plan: %s", error, exc_info=foreign)
             self._state = PlanStatus("failed", self.status.percent, str(error))
@@ -140,7 +140,7 @@ class Upgrade:
             await worker.replace_engine(
                 plan_maker(self._build_tools.make, self._settings, plan, before)
             )
-        except Exception as error:  # TensorRT's own too: the serving engine continues
+        except Exception as error:  # errors of TensorRT too: the serving engine continues
             log.error("the TensorRT plan %s is rejected", plan, exc_info=error)
             return refusal(before, plan, error)
         (now,) = worker.engines
@@ -156,7 +156,7 @@ class Outcome:
     took_over: EngineInfo | str
 
     def why_not(self) -> str | None:
-        """Return why the plan does not run on this worker now; None if it does."""
+        """Return why the plan does not run on this worker now; None if it runs."""
         if isinstance(self.took_over, str):
             return self.took_over
         (now,) = self.worker.engines
@@ -167,7 +167,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The switch to ``plan`` has ended; an engine that dies later may be replaced without it."""
+    """The switch to ``plan`` has ended. An engine that dies later may be replaced by one without
+    the plan."""
 
     plan: Path
     outcomes: Sequence[Outcome]
@@ -192,8 +193,8 @@ def refusal(engine: EngineInfo, plan: Path, error: Exception) -> str:
 
 
 def apart(workers: Sequence[Worker]) -> tuple[list[Worker], list[Worker]]:
-    """Split the workers into those whose GPU has the name of the first one's, for which the plan
-    is, and the others."""
+    """Split the workers into those whose GPU has the same name as the first worker's, for which the
+    plan is built, and the others."""
     names = [(gpu(worker.engines[0].device) or (0, ""))[1] for worker in workers]
     going = [worker for worker, name in zip(workers, names, strict=True) if name == names[0]]
     return going, [worker for worker in workers if worker not in going]

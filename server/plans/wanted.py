@@ -15,7 +15,7 @@ from server.engines.onnx_graph import shipped_model
 from server.settings import EngineSettings
 
 OWN_PRECISIONS = ("int8", "fp8")
-"""Precisions of quantised (Q/DQ) graphs; their plans have them whatever precision is requested."""
+"""Precisions of quantised (Q/DQ) graphs; their plans keep them, whatever precision is requested."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from statistics import median
 
 REMEMBERED = 64
-"""Steps of each batch size; their median is the time of a step."""
+"""Number of steps that are kept per batch size; their median is the time of a step."""
 
 RECENT_SECONDS = 10.0
-"""What is used is averaged over this time."""
+"""Seconds over which the use is averaged."""
 
 MAX_RECENT = 10_000
 
@@ -62,7 +62,7 @@ class StepTimes:
         return f"<StepTimes {sorted(self._by_size)}>"
 
     def observe(self, size: int, began: float, ended: float) -> None:
-        """Note a step of ``size`` frames."""
+        """Record a step of ``size`` frames."""
         self._by_size.setdefault(size, _remembered()).append(ended - began)
         self._recent.append((ended, size, ended - began))
 
@@ -73,7 +73,7 @@ class StepTimes:
         self._recent.clear()
 
     def capacity(self, now: float) -> Capacity:
-        """Return what the engine can do, as far as it has shown it."""
+        """Return the engine's capacity according to its steps so far."""
         steps = tuple(
             StepTime(size, max(median(times), 1e-6))
             for size, times in sorted(self._by_size.items())

@@ -1,6 +1,6 @@
-"""Sessions that wait to be resumed: how long, how many, and which has to go for another.
+"""Sessions that wait to be resumed: how long, how many, and which must make room for another.
 
-It decides without acting: it has no clock and closes nothing, but returns what is to be closed.
+It decides without acting: it has no clock and closes nothing, but returns the sessions to close.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class _Place(Generic[Parked]):
 
 
 class ParkingLot(Generic[Parked]):
-    """What waits to be resumed, by its token, oldest first.
+    """The sessions that wait to be resumed, by token, oldest first.
 
-    Each waits for ``seconds``; all together are at most ``most`` and hold at most ``most_bytes``:
-    the oldest go first.
+    Each waits for ``seconds``. There are at most ``most`` of them, and they hold at most
+    ``most_bytes``; beyond that the oldest make room.
     """
 
     def __init__(self, *, seconds: float, most: int, most_bytes: int) -> None:
@@ -39,11 +39,11 @@ class ParkingLot(Generic[Parked]):
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes all that wait hold."""
+        """Return how many bytes all waiting sessions hold."""
         return sum(place.nbytes for place in self._places.values())
 
     def put(self, token: str, parked: Parked, nbytes: int, now: float) -> list[Parked]:
-        """Let it wait; return those that wait no longer, itself included if it is too large."""
+        """Let a session wait; return those that must be closed: itself too, if it is too large."""
         gone = self.expire(now)
         self._places[token] = _Place(parked, nbytes, now + self._seconds)
         while len(self) > self._most or self.nbytes > self._most_bytes:
@@ -51,19 +51,18 @@ class ParkingLot(Generic[Parked]):
         return gone
 
     def take(self, token: str, now: float) -> Parked | None:
-        """Return what waits under a token and forget it; None if nothing does or its time is
-        up."""
+        """Remove and return the session with a token; None if there is none or its time is up."""
         place = self._places.get(token)
         if place is None or place.deadline <= now:
             return None
         return self._places.pop(token).parked
 
     def take_oldest(self) -> list[Parked]:
-        """Return the one that has waited longest, if any, and forget it."""
+        """Remove and return the session that has waited for the longest, if any."""
         oldest = next(iter(self._places), None)
         return [] if oldest is None else [self._places.pop(oldest).parked]
 
     def expire(self, now: float) -> list[Parked]:
-        """Return those whose time is up, and forget them."""
+        """Remove and return the sessions whose time is up."""
         over = [token for token, place in self._places.items() if place.deadline <= now]
         return [self._places.pop(token).parked for token in over]

@@ -26,10 +26,9 @@ class Scheduler:
     """Chooses batches of 1 to ``max_batch`` frames, of live sessions before background ones.
 
     If n live sessions of one owner wait, each is served within ceil(n / max_batch) steps; only
-    frames that must have a step to themselves, after a failed batch, take longer. Owners who
-    compete get equal numbers of frames: see Shares. Background sessions get what is
-    left of a batch, and in at least ``share`` of the steps (0 to 1) in which one of them is ready,
-    one of them goes first.
+    frames that must have a step to themselves, after a failed batch, take longer. Competing owners
+    get equal numbers of frames: see Shares. Background sessions get the places left in a batch; in
+    at least ``share`` (0 to 1) of the steps for which one of them is ready, one of them goes first.
     """
 
     def __init__(self, max_batch: int, share: float = 0.0) -> None:
@@ -38,7 +37,8 @@ class Scheduler:
         self._share = share
         self._shares = Shares()
         self._owed = 0.0
-        """Steps in which a background session should have been served and was not; a fraction."""
+        """How many steps a background session should have been served in and was not; a
+        fraction."""
         self._sessions: dict[Session, None] = {}
         """Ordered by when they were last served, the longest ago first."""
 

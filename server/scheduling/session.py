@@ -18,7 +18,7 @@ from server.frame import Dropped, Frame, ResetCause
 from server.scheduling.turns import Turn, TurnQueue
 
 RENEWALS = 3
-"""Frames of a stream that drops old ones that are decoded while one of them waits for a step."""
+"""How many frames are decoded while one waits for a step, if the stream drops old frames."""
 
 
 class SessionState(Enum):
@@ -47,10 +47,10 @@ class Session:
     """One stream. ``memory`` None stands for the engine's blank memory.
 
     ``window`` is how many frames may wait or be in flight, ``budget`` the age in seconds above
-    which a frame is dropped rather than segmented. ``horizon`` is the model's memory_horizon:
-    that many past frames are kept, so that the memory can be rebuilt exactly after
-    :meth:`lose_memory`. A ``background`` session lets live ones go first. ``owner``
-    is whose it is: owners who compete get equal parts.
+    which a frame is dropped rather than segmented. ``horizon`` is the model's memory_horizon: that
+    many past frames are kept, so that the memory can be rebuilt exactly after :meth:`lose_memory`.
+    A ``background`` session lets live ones go first. ``owner`` is the client that owns it:
+    competing owners get equal parts.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Session:
         self.last_seq: int | None = None
         self.closed = False
         self.parked = False
-        """Whether its socket is lost and it waits to be resumed; frames in it still get steps."""
+        """Whether its socket is lost and it waits to be resumed; its frames still get steps."""
         self.in_flight: Turn | None = None
         self._waits_since = 0.0
         """When a frame began to wait; the time of a newer one in its place does not count."""
@@ -114,7 +114,7 @@ class Session:
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes the past frames hold that could rebuild the memory."""
+        """Return how many bytes are held by past frames that could rebuild the memory."""
         return sum(frame.nbytes for frame in self._past)
 
     @property
@@ -135,11 +135,11 @@ class Session:
 
     @property
     def wanted_at(self) -> float:
-        """Return from when on a newer frame is worth decoding in place of the one that waits; 0.0
-        if none waits.
+        """Return the time from which a newer frame is worth decoding in place of the waiting one;
+        0.0 if none waits.
 
-        As many frames are decoded as RENEWALS for each one that is segmented: more would not make
-        the latter much younger.
+        RENEWALS frames are decoded for each one that is segmented; more would not make it much
+        fresher.
         """
         newest = self._waiting.newest
         if newest is None:
@@ -198,7 +198,7 @@ class Session:
         return self.in_flight
 
     def finish(self, memory: Memory) -> Turn:
-        """Keep the memory of a step that went well; return the turn that was in flight."""
+        """Keep the memory of a successful step; return the turn that was in flight."""
         turn = self._end_turn()
         if turn.reset:
             self._past.clear()
@@ -210,7 +210,7 @@ class Session:
         return turn
 
     def fail(self) -> Turn:
-        """End a step that failed for good; return the turn that was in flight.
+        """Record that a step has failed for good; return the turn that was in flight.
 
         The memory stays as it was, unless the turn was rebuilding it: then it is empty.
         """

@@ -11,12 +11,12 @@ from server.scheduling.session import Session
 
 
 class Shares:
-    """Orders sessions so that owners who compete get equal numbers of frames, however many sessions
+    """Orders sessions so that competing owners get equal numbers of frames, however many sessions
     each of them has.
 
     A frame's start tag is the larger of its owner's last finish tag and the virtual time, which is
-    the start tag of the frame served last; serving it makes the finish tag one more. Who was idle
-    has thus earned nothing. Mutable state: the virtual time and the finish tags that are above it.
+    the start tag of the frame served last; serving it makes the finish tag one more. So an idle
+    owner earns nothing. Mutable state: the virtual time and the finish tags that are above it.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Shares:
         return [sessions[index] for index in order]
 
     def serve(self, sessions: Iterable[Session]) -> None:
-        """Note that one frame of each of these sessions is served."""
+        """Record that one frame of each of these sessions is served."""
         for session in sessions:
             start = self._start(session.owner)
             self._finished[session.owner] = start + 1

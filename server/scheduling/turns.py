@@ -19,8 +19,8 @@ class Turn:
     """One frame that waits for its step, or is in it.
 
     ``offered`` is the time at which it was offered, ``reset`` the reason why the memory is emptied
-    before it. ``alone`` marks a frame whose step failed: it is tried once more, in a step of its
-    own. ``rebuild`` marks a past frame that only rebuilds a lost memory: it has no answer.
+    before it. ``alone`` marks a frame whose step failed: it is tried once more, in a separate step.
+    ``rebuild`` marks a past frame that only rebuilds a lost memory: it has no answer.
     """
 
     frame: Frame
@@ -31,7 +31,7 @@ class Turn:
 
     @property
     def is_silent(self) -> bool:
-        """Return whether it updates the memory without giving a mask."""
+        """Return whether it updates the memory without producing a mask."""
         return self.rebuild or self.frame.replay
 
 

@@ -1,4 +1,4 @@
-"""Whether traces are made."""
+"""Decide whether traces are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def make_tracing(settings: TelemetrySettings) -> Tracing | None:
-    """Return the tracing, or None if it is off: then its SDK is not even loaded.
+    """Return the tracing, or None if it is off; then the SDK is not even loaded.
 
     Raises BadRequest if its packages are not installed.
     """

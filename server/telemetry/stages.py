@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from server.frame import Mask
 
 STAGES = ("wait", "decode", "queue", "gather", "step", "scatter", "encode", "send")
-"""In their order; each begins when the one before it ends."""
+"""In order; each begins when the previous one ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def stages(mask: Mask, taken: float, packed: float, sent: float) -> tuple[Stage,
 
     ``taken`` is when its mask was taken from the outbox, ``packed`` when its message was complete;
     both and ``sent`` are times of time.monotonic(), in seconds. ``queue`` includes the wait for
-    room in the session, and ``scatter`` that in the outbox.
+    room in the session, and ``scatter`` the wait in the outbox.
     """
     frame = mask.frame
     decoding = frame.arrived + frame.wait

@@ -32,14 +32,14 @@ Attribute = str | int | float | bool | None
 """The value of an attribute; None and "" are omitted."""
 
 Describe = Callable[[str, int, Mapping[str, Attribute]], None]
-"""Notes a request's name, the status of its answer, and further attributes; its span failed if the
-server did (status 500 and above)."""
+"""Records a request's name, the status of its answer, and further attributes; the span is marked as
+failed if the server failed (status 500 and above)."""
 
 
 class Tracing:
-    """Makes spans. Any thread may call any method; except for :meth:`close`, they return at once.
+    """Makes spans. Any thread may call any method; all except :meth:`close` return at once.
 
-    ``processor`` is what ended spans are passed to, ``chance`` returns a number in [0, 1).
+    ``processor`` receives ended spans, ``chance`` returns a random number in [0, 1).
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class Tracing:
         self._chance = chance
 
     def frame(self, mask: Mask, taken: float, packed: float, sent: float) -> None:
-        """Trace an answered frame if chance chooses it: a trace of its own, linked to its socket.
+        """Trace an answered frame if it is chosen at random, as a separate trace with a link to its
+        socket.
 
         The times are those of :func:`server.telemetry.stages.stages`.
         """
@@ -85,15 +86,15 @@ class Tracing:
     def request(self, name: str, headers: Mapping[str, str]) -> Iterator[Describe]:
         """Trace a request while the context lasts; its caller may have sent a ``traceparent``.
 
-        Yield what is to be called once it is answered.
+        Yield a function to call once it is answered.
         """
         parent = self._propagator.extract(headers, Context())
         with self._tracer.start_as_current_span(name, parent, trace.SpanKind.SERVER) as span:
             yield partial(_describe, span)
 
     def video(self, began: float, ended: float, **attributes: Attribute) -> None:
-        """Trace what was done for a video without interruption, from ``began`` to ``ended`` in
-        seconds since the epoch."""
+        """Trace the work on a video without interruption, from ``began`` to ``ended`` in seconds
+        since the epoch."""
         span = self._tracer.start_span(
             "video",
             Context(),
@@ -105,7 +106,7 @@ class Tracing:
         span.end(_nanoseconds(ended))
 
     def close(self) -> None:
-        """Send what waits, for at most ``EXPORT_SECONDS``. Idempotent. May block."""
+        """Send waiting spans, for at most ``EXPORT_SECONDS``. Idempotent. May block."""
         self._provider.shutdown()
 
 

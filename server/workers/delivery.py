@@ -101,9 +101,9 @@ def _mask_of(turn: Turn, stepped: Stepped, slot: int) -> Mask:
 class Deliveries:
     """The deliveries of all sessions that can still be answered.
 
-    A session keeps its delivery from :meth:`add` until it is closed and no frame of its own is in a
+    A session keeps its delivery from :meth:`add` until it is closed and none of its frames is in a
     step; :meth:`free` is called whenever either may have become true. A delivery refers to its
-    session through its sink, so nothing but this rule frees it.
+    session through its sink, so only this rule frees it.
     """
 
     def __init__(self, metrics: Metrics) -> None:

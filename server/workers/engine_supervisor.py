@@ -1,4 +1,4 @@
-"""Keeps one engine running: detects its death, abandons it and makes another."""
+"""Keep one engine running: detect its death, abandon it and make another."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class EngineSupervisor:
         return self._successor is not None and self._successor.built is not None
 
     async def start(self) -> None:
-        """Make the engine; return once it is warmed up. Raises what making it raised."""
+        """Make the engine; return once it is warmed up. Raises the error of making it."""
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._launch()
@@ -108,7 +108,7 @@ class EngineSupervisor:
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  it gives up, it does not raise
         """Close the engine after the current step, and its successor, if any, once it is made;
-        abandon what takes longer than ``timeout`` seconds. Idempotent."""
+        abandon an engine that takes longer than ``timeout`` seconds. Idempotent."""
         self._stopping = True
         if self._successor:
             self._refuse(EngineDead("The service stopped."))
@@ -240,7 +240,8 @@ class EngineSupervisor:
             self._result.set_result(result)
 
     def _end_step(self, _: asyncio.Future[StepResult]) -> None:
-        """Clear the step, which has a result; once that is taken, a successor may take over."""
+        """Clear the step, which has a result; once the result is taken, a successor may take
+        over."""
         if self._alarm:
             self._alarm.cancel()
         self._alarm = self._result = None

@@ -1,4 +1,4 @@
-"""Several engines, one per GPU, each with a worker of its own, behind one interface."""
+"""Several engines, one per GPU, each with its own worker, behind one interface."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from server.workers.worker import Worker, WorkerState
 
 
 class Fleet:
-    """Gives each session to the least loaded worker, where it stays because its memory is on that
-    GPU. If an engine dies, only the memories of its own sessions are lost.
+    """Gives each session to the least loaded worker. It stays there because its memory is on that
+    worker's GPU. If an engine dies, only the memories of its own sessions are lost.
 
     At most ``max_sessions`` are accepted in total, and ``key_sessions`` of one owner. The workers
     after the first are for further GPUs: if the first engine runs on the CPU, they are not started.
-    ``make_room`` is as Worker's.
+    ``make_room`` is the same as for Worker.
     """
 
     def __init__(
@@ -127,7 +127,8 @@ class Fleet:
         return next((w for w in self.workers if w.holds(session)), self.workers[0])
 
     def _check_room(self, owner: str) -> None:
-        """Raise TooMany or NoCapacity unless an owner ("": anybody) may have one more session."""
+        """Raise TooMany or NoCapacity unless an owner ("" for nobody in particular) may have one
+        more session."""
         own = sum(worker.sessions_of(owner) for worker in self.workers) if owner else 0
         taken = sum(worker.sessions for worker in self.workers)
         try:

@@ -13,8 +13,8 @@ TIMES_THE_SLOWEST = 10.0
 class Deadline:
     """A deadline that adapts to the steps that succeeded, unless it is ``fixed`` (seconds).
 
-    It is FIRST_SECONDS until one has, because the first step may still load libraries and plan;
-    then TIMES_THE_SLOWEST times the slowest step, and at least LEAST_SECONDS.
+    It is FIRST_SECONDS until a step has succeeded, because the first one may still load libraries
+    and plan; then TIMES_THE_SLOWEST times the slowest step, and at least LEAST_SECONDS.
     """
 
     def __init__(self, fixed: float | None = None) -> None:
@@ -38,9 +38,9 @@ class Deadline:
 
 
 class Alarm:
-    """Calls ``act`` after so many seconds, unless it is cancelled.
+    """Calls ``act`` after this many seconds, unless it is cancelled.
 
-    It waits in two halves: if the whole process was suspended, the step still has the second one.
+    It waits in two halves: if the whole process was suspended, the step still has the second half.
     """
 
     def __init__(

@@ -87,7 +87,8 @@ class StepLoop:
             await self._running
 
     def notify(self) -> None:
-        """Look for work again, after all frames arriving now are offered and can share a step."""
+        """Look for work again, after all frames that are arriving now have been offered and can
+        share a step."""
         self._changes.notify()
 
     async def _run(self) -> None:
@@ -173,8 +174,8 @@ class StepLoop:
         return turns
 
     def _serve_with(self, engine: EngineInfo, restarted: bool) -> None:
-        """Use a new engine, which holds no memories: each session rebuilds its own by replaying
-        its last frames. No step is running."""
+        """Use a new engine, which has no memories: each session rebuilds its memory by replaying
+        its last frames. No step may be running."""
         if restarted:
             self._metrics.engine_restarted()
         for session in self._scheduler:

@@ -1,4 +1,4 @@
-"""What follows an engine: another one that replaces it, or the same again after its death."""
+"""An engine's successor: another one that replaces it, or the same again after its death."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Successor:
     built: EngineInfo | None = None
 
     def succeed(self) -> None:
-        """Report that it serves."""
+        """Report that it has taken over."""
         if not self.taken_over.done():
             self.taken_over.set_result(None)
 
     def refuse(self, error: BaseException) -> None:
-        """Give it up and report why; if its engine is still made, its thread closes it."""
+        """Give it up and report why; if its engine is still completed, its thread closes it."""
         self.thread.leave()
         if not self.taken_over.done():
             self.taken_over.set_exception(error)
@@ -41,8 +41,8 @@ class Successor:
 
 @dataclass
 class Restarts:
-    """How long to wait before an engine is made again: not at all the first time, then ``backoff``
-    seconds, and each time twice as long. Mutable state: the deaths since a step last succeeded."""
+    """How long to wait before an engine is made again: 0 the first time, then ``backoff`` seconds,
+    doubled each time. Mutable state: the deaths since a step last succeeded."""
 
     backoff: float
     deaths: int = 0

@@ -33,11 +33,12 @@ class WorkerState(Enum):
 class Worker:
     """Serves many sessions with one engine. One event loop uses it; it never blocks that loop.
 
-    ``make_engine`` is called in a thread of its own, and again after each death of an engine; a
-    step longer than ``step_deadline`` seconds counts as one (None: see Deadline). Frames of a
-    failed batch, or of a step in which the engine died, are tried once more, alone. Memories that
-    were lost with an engine are rebuilt from each session's last frames; only if that is not exact
-    (``memory_horizon`` None) does a stream continue with an empty one and reset cause ``engine``.
+    ``make_engine`` is called in a separate thread, and again after each death of an engine; a step
+    longer than ``step_deadline`` seconds counts as a death (None: see Deadline). Frames of a failed
+    batch, or of a step in which the engine died, are tried once more, alone. Memories that were
+    lost with an engine are rebuilt from each session's last frames; if that would not be exact
+    (``memory_horizon`` None), a stream continues with an empty memory and the reset cause
+    ``engine``.
 
     Background sessions are served in at least ``background_share`` of the steps in which one of
     them is ready. ``make_room`` is called when all sessions are taken; it returns whether it closed
@@ -120,7 +121,7 @@ class Worker:
         return self._engine.warm and self.state is WorkerState.SERVING
 
     def capacity(self, now: float) -> Capacity:
-        """Return what the engine can do, from the steps that it has made."""
+        """Return the engine's capacity, according to the steps that it has made."""
         return self._step_loop.step_times.capacity(now)
 
     def last_step_age(self, now: float) -> float:
@@ -160,8 +161,8 @@ class Worker:
         background: bool = False,
         owner: str = "",
     ) -> Session:
-        """Open a session with an empty memory; in the ``background``, live ones go first, and
-        ``owner`` is whose it is.
+        """Open a session of ``owner`` with an empty memory; in the ``background``, live sessions go
+        first.
 
         Raises NoCapacity if the server is full or has not started, Draining if it is stopping.
         """
