@@ -1,1 +1,1 @@
-"""Several servers on one database: who is there, and who has which pulled stream."""
+"""Several servers on one database: which are alive, and which has which pulled stream."""

@@ -1,6 +1,7 @@
-"""What changed in the cluster lately, as this server saw it by comparing each look with the last.
+"""Recent changes in the cluster, which this server found by comparing each observation with the
+previous one.
 
-What changes and changes back between two looks is not seen.
+A change that is undone between two observations is not seen.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Literal
 Kind = Literal["server", "stream"]
 
 KEPT = 100
-"""Changes of one kind that are kept."""
+"""Maximum number of changes of one kind that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How something is: a word, and the server that has it, None if it belongs to none."""
+    """The condition of a server or stream: a word, and the server that has it, None if no server
+    has it."""
 
     what: str
     server: str | None = None
@@ -27,8 +29,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that is different since ``at``, in seconds since 1970; ``kind`` is server or
-    stream."""
+    """A change at ``at``, in seconds since 1970; ``kind`` is server or stream."""
 
     at: float
     kind: Kind
@@ -37,9 +38,9 @@ class Change:
 
 
 class History:
-    """The last changes of one kind. ``gone`` is the word for what is there no more.
+    """The last changes of one kind. ``gone`` is the word for an object that has disappeared.
 
-    Mutable state: the changes, and how everything was at the last look, None before the first.
+    Mutable state: the changes, and all conditions at the last observation, None before the first.
     """
 
     def __init__(self, kind: Kind, gone: str, wall: Callable[[], float] = time.time) -> None:
@@ -51,7 +52,7 @@ class History:
         return f"<History of {self._kind}s: {len(self.changes)}>"
 
     def look(self, now_is: Mapping[str, Condition]) -> None:
-        """Note what is different from the last look; at the first, nothing is."""
+        """Record the differences from the last observation; the first one has none."""
         if self._last is not None:
             for name, one in _different(self._last, now_is, self._gone):
                 self.changes.append(Change(self._wall(), self._kind, name, one))

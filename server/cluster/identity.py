@@ -17,14 +17,14 @@ VIDEOS_FILE = "videos_name"
 
 
 def server_name(folder: Path) -> str:
-    """Return the name kept in a data folder; make it at the first start. Raises Fault if the file
+    """Return the name kept in a data folder; create it at the first start. Raises Fault if the file
     cannot be used."""
     return _kept_name(folder / FILE, _write)
 
 
 def videos_name(folder: Path) -> str:
     """Return the name kept in a folder of videos, the same for all servers that use it; the first
-    one makes it. Raises Fault if the file cannot be used."""
+    one creates it. Raises Fault if the file cannot be used."""
     return _kept_name(folder / VIDEOS_FILE, _write_once)
 
 
@@ -37,7 +37,7 @@ def _kept_name(path: Path, write: Callable[[Path], None]) -> str:
     except OSError as error:
         raise Fault(f"A name cannot be kept in {path}: {error.strerror}.") from error
     if not re.fullmatch(r"[0-9a-f]{32}", name):
-        raise Fault(f"{path} is damaged: remove it, and there is a new name.")
+        raise Fault(f"{path} is damaged: remove it to get a new name.")
     return name
 
 
@@ -46,7 +46,7 @@ def _write(path: Path) -> None:
 
 
 def _write_once(path: Path) -> None:
-    """Write a name that is complete from its first moment on, unless another server is faster."""
+    """Atomically write a name, unless another server is faster."""
     draft = path.with_name(f"{path.name}.{uuid4().hex}")
     _write(draft)
     with suppress(FileExistsError):

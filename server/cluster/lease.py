@@ -30,12 +30,12 @@ class Lease:
 
 
 def granted(epoch: int, asked: float, terms: Terms) -> Lease:
-    """Return the lease of a row that was asked for at ``asked`` and granted some time later."""
+    """Return the lease of a row that was requested at ``asked`` and granted some time later."""
     return Lease(epoch, asked + terms.lease - terms.margin, asked + terms.renew)
 
 
 def renewed(lease: Lease, asked: float, terms: Terms) -> Lease:
-    """Return the lease after a renewal that was asked for at ``asked``."""
+    """Return the lease after a renewal that was requested at ``asked``."""
     fresh = granted(lease.epoch, asked, terms)
     return replace(fresh, until=max(lease.until, fresh.until))
 

@@ -22,7 +22,7 @@ ALIVE_SECONDS = 4.0
 """How long the others count on a server after it last reported."""
 
 ALONE_SECONDS = 5.0
-"""How often a server looks at its row if no other can read it."""
+"""Seconds between checks of a server's row if no other server can read it."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Membership:
     """One server's row, and the others as last read.
 
     One that ``is_alone`` has the database to itself: it writes its row when it starts and stops,
-    and in between only looks whether another process has taken it.
+    and in between only checks whether another process has taken it.
 
     Mutable state: the epoch of this start, the servers that are alive, how they changed, and the
     task that reports.
@@ -78,7 +78,7 @@ class Membership:
         self._task = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
-        """Leave, so that no client is sent here any more. Idempotent."""
+        """Leave the table, so that no more clients are sent here. Idempotent."""
         if self._task is None:
             return
         self._task.cancel()
@@ -87,7 +87,7 @@ class Membership:
         try:
             await self._disk(self._rows.leave, self.name, self.epoch)
         except MastreamError as error:
-            _log.warning("the others see only later that this server has left: %s", error)
+            _log.warning("other servers will notice later that this server has left: %s", error)
         await self._disk.close()
 
     @property
@@ -97,7 +97,8 @@ class Membership:
 
     @property
     def candidates(self) -> list[Candidate]:
-        """Return the servers that are alive, this one as it is now, as placement sees them."""
+        """Return the servers that are alive, including the current state of this one, for
+        placement."""
         mine = _candidate(self.name, self._report())
         return [mine, *(_candidate(one.name, one.presence) for one in self.peers)]
 
@@ -112,12 +113,14 @@ class Membership:
         if name == self.name:
             return
         if (url := self.url_of(name)) is None:
-            raise NoCapacity(f"{what} is on another server, which is away: try again later.")
+            raise NoCapacity(
+                f"{what} is on another server, which cannot be reached: try again later."
+            )
         raise Elsewhere(f"{what} is on another server: ask {url}.", url)
 
     def check_videos(self, folder: str) -> None:
-        """Raise Elsewhere if this server does not use the ``folder`` that has a video and another
-        one does, or NoCapacity if none that is alive and has an address does."""
+        """Raise Elsewhere if another server uses the ``folder`` of a video and this one does not,
+        or NoCapacity if no server that is alive and has an address uses it."""
         if folder == (self._report().videos or self.name):
             return
         having = [one for one in self.peers if folder == (one.presence.videos or one.name)]
@@ -127,8 +130,8 @@ class Membership:
         self.check_here(with_much_room(candidates, self._chance()) or full, "The video")
 
     def stream_socket(self) -> str | None:
-        """Return the stream socket of a peer with much room, None if no peer that clients can
-        reach has any."""
+        """Return the stream socket of a peer with much room, None if no peer that clients can reach
+        has room."""
         reachable = [one for one in self.peers if one.presence.url]
         candidates = [_candidate(one.name, one.presence) for one in reachable]
         peer = with_much_room(candidates, self._chance())
@@ -136,7 +139,7 @@ class Membership:
         return None if url is None else socket_url(url, "/v1/stream")
 
     async def report_now(self) -> None:
-        """Report and read at once rather than at the next beat."""
+        """Report and read at once instead of at the next interval."""
         beaten = await self._beaten()
         if not beaten and not self.is_replaced:
             _log.error("another server has started with this one's name: give each its own folder")
@@ -157,7 +160,7 @@ class Membership:
                 await self.report_now()
             except MastreamError as error:
                 _log.debug("this server could not be reported: %s", error)
-            except Exception:  # whatever it was, the others must not take this server for dead
+            except Exception:  # the others must not believe that this server is dead
                 _log.exception("this server could not be reported")
 
     async def _read(self) -> None:

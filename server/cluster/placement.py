@@ -1,9 +1,9 @@
 """Which server takes which free stream: only the decision.
 
-Every server decides alone from the same table of servers. The one with the smallest part of its
-places in use takes a stream at once; each further one waits longer, so that two seldom try the same
-row, and a stream whose first choice does not act is taken nevertheless. The database lets only one
-succeed.
+Every server decides alone from the same table of servers. The server that uses the smallest share
+of its places takes a stream at once. Each further one waits longer, so two servers rarely try the
+same row, and another server takes the stream if the first choice does not act. The database lets
+only one succeed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from hashlib import sha256
 from heapq import nsmallest
 
 RANK_SECONDS = 0.4
-"""How much longer each further server waits."""
+"""Seconds that each further server waits longer."""
 
 RETURN_SECONDS = 2.0
-"""How long servers leave each other's streams alone after the database has returned."""
+"""Seconds for which servers leave each other's streams alone after the database has returned."""
 
 Levels = dict[float, set[str]]
-"""Names of servers by the part of their places that is in use."""
+"""Names of servers by the share of their places that is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FreeStream:
-    """A stream that nobody has, since ``free_for`` seconds. ``left_by`` is the server whose lease
-    ran out, None if it was given back."""
+    """A stream that no server has had for ``free_for`` seconds. ``left_by`` is the server whose
+    lease expired, None if the stream was given back."""
 
     name: str
     free_for: float
@@ -46,12 +46,13 @@ class FreeStream:
 def wanted(
     me: str, servers: Iterable[Candidate], free: Sequence[FreeStream], back: float
 ) -> list[str]:
-    """Return the names of the streams that ``me`` should take now, if the database has answered it
-    for ``back`` seconds, after it had not.
+    """Return the names of the streams that ``me`` should take now. ``back`` is for how many seconds
+    the database has answered it again.
 
-    A server whose database was away takes back its own streams at once, as far as it has room:
-    nobody could take them, or they would not be free. Those of others are free only because these
-    could not renew them either, so they get RETURN_SECONDS to come back and to report themselves.
+    A server whose database was away takes back its own streams at once, as far as it has room: they
+    are free, so no other server has taken them. The streams of others are free only because their
+    servers could not renew them either, so these get RETURN_SECONDS to come back and report
+    themselves.
     """
     candidates = list(servers)
     if back < RETURN_SECONDS:
@@ -85,7 +86,8 @@ def orders(
 def ranked(stream: FreeStream, servers: Iterable[Candidate]) -> list[str]:
     """Return the servers that have room, in the order in which they should try.
 
-    A server that let the stream go comes last: it is frozen, or has lost the database.
+    The server that let the stream's lease expire comes last: it is frozen, or has lost the
+    database.
     """
     able = {one.name: one for one in servers if one.room > 0}
     return _first(stream, _levels(able.values()), able, len(able))
@@ -94,8 +96,9 @@ def ranked(stream: FreeStream, servers: Iterable[Candidate]) -> list[str]:
 def with_much_room(servers: Iterable[Candidate], chance: float) -> str | None:
     """Return a server to which a client should go, None if none has room.
 
-    By ``chance`` (0..1, less than 1) it is one of those with at least half as much room as any: if
-    all clients of a server that stops went to the same one, they would fill it.
+    It is one of those with at least half as much room as the emptiest; ``chance`` (at least 0, less
+    than 1) selects which one. If all clients of a server that stops went to the same one, they
+    would fill it.
     """
     able = [one for one in servers if one.room > 0 and not one.is_draining]
     most = max((one.room for one in able), default=0)
@@ -113,8 +116,8 @@ def _levels(servers: Iterable[Candidate]) -> Levels:
 def _first(
     stream: FreeStream, levels: Levels, able: Mapping[str, Candidate], most: int
 ) -> list[str]:
-    """Return the first ``most`` servers in the order of a stream. Only levels that are needed for
-    that are looked at: thousands of servers and streams take part."""
+    """Return the first ``most`` servers in the order of a stream. It examines only the levels that
+    it needs, since there may be thousands of servers and streams."""
     order: list[str] = []
     for used in sorted(levels):
         others = levels[used] - {stream.left_by}
@@ -126,7 +129,7 @@ def _first(
 
 
 def _fill(levels: Levels, able: dict[str, Candidate], name: str) -> None:
-    """Let a server have one more session; without room it is no candidate any more."""
+    """Count one more session of a server; when it has no room left, it is no longer a candidate."""
     old = able.pop(name)
     levels[_used(old)].remove(name)
     fuller = replace(old, sessions=old.sessions + 1, room=old.room - 1)

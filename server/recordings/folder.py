@@ -1,4 +1,4 @@
-"""The folder of recordings: begins them, lists and removes them, and bounds what they take."""
+"""The folder of recordings: begins, lists and removes them, and limits their total size."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Stored:
 class Recordings:
     """All recordings of a server.
 
-    Before a file is made, the oldest are removed, so that all of them, with those being written at
-    their greatest, stay within ``record_total_bytes``. A recording that would not fit next to those
-    being written is refused. ``on_bytes`` is called with the size of each block that is written,
-    ``on_end`` with the reason of each end, both in a writer's thread. Mutable state, guarded by the
-    lock: the recordings being written.
+    Before a file is made, the oldest are removed, so that all recordings stay within
+    ``record_total_bytes`` even if those being written reach their limit. A recording that would not
+    fit next to those being written is refused. ``on_bytes`` is called with the size of each block
+    that is written, ``on_end`` with the reason of each end, both in a writer's thread. Mutable
+    state, guarded by the lock: the recordings being written.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Recordings:
 
     @property
     def waiting_bytes(self) -> int:
-        """Return the bytes of all of them that wait for the disk."""
+        """Return how many bytes of all recordings wait for the disk."""
         with self._lock:
             return sum(writer.waiting_bytes for writer in self._writers.values())
 

@@ -1,4 +1,4 @@
-"""Takes down what happens to one session, between its worker and its sink."""
+"""Records the events of one session, between its worker and its sink."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BuildBlock = Callable[[AnyPixels, bytes | None], bytes]
 _FAST_PNG = (
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
-    cv2.IMWRITE_PNG_STRATEGY,  # of a camera's picture 13 % smaller than the default, and faster
+    cv2.IMWRITE_PNG_STRATEGY,  # for a camera's picture 13 % smaller than the default, and faster
     cv2.IMWRITE_PNG_STRATEGY_RLE,
 )
 
@@ -50,10 +50,10 @@ _FAST_PNG = (
 class Recording:
     """Puts the events of one session into a writer; every call returns at once.
 
-    Masks are recorded from the first that follows an emptied memory: a new session begins with
-    one, and in a session that runs already the caller resets the memory. So a replay begins as the
-    recording did. Mutable state: whether that mask has come, and the opening, until it is put
-    before the first event; without events there is no file.
+    Masks are recorded from the first one after the memory was emptied: a new session starts with an
+    empty memory, and in a running session the caller resets it. So a replay starts in the same
+    state as the recording. Mutable state: whether that mask has come, and the opening, until it is
+    put before the first event; without events there is no file.
     """
 
     def __init__(self, name: str, opening: Opening, writer: Writer) -> None:
@@ -71,7 +71,7 @@ class Recording:
         return self._writer.ended
 
     def mask(self, mask: Mask) -> None:
-        """Record a frame that was segmented, replayed ones included."""
+        """Record a frame that was segmented, including replayed frames."""
         self._begun = self._begun or mask.reset is not None
         if not self._begun or self.ended:
             return
@@ -116,11 +116,12 @@ class Recording:
             self._put(Rebuilt(seq=seq))
 
     def end(self, why: Why = "closed") -> None:
-        """End the recording; what was recorded is still written. Idempotent."""
+        """End the recording; queued records are still written. Idempotent."""
         self._writer.end(why)
 
     def _put_picture(self, build: BuildBlock, frame: Frame, more_bytes: int = 0) -> None:
-        """Put what ``build`` makes of the frame's pixels and packet, without the frame itself."""
+        """Put the block that ``build`` makes of the frame's pixels and packet, without the frame
+        itself."""
         self._put_opening()
         packet_bytes = 0 if frame.packet is None else len(frame.packet)
         nbytes = more_bytes + frame.pixels.nbytes + packet_bytes
@@ -214,8 +215,8 @@ def _masked(record: Masked, labels: Labels, picture: AnyPixels, packet: bytes | 
 
 
 def _pictured(record: Pictured, picture: AnyPixels, packet: bytes | None) -> bytes:
-    """Return the block of a record with its picture. Without a packet that is a PNG: lossless,
-    smaller than raw, and read by the same decoder as a client's pictures."""
+    """Return the block of a record with its picture. Without a packet the picture is stored as PNG,
+    which is lossless, smaller than raw, and read by the same decoder as clients' pictures."""
     return encode(record, _png(host_pixels(picture)) if packet is None else packet)
 
 

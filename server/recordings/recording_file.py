@@ -1,8 +1,8 @@
 """The file of a recording: a line that names its format, then one block per record.
 
 A block is three big-endian u32 (the length of its JSON, the length of its payload, the CRC-32 of
-these eight bytes, the JSON and the payload), the JSON and the payload. So a file that was cut off
-or damaged can be used up to that place.
+these eight bytes, the JSON and the payload), the JSON and the payload. So a truncated or damaged
+file can be used up to the fault.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def encode(record: Record | Pictured, payload: bytes = b"") -> bytes:
 def read(path: Path) -> Iterator[Block]:
     """Yield the blocks of a recording; the first holds its Opening.
 
-    Raises NotFound if the file cannot be read, and BadRecording where it is damaged or cut off;
-    everything before that has been yielded then.
+    Raises NotFound if the file cannot be read, and BadRecording if it is damaged or cut off, after
+    yielding everything before the fault.
     """
     try:
         with path.open("rb") as file:
@@ -60,7 +60,7 @@ def _blocks(file: BinaryIO, path: Path) -> Iterator[Block]:
         if block is None or is_first != isinstance(block.record, Opening):
             place = file.tell()
             raise BadRecording(
-                f"{path} is damaged or cut off before byte {place}; what lies before can be used."
+                f"{path} is damaged or cut off before byte {place}; what precedes it can be used."
             )
         is_first = False
         yield block

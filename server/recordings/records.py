@@ -1,7 +1,7 @@
-"""What a recording holds: one record per event of a session, in the order of its steps.
+"""The contents of a recording: one record per event of a session, in the order of its steps.
 
 A :class:`Masked` record comes with its picture. Together with the resets these determine every mask
-of the stream, so a replay needs nothing else; the other records say what happened in between.
+of the stream, so a replay needs nothing else; the other records describe what happened in between.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Record(BaseModel):
 
 
 class Opening(_Record):
-    """The first record: what was recorded, and with what.
+    """The first record: the stream, the model and the software that recorded it.
 
     ``stream`` is a pulled stream's name, empty for a pushed one. ``model`` is the ModelSpec and
     ``provider`` what ran it. ``began`` is the time of day in seconds.
@@ -98,7 +98,7 @@ class Lost(_Record):
 class Rebuilt(_Record):
     """A past frame was segmented again, because the engine and its memories had been lost.
 
-    A replay skips it: the memory is to be the same as if nothing had been lost.
+    A replay skips it: the memory should be the same as if nothing had been lost.
     """
 
     kind: Literal["rebuilt"] = "rebuilt"

@@ -17,7 +17,7 @@ from server.sources.packets import Packet, PacketDecoder
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A recorded frame and what came out of its replay.
+    """A recorded frame and the result of its replay.
 
     ``error`` says why it cannot be segmented here, empty if it can. ``pixels`` and ``mask``
     are hashes as in Masked, ``filled`` is how many frames the memory held.
@@ -46,14 +46,15 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A frame that failed when it was recorded, and what becomes of it here."""
+    """A frame that failed when it was recorded, and its result here."""
 
     record: Failed
     outcome: str
 
 
 def check_model(opening: Opening, spec: ModelSpec) -> None:
-    """Raise BadRecording if the recorded model is unreadable, Conflict if this is another."""
+    """Raise BadRecording if the recorded model is unreadable, Conflict if this model is another
+    one."""
     try:
         recorded = ModelSpec.from_dict(opening.model)
     except SpecError as error:
@@ -70,7 +71,7 @@ def replay(
 ) -> Iterator[Record | Replayed | Retried]:
     """Yield the outcome of every frame, and every other record as it is.
 
-    ``blocks`` are those after the Opening. Raises what reading them raises.
+    ``blocks`` are those after the Opening. Raises the errors of reading them.
     """
     memory = engine.blank()
     for record, payload in blocks:

@@ -1,4 +1,4 @@
-"""Writes one recording in a thread of its own, so that the stream never waits for the disk."""
+"""Writes one recording in a separate thread, so that the stream never waits for the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 QUEUE_BYTES = 64 * 2**20
 QUEUE_ITEMS = 4096
 ENDING_BYTES = 256
-"""More than the last block takes; kept free within the limit."""
+"""Bytes kept free within the limit: more than the last block needs."""
 
 Item = Callable[[], bytes]
 """Returns a block. It is called in the writer's thread, where pictures are encoded and hashed."""
@@ -27,7 +27,8 @@ Item = Callable[[], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one recording: of its file, its duration, and what may wait for the disk."""
+    """Bounds of one recording: of its file, its duration, and the bytes that may wait for the
+    disk."""
 
     nbytes: int
     seconds: float
@@ -38,9 +39,9 @@ class Writer:
     """Writes what is put into it, in order, until it is ended or reaches a limit.
 
     The file is made with the first item. If the disk is so slow that the queue is full, the
-    recording ends; what was queued by then is still written, and an Ending that gives the reason.
-    ``prepare`` is called in the thread before the file is made, ``on_bytes`` with the size of each
-    block that was written, and ``on_end`` when the file is closed.
+    recording ends; the queued items are still written, and an Ending with the reason. ``prepare``
+    is called in the thread before the file is made, ``on_bytes`` with the size of each block that
+    was written, and ``on_end`` when the file is closed.
 
     Mutable state, guarded by the condition: the queue with its bytes, and why no more is taken.
     """
@@ -75,7 +76,7 @@ class Writer:
 
     @property
     def ended(self) -> Why | None:
-        """Return why it takes no more, or None while it does."""
+        """Return why it accepts no more items, None while it does."""
         return self._why
 
     @property
@@ -98,12 +99,12 @@ class Writer:
                 self._changed.notify()
 
     def end(self, why: Why) -> None:
-        """Take no more; what waits is still written. Idempotent."""
+        """Accept no more items; those in the queue are still written. Idempotent."""
         with self._changed:
             self._end(why)
 
     def join(self, seconds: float) -> None:
-        """Wait until the file is closed, but no longer than ``seconds``."""
+        """Wait until the file is closed, for at most ``seconds``."""
         self._thread.join(seconds)
 
     def _is_full(self, nbytes: int) -> bool:

@@ -20,7 +20,7 @@ class MaskArchive(Artefact):
 
     def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo, _style: Style) -> None:
         self._palette = palette(spec.classes)
-        # PNG is compressed already, and members that are only stored allow random access.
+        # PNG is already compressed, and stored members allow random access.
         self._file = path.open("wb")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
 

@@ -19,7 +19,7 @@ from server.sinks.style import Style
 class Segmented:
     """One segmented picture: ``labels`` at the video's size, ``pts`` in seconds.
 
-    ``duration`` is how long it is shown, in seconds, unless another follows; None if unknown.
+    ``duration`` is how long it is shown if no other picture follows, in seconds; None if unknown.
     """
 
     mask: Mask
@@ -39,7 +39,7 @@ class Artefact(ABC):
 
     @abstractmethod
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo, style: Style) -> None:
-        """Begin the file ``path`` for labels of the model's classes and a video's pictures, with
+        """Create the file ``path`` for labels of the model's classes and a video's pictures, with
         the classes that ``style`` shows. Raises BadRequest if the model lacks one of them."""
 
     @abstractmethod
@@ -82,8 +82,8 @@ class TextArtefact(Artefact):
 
 
 class Replacing:
-    """A block that writes a file anew: entering it returns the path to write to, which takes the
-    place of ``path`` at its end, or is removed after an error.
+    """A block that atomically replaces a file: entering it returns the path to write to; at the
+    end, that file replaces ``path``, or is removed after an error.
 
     Not a generator: its frame and the error would refer to each other, which keeps the pictures in
     the frames below alive until the garbage collector runs.

@@ -30,7 +30,7 @@ class Sink(ABC):
         before its step, if it was."""
 
     def replayed(self, mask: Mask) -> None:  # noqa: B027  as above
-        """Receive the mask of a replayed frame, which is nobody's answer."""
+        """Receive the mask of a replayed frame, which is not sent to anybody."""
 
     def rebuilt(self, seq: int) -> None:  # noqa: B027  as above
         """Be notified that a past frame was segmented again, to rebuild a lost memory."""

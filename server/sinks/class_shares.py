@@ -16,7 +16,7 @@ from server.sinks.style import Style
 
 class ClassShares(TextArtefact):
     """One row per frame: its number, its time in seconds, and the share of the model's mask, 0 to
-    1, that each class has which ``style`` shows. The parts have no header."""
+    1, of each class that ``style`` shows. The parts have no header."""
 
     def __init__(self, path: Path, spec: ModelSpec, _info: VideoInfo, style: Style) -> None:
         self._all = [label.name for label in spec.classes]

@@ -1,4 +1,4 @@
-"""How artefacts that are videos are encoded, and which sizes their encoders accept."""
+"""The encoding of artefacts that are videos, and the sizes that their encoders accept."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def check_encodable(info: VideoInfo, artefacts: Collection[str]) -> None:
     for name, coding in CODINGS.items():
         if name in artefacts and not coding.takes(info):
             raise BadVideo(
-                f"No {name} can be made of pictures of {info.width}x{info.height}: scale the "
+                f"{name} cannot be made from pictures of {info.width}x{info.height}: scale the "
                 "video, or request other artefacts."
             )

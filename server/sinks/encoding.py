@@ -26,7 +26,7 @@ from server.sinks.remuxing import copy_packets
 from server.sinks.style import Style
 
 MP4_TIMESCALE = 10_000
-"""Least ticks per second, so that made-up times fit between the source's own."""
+"""Minimum ticks per second, so that estimated times fit between the source's own."""
 
 FRAGMENTED = {
     "movflags": "+empty_moov+default_base_moof+frag_discont+skip_trailer",
@@ -37,7 +37,7 @@ FRAGMENTED = {
 """Options of FFmpeg's MP4 for a part; readers see each fragment at once."""
 
 MP4_DELTA = 2**31 - 2
-"""Ticks; FFmpeg's MP4 cannot show a picture for longer."""
+"""In ticks; FFmpeg's MP4 cannot show a picture for longer."""
 
 
 class Encoder:
@@ -101,7 +101,7 @@ class OverlayVideo(Artefact):
 
     A part is fragmented (ISO/IEC 14496-12, 8.8): it only grows, is readable at any time up to its
     last fragment, and ends with it. Its times are absolute, and the bytes before the first fragment
-    are those of every part, so browsers play what is there of all parts as one file.
+    are the same in every part, so browsers play the existing fragments of all parts as one file.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, info: VideoInfo, style: Style) -> None:

@@ -24,7 +24,7 @@ from server.sinks.style import OPACITY
 TICK = Fraction(1, 90_000)
 KEY_SECONDS = 2
 USUAL_RATE = 25
-"""Frames per second, for the encoder's rate control only."""
+"""Frames per second; used only by the encoder's rate control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class LiveCoding:
     device: str = ""
 
     def opens(self, height: int, width: int) -> bool:
-        """Return whether this machine can encode pictures of this size with it."""
+        """Return whether this machine can encode pictures of this size with this encoder."""
         if self.device and not Path(self.device).exists():
             return False
         try:

@@ -1,6 +1,6 @@
 """masks.json: a COCO data set of a video's masks, for pycocotools and the tools built on it.
 
-In the document all images precede all annotations, so it is made once all frames are there, from
+In the document all images precede all annotations, so it is made when all frames are known, from
 parts that have one line per frame. Memory does not grow with the video.
 """
 

@@ -34,8 +34,8 @@ MATROSKA_TICK = 10_000
 class MaskVideo(Artefact):
     """FFV1, lossless; the grey value of a pixel is its class index.
 
-    Matroska's usual tick is 1 ms; this file's is 10 us (MATROSKA_TICK), or a fraction of it of
-    which the source's tick is a multiple. If there is none, times are rounded.
+    Matroska's usual tick is 1 ms. This file's tick is 10 us (MATROSKA_TICK), or the fraction of it
+    that divides the source's tick. If there is no such fraction, times are rounded.
     """
 
     def __init__(self, path: Path, _spec: ModelSpec, info: VideoInfo, _style: Style) -> None:
@@ -74,7 +74,7 @@ class MaskVideo(Artefact):
 
 
 def matroska_scale(tick: Fraction) -> int:
-    """Return nanoseconds of which MATROSKA_TICK and, if possible, ``tick`` are multiples."""
+    """Return a number of nanoseconds that divides MATROSKA_TICK and, if possible, ``tick``."""
     nanoseconds = tick * 10**9
     return gcd(int(nanoseconds), MATROSKA_TICK) if nanoseconds.denominator == 1 else MATROSKA_TICK
 
@@ -93,7 +93,7 @@ def _opened(path: Path, info: VideoInfo) -> tuple[OutputContainer, VideoStream]:
 
 
 def _complete(path: Path, info: VideoInfo) -> None:
-    """Write into a finished file what the muxer could not."""
+    """Write fields into a finished file that the muxer could not write."""
     set_timestamp_scale(path, matroska_scale(info.time_base))
     if info.pixel_aspect != 1:
         set_pixel_aspect(path, info.height, info.width, info.pixel_aspect)

@@ -19,7 +19,7 @@ def palette(classes: Sequence[ClassLabel]) -> Pixels:
 
 
 def resize_labels(labels: Labels, height: int, width: int) -> Labels:
-    """Return labels of size (height, width), each pixel that of the nearest centre.
+    """Return labels of size (height, width); each pixel gets the label with the nearest centre.
 
     Labels that have the size already are returned themselves.
     """
@@ -39,8 +39,8 @@ def overlay(
     """Return a new picture that blends class colours over ``picture`` with ``opacity`` (0 to 1).
 
     ``labels`` may have another size than ``picture``; the result has the picture's size. A label
-    without a colour in ``palette`` is painted black. The picture remains as it is where
-    ``is_shown``, (256,) uint8, is 0 for the label.
+    without a colour in ``palette`` is painted black. The picture is unchanged at pixels for whose
+    label ``is_shown``, (256,) uint8, is 0.
     """
     assert 0 <= opacity <= 1, "opacity is a share"
     height, width = picture.shape[:2]

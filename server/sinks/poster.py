@@ -18,10 +18,10 @@ from server.sinks.overlay import encode_jpeg, overlay, palette
 from server.sinks.style import Style
 
 LONGEST = 640
-"""Pixels of the longer side, at most."""
+"""Maximum pixels of the longer side."""
 
 LEAST_SHARE = 0.01
-"""Share of the mask from which on a class counts as seen."""
+"""Minimum share of the mask for a class to count as seen."""
 
 _COMMENT = re.compile(rb"frame=(\d+) classes=(\d+)")
 _HEAD_BYTES = 64
@@ -40,9 +40,9 @@ class Shot:
 
 
 class Poster(Artefact):
-    """The first of the frames in which the most classes are seen, among those that are shown.
+    """The first of the frames in which the most of the shown classes are seen.
 
-    The file is there, whole, after the first frame, and is replaced when a better one comes, which
+    The file is complete after the first frame, and is replaced when a better frame comes, which
     happens at most once per class. It has square pixels and at most LONGEST on a side. Its comment
     names the frame.
     """
@@ -112,7 +112,7 @@ def commented(jpeg: bytes, shot: Shot) -> bytes:
 
 
 def shot_of(jpeg: bytes) -> Shot:
-    """Return what a poster shows, from its comment."""
+    """Return the shot that a poster shows, from its comment."""
     found = _COMMENT.search(jpeg[:_HEAD_BYTES])
     assert found is not None, "a poster has a comment"
     return Shot(int(found[1]), int(found[2]))

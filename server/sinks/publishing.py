@@ -25,17 +25,18 @@ from server.sinks.pushing import CLOSE_SECONDS, PublishFailed, Push
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 5.0
-"""Without a mask for so long, the RTSP server is left: it would do so itself soon."""
+"""After this many seconds without a mask, the connection is closed: the RTSP server would soon
+close it."""
 
 WRITE_SECONDS = 5.0
-"""A picture that takes longer to send shows that the RTSP server reads no more. FFmpeg itself would
-wait for ever."""
+"""If sending a picture takes longer, the RTSP server has stopped reading. FFmpeg itself would wait
+forever."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 
 class PublishState(StrEnum):
-    """What publishing is doing; ``waiting`` means that there is no mask to send."""
+    """The state of publishing; ``waiting`` means that there is no mask to send."""
 
     WAITING = "waiting"
     CONNECTING = "connecting"
@@ -45,8 +46,8 @@ class PublishState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PublishStatus:
-    """``detail`` is a sentence that says what failed last, empty if live. ``sent`` and ``skipped``
-    count masks; those are skipped that a newer one replaced."""
+    """``detail`` is a sentence about the last failure, empty if live. ``sent`` and ``skipped``
+    count masks; a mask is skipped if a newer one replaces it."""
 
     state: PublishState = PublishState.WAITING
     detail: str = ""
@@ -55,7 +56,7 @@ class PublishStatus:
 
 
 def backoff(attempt: int) -> float:
-    """Return the seconds to wait after so many failures in a row: doubled each time up to
+    """Return the seconds to wait after this many failures in a row: doubled each time up to
     LONGEST_WAIT, and shortened at random so that many streams do not return together."""
     longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(attempt, 16))
     return max(SHORTEST_WAIT, longest * random.uniform(0.5, 1.0))
@@ -97,7 +98,7 @@ class Publisher:
 
     @property
     def status(self) -> PublishStatus:
-        """Return what is happening now."""
+        """Return the current status."""
         return self._status
 
     def offer(self, mask: Mask) -> None:
@@ -117,7 +118,7 @@ class Publisher:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Leave the RTSP server; takes up to twice CLOSE_SECONDS. Idempotent."""
+        """Disconnect from the RTSP server; this takes up to twice CLOSE_SECONDS. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -150,7 +151,7 @@ class Publisher:
                 attempt += 1
 
     def _publish(self, mask: Mask | None) -> None:
-        """Send masks from this one on, until none comes, the size changes or this is closed."""
+        """Send masks from this one on, until no more arrive, the size changes or this is closed."""
         assert mask is not None
         height, width = shown_picture(mask).shape[:2]
         self._report(PublishState.CONNECTING, self._status.detail)

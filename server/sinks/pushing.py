@@ -17,7 +17,7 @@ from server.sinks import rtsp_push
 from server.sinks.live_encoding import LiveEncoder
 
 CLOSE_SECONDS = 2.0
-"""How long the process may take to leave the RTSP server before it is killed."""
+"""How long the process may take to disconnect from the RTSP server before it is killed."""
 
 
 class PublishFailed(Exception):
@@ -94,7 +94,7 @@ class Push:
         self._process.kill()
 
     def _reason(self) -> str:
-        """Return why the process has ended, in its own words."""
+        """Return the process's own message about why it has ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_SECONDS)
         self._listen()

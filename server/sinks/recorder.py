@@ -32,10 +32,10 @@ ARTEFACTS: dict[str, type[Artefact]] = {
 }
 
 USUAL = ("masks.mkv", "overlay.mp4", "masks.zip", "summary.json")
-"""Those that are made unless others are requested."""
+"""The artefacts that are made by default."""
 
 ALWAYS = ("poster.jpg",)
-"""Those that are made whatever is requested."""
+"""The artefacts that are always made."""
 
 WHOLE = Losses()
 
@@ -49,8 +49,8 @@ class Recorder:
     :func:`join_parts` makes the artefacts from the parts of a whole video. All have the size of
     ``info``: if pictures change size in the middle, they and their masks are scaled to it.
     ``style`` says which classes are shown, and how. End it with :meth:`close` or :meth:`abort`;
-    after a Fault, with abort. Raises BadRequest if an artefact is not in ARTEFACTS or a class not
-    in the model, and Fault if nothing can be written: DiskFull if there is no space.
+    after a Fault, with abort. Raises BadRequest if an artefact is not in ARTEFACTS or a class is
+    not in the model, and Fault (DiskFull if there is no space) if nothing can be written.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Recorder:
         self._frames += 1
 
     def close(self, losses: Losses = WHOLE) -> None:
-        """Complete all files, with ``losses`` where they have a place for it, and rename them.
+        """Complete all files, with ``losses`` in those that have a place for it, and rename them.
 
         Raises Fault, and removes all files, if one cannot be completed or no mask was written.
         """
@@ -148,8 +148,8 @@ def join_parts(
 ) -> None:
     """Make each artefact in ``folder`` from its parts in ``folders``, in order.
 
-    A file has its name only when it is complete. Raises Fault if one cannot be made; what is there
-    then may be removed, as the parts stay.
+    A file has its name only when it is complete. Raises Fault if one cannot be made; then the files
+    so far may be removed, since the parts stay.
     """
     for name in artefacts:
         partial = folder / (name + PARTIAL)

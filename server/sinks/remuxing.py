@@ -25,8 +25,8 @@ def copy_packets(
     """Append the packets of all parts, which are not reordered, to a stream and close the file.
 
     Times are whole ticks of ``tick`` seconds in the parts, and the same number of ``unit`` seconds
-    in the stream. A packet lasts until the next one, also over the end of a part; the last one
-    keeps its duration. Raises Fault if the parts were not encoded alike.
+    in the stream. A packet lasts until the next one, also across parts; the last one keeps its
+    duration. Raises Fault if the parts were not encoded alike.
     """
     last: Packet[VideoStream] | None = None
     for packet, ticks, shown in _packets(parts, tick):
@@ -57,7 +57,7 @@ def check_alike(private: bytes | None, other: bytes | None) -> None:
 
 
 def private_data(part: Path) -> bytes | None:
-    """Return what a decoder needs to know besides the packets of a file."""
+    """Return the data that a decoder needs besides the packets of a file."""
     with av.open(part) as source:
         return source.streams.video[0].codec_context.extradata
 

@@ -1,12 +1,12 @@
-"""Push an encoded video from standard input to an RTSP server, in a process of its own.
+"""Push an encoded video from standard input to an RTSP server, in a separate process.
 
-FFmpeg connects to an RTSP server, and leaves it, without releasing Python's lock: a server that
-does not answer would stop every stream of the process. Here it stops nothing else, and the parent
-can kill it.
+FFmpeg connects to an RTSP server, and disconnects, without releasing Python's lock, so a server
+that does not answer would stop every stream of the process. In this process it stops nothing else,
+and the parent can kill it.
 
-The first line of standard input is the address, where ``ps`` does not show it; then follows the
-video in NUT. "live" is printed once the server has accepted it, or else a sentence that says what
-failed.
+The first line of standard input is the address, which ``ps`` cannot show there; the video follows
+in NUT. The process prints "live" once the server has accepted the video, or else a sentence that
+says what failed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from av.error import (
 )
 
 CONNECT_SECONDS = 10
-"""After that the process is killed, also in a name lookup, which FFmpeg's time limit excludes."""
+"""After this time the process is killed, even during a name lookup, which FFmpeg's own time limit
+does not cover."""
 
 SOCKET_SECONDS = 5
 LIVE = "live"
@@ -55,7 +56,7 @@ class Unbuffered:
 
 
 def push(source: InputContainer, target: OutputContainer) -> None:
-    """Copy the packets of ``source`` to the RTSP server as they come, until they end."""
+    """Copy the packets of ``source`` to the RTSP server as they arrive, until they end."""
     stream = source.streams.video[0]
     sent = target.add_stream_from_template(stream)
     target.start_encoding()
@@ -68,7 +69,8 @@ def push(source: InputContainer, target: OutputContainer) -> None:
 
 
 def sentence(error: Exception) -> str:
-    """Return what failed, without the address: FFmpeg's own text contains the password."""
+    """Return a sentence about the failure, without the address: FFmpeg's own text contains the
+    password."""
     known = (text for kind, text in _SENTENCES.items() if isinstance(error, kind))
     reason = getattr(error, "strerror", None) or type(error).__name__
     return next(known, f"The RTSP server broke off: {reason}.")
@@ -76,7 +78,7 @@ def sentence(error: Exception) -> str:
 
 def main() -> int:
     """Push until standard input ends, and return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets Ctrl-C too, and ends this
     signal.alarm(CONNECT_SECONDS)
     url = sys.stdin.buffer.readline().decode().strip()
     options = {"rtsp_transport": "tcp", "timeout": str(SOCKET_SECONDS * 1_000_000)}

@@ -14,7 +14,7 @@ from server.errors import BadRequest
 
 OPACITY = 0.5
 MAX_SHOWN = 80
-"""Characters of a client's own text that an error repeats."""
+"""Maximum characters of a client's own text that an error repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Style:
         return [index for index, name in enumerate(names) if name.casefold() in wanted]
 
     def of(self, classes: Sequence[ClassLabel]) -> Style:
-        """Return it with its names in the order of a model's classes, each once.
+        """Return the style with its names in the order of a model's classes, each once.
 
         Raises BadRequest as :meth:`shown`.
         """
@@ -76,7 +76,7 @@ DEFAULT = Style()
 
 
 def chosen_style(classes: str | None, opacity: str | None) -> Style:
-    """Return the style that a comma-separated list of classes and an opacity ask for.
+    """Return the style given by a comma-separated list of classes and an opacity.
 
     Raises BadRequest if the opacity is not a number from 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""summary.json: which classes are present when, as numbers."""
+"""summary.json: which classes are present at which time, as numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.sinks.style import Style
 from server.sinks.totals import Totals
 
 _TOTALS = '{"totals": '
-"""How the last line of a part begins; the others are rows."""
+"""The beginning of a part's last line; the other lines are rows."""
 
 
 class Summary(TextArtefact):
@@ -26,9 +26,9 @@ class Summary(TextArtefact):
     number, ``pts`` (exact seconds, a fraction as text), ``time`` (seconds), how many frames the
     memory held, ``areas`` (class: share of the model's mask), and ``damaged`` if it is. ``totals``
     has the number of frames, mean areas, the number of frames in which each class is present, the
-    number of frames per decoder, and ``losses``, what could not be decoded. ``resets`` lists before
-    which frames the memory was emptied, and why; ``timing`` has the mean and largest milliseconds
-    of each stage.
+    number of frames per decoder, and ``losses``, the parts that could not be decoded. ``resets``
+    lists the frames before which the memory was emptied, and why; ``timing`` has the mean and
+    largest milliseconds of each stage.
 
     A part has one JSON object per line: the rows, then the sums over them.
     """

@@ -36,7 +36,7 @@ class Totals:
         self._frames += 1
 
     def note(self, losses: Losses) -> None:
-        """Add what could not be decoded."""
+        """Add the losses in decoding."""
         _add(self._sums["losses"], asdict(losses))
 
     def to_part(self) -> dict[str, Any]:

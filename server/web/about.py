@@ -1,4 +1,4 @@
-"""/v1/server: how the server is, what it has room for and what it allows."""
+"""/v1/server: the server's state, its free room and its limits."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from server.web.problems import PROBLEMS
 
 
 class Use(BaseModel):
-    """How much of something is used, and how much there is."""
+    """How much of something is used, and how much there is in total."""
 
     used: int
     most: int
 
 
 class Limits(BaseModel):
-    """What one request or stream may be."""
+    """Limits of one request or stream."""
 
     video_bytes: int
     video_seconds: float
-    picture_pixels: int = Field(description="of one pushed picture")
-    resume_seconds: float = Field(description="that the session of a lost socket waits")
+    picture_pixels: int = Field(description="pixels of one pushed picture")
+    resume_seconds: float = Field(description="seconds that the session of a lost socket waits")
 
 
 class ServerBody(BaseModel):
-    """This server as it is now."""
+    """The current state of this server."""
 
     version: str
     uptime: float = Field(description="seconds since the start")
@@ -39,7 +39,7 @@ class ServerBody(BaseModel):
     sessions: Use = Field(description="streams with a memory, pushed and pulled")
     streams: Use = Field(description="pulled streams")
     videos: Use = Field(description="videos that wait or run")
-    held_bytes: Use = Field(description="messages, pictures and masks on their way")
+    held_bytes: Use = Field(description="bytes of messages, pictures and masks in transit")
     masks: int = Field(description="masks made since the start")
     records: bool = Field(description="whether streams may be recorded")
     limits: Limits
@@ -47,7 +47,7 @@ class ServerBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """Where the numbers come from. ``videos`` may block; the others return at once."""
+    """The sources of the numbers. ``videos`` may block; the others return at once."""
 
     settings: Settings
     version: str
@@ -66,7 +66,7 @@ def about_router(facts: ServerFacts) -> APIRouter:
 
     @router.get("")
     async def get_server() -> ServerBody:
-        """Return how the server is, what it has room for and what it allows."""
+        """Return the server's state, its free room and its limits."""
         return _body(facts, await run_in_threadpool(facts.videos))
 
     return router

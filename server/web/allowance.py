@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 FRAMES_A_SECOND = 2000.0
-"""Small WebSocket frames; a connection that sends more is closed. They take about 2 % of a core."""
+"""Small WebSocket frames per second; a connection that sends more is closed. They take about 2 % of
+a core."""
 
 MESSAGES_A_SECOND = 500.0
 MESSAGES_AT_ONCE = 100.0
-"""Small messages of one stream; more wait unread. Each costs far more than its size suggests."""
+"""Small messages per second of one stream; further ones wait unread. Each costs far more than its
+size suggests."""
 
 REQUESTS_A_SECOND = 200.0
 REQUESTS_AT_ONCE = 50.0
-"""HTTP requests of one connection; more wait."""
+"""HTTP requests per second of one connection; further ones wait."""
 
 FREE_BYTES = 1024
 """Frames and messages of this size or more are free: the bandwidth limits them already."""
@@ -25,8 +27,8 @@ def small_cost(size: int) -> float:
 class Allowance:
     """A bucket that earns ``rate`` tokens per second and holds at most ``burst``.
 
-    Mutable state: the tokens left at the time of the last spending, below 0 if some are owed.
-    ``now`` is passed in.
+    Mutable state: the tokens left at the time of the last spending, below 0 if some were spent on
+    credit. ``now`` is passed in.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:

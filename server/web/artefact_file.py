@@ -18,14 +18,14 @@ from starlette.types import Receive, Scope, Send
 from server.web.preconditions import Verdict, judge
 
 Part = tuple[int, int]
-"""First byte and the one after the last."""
+"""The first byte, and the one after the last."""
 
 _SPEC = re.compile(r"(\d+)-(\d*)|-(\d+)", re.ASCII)
 _MAX_DIGITS = 18
 
 
 class ArtefactFile(FileResponse):
-    """A file, or the parts of it that a GET with Range asks for."""
+    """A file, or the parts of it that a GET with Range requests."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":

@@ -1,7 +1,7 @@
-"""The gate in front of every route: it checks Host and Origin, and finds out who sends a request.
+"""The gate in front of every route: it checks Host and Origin, and identifies the caller.
 
-Routes read the caller with :func:`caller_of`; what they may show of others' videos and streams is
-their own affair.
+Routes read the caller with :func:`caller_of`; they decide themselves which videos and streams of
+others they show.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from server.web.problems import refusal_of
 from server.web.socket_ending import send_ending
 
 RECHECK_SECONDS = 5.0
-"""How often an open socket's key is checked: so long a revoked key may still watch."""
+"""Seconds between checks of an open socket's key; for this long a revoked key can still watch."""
 
 CLOSE_SECONDS = 5.0
 
@@ -41,13 +41,14 @@ _NO_KEY = "This server requires an API key: send it as `Authorization: Bearer KE
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
-    """Return who sends a request or opened a socket."""
+    """Return the caller of a request or socket."""
     caller: Caller = connection.scope["state"]["caller"]
     return caller
 
 
 def client_of(connection: HTTPConnection) -> str:
-    """Return whom limits concern: the caller's key or, if none is required, its address."""
+    """Return the client that limits apply to: the caller's key or, if none is required, its
+    address."""
     address = connection.client.host if connection.client else ""
     return caller_of(connection).id or address
 
@@ -80,7 +81,7 @@ class Gate:
             await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> Caller:
-        """Return who sends a request. Raises what it is refused with."""
+        """Return the caller of a request. Raises the error with which it is refused."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         check_host(host, self.who, self.security.hosts)
@@ -97,7 +98,7 @@ class Gate:
         return caller
 
     async def _identify(self, scope: Scope, headers: Headers) -> Caller:
-        """Return the caller by the first proof that is given. Raises Unauthorized."""
+        """Return the caller according to the first credential given. Raises Unauthorized."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await self.keyring.by_key(key.strip())
@@ -125,14 +126,14 @@ class Gate:
 
     async def _is_over(self, caller: Caller) -> bool:
         """Return whether the key was revoked or the token has expired; if the database fails, a key
-        is still believed."""
+        still counts as valid."""
         with suppress(MastreamError):
             return not await self.keyring.is_valid(caller)
         return False
 
 
 async def _stopped(serving: asyncio.Future[None]) -> None:
-    """Cancel what serves a socket, and wait for its end. Idempotent."""
+    """Cancel the task that serves a socket, and wait for its end. Idempotent."""
     if not serving.done():
         serving.cancel()
         await asyncio.wait([serving])

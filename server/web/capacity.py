@@ -1,4 +1,4 @@
-"""/v1/capacity: how many frames this server can segment, and what of its limits is taken."""
+"""/v1/capacity: how many frames this server can segment, and how much of its limits is used."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ class EngineCapacity(BaseModel):
 
     steps: list[StepBody]
     frames_per_second: float = Field(description="in its best batches")
-    batch_gain: float = Field(description="how many times as many frames as one by one")
-    used: float = Field(description="frames per second of the last 10 s")
+    batch_gain: float = Field(description="speed in its best batches divided by the speed one by one")
+    used: float = Field(description="frames per second over the last 10 s")
     busy: float = Field(description="share of the last 10 s in which it computed, 0 to 1")
-    left: float = Field(description="frames per second that can be added")
+    left: float = Field(description="further frames per second that are possible")
 
 
 class LimitBody(BaseModel):
-    """One limit and what of it is taken; null: there is none."""
+    """One limit and how much of it is used; null: there is no limit."""
 
     used: int
     total: int | None
-    yours: int | None = Field(description="used by you; null if it is not counted by client")
-    each: int | None = Field(description="that one client may have")
+    yours: int | None = Field(description="how much you use; null if it is not counted per client")
+    each: int | None = Field(description="how much one client may use")
 
 
 class CapacityBody(BaseModel):
-    """What this server can do and what is left of it."""
+    """The server's capacity, and what is left of it."""
 
     frames_per_second: float
     used: float
@@ -55,7 +55,7 @@ class CapacityBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LimitFacts:
-    """A limit and where its counts come from; ``used`` may block, and so may ``used_by``."""
+    """A limit and the sources of its counts; ``used`` and ``used_by`` may block."""
 
     total: int | None
     each: int | None

@@ -1,4 +1,4 @@
-"""/v1/cluster: the servers that share this one's database, their streams, and what changed."""
+"""/v1/cluster: the servers that share this one's database, their streams, and recent changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LeaseBody(BaseModel):
     state: Literal["held", "elsewhere", "free"] = Field(
         description="whether the server that answers has it, another, or none"
     )
-    server: str | None = Field(description="the server that has it, or had it last")
+    server: str | None = Field(description="the server that has the stream, or had it last")
     url: str | None = Field(description="that server's address, if it is another's")
     lasts: float | None = Field(
         description="seconds until its lease ends; null if it is free, or if no other server could "
@@ -51,7 +51,7 @@ class LeaseBody(BaseModel):
 
 
 class ChangeBody(BaseModel):
-    """Something that the server saw to be different."""
+    """A change that the server has seen."""
 
     at: float = Field(description="seconds since 1970")
     kind: Literal["server", "stream"]
@@ -80,7 +80,7 @@ def cluster_router(
     @router.get("/cluster")
     async def get_cluster(request: Request) -> ClusterBody:
         """Return the servers on this database that reported in the last seconds, which of them has
-        which pulled stream, and what has changed lately."""
+        which pulled stream, and recent changes."""
         known, streams, caller = membership(), ownership(), caller_of(request)
         places = streams.places
         counts = Counter(one.server for one in places if streams.state(one) != "free")
@@ -115,8 +115,8 @@ def _change(one: Change) -> ChangeBody:
 
 
 def may_see(caller: Caller, change: Change, shown: Iterable[StreamPlace]) -> bool:
-    """Return whether a change is of a server, or of a stream that the caller may watch; whose one
-    was that is removed, only its name may tell."""
+    """Return whether a change concerns a server, or a stream that the caller may watch; for a
+    removed stream only its name can decide that."""
     if change.kind == "server" or caller.role is Role.ADMIN:
         return True
     return change.name in caller.streams or any(one.name == change.name for one in shown)

@@ -1,4 +1,4 @@
-"""What is measured of an answered frame."""
+"""Measurements of an answered frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, with limits on what a request may be and on the time it may take.
+"""uvicorn's HTTP connection, with limits on the size of a request and the time it may take.
 
 It adds to uvicorn:
 
@@ -7,7 +7,7 @@ It adds to uvicorn:
 - A connection that does not finish a request's head in ``HEAD_SECONDS``, or whose body stalls for
   ``BODY_SECONDS``, is closed: with 408, or silently if there is no request to answer.
 - Pipelined requests are parsed a few at a time, once those before are answered; more than
-  ``REQUESTS_A_SECOND`` of one connection have to wait.
+  ``REQUESTS_A_SECOND`` from one connection have to wait.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class HttpTransport(HttpToolsProtocol):
             self._clock.answered(now)
             self._set_timer()
         if self._turn is None:
-            # In a turn of its own, so that others are served between two requests of one client.
+            # In a separate turn, so that others are served between two requests of one client.
             self._turn = self.loop.call_later(self._allowance.spend(0, now), self._take_turn)
 
     def _take_turn(self) -> None:
@@ -144,7 +144,7 @@ class HttpTransport(HttpToolsProtocol):
 
     def _must_wait(self) -> bool:
         """Return whether the next request may not be parsed yet: the one before is being answered,
-        or the turn after it has not come."""
+        or the turn after it has not begun."""
         if self._clock.awaiting in _BODIES and not self.pipeline:
             return False
         is_answering = self.cycle is not None and not self.cycle.response_complete
@@ -213,7 +213,7 @@ class HttpTransport(HttpToolsProtocol):
     def _interrupt(self) -> bool:
         """Notify the application that its client has left.
 
-        Return whether it is in the middle of a response, or of one to an earlier request.
+        Return whether it is in the middle of a response, to this request or an earlier one.
         """
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
@@ -231,7 +231,7 @@ class HttpTransport(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Keeps reading paused while bytes wait to be parsed, whoever asks to resume it."""
+    """Keeps reading paused while bytes wait to be parsed, even if something resumes it."""
 
     def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
         super().__init__(transport)

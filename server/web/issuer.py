@@ -22,7 +22,7 @@ STALE_SECONDS = 24 * 3600.0
 """How long keys are used while the provider does not answer."""
 
 RETRY_SECONDS = 10.0
-"""The least time between two fetches, whatever tokens come in."""
+"""The minimum time between two fetches, whatever tokens arrive."""
 
 FETCH_SECONDS = 5.0
 MAX_BYTES = 2**20
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 class IssuerKeys:
     """The keys of one issuer by their ``kid``. Mutable state: the keys, when they were fetched,
-    when that was tried last, and the fetch that runs.
+    when the last fetch was tried, and the running fetch.
 
     ``fetch`` returns the key set of an issuer; it runs in a thread.
     """
@@ -57,8 +57,8 @@ class IssuerKeys:
         self._thread = ThreadRunner("issuer")
 
     async def find(self, kid: str) -> Jwk | None:
-        """Return a key; None if the issuer has no such key. Only who needs an unknown key waits for
-        a fetch. Raises Unavailable if the issuer could not be asked."""
+        """Return a key; None if the issuer has no such key. Only a caller that needs an unknown key
+        waits for a fetch. Raises Unavailable if the issuer could not be asked."""
         if self._age > KEYS_SECONDS or kid not in self._keys:
             self._refresh()
         if self._age > STALE_SECONDS or kid not in self._keys:
@@ -69,7 +69,7 @@ class IssuerKeys:
         return found
 
     async def close(self) -> None:
-        """Wait for the fetch that runs. Idempotent."""
+        """Wait for the running fetch. Idempotent."""
         await self._refreshed()
         await self._thread.close()
 
@@ -79,12 +79,12 @@ class IssuerKeys:
         return self._clock() - self._fetched
 
     def _refresh(self) -> None:
-        """Begin to fetch the keys, unless that was tried a moment ago."""
+        """Start to fetch the keys, unless that was tried a moment ago."""
         if self._running is None and self._clock() - self._tried >= RETRY_SECONDS:
             self._running = asyncio.create_task(self._replace())
 
     async def _refreshed(self) -> None:
-        """Wait for the fetch that runs, which all share who need it."""
+        """Wait for the running fetch, which is shared by all that need it."""
         if self._running is not None:
             await asyncio.shield(self._running)
 
@@ -102,9 +102,9 @@ class IssuerKeys:
 
 
 def fetch_keys(issuer: str) -> list[Jwk]:
-    """Return the public keys of an issuer, whose address its discovery document names.
+    """Return the public keys of an issuer, at the address in its discovery document.
 
-    Raises an httpx.HTTPError, OSError, or ValueError if an answer is not what it must be.
+    Raises an httpx.HTTPError, OSError, or ValueError if an answer is not valid.
     """
     deadline = time.monotonic() + FETCH_SECONDS
     with httpx.Client(timeout=FETCH_SECONDS, follow_redirects=False) as client:
@@ -121,7 +121,7 @@ def fetch_keys(issuer: str) -> list[Jwk]:
 
 
 def _get(client: httpx.Client, url: str, deadline: float) -> dict[str, Any]:
-    """Return a JSON object. Raises ValueError if it is none, too long or too slow."""
+    """Return a JSON object. Raises ValueError if the answer is not one, too long or too slow."""
     content = bytearray()
     with client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
         answer.raise_for_status()
@@ -131,5 +131,5 @@ def _get(client: httpx.Client, url: str, deadline: float) -> dict[str, Any]:
                 raise ValueError(f"the answer of {url[:200]} is too long or too slow")
     found = json.loads(content)
     if not isinstance(found, dict):
-        raise ValueError(f"the answer of {url[:200]} is no JSON object")
+        raise ValueError(f"the answer of {url[:200]} is not a JSON object")
     return cast("dict[str, Any]", found)

@@ -1,4 +1,4 @@
-"""The keyring: finds out who sends a request, by key, token, cookie or ticket."""
+"""The keyring: identifies the caller of a request by key, token, cookie or ticket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from server.security.token_callers import (
 from server.threads import ThreadRunner
 
 FRESH_SECONDS = 5.0
-"""How long a key that was read is believed: a key that another process revokes works so long."""
+"""For how many seconds a key that was read counts as valid; for this long a key that another
+process revokes still works."""
 
 MAX_KNOWN = 1024
 
@@ -39,13 +40,13 @@ class TokenVerifier(Protocol):
         """Return the caller with a token. Raises Unauthorized, Forbidden or Unavailable."""
 
     async def close(self) -> None:
-        """End what it runs. Idempotent."""
+        """Release its resources. Idempotent."""
 
 
 @dataclass(slots=True)
 class Keyring:
-    """Mutable state: the rows, once the database is open; the keys read lately, each with the time
-    of reading; the tickets that were not used. ``tokens``: None if no tokens are accepted."""
+    """Mutable state: the rows, once the database is open; the keys read recently, each with the
+    time of reading; the unused tickets. ``tokens`` is None if no tokens are accepted."""
 
     pepper: bytes
     session_seconds: float
@@ -67,8 +68,8 @@ class Keyring:
             await self.tokens.close()
 
     async def by_key(self, text: str) -> Caller:
-        """Return the caller with a key or a token. Raises Unauthorized, and what a token is refused
-        with."""
+        """Return the caller with a key or a token. Raises Unauthorized, or the error with which a
+        token is refused."""
         if is_token(text):
             return await self._by_token(text)
         key_id, secret = parse_key(text) or ("", b"")
@@ -90,7 +91,7 @@ class Keyring:
         return caller_of(key)
 
     async def by_ticket(self, ticket: str) -> Caller:
-        """Return the caller with a ticket, which is used up. Raises Unauthorized."""
+        """Return the caller with a ticket, which is thereby used up. Raises Unauthorized."""
         caller = self.tickets.redeem(ticket, self.clock())
         if caller is None or not await self.is_valid(caller):
             raise Unauthorized(_NO_TICKET)
@@ -156,7 +157,7 @@ class Keyring:
         raise _missing(key_id)
 
     async def revoke(self, key_id: str) -> None:
-        """Make a key invalid for ever. Raises NotFound."""
+        """Make a key invalid for good. Raises NotFound."""
         if not await self._disk(self._stored.revoke, key_id, self.clock()):
             raise _missing(key_id)
         self._known.pop(key_id, None)

@@ -1,4 +1,4 @@
-"""/v1/keys, /v1/tickets and /v1/session: make and revoke API keys; let browsers in."""
+"""/v1/keys, /v1/tickets and /v1/session: create and revoke API keys; sign browsers in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ StreamName = Annotated[str, Field(pattern=NAME)]
 
 
 class KeyRequest(BaseModel):
-    """A key to be made."""
+    """A key to create."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class KeyBody(BaseModel):
 
 
 class NewKey(KeyBody):
-    """A key with its text, which is shown this once."""
+    """A key with its text, which is shown only once."""
 
     key: str = Field(description="send it as `Authorization: Bearer KEY`")
 
@@ -63,14 +63,14 @@ class KeyPage(BaseModel):
 
 
 class TicketBody(BaseModel):
-    """A ticket: good for one request, as its query's field `ticket`."""
+    """A ticket: valid for one request, as the field `ticket` of its query."""
 
     ticket: str
-    seconds: float = Field(TICKET_SECONDS, description="how long it is valid")
+    seconds: float = Field(TICKET_SECONDS, description="seconds for which it is valid")
 
 
 class SignIn(BaseModel):
-    """What a browser's user enters once."""
+    """The key or token that a browser's user enters once."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,13 +93,13 @@ def keys_router(keyring: Keyring, who: Access) -> APIRouter:
 
     @router.post("/keys", status_code=201)
     async def add_key(asked: KeyRequest) -> NewKey:
-        """Make a key. Its text is in the answer and cannot be shown again."""
+        """Create a key. Its text is in the answer and cannot be shown again."""
         key, text = await keyring.add(asked.name, asked.role, tuple(asked.streams))
         return NewKey(**_body(key).model_dump(), key=text)
 
     @router.get("/keys")
     async def list_keys() -> KeyPage:
-        """List all keys, those revoked included."""
+        """List all keys, including revoked ones."""
         return KeyPage(keys=[_body(one) for one in await keyring.all()])
 
     @router.post("/keys/{id}/rotate")
@@ -109,13 +109,13 @@ def keys_router(keyring: Keyring, who: Access) -> APIRouter:
             float, Query(ge=0, le=30 * 86400, description="seconds that the old text stays valid")
         ] = 0.0,
     ) -> NewKey:
-        """Give a key a new text; what it owns stays its own."""
+        """Give a key a new text; it keeps its videos and streams."""
         key, text = await keyring.rotate(id, overlap)
         return NewKey(**_body(key).model_dump(), key=text)
 
     @router.delete("/keys/{id}", status_code=204)
     async def revoke_key(id: KeyId) -> None:  # noqa: A002  as above
-        """Revoke a key for ever; its open sockets are closed within seconds."""
+        """Revoke a key for good; its open sockets are closed within seconds."""
         await keyring.revoke(id)
 
     @router.post("/tickets", status_code=201)

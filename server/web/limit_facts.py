@@ -1,4 +1,4 @@
-"""Where /v1/capacity gets its limits and counts."""
+"""The sources of the limits and counts of /v1/capacity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def limit_facts(
     jobs: Callable[[], int],
     held: Callable[[], int],
 ) -> dict[str, LimitFacts]:
-    """Return the limits of admission, and where their counts come from.
+    """Return the limits of admission, with the sources of their counts.
 
     ``live`` returns None until the model is loaded; ``jobs`` may block.
     """

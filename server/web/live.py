@@ -100,7 +100,7 @@ async def add_stream(
 
 @router.get("")
 async def list_streams(request: Request, live: LiveOf) -> StreamPage:
-    """List this server's streams, oldest first, and where those of other servers are."""
+    """List this server's streams, oldest first, and the addresses of other servers' streams."""
     caller = caller_of(request)
     seen = (one for one in live.streams.all() if _watches(caller, one))
     others = live.streams.ownership.elsewhere()
@@ -143,9 +143,9 @@ async def remove_stream(live: LiveOf, name: Name) -> None:
 async def preview_stream(
     request: Request, live: LiveOf, name: Name, overlay: Overlay = True, opacity: Opacity = 0.5
 ) -> Response:
-    """Send the pictures as they come, as motion JPEG for a plain `<img>`.
+    """Send the pictures as they arrive, as motion JPEG for a plain `<img>`.
 
-    While none comes, the last one is sent again every few seconds, with its age written on it.
+    While none arrives, the last one is sent again every few seconds, with its age written on it.
     """
     stream, client = live.streams.find(name), client_of(request)
     live.watching.check(client)

@@ -1,4 +1,4 @@
-"""What /v1/streams reads and writes as JSON."""
+"""The JSON that /v1/streams reads and writes."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ class StreamRequest(BaseModel):
     url: AnyUrl = Field(description="rtsp, rtsps, http or https; file, if the server allows it")
     policy: DropPolicy = DropPolicy.LATEST
     budget_ms: float | None = Field(
-        None, gt=0, le=1e9, description="a frame older than this is dropped"
+        None, gt=0, le=1e9, description="milliseconds; older frames are dropped"
     )
-    max_fps: float | None = Field(None, gt=0, le=1000, description="frames beyond are passed over")
+    max_fps: float | None = Field(
+        None, gt=0, le=1000, description="frames per second; further frames are skipped"
+    )
     loop: bool = Field(False, description="begin a file again at its end")
-    max_gap: float = Field(2.0, gt=0, le=3600, description="seconds of pause before `on_gap` holds")
+    max_gap: float = Field(
+        2.0, gt=0, le=3600, description="seconds of pause after which `on_gap` applies"
+    )
     on_gap: OnChangeField = "reset"
     on_connect: OnChangeField = Field("reset", description="what a new connection does to memory")
     on_size: OnChangeField = "reset"
@@ -61,8 +65,8 @@ class StreamRequest(BaseModel):
     def definition(self, settings: LiveSettings, rules: AddressRules) -> StreamDefinition:
         """Return the definition.
 
-        Raises BadRequest if the server opens no such addresses, SourceForbidden if not this one, as
-        far as that shows without resolving its name.
+        Raises BadRequest if the server opens no such addresses, and SourceForbidden if it may not
+        open this one; the name is not resolved yet.
         """
         _check_source(self.url, settings, rules)
         if self.publish is not None and urlsplit(self.publish).scheme not in ("rtsp", "rtsps"):
@@ -73,7 +77,7 @@ class StreamRequest(BaseModel):
 
 
 class StreamChange(BaseModel):
-    """What can be changed of a stream; what is absent stays."""
+    """The changes of a stream; absent fields stay as they are."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,13 +101,14 @@ class PublishBody(BaseModel):
 
     url: str
     state: PublishState
-    detail: str = Field(description="what failed last, in a sentence; empty if nothing did")
+    detail: str = Field(description="the last failure, in a sentence; empty if there was none")
     sent: int
     skipped: int = Field(description="masks that a newer one replaced before they were sent")
 
 
 class StreamBody(BaseModel):
-    """One pulled stream as it is now. The url is shown without user name, password and query."""
+    """The current state of one pulled stream. The url is shown without user name, password and
+    query."""
 
     name: str
     url: str
@@ -141,7 +146,8 @@ class StreamElsewhere(BaseModel):
 
 
 class StreamPage(BaseModel):
-    """This server's pulled streams, the oldest first, and where those of other servers are."""
+    """This server's pulled streams, the oldest first, and the addresses of other servers'
+    streams."""
 
     streams: list[StreamBody]
     elsewhere: list[StreamElsewhere] = []
@@ -222,7 +228,7 @@ def _check_source(url: str, settings: LiveSettings, rules: AddressRules) -> None
 def _check_file(url: str, settings: LiveSettings) -> None:
     if settings.files is None:
         raise BadRequest(
-            "The server plays no files: set MASTREAM_LIVE__FILES to the folder that it may play."
+            "The server plays no files: set MASTREAM_LIVE__FILES to the folder of its files."
         )
     path = PurePosixPath(unquote(urlsplit(url).path))
     if ".." in path.parts or not (settings.files / str(path).lstrip("/")).is_file():

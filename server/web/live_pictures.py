@@ -1,4 +1,4 @@
-"""The pictures of a pulled stream for browsers: a preview that goes on, and its newest mask."""
+"""The pictures of a pulled stream for browsers: a continuous preview, and its newest mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.web.live_service import LiveService
 
 BOUNDARY = "mastream-frame"
 STALE_SECONDS = 5.0
-"""A preview that gets no new picture for so long shows how old the last one is."""
+"""After this many seconds without a new picture, a preview shows how old the last one is."""
 
 FIRST_SECONDS = 10.0
 """How long a snapshot waits for the first mask."""
@@ -25,8 +25,8 @@ FIRST_SECONDS = 10.0
 async def preview(
     live: LiveService, stream: PulledStream, form: PictureForm, client: str
 ) -> AsyncIterator[bytes]:
-    """Yield each new picture as a part of a motion JPEG; pictures in between are passed over while
-    one is sent. ``client`` has one of its places for viewers until the end."""
+    """Yield each new picture as a part of a motion JPEG; pictures that arrive while one is sent are
+    skipped. ``client`` occupies one of its places for viewers until the end."""
     mask: Mask | None = None
     with live.watching.hold(client):
         while (mask := await next_shown(stream, mask)) is not None:
@@ -35,8 +35,8 @@ async def preview(
 
 
 async def next_shown(stream: PulledStream, shown: Mask | None) -> Mask | None:
-    """Return the next mask, or the same one again if no other comes for STALE_SECONDS; None if the
-    stream is over."""
+    """Return the next mask, or the same one again if no other arrives for STALE_SECONDS; None if
+    the stream has ended."""
     seq = None if shown is None else shown.frame.seq
     while True:
         try:
@@ -48,12 +48,12 @@ async def next_shown(stream: PulledStream, shown: Mask | None) -> Mask | None:
 
 
 def note(age: float | None) -> str:
-    """Return what is written on a picture of this age in seconds; nothing if it is recent."""
+    """Return the text to write on a picture of this age in seconds; empty if it is recent."""
     return "" if age is None or age < STALE_SECONDS else f"{age:.0f} s old"
 
 
 async def first_mask(stream: PulledStream) -> Mask:
-    """Return the newest mask; wait a moment for the first. Raises NotReady if none comes."""
+    """Return the newest mask; wait a moment for the first. Raises NotReady if none arrives."""
     with suppress(TimeoutError):
         async with asyncio.timeout(FIRST_SECONDS):
             if mask := await stream.viewers.next_after(None):

@@ -31,7 +31,7 @@ from server.workers.serving import Serving
 
 @dataclass(slots=True)
 class LiveService:
-    """Mutable state: the renditions of each stream, made when its first viewer comes."""
+    """Mutable state: the renditions of each stream, made for its first viewer."""
 
     streams: LiveStreams
     trials: Trials
@@ -40,7 +40,7 @@ class LiveService:
     pool: PicturePool
     guard: Guard
     watching: Places
-    """Who watches how many streams."""
+    """How many streams each client watches."""
     _renditions: dict[str, tuple[PulledStream, Renditions]] = field(default_factory=dict)
 
     @property
@@ -74,8 +74,8 @@ def live_service(
     guard: Guard,
     pictures: Pictures,
 ) -> LiveService:
-    """Return the service of pulled streams, which hold ``pictures``; its ``streams`` are still to
-    be started."""
+    """Return the service of pulled streams, which hold ``pictures``; its ``streams`` must still be
+    started."""
     most = settings.streams.max_pixels
     open_source = source_opener(settings.live, most, hardware, guard, pictures)
     services = PulledServices(
@@ -112,7 +112,7 @@ def live_service(
 
 
 def rules_of(settings: LiveSettings) -> Rules:
-    """Return the supervisor's times as they are set."""
+    """Return the supervisor's times from the settings."""
     return Rules(
         connect=settings.connect_seconds,
         stall=settings.stall_seconds,

@@ -1,4 +1,4 @@
-"""Which methods a path supports: HEAD wherever GET is, and the Allow header of a 405."""
+"""Which methods a path supports: HEAD for every GET, and the Allow header of a 405."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class ServedEngine(BaseModel):
     provider: str = Field(description="what actually runs it, such as CPUExecutionProvider")
     device: str = Field(description="cpu, or CUDA's number of the GPU and its name")
     precision: str = Field(description="the precision it computes in: fp32, fp16, int8 or fp8")
-    max_batch: int = Field(description="most streams in one step")
+    max_batch: int = Field(description="maximum number of streams in one step")
     passed_over: list[str] = Field(
         description="providers tried before this one, each with the reason why it failed"
     )
@@ -30,7 +30,7 @@ class ComingPlan(BaseModel):
     """The TensorRT plan that the engines switch to while they serve."""
 
     stage: PlanStage = Field(
-        description="off: no plan is wanted; looking: the cache is searched; building: the service "
+        description="off: no plan is used; looking: the cache is searched; building: the service "
         "continues meanwhile; loading: engines are being replaced; serving; failed: the service "
         "continues without a plan"
     )

@@ -75,7 +75,7 @@ class RawBody:
 
 
 class _At(Enum):
-    """What the next bytes belong to: a part's content (or the preamble before the first part), a
+    """The place of the next bytes: a part's content (or the preamble before the first part), a
     part's headers, or the epilogue."""
 
     CONTENT = auto()
@@ -86,10 +86,9 @@ class _At(Enum):
 class MultipartBody:
     """A form with exactly one file and small fields around it, in any order (RFC 7578).
 
-    A file part with neither a name nor bytes, which browsers send for an input left empty, does
-    not count. Lines may end with LF alone. Mutable state: the bytes not parsed yet, what the next
-    ones belong to, the part being read (None in the preamble) and the number of bytes around the
-    file.
+    A file part with neither a name nor bytes, which browsers send for an input left empty, does not
+    count. Lines may end with LF alone. Mutable state: the bytes not parsed yet, the place of the
+    next ones, the part being read (None in the preamble) and the number of bytes around the file.
     """
 
     def __init__(self, boundary: bytes) -> None:

@@ -1,4 +1,5 @@
-"""The fields of an upload that choose what is made of its video, and whom to call at its end."""
+"""The fields of an upload that choose the results of its video, and the address to call at its
+end."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 """The schema of each, in a form or in the query."""
 
 BY_COMMA = {"style": "form", "explode": False}
-"""How OpenAPI says that a list's items are separated by commas."""
+"""The OpenAPI style of a list whose items are separated by commas."""
 
 LISTS = [name for name, schema in SCHEMAS.items() if schema["type"] == "array"]
 
@@ -54,7 +55,7 @@ PARAMETERS: list[dict[str, Any]] = [
     | (BY_COMMA if name in LISTS else {})
     for name, schema in SCHEMAS.items()
 ]
-"""What FastAPI cannot infer: comma-separated lists."""
+"""Parameters that FastAPI cannot infer: comma-separated lists."""
 
 _Text = Annotated[str | None, Query(include_in_schema=False)]
 
@@ -65,7 +66,7 @@ def asked_in_query(
     opacity: _Text = None,
     callback_url: _Text = None,
 ) -> dict[str, str]:
-    """Return the parameters of the query that choose outputs, and whom to call."""
+    """Return the parameters of the query that choose outputs, and the address to call."""
     given = {
         "artefacts": artefacts,
         "classes": classes,

@@ -1,7 +1,7 @@
 """The page: the files of ``clients/browser``, read once and served from memory without comments.
 
-Every file is served under a path that contains a hash of all of them, so that browsers may keep it
-for ever, and under a stable path for pages of other sites that import the modules.
+Every file is served under a path that contains a hash of all of them, so that browsers may cache it
+for good, and under a stable path for pages of other sites that import the modules.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""The Content-Security-Policy: the page takes nothing from any other host."""
+"""The Content-Security-Policy: the page loads nothing from any other host."""
 
 Accepted = Annotated[str, Header(alias="Accept-Encoding")]
 Known = Annotated[str, Header(alias="If-None-Match")]
@@ -100,14 +100,14 @@ class Page:
 
 
 def read_page(folder: Path = FOLDER) -> Page:
-    """Read the page's files; scripts and style sheets become lean."""
+    """Read the page's files; make scripts and style sheets lean."""
     found = (one for one in sorted(folder.iterdir()) if one.suffix in TYPES)
     return Page({one.name: PageFile(_content(one), TYPES[one.suffix]) for one in found})
 
 
 def lean(text: str) -> str:
-    """Return a script or style sheet without what browsers do not need: comments on lines of their
-    own, and indentation. A line of a text that looks like a comment is taken for one."""
+    """Return a script or style sheet without comments on lines of their own and without
+    indentation. A line of a string that looks like a comment is removed too."""
     return re.sub(r"^[ \t]+", "", COMMENT.sub("", text), flags=re.MULTILINE)
 
 

@@ -27,7 +27,7 @@ _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: RETRY_SOON, 503: RETRY_SOO
 
 
 _TITLES = {416: "requested range not satisfiable"}
-"""Titles that differ between Python versions; codes are derived from titles."""
+"""Titles of statuses that differ between Python versions; codes are derived from titles."""
 
 _FIELD_FAULTS = {
     "missing": "is missing",
@@ -39,7 +39,7 @@ _FIELD_FAULTS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "has a character that is not allowed",
 }
-"""What is wrong with a field, by pydantic's error type."""
+"""The fault of a field in words, by pydantic's error type."""
 
 
 class FieldProblem(BaseModel):

@@ -21,7 +21,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 class RecordingBody(BaseModel):
     """One recording."""
 
-    id: str = Field(description="of a pushed stream: the `session` of its `ready`")
+    id: str = Field(description="for a pushed stream, the `session` of its `ready`")
     stream: str | None = Field(description="a pulled stream's name, null for a pushed one")
     began: datetime | None = Field(description="null if the file is damaged")
     bytes: int
@@ -39,18 +39,19 @@ def recordings_router(recordings: Recordings) -> APIRouter:
 
     @router.get("")
     def list_recordings(request: Request) -> RecordingPage:
-        """Every recording, newest first."""
+        """List all recordings, newest first."""
         return RecordingPage(recordings=[_body(one, request) for one in recordings.all()])
 
     @router.get("/{id}", response_class=ArtefactFile, responses=_FILE)
     def get_recording(id: str) -> ArtefactFile:  # noqa: A002  the path's name for it
-        """The file, for `mastream replay`. One that is still being written ends where it is now."""
+        """Download a recording, for `mastream replay`. A recording that is still being written ends
+        at its current end."""
         file = recordings.find(id)
         return ArtefactFile(file, media_type=_BINARY, filename=f"{id}{SUFFIX}")
 
     @router.delete("/{id}", status_code=204)
     def remove_recording(id: str) -> None:  # noqa: A002  as above
-        """Remove a recording. One that is still being written is a `conflict`."""
+        """Remove a recording; a `conflict` while it is still being written."""
         recordings.remove(id)
 
     return router

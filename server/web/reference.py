@@ -1,6 +1,6 @@
 """/docs: the reference of the REST API, rendered from its OpenAPI description.
 
-The page has no script and takes nothing from any host, so it also works without the internet.
+The page has no script and loads nothing from other hosts, so it also works without internet access.
 """
 
 from __future__ import annotations

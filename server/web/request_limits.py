@@ -9,8 +9,8 @@ from enum import Enum
 from server.errors import HeadTooLarge, TooSlow, UrlTooLong
 
 MAX_LINE_BYTES = 8000
-"""Most bytes of the URL, and of a header's name and value: with their delimiters 8 KiB, which is
-all that the parser of WebSocket handshakes accepts."""
+"""Maximum bytes of the URL, and of a header's name and value: with their delimiters 8 KiB, the
+limit of the parser of WebSocket handshakes."""
 
 MAX_HEADERS = 127
 MAX_HEAD_BYTES = 64 * 1024
@@ -24,7 +24,7 @@ MIN_BODY_RATE = 500.0
 
 
 def check_url(url: bytes) -> None:
-    """Raise UrlTooLong if the URL is."""
+    """Raise UrlTooLong if the URL is too long."""
     if len(url) > MAX_LINE_BYTES:
         raise UrlTooLong(f"The URL is longer than {MAX_LINE_BYTES} bytes; shorten it.")
 
@@ -67,7 +67,7 @@ class RequestClock:
     awaiting: Awaiting = Awaiting.START
 
     def begun(self) -> None:
-        """Note that the first byte of a head has come; its time is running already."""
+        """Record that the first byte of a head has arrived; its time is running already."""
         self.awaiting = Awaiting.HEAD
 
     def head_came(self, now: float) -> None:
@@ -80,12 +80,12 @@ class RequestClock:
             self.deadline = min(earned, now + self.body_seconds)
 
     def request_came(self, now: float) -> None:
-        """Note that the whole request has come."""
+        """Record that the whole request has arrived."""
         self.deadline = now + self.head_seconds if self.awaiting is Awaiting.REST else None
         self.awaiting = Awaiting.START if self.awaiting is Awaiting.REST else Awaiting.NOTHING
 
     def answered(self, now: float) -> None:
-        """Note that the newest request is answered; the rest of its body may still come."""
+        """Record that the newest request is answered; the rest of its body may still arrive."""
         if self.awaiting is Awaiting.BODY:
             self.awaiting = Awaiting.REST
         else:

@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of one request so far. ``status`` is that of the response; of a socket that was
-    accepted, 101, and ``code`` is what it was closed with. ``sent`` and ``received`` are bytes of
-    bodies and messages."""
+    """The facts about one request so far. ``status`` is that of the response, or 101 for a socket
+    that was accepted; ``code`` is the code with which the socket was closed. ``sent`` and
+    ``received`` are bytes of bodies and messages."""
 
     status: int = 0
     code: int | None = None
@@ -37,7 +37,7 @@ class Exchange:
     received: int = 0
 
     def send(self, message: Message) -> None:
-        """Note what the server sends."""
+        """Record a message of the server."""
         match message["type"]:
             case "http.response.start":
                 self.status = message["status"]
@@ -49,7 +49,7 @@ class Exchange:
                 self.sent += _size(message)
 
     def receive(self, message: Message) -> None:
-        """Note what the client sends."""
+        """Record a message of the client."""
         if message["type"] == "websocket.disconnect" and self.code is None:
             self.code = message.get("code")
         self.received += _size(message)
@@ -98,7 +98,7 @@ def request_id_of(given: str) -> str:
 
 
 def described(scope: Mapping[str, Any], exchange: Exchange, seconds: float) -> dict[str, Any]:
-    """Return the fields of a request's line: never its query, in which a ticket may be."""
+    """Return the fields of a request's line: never its query, which may contain a ticket."""
     client = scope.get("client")
     caller = scope.get("state", {}).get("caller")
     return {

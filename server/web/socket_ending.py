@@ -13,8 +13,8 @@ from server.errors import MastreamError, TooSlow
 from server.streams.ending import Ending, ending_of
 
 _BROKEN = (1001, 1006, 1011)
-"""The close codes of a client that may come back: it navigates away or restarts, the connection
-broke, its own watchdog gave the connection up."""
+"""The close codes of a client that may come back: it has navigated away or restarts, the connection
+broke, or its own watchdog has given the connection up."""
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from server.web.live_service import LiveService
 from server.web.problems import PROBLEMS
 
 MOST_FILES = 100
-"""Files that are listed; a folder with more is played by typing their addresses."""
+"""Maximum number of files that are listed; others can be played by typing their addresses."""
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"})
 
@@ -32,9 +32,9 @@ router = APIRouter(prefix="/v1/sources", tags=["streams"], responses=PROBLEMS)
 
 
 class SourcesBody(BaseModel):
-    """What a stream may be pulled from."""
+    """The sources that a stream may be pulled from."""
 
-    schemes: list[str] = Field(description="of the addresses that may be opened")
+    schemes: list[str] = Field(description="schemes of the addresses that may be opened")
     files: list[str] | None = Field(
         description="addresses of videos in the folder that may be played, at most "
         f"{MOST_FILES}; null if the server plays no files"
@@ -54,7 +54,7 @@ class SourceBody(BaseModel):
 
     width: int
     height: int
-    seconds: float = Field(description="until the first picture")
+    seconds: float = Field(description="seconds until the first picture")
     picture: str = Field(description="the first picture as JPEG, small, in a data: URL")
 
 
@@ -68,7 +68,7 @@ LiveOf = Annotated[LiveService, Depends(_live)]
 
 @router.get("")
 async def list_sources(live: LiveOf) -> SourcesBody:
-    """List what a stream may be pulled from."""
+    """List the sources that a stream may be pulled from."""
     folder = live.settings.files
     files = None if folder is None else await run_in_threadpool(_files, folder)
     return SourcesBody(schemes=list(live.settings.schemes), files=files)

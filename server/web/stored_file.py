@@ -23,7 +23,7 @@ from server.web.artefact_file import (
 )
 
 BLOCK_BYTES = 2**22
-"""Bytes read at once; each read is a request to the storage."""
+"""Bytes per read; each read is a request to the storage."""
 
 
 async def answer_kept(

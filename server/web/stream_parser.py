@@ -17,7 +17,7 @@ from protocol import CloseCode
 from server.web.allowance import small_cost
 
 FRAMES_A_TURN = 32
-"""So many take about a quarter of a millisecond."""
+"""Frames per turn; they take about a quarter of a millisecond."""
 
 _WORDS = {
     1002: "bad_message",

@@ -36,9 +36,9 @@ class StreamServices:
     pixels: Rate = field(default_factory=lambda: Rate("pixels"))
     """The pixels that clients may push per second."""
     pace: Pace = field(default_factory=Pace)
-    """How fast clients are read at most."""
+    """The maximum rate at which each client is read."""
     fair_pace: FairPace = field(default_factory=FairPace)
-    """How fast they are read while the event loop is late."""
+    """The rate at which clients are read while the event loop is late."""
     elsewhere: Callable[[], str | None] = lambda: None
     """The stream socket of a server that has room, if one is known."""
     resuming: Resuming | None = None

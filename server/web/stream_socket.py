@@ -42,7 +42,7 @@ from server.web.timeouts import Timeouts
 
 
 class StreamSocket:
-    """One stream socket; ``client`` is whom limits concern.
+    """One stream socket; limits apply to ``client``.
 
     Mutable state: the timeouts and the allowance of messages, the tasks that read and feed, how the
     stream will end, whether the socket was lost, and whether a newer socket has the session.
@@ -111,7 +111,7 @@ class StreamSocket:
             self._inbox.close()
 
     def _give_up_session(self) -> None:
-        """Touch the session no more, from now on: a newer socket has it."""
+        """Stop using the session: a newer socket has it."""
         for task in (self._reading, self._feeding):
             if task:
                 task.cancel()
@@ -168,7 +168,7 @@ class StreamSocket:
         opened = self._messages.opened
         if opened and opened.policy is DropPolicy.EVERY:
             await self._ledger.wait_for_answers(self._settings.window)
-        # Receiving messages that have already come does not yield; other tasks must have a turn.
+        # Receiving messages that have already arrived does not yield; other tasks must have a turn.
         await asyncio.sleep(self._pause(time.monotonic()))
 
     async def _receive(self) -> str | bytes:

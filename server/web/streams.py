@@ -72,8 +72,8 @@ class Streams:
             raise NotFound(f"There is no model {model[:80]!r}; this server serves {served!r}.")
 
     def _is_recorded(self, wish: str | None) -> bool:
-        """Return whether to record a stream. Raises BadRequest if this server does not, or if the
-        wish is unclear."""
+        """Return whether to record a stream. Raises BadRequest if this server does not record, or
+        if the query is not valid."""
         if wish not in (None, "0", "1"):
             raise BadRequest("The query's field record must be 0 or 1.")
         if wish != "1":

@@ -1,6 +1,6 @@
 """The fields of summary.json, for the OpenAPI schema; the sink writes the file itself.
 
-Fields may be added: readers ignore those that they do not know.
+Fields may be added: readers must ignore those that they do not know.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class SummaryFrame(BaseModel):
 
 
 class LossesBody(BaseModel):
-    """What could not be decoded of a video; all 0 if it is intact."""
+    """The parts of a video that could not be decoded; all 0 if it is intact."""
 
     undecodable: int = Field(description="packets that the decoder refused")
     damaged: int = Field(description="pictures that are partly concealed; they have masks")
-    missing: int = Field(description="pictures that the decoder did not give for their packets")
+    missing: int = Field(description="packets for which the decoder returned no picture")
 
 
 class SummaryTotals(BaseModel):
@@ -73,7 +73,7 @@ class SummaryTiming(BaseModel):
 
 
 class SummaryBody(BaseModel):
-    """Which classes are present when, as numbers."""
+    """Which classes are present at which time, as numbers."""
 
     model: dict[str, object] = Field(description="the model's self-description")
     video: SummaryVideo

@@ -1,4 +1,4 @@
-"""Chooses what verifies tokens: nothing without an issuer, PyJWT with one."""
+"""Chooses the verifier of tokens: none without an issuer, PyJWT with one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from server.web.keyring import TokenVerifier
 
 
 def token_verifier(settings: OidcSettings) -> TokenVerifier | None:
-    """Return what verifies the tokens of the issuer in the settings; None if there is none.
+    """Return the verifier of the tokens of the issuer in the settings; None if there is no issuer.
 
     Raises BadRequest if the extra ``oidc`` is not installed.
     """

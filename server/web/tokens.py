@@ -41,7 +41,7 @@ class Tokens:
         return caller_from(self._claims(token, key), self._settings)
 
     async def close(self) -> None:
-        """Wait for a fetch of keys that runs. Idempotent."""
+        """Wait for a running fetch of keys. Idempotent."""
         await self._keys.close()
 
     def _claims(self, token: str, key: Jwk) -> dict[str, Any]:
@@ -67,8 +67,8 @@ class Tokens:
 
 
 def _key_id(token: str) -> str:
-    """Return which key a token names, before anything of it is verified; without a ``kid``, it is
-    the issuer's key that has none. Raises Unauthorized."""
+    """Return which key a token names, before anything in it is verified; without a ``kid``, it is
+    the issuer's key without one. Raises Unauthorized."""
     if len(token) > MAX_TOKEN:
         raise Unauthorized(_WRONG)
     try:

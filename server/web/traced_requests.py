@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TracedRequests:
-    """ASGI middleware; it is installed only if traces are made. The requests of supervisors are not
-    traced, and a query, in which a ticket may be, is never part of a span."""
+    """ASGI middleware; it is installed only if traces are made. Requests of supervisors are not
+    traced, and a query, which may contain a ticket, is never part of a span."""
 
     app: ASGIApp
     tracing: Tracing
@@ -40,7 +40,7 @@ class TracedRequests:
 
 
 def _describe(describe: Describe, scope: Scope, exchange: Exchange) -> None:
-    """Note what is known once a request has ended: its route, its answer and who sent it."""
+    """Record the facts about a request that has ended: its route, its answer and its caller."""
     route = getattr(scope.get("route"), "path", "")
     state = scope.get("state", {})
     caller = state.get("caller")

@@ -12,7 +12,7 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,termination"
 PART_TYPE = "application/offset+octet-stream"
 MAX_METADATA = 32
-"""Entries of Upload-Metadata."""
+"""Maximum number of entries in Upload-Metadata."""
 
 
 def metadata(header: str | None) -> dict[str, str]:

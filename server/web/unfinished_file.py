@@ -1,4 +1,4 @@
-"""The response that carries an artefact of a video that runs."""
+"""The response that carries an artefact of a running video."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ CHUNK_BYTES = 2**20
 IDLE_SECONDS = 60.0
 
 CheckRoom = Callable[[int], None]
-"""Raises NoCapacity if the disk has no room for that many more bytes."""
+"""Raises NoCapacity if the disk has no room for this many more bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Upload:
 
 
 def announced_size(request: Request, max_bytes: int) -> int:
-    """Return the Content-Length, 0 if there is none. Raises TooLarge if the file must be too
-    large."""
+    """Return the Content-Length, 0 if there is none. Raises TooLarge if the file is too large for
+    certain."""
     size = int(request.headers.get("content-length", "0"))
     check_size(size - FORM_BYTES, max_bytes)
     return size
@@ -47,9 +47,9 @@ async def receive(request: Request, path: Path, max_bytes: int, check_room: Chec
     """Write the file that a request carries, raw or as multipart, to ``path``.
 
     Raises TooLarge as soon as there are more than ``max_bytes``, BadVideo if there are none,
-    BadRequest if the body is malformed or cut off, TooSlow if nothing comes for a while,
-    NoCapacity if the disk is nearly full and Fault if writing fails. What was written by then is
-    left for the caller to remove.
+    BadRequest if the body is malformed or cut off, TooSlow if no bytes arrive for a while,
+    NoCapacity if the disk is nearly full and Fault if writing fails. The caller must remove a
+    partly written file.
     """
     body = body_of(request.headers.get("content-type"))
     with path.open("xb") as file:
@@ -85,7 +85,7 @@ async def _spool(
 async def _file_chunks(
     request: Request, body: Body, max_bytes: int
 ) -> AsyncIterator[bytes | bytearray]:
-    """Yield the file's bytes as they come in, and check their number."""
+    """Yield the file's bytes as they arrive, and check their number."""
     total = received = 0
     async for chunk in request_chunks(request):
         received += len(chunk)
@@ -96,8 +96,8 @@ async def _file_chunks(
 
 
 async def request_chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield a request's body as it comes in. Raises BadRequest if it is cut off, and TooSlow if
-    nothing comes for ``IDLE_SECONDS``."""
+    """Yield a request's body as it arrives. Raises BadRequest if it is cut off, and TooSlow if no
+    bytes arrive for ``IDLE_SECONDS``."""
     stream = request.stream()
     while True:
         try:
@@ -111,13 +111,13 @@ async def request_chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Raise TooLarge if a file of ``size`` bytes is."""
+    """Raise TooLarge if a file of ``size`` bytes is too large."""
     if size > max_bytes:
         raise TooLarge(f"The upload is over the limit of {max_bytes} bytes: send a shorter video.")
 
 
 def sync(file: BinaryIO) -> None:
-    """Make what was written to a file durable."""
+    """Make the written bytes of a file durable."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -20,9 +20,10 @@ async def append(
 ) -> None:
     """Append a request's body to ``path``, which lacks ``missing`` bytes.
 
-    What came before an error is kept, and durable. Raises TooLarge if the body is longer than what
-    is missing, BadRequest if it is cut off, TooSlow if nothing comes for a while, NoCapacity if
-    the disk is nearly full, Fault if writing fails, and the turn's reason if that ends.
+    Bytes received before an error are kept, and durable. Raises TooLarge if the body has more than
+    the missing bytes, BadRequest if it is cut off, TooSlow if no bytes arrive for a while,
+    NoCapacity if the disk is nearly full, Fault if writing fails, and the reason of the turn's end
+    if that ends.
     """
     announced = int(request.headers.get("content-length", "0"))
     _check_missing(announced, missing)
@@ -63,7 +64,7 @@ async def _while_its_turn(chunks: AsyncIterator[bytes], turn: Turn) -> AsyncGene
 
 def _check_missing(size: int, missing: int) -> None:
     if size > missing:
-        raise TooLarge("The part is longer than what is missing of the upload: send only the rest.")
+        raise TooLarge("The part has more than the upload's missing bytes: send only the rest.")
 
 
 def _write(file: BinaryIO, data: bytearray) -> None:

@@ -72,7 +72,7 @@ router = APIRouter(
 @router.options("", status_code=204)
 @router.options("/{upload}", status_code=204, include_in_schema=False)
 async def describe_uploads(response: Response, uploads: UploadsOf) -> None:
-    """Describe what of tus is supported."""
+    """Describe the supported parts of tus."""
     response.headers["Tus-Version"] = VERSION
     response.headers["Tus-Extension"] = EXTENSIONS
     response.headers["Tus-Max-Size"] = str(uploads.settings.max_bytes)
@@ -89,7 +89,7 @@ async def create_upload(
     key: Key = None,
 ) -> None:
     """Begin an upload, with its first bytes if there is a body. With the Idempotency-Key of an
-    earlier one, continue that."""
+    earlier upload, continue that one."""
     if length is None:
         raise BadRequest("Upload-Length is missing: send the size of the file in bytes.")
     if not length:
@@ -117,7 +117,7 @@ async def create_upload(
 async def find_upload(
     request: Request, response: Response, uploads: UploadsOf, upload: UploadId
 ) -> Response:
-    """Tell how many bytes have arrived, and of what video, once it is complete."""
+    """Report how many bytes have arrived, and the video, once the upload is complete."""
     async with uploads.turn(upload):
         await uploads.sync(upload)
         found = await uploads.find(upload)
@@ -138,8 +138,8 @@ async def continue_upload(
     upload: UploadId,
     offset: Offset,
 ) -> None:
-    """Append bytes; with the last one the video is queued, as by POST /v1/videos. A body without
-    bytes asks for the result of a complete upload again."""
+    """Append bytes; with the last one the video is queued, as by POST /v1/videos. An empty body
+    requests the result of a complete upload again."""
     if not _has_part(request):
         raise UnsupportedMedia(f"The part's Content-Type must be {PART_TYPE}.")
     async with uploads.turn(upload) as turn:

@@ -31,7 +31,7 @@ class ProgressBody(BaseModel):
 
     frames_done: int
     frames_total: int | None = Field(description="null if unknown before decoding")
-    fps: float | None = Field(description="mean since it was started")
+    fps: float | None = Field(description="mean frames per second since it was started")
     eta_s: float | None = Field(description="seconds left at this speed")
 
 
@@ -40,7 +40,7 @@ class SourceBody(BaseModel):
 
     width: int = Field(description="pixels, of the results too")
     height: int
-    display_width: int = Field(description="with square pixels, as players show it")
+    display_width: int = Field(description="width with square pixels, as players show it")
     display_height: int
     pixel_aspect: str = Field(
         description="a pixel's width divided by its height, such as 64/45; 1 if square",
@@ -72,7 +72,7 @@ class VideoBody(BaseModel):
     source: SourceBody
     artefacts: list[Artefact] = Field(description="those requested, and the poster")
     classes: list[str] | None = Field(description="those drawn and listed; null for all")
-    opacity: float = Field(description="of the overlay, 0 to 1")
+    opacity: float = Field(description="opacity of the overlay, 0 to 1")
     progress: ProgressBody
     pieces: PiecesBody | None = Field(description="null before they are planned")
     paused: str | None = Field(description="why a running video waits; null if it does not")
@@ -165,7 +165,7 @@ def _links(video: Video, url_for: UrlFor) -> dict[str, str]:
 
 
 def _readable(video: Video) -> list[str]:
-    """Return the artefacts of which there is something to read."""
+    """Return the artefacts that can already be read."""
     record = video.record
     if record.state is VideoState.RUNNING and video.progress.frames_done:
         return [name for name in record.artefacts if name in UNFINISHED]
@@ -210,8 +210,8 @@ UPLOAD: dict[str, Any] = {
         },
     },
 }
-"""What FastAPI cannot infer about the upload: comma-separated lists, and a body that the route
-itself reads."""
+"""The description of the upload that FastAPI cannot infer: comma-separated lists, and a body that
+the route itself reads."""
 
 FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "the file", "content": {"video/*": _FILE}},

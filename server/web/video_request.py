@@ -1,4 +1,4 @@
-"""What a client asks for with an upload, from the fields that it sent."""
+"""A client's request with an upload, from the fields that it sent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def video_request(
     """Return the request of an upload: ``fields`` are those of its query, form or metadata, ``key``
     is that of :func:`own_key`.
 
-    The file's own name precedes the field ``name``. ``classes`` are the model's, and ``hosts``
-    those that may be called. Raises BadRequest if a field is not valid.
+    The file's own name precedes the field ``name``. ``classes`` are the model's, and ``hosts`` may
+    be called. Raises BadRequest if a field is not valid.
     """
     style = chosen_style(fields.get("classes"), fields.get("opacity"))
     return VideoRequest(
@@ -37,7 +37,7 @@ def video_request(
 
 
 def own_key(key: str | None, owner: str) -> str | None:
-    """Return an idempotency key as it is stored: that of one API key is not that of another."""
+    """Return an idempotency key as it is stored: keys of different API keys never collide."""
     return f"{owner}:{key}" if key and owner else key
 
 

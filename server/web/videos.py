@@ -46,7 +46,7 @@ def _jobs(request: Request) -> Jobs:
 
 async def _check_access(request: Request) -> None:
     """Raise NotFound if a video is another key's, and Elsewhere if other servers have its files,
-    unless only its row is asked for."""
+    unless only its row is requested."""
     video = request.path_params.get("video")
     if video is None:
         return
@@ -61,7 +61,7 @@ async def _check_access(request: Request) -> None:
 
 
 def _reads_row(request: Request, video: str) -> bool:
-    """Return whether a request asks for the row of a video alone, which every server can read."""
+    """Return whether a request needs only the row of a video, which every server can read."""
     is_read = request.method in ("GET", "HEAD") and "name" not in request.path_params
     return is_read and request.url.path.endswith(f"/{video}")
 
@@ -78,7 +78,7 @@ NO_NUL = r"^[^\x00]*$"
 """PostgreSQL rejects text that contains NUL."""
 VideoId = Annotated[str, Path(max_length=64, pattern=NO_NUL)]
 ArtefactName = Annotated[str, Path(json_schema_extra={"enum": [*ARTEFACTS]})]
-"""Checked by the route: a name that no artefact has is not found, like any other unknown path."""
+"""Checked by the route: an unknown artefact is not found, like any other unknown path."""
 Cursor = Annotated[
     str | None, Query(max_length=64, pattern=NO_NUL, description="`next` of the last page")
 ]
@@ -97,8 +97,8 @@ async def upload_video(
     ] = None,
     key: Key = None,
 ) -> VideoBody:
-    """Queue a video. The same bytes sent again with the same Idempotency-Key return the video
-    queued before."""
+    """Queue a video. If the same bytes are sent again with the same Idempotency-Key, the video
+    queued before is returned."""
     owner, hosts = caller_of(request).id, jobs.settings.callback_hosts
     key = own_key(key, owner)
     video_request(asked, None, key, jobs.classes, owner, hosts)
@@ -160,7 +160,7 @@ async def watch_video(
     request: Request, changes: Annotated[AsyncIterator[Video], Depends(_unseen)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the video now and after each change, as server-sent events. A client that reconnects
-    with the last id it received gets only what has changed since."""
+    with the last id it received gets only later changes."""
     if request.method == "HEAD":
         # There is no body, so there are no events to wait for.
         return
@@ -193,8 +193,8 @@ async def get_artefact(
 ) -> Response:
     """Download an artefact of a video that has succeeded; Range and If-Range select parts of it.
 
-    Of a video that runs, the poster shows a frame so far, and the overlay is sent while it grows,
-    as fragmented MP4 without a length, validators or parts."""
+    While a video runs, the poster shows one of its frames so far, and the overlay is sent while it
+    grows, as fragmented MP4 without a length, validators or parts."""
     if name not in ARTEFACTS:
         raise NotFound(f"A video has no {name!r}; choose from {', '.join(ARTEFACTS)}.")
     record = (await jobs.find(video)).record
@@ -207,7 +207,7 @@ async def get_artefact(
 
 
 def _offer(record: VideoRecord, artefact: str) -> str:
-    """Return the Content-Disposition of an artefact, named after its video; what browsers show is
-    inline."""
+    """Return the Content-Disposition of an artefact, named after its video; artefacts that browsers
+    show are inline."""
     kind = "inline" if artefact in INLINE else "attachment"
     return offered(kind, f"{record.name.rpartition('.')[0] or record.name}.{artefact}")

@@ -1,7 +1,7 @@
 """A viewer's socket: the masks of one pulled stream, in the protocol of every stream socket.
 
-Two tasks: one reads what the viewer says, one sends. The stream never waits for a viewer, and a
-viewer who reads slowly loses masks of its own.
+Two tasks: one reads the viewer's messages, one sends. The stream never waits for a viewer, and a
+viewer that reads slowly only loses masks itself.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ViewerSocket:
                 self._stream.viewers.leave(self._outbox)
 
     async def _first_message(self) -> protocol.Open:
-        """Return the viewer's ``open``, or the defaults if it says nothing for a moment."""
+        """Return the viewer's ``open``, or the defaults if it sends nothing for a moment."""
         try:
             async with asyncio.timeout(self._services.settings.open_seconds):
                 message = await self._receive()

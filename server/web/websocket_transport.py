@@ -158,7 +158,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
         self._end_with(response or refusal(error))
 
     def _end_with(self, last: bytes) -> None:
-        """Write the last bytes and half-close; discard whatever else comes."""
+        """Write the last bytes and half-close; discard all further bytes."""
         self.transport.write(last)
         self.close_sent = self._discarding = True
         self._cut = self.close_timer = self._cut_later()
