@@ -1,4 +1,4 @@
-"""Real cameras for benchmarks: those of the tests, whose pictures show a clock."""
+"""Real cameras for benchmarks: the tests' cameras, whose pictures show a clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-# mypy reads the packages alone.
+# mypy reads only the packages.
 import clock_picture  # type: ignore[import-not-found]
 from cameras import SHARED, Camera, missing  # type: ignore[import-not-found]
 from http_cameras import http_camera  # type: ignore[import-not-found]
@@ -18,7 +18,7 @@ from http_cameras import http_camera  # type: ignore[import-not-found]
 
 @contextmanager
 def cameras_at_work(number: int, **options: Any) -> Iterator[list[str]]:
-    """Run so many cameras and yield their URLs; ``options`` are ``rtsp_camera.Options``.
+    """Run this many cameras and yield their URLs; ``options`` are ``rtsp_camera.Options``.
 
     They share one encoder, because the server is measured on the same machine. Each sends its
     pictures :func:`lag` seconds after they are painted.
@@ -31,14 +31,14 @@ def cameras_at_work(number: int, **options: Any) -> Iterator[list[str]]:
 
 
 def lag(camera: int, cameras: int, rate: float) -> float:
-    """Return how many seconds one of several cameras waits before it sends a picture: they do not
-    all send at the same moment."""
+    """Return how many seconds one of several cameras waits before it sends a picture, so that they
+    do not all send at the same moment."""
     return camera / cameras / rate
 
 
 @contextmanager
 def mortal_camera(**options: Any) -> Iterator[Any]:
-    """Run one camera and yield it, to be killed and started at will."""
+    """Run one camera and yield it; the caller may kill and start it."""
     one = Camera(**options)
     try:
         yield one
@@ -54,7 +54,7 @@ def over_http() -> Iterator[str]:
 
 
 def why_none() -> str | None:
-    """Return why there can be no camera on this machine, or None."""
+    """Return why this machine cannot run cameras, None if it can."""
     why: str | None = missing()
     return why
 

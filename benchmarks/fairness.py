@@ -1,16 +1,16 @@
-"""Fair parts at twice the capacity, and what a greedy client takes from others, in one run.
+"""Fair shares at twice the capacity, and how much a greedy client takes from others, in one run.
 
     python -m benchmarks.fairness [--seconds 10]
 
 The fake engine makes one step of one frame every 50 ms: 20 frames/s. Goals: at twice that, every
 stream's masks are within 10 % of the mean, the p99 latency is within twice that at capacity, and
 every frame sent is answered by a mask or a drop; a client whose 12 sockets send pictures as fast as
-they are read (``benchmarks.greedy``) takes nothing from another, who asks for less than its part.
-Its p99 is compared with that next to a client that also keeps the engine busy, but with small
-pictures of which none is lost on the way: all but the wait for a step is the greedy one's doing.
-No limit is set. Clients are told apart by their addresses, 127.0.0.1 and 127.0.0.2; the modest
-client has priority over all other processes where the system allows it, so that what is measured is
-the server's time and not that client's.
+they are read (``benchmarks.greedy``) takes nothing from another client, which sends less than its
+share. The latter's p99 is compared with its p99 next to a client that also keeps the engine busy,
+but with small pictures, none of which is dropped before a step: apart from the wait for a step, any
+difference is caused by the greedy client. No limit is set. Clients are told apart by their
+addresses, 127.0.0.1 and 127.0.0.2; the modest client has priority over all other processes if the
+system allows it, so that the server's time is measured and not that client's.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ ATTACKS = {
     "small": ("--side", "64"),
     "every": ("--side", "1600", "--policy", "every"),
 }
-"""What a greedy client does, as flags of ``benchmarks.greedy``."""
+"""The greedy clients, as flags of ``benchmarks.greedy``."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one stream sent and received; ``latencies`` are in seconds."""
+    """The messages that one stream sent and received; ``latencies`` are in seconds."""
 
     sent: int = 0
     masks: int = 0
@@ -61,7 +61,7 @@ class Tally:
 
 
 def measure(seconds: float = 10.0) -> dict[str, float]:
-    """Return the ratios of the module's description."""
+    """Return the ratios described above."""
     settings = {"engine__fake_step_ms": str(STEP_MS), "log_level": "warning"}
     small = {"engine__fake_height": "48", "engine__fake_width": "64"}
     flags = ("--engine", "fake", "--max-batch", "1")
@@ -101,7 +101,7 @@ async def _measure(url: str, seconds: float) -> dict[str, float]:
 async def _beset(
     url: str, flags: Sequence[str], rate: float, seconds: float, picture: bytes
 ) -> list[Tally]:
-    """Run the modest client's streams while a greedy client has the server's attention."""
+    """Run the modest client's streams while a greedy client keeps the server busy."""
     greed = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.greedy", url, *flags, stdout=PIPE
     )
@@ -116,7 +116,7 @@ async def _beset(
 
 @contextmanager
 def _priority() -> Iterator[None]:
-    """Let this process, but not its children, run before all others, if it may."""
+    """Give this process, but not its children, priority over all others, if that is allowed."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

@@ -1,4 +1,5 @@
-"""Viewers of a pulled stream whose sockets send nothing: all that a viewer costs but sending."""
+"""Viewers of a pulled stream whose sockets send nothing: the whole cost of a viewer except
+sending."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ OPEN = '{"type": "open", "output": "png", "size": "input"}'
 
 
 class CountingPool(PicturePool):
-    """Another pool, and how often it ran something."""
+    """Wraps a pool and counts how often it ran something."""
 
     def __init__(self, pool: PicturePool) -> None:
         self._pool = pool
@@ -36,7 +37,7 @@ class CountingPool(PicturePool):
 
 
 class _SilentSocket:
-    """Says ``open`` and then nothing; what is sent to it is forgotten."""
+    """Sends ``open`` and then nothing; discards all messages sent to it."""
 
     def __init__(self) -> None:
         self._has_opened = False
@@ -53,7 +54,7 @@ class _SilentSocket:
 
 @asynccontextmanager
 async def watched(live: LiveService, stream: PulledStream, number: int) -> AsyncIterator[None]:
-    """Let so many viewers watch a stream."""
+    """Let this many viewers watch a stream."""
     tasks = [asyncio.create_task(_view(live, stream)) for _ in range(number)]
     yield
     for task in tasks:

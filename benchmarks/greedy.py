@@ -2,8 +2,8 @@
 
     python -m benchmarks.greedy ws://127.0.0.1:8000 [--sockets 12] [--side 1600] [--policy latest]
 
-It costs little itself, so that what is measured next to it is the server: each socket repeats one
-message that was packed beforehand, and the answers are thrown away unread.
+It needs little CPU itself, so that measurements next to it show the server's load: each socket
+repeats one message that was packed beforehand, and the answers are discarded unread.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from websockets.uri import parse_uri
 import protocol
 
 ADDRESS = "127.0.0.2"
-"""Its own, by which the server tells it from others."""
+"""Its own address, by which the server distinguishes it from others."""
 
 READ_BYTES = 2**20
 GENTLE = 10
-"""Its niceness: another machine would not take the server's cores."""
+"""Its niceness, since a client on another machine would not use the server's cores."""
 
 
 @dataclass(slots=True)
 class Flood:
-    """One socket that sends the same message over and over. Mutable state: what is left of it."""
+    """One socket that sends the same message repeatedly. Mutable state: the rest of the message."""
 
     socket: socket.socket
     message: memoryview
     left: memoryview
 
     def send(self) -> int:
-        """Send as much as the socket takes now; return how many bytes."""
+        """Send as much as the socket accepts now; return the number of bytes."""
         taken = self.socket.send(self.left)
         self.left = self.left[taken:] or self.message
         return taken

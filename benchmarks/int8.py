@@ -4,7 +4,7 @@ by those with float32, on the same engine in one run. Goal: at least 1.4.
     python -m benchmarks.int8 [--size 480x352] [--rounds 12]
 
 The network has random weights, which cost the same as trained ones, and gets synthetic frames.
-Steps alternate, so that a machine that slows down slows both. A CPU with VNNI gains more than one
+Steps alternate, so that a machine that slows down affects both. A CPU with VNNI gains more than one
 without.
 """
 

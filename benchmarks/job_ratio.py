@@ -4,7 +4,7 @@ same file, in one run: decoding, encoding and joining included. Goal: at least 0
     python -m benchmarks.job_ratio [--model FILE] [--lanes 1 4] [--frames 60] [--rounds 3]
 
 With n lanes the video has n pieces of ``frames`` frames, and the bare loop runs batches of n. Both
-run in turns, so that a machine that slows down slows both.
+run alternately, so that a machine that slows down affects both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What pulled streams cost, over real cameras (GStreamer's RTSP server) and the fake engine.
+"""The cost of pulled streams, with real cameras (GStreamer's RTSP server) and the fake engine.
 
     python -m benchmarks.live [--cameras 8] [--rate 25] [--size 640x360] [--seconds 30]
         [--viewers 1 10 100]
@@ -6,7 +6,8 @@
 ``added`` is the time from the arrival of a frame's packet to its mask in a viewer's outbox, less
 decoding and the step. Goal: p99 of at most 5 ms. ``glass`` is the time from when the camera painted
 the picture, by the clock in it, to the same moment. Then one camera is watched by more and more
-viewers whose sockets send nothing: 100 may cost at most 1.5 times the CPU of 10, per frame.
+viewers whose sockets send nothing. Goal: 100 viewers need at most 1.5 times the CPU of 10, per
+frame.
 
 The service runs in this process; the cameras run in another on the same machine, where they share
 one encoder.
@@ -48,12 +49,13 @@ GOAL_VIEWERS = 1.5
 WARM_UP_SECONDS = 5.0
 
 CLOCK_EVERY = 10
-"""Of so many pictures one has its clock read, which takes as long as the server's own work."""
+"""The clock is read in one of this many pictures, because reading takes as long as the server's own
+work."""
 
 
 @dataclass(slots=True)
 class Pulled:
-    """What a run of several cameras gave. Mutable state: the samples so far, all in ms."""
+    """The results of a run with several cameras. Mutable state: the samples so far, all in ms."""
 
     added: MutableSequence[float] = field(default_factory=lambda: array("d"))
     glass: MutableSequence[float] = field(default_factory=lambda: array("d"))
@@ -64,8 +66,8 @@ class Pulled:
     cpu: str = ""
 
     def take(self, mask: Mask, lag: float) -> None:
-        """Add a mask that has just come out; its camera waited ``lag`` seconds before it sent the
-        picture."""
+        """Add a mask that has just been delivered; its camera waited ``lag`` seconds before it sent
+        the picture."""
         now, wall = time.monotonic(), time.time()
         spent = mask.times.decode + mask.times.step
         self.added.append((now - mask.frame.arrived) * 1000 - spent)
@@ -81,7 +83,7 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one stream cost with so many viewers: CPU in ms per frame, steps and encodes per
+    """The cost of one stream with this many viewers: CPU in ms per frame, steps and encodes per
     frame."""
 
     viewers: int
@@ -93,7 +95,7 @@ class Cost:
 def measure(
     number: int = 8, rate: int = 25, size: tuple[int, int] = (640, 360), seconds: float = 30.0
 ) -> Pulled:
-    """Pull so many cameras for so long."""
+    """Pull this many cameras for this many seconds."""
     with cameras.cameras_at_work(number, fps=rate, width=size[0], height=size[1]) as urls:
         lags = [cameras.lag(one, number, rate) for one in range(number)]
         return asyncio.run(_pull(urls, lags, seconds))
@@ -105,7 +107,7 @@ def viewers_cost(
     size: tuple[int, int] = (640, 360),
     seconds: float = 8.0,
 ) -> list[Cost]:
-    """Watch one camera by each number of viewers in turn, for so many seconds each."""
+    """Watch one camera with each number of viewers in turn, for this many seconds each."""
     with cameras.cameras_at_work(1, fps=rate, width=size[0], height=size[1]) as urls:
         return asyncio.run(_watch_by(urls[0], numbers, seconds))
 
@@ -144,7 +146,7 @@ async def _sample(streams: Sequence[PulledStream], lags: Sequence[float], second
 
 
 def _collect(stream: PulledStream, lag: float, found: Pulled) -> None:
-    """Add every mask at the moment that it is in the viewers' outboxes."""
+    """Add every mask at the moment when it is in the viewers' outboxes."""
     put = stream.viewers.mask
 
     def put_and_add(mask: Mask) -> None:
@@ -195,7 +197,7 @@ async def _live() -> AsyncIterator[LiveService]:
 
 
 def report(found: Pulled) -> str:
-    """Return the results of a run as a table, and what was dropped."""
+    """Return the results of a run as a table, with the drops."""
     rows = [
         (name, *(found.percentile(name, percent) for percent in (50, 95, 99)))
         for name in ("added", "glass")
@@ -234,7 +236,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def ratio(costs: Sequence[Cost]) -> float:
-    """Return the CPU of the last number of viewers over that of the one before."""
+    """Return the CPU for the last number of viewers divided by that for the previous number."""
     return costs[-1].cpu / costs[-2].cpu
 
 

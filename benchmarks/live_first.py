@@ -1,10 +1,11 @@
-"""What a long job costs live streams, and what they leave it, in one run with the fake engine.
+"""How much a long job slows live streams, and how much they leave for it, in one run with the fake
+engine.
 
     python -m benchmarks.live_first [--streams 4] [--rate 10] [--step-ms 20] [--seconds 8]
 
-Live streams offer frames at a fixed rate; a job has frames ready at all times, as one lane. Printed
-are the p99 of the time from a frame's offer to its mask, without and with the job, and the job's
-frames per second with the streams, against those after they have stopped.
+Live streams offer frames at a fixed rate; a job has frames ready at all times, as one lane. The
+output is the p99 of the time from a frame's offer to its mask, without and with the job, and the
+job's frames per second with the streams and after they have stopped.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Latencies(Sink):
         self.found.append(1000 * (time.monotonic() - mask.frame.arrived))
 
     def dropped(self, drops: Sequence[Dropped]) -> None:
-        """Ignore those that wait when the job is stopped; no others are dropped under every."""
+        """Ignore frames that wait when the job is stopped; no others are dropped under
+        ``every``."""
 
     def failed(self, seq: int, error: Exception) -> None:
         raise AssertionError(f"frame {seq} failed: {error}")
@@ -101,7 +103,7 @@ async def _stream(
 
 
 async def _job(worker: Worker, sink: Latencies) -> None:
-    """Offer frames in the background as fast as they are taken."""
+    """Offer frames in the background as fast as they are accepted."""
     session = worker.open(sink, policy=DropPolicy.EVERY, window=4, background=True)
     seq = 0
     while True:

@@ -3,8 +3,8 @@ ResNet-50, on the same engine in one run. Goal: at least 0.93 at 480x352, output
 
     python -m benchmarks.memory_cost [--size 480x352] [--rounds 12]
 
-Both graphs are exported here with random weights, which cost the same as trained ones. Their
-steps alternate, so that a machine that slows down slows both.
+Both graphs are exported here with random weights, which cost the same as trained ones. Their steps
+alternate, so that a machine that slows down affects both.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What the page costs in Chromium: pictures per second, and time of its main thread.
+"""The page's performance in Chromium: pictures per second, and the load of its main thread.
 
     python -m benchmarks.page [--size 1280x720] [--seconds 15] [--engine fake]
 
 A server is started, and the page opened as soon as the server answers; the page uses a camera that
-plays a film of this size at 25 pictures per second. ``first`` is the time from the start of the
+plays a video of this size at 25 pictures per second. ``first`` is the time from the start of the
 server's process to the first mask on the page. ``busy`` is the share of its time that the page's
 main thread spent in tasks, ``longest`` the longest interval between two animation frames.
 
-Server and browser share the machine. Chromium has no GPU and imitates none, so the page paints in
+Server and browser share the machine. Chromium has no GPU and emulates none, so the page paints in
 2D instead of WebGL. Needs Debian's package chromium.
 """
 
@@ -41,7 +41,7 @@ FLAGS = (
     "--disable-gpu",
     "--disable-software-rasterizer",
 )
-"""Without the last one Chromium imitates a GPU on the processor, which takes a core of it."""
+"""Without the last one Chromium emulates a GPU on the processor, which takes up a core."""
 
 LONGEST = """seconds => new Promise((resolve) => {
   let last = performance.now(), longest = 0;
@@ -58,8 +58,8 @@ LONGEST = """seconds => new Promise((resolve) => {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """``first`` and ``busy`` in s and parts of 1; ``longest`` in ms; ``shown`` is what the page
-    says of itself."""
+    """``first`` is in s, ``busy`` a share (0 to 1), ``longest`` in ms; ``shown`` is what the page
+    displays about itself."""
 
     first: float
     busy: float
@@ -69,7 +69,7 @@ class Cost:
 
 
 def measure(size: tuple[int, int], seconds: float, *flags: str) -> Cost:
-    """Use the page for so long; ``flags`` are the server's."""
+    """Use the page for this many seconds; ``flags`` are the server's."""
     with TemporaryDirectory() as folder:
         film = write_film(Path(folder) / "film.y4m", size)
         began = time.monotonic()
@@ -84,7 +84,7 @@ def measure(size: tuple[int, int], seconds: float, *flags: str) -> Cost:
 
 
 def write_film(path: Path, size: tuple[int, int]) -> Path:
-    """Write drifting blocks as an uncompressed film, which Chromium plays as a camera."""
+    """Write drifting blocks as an uncompressed video, which Chromium plays as a camera."""
     width, height = size
     blocks = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16), np.uint8)
     luma = blocks.repeat(16, 0).repeat(16, 1)

@@ -1,10 +1,11 @@
-"""What it costs to read and decode a video in a sandbox, against the same without, in one run.
+"""The cost of reading and decoding a video in a sandbox, compared with the same without it, in one
+run.
 
     python -m benchmarks.sandbox_cost [--frames 300] [--rounds 5] [VIDEO ...]
 
-Both run in turns. Decoding is in CPU seconds; a process is started for each lane of a video, and
-its start is shown by itself. Checking an upload and looking for its cuts is done by processes in
-both cases; the seconds are those that pass.
+Both run alternately. Decoding is measured in CPU seconds; one process is started per lane of a
+video, and its start is shown separately. Checking an upload and finding its cuts are done by
+processes in both cases, and measured in elapsed seconds.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def measure(video: Path, rounds: int, keep_original: bool) -> dict[str, float]:
 
 def survey(video: Path, rounds: int) -> dict[str, float]:
     """Return the medians of the seconds in which a video is checked and its cuts are found,
-    ``plain`` and ``sandboxed``, once the process that forks is there."""
+    ``plain`` and ``sandboxed``, after the forking process has started."""
     seconds: dict[str, list[float]] = {"plain": [], "sandboxed": []}
     probers = {name: Prober(2**30, None, sandboxed=name == "sandboxed") for name in seconds}
     for _ in range(1 + rounds):
@@ -68,7 +69,7 @@ def survey(video: Path, rounds: int) -> dict[str, float]:
 
 
 def _spent(frames: Iterable[Frame]) -> float:
-    """Return the CPU seconds of this process and of its children while the frames are taken."""
+    """Return the CPU seconds of this process and of its children while the frames are read."""
     began = _cpu_seconds()
     for _ in frames:
         pass

@@ -1,4 +1,4 @@
-"""Footage whose cuts are known, made from nothing: for the scene-cut detector's tests and figures.
+"""Synthetic footage with known cuts, for the scene-cut detector's tests and figures.
 
 A world is a large picture of coloured noise of several scales, about as rough as real pictures. A
 camera looks at a part of it.
@@ -77,8 +77,8 @@ def still(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def panning(random: Generator, rate: float, seconds: float) -> Clip:
-    """It stands, turns by two thirds of the picture per second, at most a quarter of it from one
-    picture to the next, and stands again."""
+    """The camera stands still, turns by two thirds of the picture per second, at most a quarter of
+    it from one picture to the next, and stands still again."""
     scene, left = world(random), float(MIDDLE[1])
     for pts in _times(rate, seconds):
         yield Shown(_noisy(seen(scene, left=left), random), pts)
@@ -94,7 +94,7 @@ def shaking(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def zooming(random: Generator, rate: float, seconds: float) -> Clip:
-    """In and out by a factor of 2 within 4 s."""
+    """The camera zooms in and out by a factor of 2 within 4 s."""
     scene = Image.fromarray(world(random))
     for pts in _times(rate, seconds):
         zoom = 2 ** abs(pts / 2 % 2 - 1)
@@ -105,7 +105,7 @@ def zooming(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def exposure(random: Generator, rate: float, seconds: float) -> Clip:
-    """Brightness swings to a third and to the double, and lights go on and off."""
+    """Brightness swings between a third and twice the usual, and lights are switched on and off."""
     picture = seen(world(random)).astype(np.float32)
     for pts in _times(rate, seconds):
         gain = np.exp(np.sin(pts) - 0.3) * (0.5 if pts % 5 > 3 else 1)
@@ -113,7 +113,8 @@ def exposure(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def flashing(random: Generator, rate: float, seconds: float) -> Clip:
-    """Every second or so one or two pictures are lit: a little, strongly, or to plain white."""
+    """About once a second a flash lights one or two pictures: slightly, strongly, or to plain
+    white."""
     picture = seen(world(random)).astype(np.float32)
     lit = 0
     for index, pts in enumerate(_times(rate, seconds)):
@@ -218,7 +219,7 @@ def dissolving(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def dropped(clip: Iterable[Shown], random: Generator, share: float = 0.4) -> Clip:
-    """Lose pictures, in runs too; the next one takes over a cut that was lost."""
+    """Lose pictures, also in runs; if the picture of a cut is lost, the next one has the cut."""
     lost, owed = 0, False
     for one in clip:
         if lost == 0 and random.random() < share / 3:

@@ -1,12 +1,12 @@
-"""How many scene cuts are missed, and how many are reported where there is none.
+"""How many scene cuts are missed, and how many are reported falsely.
 
     python -m benchmarks.scene_cuts [--seconds 12] [--seeds 3] [--data FOLDER]
 
-The footage is synthetic (``benchmarks/scene_clips.py``) and, if ``--data`` is there (default
+The footage is synthetic (``benchmarks/scene_clips.py``) and, if ``--data`` exists (default
 MASTREAM_DATA), real: each clip as it is, which has no cut, and all of them joined at random places.
-A cut counts as found if it is reported with its first picture or one of the next two, which it
-takes to tell a brighter scene from a flash; a gradual one later, when the new scene shows. Times
-are the thread's own, the median of a kind.
+A cut counts as found if it is reported with its first picture or one of the next two, which are
+needed to distinguish a brighter scene from a flash. A gradual cut may be reported later, when the
+new scene shows. Times are the thread's CPU time, the median of each kind.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from server.sources.scene_cut import SceneCut, look
 RATES = (25, 5, 1)
 
 LATE = 2
-"""Pictures by which a report may follow its cut."""
+"""Maximum pictures from a cut to its report."""
 
 GRADUAL = {"through black": 0.5, "dissolving": 1.6}
-"""Seconds by which it may follow a cut that is none at an instant."""
+"""Maximum seconds from a gradual cut to its report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Counts over clips; ``seconds`` is what the detector took for each picture."""
+    """Counts over clips; ``seconds`` are the detector's times, one per picture."""
 
     cuts: int = 0
     misses: int = 0
@@ -83,7 +83,7 @@ def score(clip: Iterable[Shown], late: int = LATE) -> Score:
 
 
 def matches(cuts: Sequence[int], reports: Sequence[int], late: int) -> int:
-    """Return how many cuts have a report of their own, at most ``late`` pictures after them."""
+    """Return how many cuts have their own report, at most ``late`` pictures after them."""
     left, found = deque(reports), 0
     for cut in cuts:
         while left and left[0] < cut:
@@ -111,7 +111,7 @@ def real(footage: Sequence[Footage], rate: int, seeds: int) -> Iterator[tuple[st
 
 
 def measure(seconds: float, seeds: int, data: Path | None) -> Iterator[tuple[str, int, Score]]:
-    """Yield (kind, rate, score) of all footage there is."""
+    """Yield (kind, rate, score) of all available footage."""
     for kind in KINDS:
         for rate in RATES:
             yield kind, rate, synthetic(kind, rate, seconds, seeds)

@@ -21,7 +21,7 @@ SCENES = 24
 """Scenes in one joined clip."""
 
 KEPT = 4
-"""Every so many-th row and column of a picture is kept: those that the detector looks at."""
+"""One of this many rows and columns of a picture is kept: those that the detector examines."""
 
 SEQUENCE_RATE = 1
 """Pictures per second of CamVid's sequences."""
@@ -48,7 +48,7 @@ def read_all(data: Path, rates: Sequence[int]) -> list[Footage]:
 
 
 async def read_clip(path: Path, rates: Sequence[int]) -> Footage:
-    """Read one clip once, and take its pictures at each rate that it has itself, about."""
+    """Read one clip once, and keep its pictures at each rate that approximately fits its own."""
     footage = Footage(path.stem, place(path.stem), {rate: [] for rate in rates})
     async with aclosing(ContainerSource(path, HEIGHT, WIDTH)) as source:
         async for frame in source:
@@ -77,12 +77,12 @@ def read_pictures(paths: Sequence[Path]) -> Iterator[tuple[float, Pixels]]:
 
 
 def place(name: str) -> str:
-    """CamVid's sequence 0016E5 is there twice."""
+    """Return a clip's place; CamVid's sequence 0016E5 exists twice."""
     return "0016E5" if "0016E5" in name else name
 
 
 def thinned(pixels: Pixels) -> Pixels:
-    """Keep what the detector looks at, so that hours fit in memory."""
+    """Keep only the pixels that the detector examines, so that hours fit in memory."""
     return pixels[KEPT // 2 :: KEPT, KEPT // 2 :: KEPT].copy()
 
 

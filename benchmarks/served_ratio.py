@@ -4,7 +4,7 @@ same file, in one run. Goal: at least 0.95, for one stream under ``every`` and f
     python -m benchmarks.served_ratio [--model FILE] [--streams 1 4] [--rounds 5]
 
 The bare loop feeds one stream's memory back and does nothing else: no decoding, no masks, no
-sockets. Both run in turns, so that a machine that slows down slows both.
+sockets. Both run alternately, so that a machine that slows down affects both.
 """
 
 from __future__ import annotations

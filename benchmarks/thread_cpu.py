@@ -1,4 +1,4 @@
-"""What each kind of thread of this process costs, and how long it waits for a core (Linux)."""
+"""The CPU time of each kind of thread of this process, and how long it waits for a core (Linux)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds that threads ran, and that they were ready but had no core."""
+    """Seconds that threads ran, and seconds that they were ready but had no core."""
 
     ran: float = 0.0
     waited: float = 0.0
@@ -25,7 +25,7 @@ class Spent:
 
 
 def spent_by_thread() -> dict[str, Spent]:
-    """Return what the threads that run now have spent so far, by name without number."""
+    """Return the time that the running threads have spent so far, by name without number."""
     found: dict[str, Spent] = defaultdict(Spent)
     for thread in threading.enumerate():
         found[_kind(thread.name)] += _spent(Path(f"/proc/self/task/{thread.native_id}"))
@@ -33,12 +33,12 @@ def spent_by_thread() -> dict[str, Spent]:
 
 
 def spent_by_process(pid: int) -> Spent:
-    """Return what all threads of a process have spent so far."""
+    """Return the time that all threads of a process have spent so far."""
     return sum((_spent(task) for task in Path(f"/proc/{pid}/task").iterdir()), Spent())
 
 
 def table(before: dict[str, Spent], after: dict[str, Spent], frames: int) -> str:
-    """Return what was spent in between, in ms per frame."""
+    """Return the time spent in between, in ms per frame."""
     rows = [
         (name, passed.ran * 1000 / frames, passed.waited * 1000 / frames)
         for name, now in sorted(after.items())

@@ -1,7 +1,7 @@
-"""Cameras that a new owner connects to, with the server's own supervision and its back-off.
+"""Cameras that a new owner connects to, with the server's own supervision and back-off.
 
-A camera answers within a second. One in ten serves a single client, and notices only after a while
-that a machine was lost which did not close its connection.
+A camera answers within a second. One in ten serves a single client. If that client's machine is
+lost without closing its connection, the camera notices only after a while.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from server.streams.supervision import (
 )
 
 SINGLE = 0.1
-"""The part of the cameras that serve one client."""
+"""The share of cameras that serve only one client."""
 
 NOTICE_SECONDS = 15.0
-"""When such a camera notices that its client is gone."""
+"""Seconds until such a camera notices that its client is gone."""
 
 ANSWER_SECONDS = (0.1, 1.0)
 
@@ -38,8 +38,8 @@ At = Callable[[float, Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Pulled:
-    """A stream as one owner has it: under which epoch, since when it had no picture before, and how
-    it is supervised."""
+    """A stream of one owner: its epoch, since when it had no picture before, and its
+    supervision."""
 
     name: str
     epoch: int
@@ -50,8 +50,8 @@ class _Pulled:
 class Cameras:
     """The cameras of streams that were taken over.
 
-    Mutable state: until when each camera is busy, under which epoch it is connected to, the seconds
-    from the end of its last server to its first picture, and the connections by second.
+    Mutable state: until when each camera is busy, the epoch of its connection, the seconds from the
+    end of its last server to its first picture, and the connections by second.
     """
 
     def __init__(self, at: At, chance: random.Random, rules: Rules | None = None) -> None:
@@ -62,12 +62,12 @@ class Cameras:
         self.connections: Counter[int] = Counter()
 
     def lose(self, name: str, now: float) -> None:
-        """Let a camera's server be lost without a word."""
+        """Lose a camera's server without a closed connection."""
         if self._chance.random() < SINGLE:
             self._busy[name] = now + NOTICE_SECONDS
 
     def take(self, name: str, epoch: int, stopped: float, now: float) -> None:
-        """Let a server connect to a camera that had none since ``stopped``."""
+        """Let a server connect to a camera that has had no server since ``stopped``."""
         self._epochs[name] = epoch
         supervised, action = begin(now, self._rules)
         self._act(_Pulled(name, epoch, stopped, supervised), action, now)

@@ -1,9 +1,9 @@
-"""Clients whose server has ended, until another one has them: with the back-off and the routing of
-the Python client.
+"""Clients whose server has ended, until another server has them, with the back-off and the routing
+of the Python client.
 
-They connect to a load balancer, which gives them the server with the fewest sockets and passes over
-one that does not answer. A server that is full, or stops, names a peer with much room as it last
-read the others.
+They connect to a load balancer, which chooses the server with the fewest sockets and skips servers
+that do not answer. A server that is full or stops names a peer that had much room when it last read
+the others.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from server.cluster.placement import with_much_room
 
 ENTRY = "wss://entry/v1/stream"
 CONNECT_SECONDS = 0.05
-"""From an attempt to its answer."""
+"""Seconds from an attempt to its answer."""
 
 At = Callable[[float, Callable[[], None]], None]
 
 
 @dataclass(slots=True)
 class Client:
-    """One client without a server ``since`` then. Mutable state: where it connects next, and how
-    often it has waited."""
+    """One client that has had no server ``since`` then. Mutable state: where it connects next, and
+    how often it has waited."""
 
     since: float
     route: Route = field(default_factory=lambda: entrance(ENTRY))
@@ -41,8 +41,8 @@ class Client:
 class Clients:
     """All clients that look for a server.
 
-    Mutable state: how long each that found one was without, the attempts by second, and by second
-    and server.
+    Mutable state: how long each client that found a server was without one, the attempts by second,
+    and the attempts by second and server.
     """
 
     def __init__(self, servers: Mapping[str, Server], at: At, chance: random.Random) -> None:
@@ -54,7 +54,7 @@ class Clients:
         self.arrivals: Counter[tuple[int, str]] = Counter()
 
     def lose(self, server: Server, now: float, *, in_order: bool) -> None:
-        """Let all clients of a server lose it; one that stops in order names a peer."""
+        """Let all clients of a server lose it; a server that stops in order names a peer."""
         count, server.pushed = server.pushed, 0
         lost = Unreachable("The connection was lost.")
         for _ in range(count):
@@ -90,7 +90,7 @@ class Clients:
         return server if server.is_up else None
 
     def _balanced(self) -> Server | None:
-        """Return the server with the fewest sockets, by chance one of several."""
+        """Return the server with the fewest sockets; one of several is chosen at random."""
         up = [one for one in self._servers.values() if one.is_up]
         if not up:
             return None
@@ -98,7 +98,7 @@ class Clients:
         return self._chance.choice([one for one in up if one.pushed == fewest])
 
     def _sent_on(self, server: Server) -> ClientError:
-        """Return what a server that takes nobody answers."""
+        """Return the answer of a server that accepts no clients."""
         others = (one for one in server.view if one.name != server.name)
         peer = with_much_room(others, self._chance.random())
         if peer is None:

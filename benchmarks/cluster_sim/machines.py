@@ -11,24 +11,24 @@ from server.cluster.membership import ALIVE_SECONDS
 from server.cluster.placement import Candidate
 
 PLACES = 64
-"""Sessions that a server can have, as by default."""
+"""Maximum sessions of a server, as by default."""
 
 STEP = 0.05
-"""Seconds between two moments of the simulation."""
+"""Seconds between two steps of the simulation."""
 
 PHASES = 20
-"""Moments in a second: each server reports itself at one of them, once a second."""
+"""Steps per second; each server reports itself once per second, at one of them."""
 
 TENDS = 10
-"""Moments between two looks at the streams, which is every half second."""
+"""Steps between two reads of the streams, half a second."""
 
 TERMS = Terms()
 
 
 @dataclass(slots=True)
 class Server:
-    """One server. Mutable state: whether it runs, the leases that it has, what it last reported and
-    until when that counts, and the others as it last read them. ``pushed`` sessions stay."""
+    """One server. Mutable state: whether it runs, its leases, its last report and until when that
+    counts, and the others as it last read them. ``pushed`` sessions stay."""
 
     name: str
     phase: int
@@ -40,7 +40,7 @@ class Server:
     view: Sequence[Candidate] = ()
 
     def report(self, now: float) -> None:
-        """Store what the others see of it."""
+        """Store its report for the others."""
         used = min(PLACES, self.pushed + len(self.leases))
         self.reported = Candidate(self.name, used, PLACES - used)
         self.reported_until = now + ALIVE_SECONDS
@@ -58,7 +58,7 @@ class Server:
 
 @dataclass(slots=True)
 class Row:
-    """A stream's row. Mutable state: who has it, when its lease ends in the database, since when no
+    """A stream's row. Mutable state: its owner, when its lease ends in the database, since when no
     server has worked on it, and the epoch."""
 
     owner: str | None
@@ -68,7 +68,7 @@ class Row:
 
 
 def cluster(servers: int, streams: int, chance: random.Random) -> tuple[list[Server], list[Row]]:
-    """Return servers with pushed sessions of their own, and as many rows, spread evenly."""
+    """Return servers with pushed sessions, and rows spread evenly over them."""
     made = [
         Server(f"{n:032x}", chance.randrange(PHASES), chance.randint(0, 20)) for n in range(servers)
     ]

@@ -1,4 +1,4 @@
-"""The failures that are simulated, and what each run found."""
+"""The simulated failures, and the result of each run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEGIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What all servers ask of the database in a second while nothing fails."""
+    """The load of all servers on the database per second while nothing fails."""
 
     writes: int
     rows_written: int
@@ -25,13 +25,13 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one scenario did. ``fullest`` is the most streams that a server has at its end;
-    ``unserved`` are the streams that none has then, ``looking`` the clients.
+    """The result of one scenario. ``fullest`` is the largest number of streams on one server at the
+    end; ``unserved`` is the number of streams without a server then, ``looking`` that of clients.
 
     ``pictures`` are the times from the end of a stream's server to its next picture, ``returns``
-    those of the clients of pushed streams until another server has them. ``camera_rush`` and
-    ``client_rush`` are the most connections to cameras, and to all servers, in a second;
-    ``crowd`` the most to one server."""
+    the times until the clients of pushed streams have another server. ``camera_rush`` and
+    ``client_rush`` are the most connections to cameras, and to all servers, in one second;
+    ``crowd`` is the most to one server."""
 
     name: str
     tally: Tally
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def measure(name: str, servers: int, streams: int, seed: int) -> Outcome:
-    """Return what a scenario does to so many servers and streams."""
+    """Run a scenario with this many servers and streams, and return the result."""
     world = World(servers, streams, seed)
     SCENARIOS[name](world)
     clients, cameras = world.clients, world.cameras
@@ -70,7 +70,7 @@ def measure(name: str, servers: int, streams: int, seed: int) -> Outcome:
 
 def steady(servers: int, streams: int) -> Steady:
     """Return the work without failures: each server reports itself, reads all servers and renews
-    its leases with one statement a second, and reads all streams at each look at them."""
+    its leases with one statement a second, and reads all streams twice."""
     looks = servers / (TENDS * STEP)
     return Steady(
         writes=round(servers / BEAT_SECONDS + min(servers, streams) / TERMS.renew),
@@ -109,7 +109,7 @@ def rack_lost(world: World) -> None:
 
 
 def database_away(world: World) -> None:
-    """Let the database be away for 30 s."""
+    """Take the database away for 30 s."""
     world.at(BEGIN, world.lose_database)
     world.at(BEGIN + 30.0, world.return_database)
     world.run(BEGIN + 90.0)

@@ -1,4 +1,4 @@
-"""What a run counts: takeovers, attempts, and statements by the second."""
+"""The counts of a run: takeovers, attempts, and statements by the second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Takeovers(NamedTuple):
-    """Seconds without a server, over all streams that lost theirs."""
+    """Seconds without a server, over all streams that lost their server."""
 
     p50: float
     p99: float

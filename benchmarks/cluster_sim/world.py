@@ -1,9 +1,9 @@
 """A cluster in virtual time: events, and between them the servers' reports and takeovers.
 
 While every stream has a server and nothing fails, time moves on to the next event. Otherwise it
-passes in steps of 50 ms, and servers that act in one step see the same rows and try at once, which
-is a little worse than in reality. A statement takes no time. A session counts from the server's
-next report on.
+passes in steps of 50 ms, and servers that act in one step see the same rows and try at the same
+time, which is slightly worse than in reality. A statement takes no time. A session counts from the
+server's next report on.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ from server.cluster.placement import (
 )
 
 AWAKE_STEPS = round(5 / STEP)
-"""For so long after an event time passes in steps, until no server believes what is past."""
+"""Seconds after an event during which time passes in steps, until no server has outdated
+information."""
 
 
 class World:
-    """Mutable state: servers, rows, the streams that nobody works on, the clients and the cameras
-    that have no server, the events to come, and whether the database answers."""
+    """Mutable state: servers, rows, the streams that no server works on, the clients and the
+    cameras that have no server, the future events, and whether the database answers."""
 
     def __init__(self, servers: int, streams: int, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -68,11 +69,11 @@ class World:
         return self._step * STEP
 
     def at(self, seconds: float, act: Callable[[], None]) -> None:
-        """Let ``act`` happen at a time."""
+        """Schedule ``act`` for a time."""
         heappush(self._events, (round(seconds / STEP), next(self._numbers), act))
 
     def run(self, seconds: float) -> None:
-        """Let time pass until ``seconds``."""
+        """Advance the time to ``seconds``."""
         while self._step <= round(seconds / STEP):
             if self._events and self._events[0][0] <= self._step:
                 self._happen()
@@ -85,7 +86,7 @@ class World:
             self._step += 1
 
     def die(self, names: Iterable[str]) -> None:
-        """Let servers end at once: their leases and what they reported last for a while."""
+        """Kill servers: their leases and reports remain valid for a while."""
         for server in map(self.servers.__getitem__, names):
             self._store_leases(server)
             for name in server.leases:
@@ -95,7 +96,7 @@ class World:
             self.clients.lose(server, self.now, in_order=False)
 
     def drain(self, names: Iterable[str]) -> None:
-        """Let servers stop in order: they give their streams back and leave."""
+        """Stop servers in order: they give their streams back and leave."""
         for server in map(self.servers.__getitem__, names):
             given = list(server.leases)
             self._orphan(server, given)
@@ -106,7 +107,8 @@ class World:
             self.clients.lose(server, self.now, in_order=True)
 
     def restart(self, names: Iterable[str]) -> None:
-        """Let servers start again on their folders; they take back what nobody has taken."""
+        """Start servers again on their folders; they take back the streams that no other server has
+        taken."""
         for server in map(self.servers.__getitem__, names):
             server.is_up = True
             for name in sorted(self.orphans):
@@ -116,7 +118,7 @@ class World:
             server.view = self._alive()
 
     def lose_database(self) -> None:
-        """Let the database answer nobody."""
+        """Take the database away."""
         for server in self.servers.values():
             self._store_leases(server)
         self.answers = False
@@ -144,7 +146,7 @@ class World:
             server.view = alive
 
     def _pass(self) -> None:
-        """Let the servers act whose moment it is."""
+        """Let the servers act whose turn is in this step."""
         tending = [one for one in self._running() if (self._step - one.phase) % TENDS == 0]
         if not self.answers:
             for server in tending:
@@ -163,7 +165,8 @@ class World:
             server.view = alive
 
     def _take_free(self, tending: list[Server]) -> None:
-        """Let each server try the streams that fall to it, as it sees the others."""
+        """Let each server try the streams that it should take according to its view of the
+        others."""
         free = [self._free(name) for name in self.orphans if self._is_free(self.rows[name])]
         back = self.now - self._returned
         if back < RETURN_SECONDS:
@@ -212,7 +215,7 @@ class World:
             self.orphans.add(name)
 
     def _store_leases(self, server: Server) -> None:
-        """Renew what was due, and write down until when the database counts on each lease."""
+        """Renew the leases that were due, and store when each ends in the database."""
         if not self.answers:
             return
         server.renew_until(self._step)

@@ -82,7 +82,7 @@ class Report:
         self.save()
 
     def miss(self, what: str, why: object) -> None:
-        """Record what could not be measured here, and why."""
+        """Record a measurement that is not possible here, and why."""
         self.absent.append(f"{what}: {why}")
         print(f"  not measured: {self.absent[-1]}", flush=True)
         self.save()
@@ -113,7 +113,7 @@ class Report:
         }
 
     def table(self) -> str:
-        """Return everything as text; what was not measured is left out."""
+        """Return everything as text, without rows that were not measured."""
         blocks = [self._machine(), self._batches(), self._streams(), self._kernels(), self._ends()]
         return "\n\n".join(block for block in blocks if block)
 

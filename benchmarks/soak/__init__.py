@@ -1,1 +1,2 @@
-"""A soak test: clients come and go for hours, and nothing of them may be left. See ``__main__``."""
+"""A soak test: clients connect and leave for hours, and nothing of them may be left. See
+``__main__``."""

@@ -1,4 +1,4 @@
-"""Let clients of every kind come and go for a while, then print what is left of them.
+"""Let clients of every kind connect and leave for a while, then print what is left of them.
 
     python -m benchmarks.soak --seconds 1200 [--clients 16] [--uploads 2] [--cameras 3]
         [--streams N] [--kinds whole aborts ...] [--seed 0]
@@ -6,8 +6,8 @@
 ``--cameras`` pulled streams are added, watched and removed at any time; one more camera is killed
 and started again, if GStreamer's RTSP server is installed. ``--streams`` ends the soak after that
 many pushed streams, if that is sooner. The exit code is 1 if a frame was not answered, was answered
-twice or got another stream's mask, if anything unexpected happened to a client, or if a session,
-pulled stream, thread or file is left over.
+twice or got another stream's mask, if a client met anything unexpected, or if a session, pulled
+stream, thread or open file is left over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.soak.tally import Tally
 from benchmarks.soak.watch import Sample, look, sessions
 
 WARM_UP_SECONDS = 20.0
-"""By then threads and pools exist; growth is measured from here."""
+"""Seconds until threads and pools exist; growth is measured from then on."""
 
 QUIET_SECONDS = 15.0
 """The time in which the server must release the last clients."""
@@ -127,8 +127,8 @@ class Soak:
         self.over.set()
 
     async def _quiet(self) -> int:
-        """Wait until no session or pulled stream is left, at most QUIET_SECONDS; return how many
-        are left."""
+        """Wait until no session or pulled stream is left, for at most QUIET_SECONDS; return how
+        many are left."""
         end = self.now + QUIET_SECONDS
         async with self._http() as http:
             while True:

@@ -30,7 +30,7 @@ _names = (f"soak-{number}" for number in count())
 
 @contextmanager
 def short_lived() -> Iterator[str]:
-    """Yield the URL of a motion JPEG camera that streams may come and go at."""
+    """Yield the URL of a motion JPEG camera for streams that connect and leave."""
     with cameras.over_http() as base:
         yield f"{base}/mjpeg"
 
@@ -59,7 +59,7 @@ async def come_and_go(
 async def dies_again_and_again(
     http: httpx.AsyncClient, ws: str, dice: random.Random, tally: Tally, over: asyncio.Event
 ) -> None:
-    """Watch one RTSP camera that is killed and started again all the time."""
+    """Watch one RTSP camera that is killed and started again and again."""
     with cameras.mortal_camera(codec="mjpeg") as camera:
         await _add(http, "mortal", camera.url)
         try:
@@ -74,7 +74,7 @@ async def dies_again_and_again(
 
 
 async def left(http: httpx.AsyncClient) -> int:
-    """Return how many pulled streams there still are."""
+    """Return how many pulled streams are left."""
     return len((await http.get("/v1/streams")).json()["streams"])
 
 

@@ -22,7 +22,7 @@ DEADLY = np.full((HEIGHT, WIDTH, 3), 251, np.uint8)
 """A step with this picture kills its engine."""
 
 OPEN_SECONDS = 10.0
-"""A client on a busy machine may say ``open`` late; it is not to get the defaults meanwhile."""
+"""A client on a busy machine may send ``open`` late; it must not get the defaults before."""
 
 IDLE_SECONDS = 5.0
 SLOW_SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""Streams that come and go: some check every mask to the end, others end in every other way."""
+"""Short streams: some check every mask to the end, others end in every other way."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class Tally:
     """Counts by name.
 
-    ``lives`` counts clients that came and went, by kind; ``frames`` counts sent, masks, dropped,
-    failed, unanswered, twice (answered more than once) and foreign (another stream's mask);
-    ``troubles`` counts unexpected events by their text.
+    ``lives`` counts clients by kind; ``frames`` counts sent, masks, dropped, failed, unanswered,
+    twice (answered more than once) and foreign (another stream's mask); ``troubles`` counts
+    unexpected events by their text.
     """
 
     lives: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Answers:
 
     def close(self, tally: Tally, complete: bool) -> None:
         """Add this stream to the tally. If it is not ``complete``, its client left early, and
-        missing answers are no fault."""
+        missing answers are not a fault."""
         tally.frames["sent"] += len(self.sent)
         tally.frames["twice"] += sum(times > 1 for times in self.answered.values())
         if complete:
