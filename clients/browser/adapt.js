@@ -1,9 +1,9 @@
-// How large the frames are that are sent, and how many are under way: additive increase,
+// How large the sent frames are, and how many are in flight: additive increase,
 // multiplicative decrease. Pure.
 
 const FAR = 150; // ms; a longer network time without load is taken for that of a slow line
 
-/** `level` 0..1: size and quality of frames; `depth`: frames under way; `rest`: network time without load, ms. */
+/** `level` 0..1: size and quality of frames; `depth`: frames in flight; `rest`: network time without load, ms. */
 export const START = { level: 0.6, depth: 2, rest: FAR, pause: 0 };
 
 /**
@@ -20,7 +20,7 @@ export function adapt(state, { latency = 0, queue = 0, step = 0, total = 0, lost
   return { level: Math.min(1, state.level + 0.02), depth: Math.min(window, depth), rest, pause: 0 };
 }
 
-// What was sent before a change says nothing about it, so as many answers are passed over.
+// Answers to frames sent before a change say nothing about it, so they are ignored.
 const less = ({ level, depth }, rest, slow) =>
   ({ level: slow ? level * 0.7 : level, depth: Math.max(1, depth * 0.75), rest, pause: Math.ceil(depth) });
 

@@ -5,7 +5,7 @@ import { texts } from "./texts.js";
 
 const RETRY = 2000; // ms between two looks for a server that is lost
 
-/** Where the server is: the page's own folder, so that a proxy may serve it under a path. */
+/** The server's address: the page's own folder, so that a proxy may serve it under a path. */
 export const base = new URL(".", document.baseURI);
 export const address = (path) => new URL(path.replace(/^\//, ""), base);
 

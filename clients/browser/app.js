@@ -5,7 +5,7 @@ import { texts } from "./texts.js";
 import { h, icon, problem, toast } from "./ui.js";
 
 // A view's module exports `show(root, ...path)`, which fills root and may return a function that
-// stops everything it began.
+// stops everything that it started.
 const VIEWS = {
   live: () => import("./live.js"),
   videos: () => import("./videos.js"),
@@ -14,7 +14,7 @@ const VIEWS = {
 };
 const THEMES = { auto: "auto", light: "sun", dark: "moon" };
 
-// A server that wants a key gets it before the first view: pictures and sockets could not ask for one.
+// A server that needs a key gets it before the first view: pictures and sockets could not ask for one.
 const admitted = request("/v1/session").catch(() => {});
 
 const view = document.getElementById("view");
@@ -37,7 +37,7 @@ async function go() {
   }
 }
 
-// The view's name and what follows it in the address.
+// The view's name and the rest of the address.
 function place() {
   try {
     const [name, ...path] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);

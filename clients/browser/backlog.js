@@ -13,7 +13,7 @@ export class Backlog {
     return this.#waiting.size;
   }
 
-  /** Keep a frame {header, data} that is about to be sent, and return it: with a dropped one's reset. */
+  /** Keep a frame {header, data} that is about to be sent, and return it, with the reset of a dropped frame. */
   add(frame) {
     if (this.#resets) frame.header.reset = true;
     this.#resets = false;

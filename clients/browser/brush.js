@@ -1,8 +1,8 @@
-// Draws a picture and its mask on a canvas, by WebGL2 or else in 2D. Runs on a page and in a worker.
+// Draws a picture and its mask on a canvas, with WebGL2, otherwise in 2D. Runs on a page and in a worker.
 
 /**
  * Return {draw(frame, look), shot(look)} for a canvas (HTML or offscreen). `draw` draws with the next frame
- * of the screen, and its promise then resolves; that of `shot` resolves to a PNG of what was drawn last.
+ * of the screen, and its promise then resolves; that of `shot` resolves to a PNG of the last drawing.
  *   frame  {picture, labels, width, height}: an ImageBitmap or a VideoFrame, which is closed, or null; and
  *          the labels with their size. Without a frame, the last one is drawn again.
  *   look   {palette, panes}: 256 colours as RGBA bytes; for each pane, from left to right, whether it shows
@@ -45,7 +45,7 @@ void main() {
   gl_Position = vec4(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, 0, 1);
 }`;
 
-// Of the four nearest labels, the class with the most weight takes the pixel, by a steep curve: so borders
+// The class with the most weight among the four nearest labels takes the pixel, by a steep curve, so borders
 // are sharp lines instead of stairs, at any size.
 const FRAGMENT = `#version 300 es
 precision highp float;

@@ -74,7 +74,7 @@ function measures({ rates, drops }) {
   ].filter(Boolean).join(" · ");
 }
 
-// Return show(path, pause): shows what is at a path, again after each `pause` in ms if there is one; null stops.
+// Return show(path, pause): shows the picture at a path, again after each `pause` in ms if there is one; null stops.
 function changing(img) {
   let shown = null, timer;
   const load = (path) => (img.src = address(`${path}&at=${Date.now()}`));

@@ -1,4 +1,4 @@
-// The view "cameras": every pulled stream with its picture, its state and what can be done about it.
+// The view "cameras": every pulled stream with its picture, its state and its buttons.
 
 import { call, connection } from "./api.js";
 import { cameraCell, foreignCell } from "./camera-cell.js";
@@ -91,14 +91,14 @@ export function show(root) {
   };
 }
 
-// What the page's key allows: nothing but looking, or whatever the server does.
+// What the page's key allows: only viewing, or everything that the server offers.
 async function permissions() {
   if ((await call("GET", "/v1/session")).role === "watch") return null;
   const [sources, { records }] = await Promise.all([call("GET", "/v1/sources"), call("GET", "/v1/server")]);
   return { ...sources, records };
 }
 
-// What to try without a camera: a video of the server, or this device's camera.
+// Suggestions without a camera: a video of the server, or this device's camera.
 const demonstration = (files, play) =>
   files?.length
     ? h("button", { type: "button", onclick: () => play(files[0]) }, icon("play"), words.demo)

@@ -1,4 +1,4 @@
-// Where frames come from: cameras and files play in a video element, and a worker encodes its frames.
+// The source of frames: cameras and files play in a video element, and a worker encodes its frames.
 
 import { texts } from "./texts.js";
 

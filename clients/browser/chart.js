@@ -31,13 +31,13 @@ export function stack(classes, hidden) {
 const line = (heights, peak) =>
   (heights.length > 1 ? heights : [heights[0], heights[0]]).map((y, x) => `${x} ${Math.round(HEIGHT * (1 - y / peak))}`);
 
-/** Say which frame it is, and its time to hundredths of a second. */
+/** Return a frame's number, and its time to hundredths of a second, as text. */
 export const place = (frames, frame) => {
   const { time } = frames[frame], whole = Math.floor(time + 0.005);
   return texts.videos.frame(frame + 1, frames.length, `${clock(whole)}.${String(Math.round((time - whole) * 100)).padStart(2, "0")}`);
 };
 
-/** Return `{node, set(frame)}`: chart, seek bar and legend of a summary. `onseek(frame)` is called by the user's hand. */
+/** Return `{node, set(frame)}`: chart, seek bar and legend of a summary. `onseek(frame)` is called when the user seeks. */
 export function chart(summary, onseek) {
   const classes = shares(summary), hidden = new Set(), { frames } = summary;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

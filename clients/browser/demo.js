@@ -1,4 +1,4 @@
-// A clip that is drawn in the browser, for a first try: a street that passes by, each frame with its number.
+// A clip drawn in the browser, for a first try: a passing street, each frame with its number.
 
 const WIDTH = 640, HEIGHT = 480, RATE = 15, FRAMES = 60;
 
@@ -51,7 +51,7 @@ export function drawStreet(context, number) {
     context.arc(x, y, radius, 0, 7);
     context.fill();
   };
-  // Things that pass by: one every `step` pixels, at `speed` pixels per frame, each with a number of its own.
+  // Things that pass by: one every `step` pixels, at `speed` pixels per frame, each with its own number.
   const passing = (step, speed, draw) => {
     const gone = number * speed, first = Math.floor(gone / step) - 1;
     for (let i = first; i * step - gone < WIDTH + step; i++) draw(i * step - gone, Math.abs((i * 7919) % 11));

@@ -1,4 +1,4 @@
-// Where a stream connects: at its entry, or where a server sent it.
+// Where a stream connects: to its entry, or to the address that a server named.
 
 const MAX_HOPS = 4; // how often servers may send a stream on between two answers
 
@@ -12,7 +12,7 @@ export const mayFollow = (entry, url) => {
   }
 };
 
-/** The way of one stream. `named` is the address to which a server has just sent it, or null. */
+/** The route of one stream. `named` is the address to which a server has just sent it, or null. */
 export class Route {
   named = null;
   #entry = ""; // the last address that no server has named
@@ -23,7 +23,7 @@ export class Route {
     if (!this.named) this.#entry = url;
   }
 
-  /** The connection is over. If the server has sent the stream to `url`, it goes there if it may; else to its entry. */
+  /** The connection has ended. Go to `url` if the server named it and it is allowed, otherwise to the entry. */
   lost(url) {
     const may = url && this.#hops < MAX_HOPS && mayFollow(this.#entry, url);
     this.named = may ? url : null;

@@ -1,4 +1,4 @@
-// Saving what is seen: a picture, or a film of the canvas.
+// Saves a picture or a video of the canvas.
 
 import { h } from "./ui.js";
 
@@ -15,7 +15,7 @@ export function save(blob, name) {
 /** A file name such as `mastream-2026-01-31T12-30-00.png`. */
 export const named = (suffix, now = new Date()) => `mastream-${now.toISOString().slice(0, 19).replaceAll(":", "-")}.${suffix}`;
 
-/** Film a canvas until the returned function is called, or the film is large; then save it and call `ended`. */
+/** Record a canvas until the returned function is called, or the video is large; then save it and call `ended`. */
 export function film(canvas, ended) {
   const mimeType = KINDS.find((kind) => MediaRecorder.isTypeSupported(kind));
   const recorder = new MediaRecorder(canvas.captureStream(), { mimeType });

@@ -1,4 +1,4 @@
-// The key that a guarded server wants: asked for once; the server keeps it as this page's session.
+// The key that a server requires: the user enters it once; the server keeps it as this page's session.
 
 import { texts } from "./texts.js";
 import { field, h, openDialog, problem } from "./ui.js";

@@ -1,4 +1,4 @@
-// The classes of a model: their colours and shares, which of them are painted, and how strongly.
+// The classes of a model: their colours and shares, which of them are drawn, and how strongly.
 
 import { texts } from "./texts.js";
 import { css, h, iconButton, percent } from "./ui.js";

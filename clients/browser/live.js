@@ -12,7 +12,7 @@ import { stage } from "./stage.js";
 import { texts } from "./texts.js";
 import { h, problem } from "./ui.js";
 
-// How masks are painted; kept while the page is open.
+// How masks are drawn; kept while the page is open.
 const look = { mode: "over", opacity: 0.55, hidden: new Set(), isolated: null };
 
 const OPEN = {
@@ -128,7 +128,7 @@ class Live {
     if (this.#areas) this.#legend.show(this.#areas);
   }
 
-  /** Stop, and say why. */
+  /** Stop, and show why. */
   fail(error) {
     this.end();
     this.rest(problem(error));

@@ -40,14 +40,14 @@ export class Meter {
     return { rate, latency: latencies[latencies.length >> 1] ?? null };
   }
 
-  // If masks are slow, the last few say more than none.
+  // If masks are slow, show the last few rather than none.
   #fresh(now) {
     const few = this.masks.length - FEW;
     return this.masks.filter((one, index) => one.at > now - (index < few ? RECENT : OLD));
   }
 }
 
-/** An SVG path of values, the newest at the right of a box of 60 x 20; `least` is the least top. */
+/** An SVG path of values, the newest at the right of a box of 60 x 20; `least` is the minimum value at the top. */
 export function sparkline(values, least) {
   const top = Math.max(least, ...values), left = SECONDS - values.length;
   return values.map((value, i) => `${i ? "L" : "M"}${left + i} ${(19 - (18 * value) / top).toFixed(1)}`).join("");

@@ -1,10 +1,10 @@
-// The live numbers, each over the line of its last minute.
+// The live numbers, each above a line of its last minute.
 
 import { sparkline } from "./meter.js";
 import { texts } from "./texts.js";
 import { h } from "./ui.js";
 
-// The least value at which a line reaches the top, so that small changes look small.
+// The minimum value at the top of each line, so that small changes look small.
 const LEAST = { rate: 5, latency: 100, drops: 5, memory: 1, resets: 1 };
 
 /** Tiles of numbers: `show(meter, now)` fills them. */

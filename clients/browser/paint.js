@@ -46,14 +46,14 @@ class Painter {
     else if (!this.#isBusy) this.#go();
   }
 
-  /** Draw the last frame again, as it is to look by now. */
+  /** Draw the last frame again with the current settings. */
   refresh() {
     if (this.#isBlank) return;
     this.#next ??= null;
     if (!this.#isBusy) this.#go();
   }
 
-  /** Return what is on the canvas as a PNG Blob. */
+  /** Return the canvas's content as a PNG Blob. */
   async snapshot() {
     return (await this.#started).shot(this.#look());
   }

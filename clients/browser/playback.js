@@ -1,4 +1,4 @@
-// Several videos with the same frames, played in step: a picture is shown once all have it.
+// Several videos with the same frames, played in step: a frame is shown once all videos have it.
 
 const ROUNDING = 0.0005; // seconds; containers and browsers round times
 const CATCH_UP = 12; // frames apart, from which on seeking is quicker than playing faster
@@ -45,12 +45,12 @@ export class Playback {
     if (!this.#isSeeking && this.#wanted !== this.frame) this.#go();
   }
 
-  /** Show the frame that is `count` after the last one that was asked for or shown. */
+  /** Show the frame that is `count` after the last one that was requested or shown. */
   step(count) {
     this.seek((this.isPlaying ? this.frame : this.#wanted) + count);
   }
 
-  /** Play on, or stop on the frame that is shown. */
+  /** Continue to play, or stop on the frame that is shown. */
   async toggle() {
     if (this.isPlaying) return this.seek(this.frame);
     if (this.frame >= this.#last) await this.#moved(0);
@@ -103,7 +103,7 @@ export class Playback {
     next(again);
   }
 
-  // A VideoFrame carries the time of its own picture; the element's clock may be a picture further.
+  // A VideoFrame carries the time of its own picture; the element's clock may be one picture ahead.
   #take(video, side) {
     const picture = new VideoFrame(video), time = picture.timestamp / 1e6;
     this.#offsets[side] ??= time - this.#times[0];
@@ -144,7 +144,7 @@ export function frameAt(times, time) {
   return low;
 }
 
-/** Return a time well inside a frame, where no rounding leads to a neighbour. */
+/** Return a time well inside a frame, so that rounding never leads to a neighbour. */
 export function within(times, frame) {
   const length = (times[frame + 1] ?? 2 * times[frame] - (times[frame - 1] ?? times[frame] - 0.04)) - times[frame];
   return times[frame] + Math.min(length / 2, 0.1);

@@ -1,10 +1,10 @@
-// Files on their way to the server, one at a time. They outlive the view: one may look at another meanwhile.
+// Uploads of files to the server, one at a time. They continue while the user looks at another view.
 
 import { upload } from "./upload.js";
 
 /** The uploads that are not videos yet: [{id, file, sent, rate, picture, isActive, note, error, stop}]. */
 export const uploads = [];
-/** What was uploaded from here: by the video's id, `{file, picture}`. */
+/** The files uploaded from this page: by the video's id, `{file, picture}`. */
 export const uploaded = new Map();
 let count = 0, changed = () => {};
 

@@ -7,7 +7,7 @@ const MODEL = ["name", "fingerprint", "classes", "height", "width"];
 /** Whether it is worth connecting again after a close with this code. */
 export const mayPass = (code) => PASSING.includes(code);
 
-/** The ms to wait before a try, counted from 0: doubled each time, less up to half of it by chance (0..1). */
+/** The ms to wait before an attempt, counted from 0: doubled each time, then shortened by up to a half, by `chance` (0..1). */
 export const delay = (attempt, chance) => Math.min(LONGEST, FIRST * 2 ** attempt) * (1 - chance / 2);
 
 /** Whether a stream can continue with the other model. */

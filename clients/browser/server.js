@@ -1,4 +1,4 @@
-// The view "server": the model, what runs it, how much of the server is used, and where programs go.
+// The view "server": the model, its engines, how much of the server is used, and links for programs.
 
 import { address, call } from "./api.js";
 import { texts } from "./texts.js";
@@ -46,7 +46,7 @@ export function show(root) {
 const signOut = () =>
   h("button", { type: "button", onclick: () => call("DELETE", "/v1/session").then(() => location.reload()) }, words.signOut);
 
-// Draw a card again only if what it shows has changed, so that a selection in it stays.
+// Draw a card again only if its content has changed, so that a selection in it stays.
 function renew(node, facts, draw) {
   const is = JSON.stringify(facts);
   if (node.is !== is) node.replaceChildren(...draw());
@@ -95,7 +95,7 @@ const facts = (labels, values) =>
   h("dl", { class: "facts" }, Object.entries(values).filter(([, value]) => value && value !== "none")
     .map(([key, value]) => [h("dt", {}, labels[key]), h("dd", {}, value)]));
 
-// Masks per second since the last look, and a bar for each thing of which there is so much and no more.
+// Masks per second since the last update, and a bar for each limited resource.
 function usage() {
   const rate = h("span", { class: "big number" }, "–");
   const bars = Object.entries(words.uses).map(([key, label]) => {

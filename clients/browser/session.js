@@ -47,7 +47,7 @@ export function push(video, on) {
   function onmask(mask) {
     const latency = performance.now() - mask.sent, { queue, step } = mask.ms;
     const total = Object.values(mask.ms).reduce((sum, part) => sum + part, 0);
-    // What waited for a new connection says nothing about it.
+    // Frames that waited for a new connection say nothing about its speed.
     if (mask.sent > readyAt) tuning = adapt(tuning, { latency, queue, step, total }, stream.ready.window);
     on.onmask(mask, mask.picture, latency);
   }
@@ -90,7 +90,7 @@ export function follow(name, on) {
   };
 }
 
-// A hidden page sends no frames; one that is shown again does not wait for the next try to connect.
+// A hidden page sends no frames; one that is shown again does not wait for the next attempt to connect.
 function wake(stream, on) {
   let since = 0;
   const changed = () => {

@@ -1,4 +1,4 @@
-// What can be shown live: an invitation while nothing runs, and a switch while something does.
+// The sources that can be shown live: an invitation while none runs, and a switch while one runs.
 
 import { call } from "./api.js";
 import { cameras } from "./capture.js";
@@ -22,7 +22,7 @@ export function invitation(begin) {
   return { node, refresh };
 }
 
-/** A select of all sources; `mark(kind, detail)` shows which one runs, `refresh()` asks for them again. */
+/** A select of all sources; `mark(kind, detail)` shows which one runs, `refresh()` fetches them again. */
 export function sources(begin) {
   const node = h("select", { "aria-label": words.label, onchange });
   let running = "";

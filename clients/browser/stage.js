@@ -1,4 +1,4 @@
-// The stage: a canvas, a word about its state, and the tools below it.
+// The stage: a canvas, its state in a word, and the tools below it.
 
 import { film, named, save } from "./keep.js";
 import { texts } from "./texts.js";

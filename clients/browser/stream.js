@@ -1,5 +1,5 @@
-// A stream of masks that outlives its connections: it connects again, resumes its session and sends again
-// what has no answer, so that its masks are those of an unbroken stream.
+// A stream of masks that survives lost connections: it connects again, resumes its session and repeats
+// the frames that have no answer, so that its masks are those of an unbroken stream.
 
 import { Backlog } from "./backlog.js";
 import { Route } from "./following.js";
@@ -24,8 +24,8 @@ export const watch = (url, options) => new MaskStream(url, { ...options, watches
  *   onmask(mask)                   its header's fields, `labels` (bytes or null), `overlay` (a JPEG's bytes),
  *                                  `picture`, and `sent`: when its frame was sent, by performance.now()
  *   onlost({seqs, cause, detail})  frames that get no mask
- *   onstate(state, sentence)       connecting, live, waiting (for the next try) or ended; and why
- *   onerror(error)                 what failed without ending the stream
+ *   onstate(state, sentence)       connecting, live, waiting (for the next attempt) or ended; and why
+ *   onerror(error)                 an error that does not end the stream
  */
 export class MaskStream {
   ready = null;
@@ -66,7 +66,7 @@ export class MaskStream {
     return this.state === "live" && !this.#ending && this.inFlight < this.ready.window;
   }
 
-  /** Wait until it has room and fewer than `most` frames in flight; false if it will never have. */
+  /** Wait until there is room and fewer than `most` frames are in flight; resolves to false if the stream has ended. */
   async room(most = Infinity) {
     const isOpen = () => this.state !== "ended" && !this.#ending;
     while (isOpen() && !(this.hasRoom && this.inFlight < most))
@@ -91,14 +91,14 @@ export class MaskStream {
     this.#resets = true;
   }
 
-  /** Send no more frames; the stream has ended when the last mask has come. */
+  /** Send no more frames; the stream ends after the last mask. */
   end() {
     this.#ending = true;
     this.#wake();
     if (this.state === "live") this.#say("end");
   }
 
-  /** Connect at once if the stream waits for its next try. */
+  /** Connect at once if the stream waits for its next attempt. */
   retry() {
     if (this.state === "waiting" && !this.#socket) this.#connect();
   }
@@ -171,7 +171,7 @@ export class MaskStream {
     const memory = isCold && horizon !== null ? "rebuilt" : ready.memory;
     this.ready = ready;
     this.#offer = null;
-    // Until a mask has come, the server may have only a part of the replay.
+    // Until a mask has arrived, the server may have only a part of the replay.
     this.#token = isCold ? null : ready.resume;
     this.#backlog.horizon = horizon ?? 0;
     this.#deliver(() => this.#on.onready?.(ready, memory));
@@ -216,7 +216,7 @@ export class MaskStream {
     this.#enter("waiting", sentence);
   }
 
-  // Whether it can connect where a server sends it: not if the user's function makes all addresses by itself.
+  // Whether it can connect to the address that a server names: not if the user's function takes no address.
   get #takesNamed() {
     return typeof this.#url !== "function" || this.#url.length > 0;
   }

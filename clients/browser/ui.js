@@ -61,13 +61,13 @@ export function toast(text, link) {
   setTimeout(() => node.remove(), link ? 20000 : 6000);
 }
 
-/** A sentence in place of something that failed; with `retry` it has a button. */
+/** An error message in place of content that failed; with `retry` it has a button. */
 export const problem = (error, retry) =>
   h("div", { class: "problem", role: "alert" },
     h("p", {}, error.message ?? String(error)),
     retry && h("button", { type: "button", onclick: retry }, texts.errors.retry));
 
-/** What to do where there is nothing to show; `more` are further elements, such as buttons. */
+/** A hint in place of an empty list; `more` are further elements, such as buttons. */
 export const emptiness = (title, sentence, ...more) =>
   h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, sentence), ...more);
 
@@ -87,7 +87,7 @@ export function segmented(words, choices, chosen, take) {
   return h("div", { class: "segmented", role: "group", "aria-label": words.label }, buttons);
 }
 
-/** Open a modal dialog with what `build(close)` returns; resolves with what `close` is given, or null. */
+/** Open a modal dialog with the result of `build(close)`; resolves with the argument of `close`, or null. */
 export function openDialog(title, build) {
   return new Promise((resolve) => {
     const close = (value) => {
@@ -102,7 +102,7 @@ export function openDialog(title, build) {
   });
 }
 
-/** Ask before something is lost; resolves with whether to do it. */
+/** Ask for confirmation; resolves with whether to do it. */
 export const confirmed = (title, sentence, action) =>
   openDialog(title, (close) => h("form", { method: "dialog", onsubmit: () => close(true) },
     h("p", {}, sentence),

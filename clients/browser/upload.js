@@ -1,4 +1,4 @@
-// Uploads a file in parts (tus 1.0.0): what has arrived survives lost connections, restarts and reloads.
+// Uploads a file in parts (tus 1.0.0): parts that have arrived survive lost connections, restarts and reloads.
 
 import { Refused, accepted, address, call, request } from "./api.js";
 import { texts } from "./texts.js";
@@ -7,8 +7,8 @@ const LONGEST_PAUSE = 15; // seconds
 const TRY_AGAIN = new Set(["offset_mismatch", "taken_over", "not_found", "too_slow"]);
 
 /**
- * Upload a file and return its video. A lost connection is continued until `signal` aborts, which removes the upload.
- * `onprogress(bytes)` counts what has been sent; `onwait(sentence)` says why the upload waits.
+ * Upload a file and return its video. After a lost connection it continues; if `signal` aborts, the upload is removed.
+ * `onprogress(bytes)` receives the number of bytes sent; `onwait(sentence)` the reason why the upload waits.
  */
 export async function upload(file, { onprogress, onwait, signal }) {
   const slot = `upload ${file.name} ${file.size} ${file.lastModified}`;
@@ -33,7 +33,7 @@ export async function upload(file, { onprogress, onwait, signal }) {
 
 const isPassing = (error) => !(error instanceof Refused) || error.status >= 500 || TRY_AGAIN.has(error.code);
 
-/** Send what the server lacks of a file; return its video's path. */
+/** Send the bytes of a file that the server lacks; return its video's path. */
 async function send(file, key, onprogress, signal, begun) {
   const name = btoa(String.fromCharCode(...new TextEncoder().encode(file.name)));
   const { headers } = await request("v1/uploads", { method: "POST", signal, headers: {
@@ -44,7 +44,7 @@ async function send(file, key, onprogress, signal, begun) {
   return headers.get("Video-Location") ?? patch(begun.place, file, offset, (bytes) => onprogress(offset + bytes), signal);
 }
 
-// fetch reports no progress of what it sends.
+// fetch does not report the progress of an upload.
 function patch(place, file, offset, onprogress, signal) {
   return new Promise((done, fail) => {
     const sending = new XMLHttpRequest(), stop = () => sending.abort();

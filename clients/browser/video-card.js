@@ -1,4 +1,4 @@
-// One card of the view "videos": a video, or a file on its way to the server.
+// One card of the view "videos": a video, or an upload.
 
 import { address } from "./api.js";
 import { texts } from "./texts.js";
@@ -9,7 +9,7 @@ const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short"
 let lists = 0;
 const TONES = { succeeded: "good", failed: "bad", running: "warn", uploading: "warn" };
 
-/** Return what a card shows of an upload. */
+/** Return the content of an upload's card. */
 export const ofUpload = ({ id, file, sent, rate, picture, isActive, note, error }) => ({
   id, name: file.name, picture, facts: bytes(file.size),
   state: error ? "refused" : isActive ? "uploading" : "waiting",
@@ -18,7 +18,7 @@ export const ofUpload = ({ id, file, sent, rate, picture, isActive, note, error 
   isBad: Boolean(error), action: error ? words.dismiss : words.cancel,
 });
 
-/** Return what a card shows of a video; `picture` was drawn from its file. */
+/** Return the content of a video's card; `picture` was drawn from its file. */
 export function ofVideo(video, picture) {
   const { id, name, state, source, progress, links, error } = video, isOver = !["queued", "running"].includes(state);
   const { frames_done: done, frames_total: total, fps, eta_s: left } = progress;

@@ -97,7 +97,7 @@ function list(root) {
   };
 }
 
-/** Take the files that are dropped anywhere or pasted; `target` shows that they may be. Returns a function that stops. */
+/** Take the files that are dropped anywhere or pasted; `target` is shown while files are dragged. Returns a function that stops. */
 function receiveFiles(target) {
   const isFiles = (event) => event.dataTransfer?.types.includes("Files");
   const on = {
@@ -110,7 +110,7 @@ function receiveFiles(target) {
   return () => Object.entries(on).forEach(([name, take]) => removeEventListener(name, take));
 }
 
-/** Make `nodes` the children of a list, moving only those that are elsewhere: what has the focus keeps it. */
+/** Make `nodes` the children of a list, moving only those in other places, so that the focus is kept. */
 function place(items, nodes) {
   for (const child of [...items.children]) if (!nodes.includes(child)) child.remove();
   nodes.forEach((node, index) => items.children[index] === node || items.insertBefore(node, items.children[index] ?? null));

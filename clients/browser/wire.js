@@ -10,7 +10,7 @@ export function pack(header, payload) {
   return new Blob([length, text, payload]);
 }
 
-/** Take a binary message apart: {header, payload}. */
+/** Split a binary message: {header, payload}. */
 export function unpack(bytes, limit = Infinity) {
   check(bytes.length >= 4 && bytes.length <= limit, "The message is too short or too long.");
   const length = view(bytes).getUint32(0, true);
@@ -30,7 +30,7 @@ export function parse(text) {
   return value;
 }
 
-/** Part a mask's payload: [the mask, the JPEG of the overlay]. */
+/** Split a mask's payload: [the mask, the JPEG of the overlay]. */
 export function splitOverlay({ overlay = 0 }, payload) {
   check(overlay <= payload.length, "The overlay is longer than the payload.");
   const cut = payload.length - overlay;

@@ -78,7 +78,7 @@ def _use(server: Mapping[str, Any], snapshot: Snapshot) -> str:
     memories = megabytes(snapshot.now.total("mastream_session_memory_bytes"))
     held = megabytes(server["held_bytes"]["used"])
     parts = [*counts, f"viewers {viewers['used']}/{viewers['total']}"]
-    return "   ".join([*parts, f"memories {memories}", f"on their way {held}"])
+    return "   ".join([*parts, f"memories {memories}", f"in transit {held}"])
 
 
 def _rates(snapshot: Snapshot) -> str:

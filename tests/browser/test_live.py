@@ -215,7 +215,7 @@ def test_the_demonstration_runs_and_can_be_filmed(server: RunningServer, open_pa
     page = open_page(server.http)
     page.get_by_role("button", name="Demonstration").click()
     expect_masks(page)
-    record = page.get_by_role("button", name="Record a film")
+    record = page.get_by_role("button", name="Record a video")
     with page.expect_download(timeout=60_000) as found:
         record.click()
         expect(record).to_have_attribute("aria-pressed", "true")
