@@ -1,4 +1,4 @@
-"""What all tests share: the process that they run in, and the real data."""
+"""Shared by all tests: the process that they run in, and the real data."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The real data's folder; the test is skipped, with the reason, where it is absent."""
+    """The real data's folder; the test is skipped, with the reason, if it is absent."""
     folder = Path(os.environ.get("MASTREAM_DATA", ROOT / ".." / "shared" / "data")).resolve()
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}: set MASTREAM_DATA")

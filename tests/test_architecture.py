@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md is true of the tree."""
+"""ARCHITECTURE.md agrees with the tree."""
 
 from __future__ import annotations
 

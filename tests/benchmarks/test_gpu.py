@@ -1,4 +1,4 @@
-"""The GPU benchmark runs from end to end without a GPU, in small; its arithmetic is right."""
+"""The GPU benchmark runs from end to end at reduced size without a GPU; its arithmetic is right."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Instant(Feed):
 
 
 class Quick(Network):
-    """Takes no time; counts what it steps."""
+    """Takes no time; counts its steps."""
 
     def __init__(self) -> None:
         self.batches, self.spare, self.device = (1, 2, 4), 8, CPU

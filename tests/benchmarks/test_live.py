@@ -1,4 +1,4 @@
-"""What pulled streams cost: the tables, and a short run with a real camera."""
+"""The cost of pulled streams: the tables, and a short run with a real camera."""
 
 from __future__ import annotations
 

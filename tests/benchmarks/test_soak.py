@@ -1,4 +1,4 @@
-"""The soak: what it counts, and a short one of a real server."""
+"""The soak: its counts, and a short one with a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What threads cost: counted by name, in ms per frame."""
+"""The CPU time of threads: counted by name, in ms per frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chromium on a real server: pages that must not complain, and must ask no other host.
+"""Chromium on a real server: pages that must not report errors or send requests to other hosts.
 
     def test_x(server, open_page):
         page = open_page(f"{server.http}/#/server", dark=True, size=(390, 844))
@@ -29,14 +29,14 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-"""A camera that may be used without a question, and WebGL without a GPU."""
+"""A camera that may be used without permission, and WebGL without a GPU."""
 
 expect.set_options(timeout=20_000)
 
 
 @pytest.fixture
 def run_server(tmp_path: Path) -> Callable[..., AbstractContextManager[RunningServer]]:
-    """Start a server with settings of its own: ``with run_server(port="0") as server``."""
+    """Start a server with its own settings: ``with run_server(port="0") as server``."""
     return lambda *flags, **settings: server_process(tmp_path / "data", *flags, **settings)
 
 
@@ -59,7 +59,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def launch(playwright: Playwright) -> Callable[..., Browser]:
-    """Launch a Chromium with further flags; whoever calls it closes the browser."""
+    """Launch a Chromium with further flags; the caller must close the browser."""
     return lambda *flags: playwright.chromium.launch(
         executable_path=CHROMIUM, args=[*FLAGS, *flags]
     )
@@ -73,7 +73,7 @@ def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
 
 @pytest.fixture
 def pages() -> Iterator[WatchedPages]:
-    """Pages that may complain of nothing; ``pages.complaints`` is what they complained of."""
+    """Pages that must not report errors; ``pages.complaints`` has the errors that they reported."""
     watched = WatchedPages()
     yield watched
     watched.close()

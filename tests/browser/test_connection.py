@@ -1,4 +1,4 @@
-"""A server that is gone or wants a key: the page says so, and continues by itself."""
+"""A server that is lost or requires a key: the page says so, and continues by itself."""
 
 from __future__ import annotations
 

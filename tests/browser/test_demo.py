@@ -1,4 +1,4 @@
-"""The demonstration clip in Chromium: a stream of pictures, and a file that the server takes."""
+"""The demonstration clip in Chromium: a stream of pictures, and a file that the server accepts."""
 
 from __future__ import annotations
 

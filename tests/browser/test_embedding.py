@@ -71,7 +71,7 @@ def wait_for_picture(page: Page, width: int) -> None:
 
 
 def only_asks(pages: WatchedPages, server: RunningServer) -> None:
-    """Take the requests to the server, which is another host here, out of the complaints."""
+    """Remove the requests to the server, which is another host here, from the complaints."""
     asked = re.compile(rf"request to (http|ws)://{re.escape(server.address)}/")
     assert any(map(asked.match, pages.complaints))
     pages.complaints[:] = [one for one in pages.complaints if not asked.match(one)]

@@ -1,4 +1,5 @@
-"""The page's frame: it opens, complains of nothing, asks no other host, and all can read it."""
+"""The page's frame: it opens without errors, sends no requests to other hosts, and is
+accessible."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from server_process import RunningServer
 pytestmark = pytest.mark.browser
 
 FRAMES = 1000
-"""With STEP_MS, at least 40 s: far more than a browser needs to begin."""
+"""With STEP_MS, at least 40 s: far more than a browser needs to start."""
 STEP_MS = "40"
 
 PLAY = """(address) => new Promise((done, fail) => {

@@ -56,7 +56,7 @@ def expect_masks(page: Page) -> None:
 
 
 def snapshot(page: Page) -> NDArray[np.uint8]:
-    """Return what the canvas shows, RGB."""
+    """Return the canvas's content, RGB."""
     with page.expect_download(timeout=60_000) as found:
         page.get_by_role("button", name="Save a snapshot").click()
     picture = cv2.imread(str(found.value.path()))
@@ -75,7 +75,7 @@ def post(url: str, body: dict[str, Any]) -> None:
 
 
 def write_clip(path: Path) -> Path:
-    """A few seconds of H.264 that change."""
+    """Write a few seconds of changing pictures in H.264."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", 10, {"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
@@ -303,7 +303,7 @@ class Traffic:
         """Bytes of each frame, in order."""
 
     def watch(self, page: Page) -> None:
-        """Load the page again and note the messages of its socket."""
+        """Load the page again and record the messages of its socket."""
         page.expose_function("noteFrame", lambda data: self._note_frame(bytes(data)))
         page.add_init_script(REPORT_FRAMES)
         page.on("websocket", lambda one: one.on("framereceived", self._note_answer))

@@ -1,4 +1,4 @@
-"""The view "videos": files go in by hand, and their results are looked at frame by frame."""
+"""The view "videos": files are added by hand, and their results are viewed frame by frame."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ READ = """([left, right]) => {
   const shown = Number(document.querySelector("output").textContent.match(/\\d+/)) - 1;
   return [number(left), number(right), shown];
 }"""
-"""The number in the source (left of the divider), in the result, and in the player's words."""
+"""The number in the source (left of the divider), in the result, and in the player's text."""
 
 SAMPLE = """([read, places]) => new Promise((done) => {
   const seen = [], look = eval(read);

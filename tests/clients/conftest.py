@@ -1,4 +1,4 @@
-"""A small server that speaks the protocol, for tests of clients; what it does, a test says."""
+"""A small server that speaks the protocol, for tests of clients; each test defines what it does."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Talk:
         return protocol.unpack_frame(data, 2**20)
 
     async def frame(self) -> tuple[protocol.FrameHeader, bytes] | None:
-        """The next frame, or None at the end; other messages are passed over."""
+        """Return the next frame, or None at the end; other messages are skipped."""
         while not isinstance(heard := await self.hear(), tuple):
             if isinstance(heard, protocol.End):
                 return None
@@ -70,7 +70,7 @@ class Talk:
         await self.socket.send(protocol.serialise(message))
 
     async def mask(self, seq: int, encoding: str = "png", **header: Any) -> None:
-        """A mask of the model's size, all of the class seq % 2."""
+        """Return a mask of the model's size, all of the class seq % 2."""
         labels = np.full((4, 6), seq % 2, np.uint8)
         told = protocol.MaskHeader(
             seq=seq, encoding=protocol.MaskEncoding(encoding), width=6, height=4, **header
@@ -128,7 +128,7 @@ class SmallServer:
 
 @pytest.fixture
 def small_server() -> Iterator[Callable[[Handler], SmallServer]]:
-    """Call it with what each conversation does; returns the server, which has a ``url``."""
+    """Call it with a function for each conversation; it returns the server, which has a ``url``."""
     running: list[tuple[SmallServer, threading.Thread]] = []
 
     def start(handler: Handler) -> SmallServer:

@@ -27,7 +27,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], None]:
-    """Call it with what answers the command's requests."""
+    """Call it with a function that answers the command's requests."""
 
     def answer_with(answer: Answer) -> None:
         replaced = partial(Cameras, transport=httpx.MockTransport(answer))

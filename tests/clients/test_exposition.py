@@ -1,4 +1,4 @@
-"""Rates and quantiles of what was read twice."""
+"""Rates and quantiles of metrics that were read twice."""
 
 from __future__ import annotations
 

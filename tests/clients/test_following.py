@@ -1,4 +1,4 @@
-"""Which servers a client goes to when it is sent on, and when it returns to where it entered."""
+"""Which servers a client connects to when it is sent on, and when it returns to its entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server says last reaches the user, wherever the stream stands when it is said."""
+"""The server's last message reaches the user, whatever the stream is doing when it arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file on its way to a server, in parts."""
+"""A file that is uploaded in parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream whose connection is lost: what the client sends on the next one."""
+"""A stream whose connection is lost: the frames that the client sends on the next one."""
 
 from __future__ import annotations
 

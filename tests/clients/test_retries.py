@@ -1,4 +1,4 @@
-"""Waiting before each attempt: counted, told, and given up in the end."""
+"""Waiting before each attempt: counted, reported, and given up in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending in order: no more than a window, and what is missing first after a lost connection."""
+"""Sending in order: at most a window, and the missing frames first after a lost connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file is sent as it is, with the fields that were chosen."""
+"""A file is sent unchanged, with the chosen fields."""
 
 from __future__ import annotations
 

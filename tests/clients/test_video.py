@@ -1,4 +1,4 @@
-"""A video is what the server's JSON says, and nothing else is taken for one."""
+"""A video is read from the server's JSON, and nothing else is accepted as one."""
 
 from __future__ import annotations
 

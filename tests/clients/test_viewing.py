@@ -1,4 +1,4 @@
-"""Watching across lost connections, over connections that are played."""
+"""Watching across lost connections, with scripted connections."""
 
 from __future__ import annotations
 

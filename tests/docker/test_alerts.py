@@ -1,4 +1,4 @@
-"""The alerts fire when they should and at no other time, as Prometheus itself evaluates them."""
+"""The alerts fire when they should and at no other time, evaluated by Prometheus itself."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _run(command: list[str], **environment: str) -> subprocess.CompletedProcess[
 
 
 def config(*profiles: str, **environment: str) -> dict[str, Any]:
-    """What compose makes of the file. It must not warn."""
+    """The configuration that compose reads from the file, without warnings."""
     flags = [word for profile in profiles for word in ("--profile", profile)]
     command = [*compose(), "--env-file", os.devnull, *flags, "config", "--format", "json"]
     told = _run(command, **environment)

@@ -106,7 +106,8 @@ def running(folder: Path) -> Iterator[Two]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the two servers of all tests that leave them unharmed have theirs, "a" and "b"."""
+    """The folder with those of the two servers, "a" and "b", for all tests that leave them
+    unharmed."""
     return tmp_path_factory.mktemp("two")
 
 
@@ -143,7 +144,7 @@ async def test_streams_are_spread_over_the_servers(two: Two, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGKILL], ids=["drained", "killed"])
 async def test_a_stream_outlives_its_server(tmp_path: Path, last: signal.Signals) -> None:
-    """It continues on the other one, to which newcomers go as well."""
+    """It continues on the other one, which also gets new streams."""
     with running(tmp_path) as two, entry(tmp_path, *two) as address:
         unbroken = await segmented(address)
 
@@ -196,8 +197,8 @@ def test_what_one_server_has_no_room_for_is_asked_of_another(tmp_path: Path) -> 
 
 @contextmanager
 def recording_server(status: int = 200) -> Iterator[tuple[str, dict[str, Message]]]:
-    """Yield the address of a healthy server that answers ``status``, and the headers by path that
-    it has got."""
+    """Yield the address of a healthy server that answers ``status``, and the headers that it has
+    received, by path."""
     heard: dict[str, Message] = {}
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What the image is made of: its locks, its Dockerfile, what enters the build, its health check."""
+"""The parts of the image: its locks, its Dockerfile, the build context, its health check."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_an_image_is_built_by_an_engine_that_works_and_keeps_its_health_check(
 
 @contextmanager
 def answering(status: int, body: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A server on some port that answers so."""
+    """A server on a free port that gives this answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for metrics that the server really exports."""
+"""The dashboard and the alerts use metrics that the server really exports."""
 
 from __future__ import annotations
 

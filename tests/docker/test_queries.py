@@ -36,7 +36,7 @@ SERVED = {
 
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
-    """Run Prometheus, with the shipped rules, on one target; yield a client of its API."""
+    """Run Prometheus, with the shipped rules, on one target; yield a client for its API."""
     found = shutil.which("prometheus")
     if found is None:
         pytest.skip("Prometheus is not installed: apt-get install prometheus")
@@ -92,7 +92,7 @@ def load(url: str) -> Iterator[None]:
 
 
 def result(web: httpx.Client, expression: str) -> list[Any]:
-    """Return what an expression yields. Fails if Prometheus refuses it."""
+    """Return the result of an expression. Fails if Prometheus refuses it."""
     query = expression.replace("$__rate_interval", "30s").replace("$service", ".*")
     answer = web.get("/api/v1/query", params={"query": query}).json()
     assert answer["status"] == "success", (query, answer)

@@ -1,4 +1,4 @@
-"""Real servers, each in a process of its own, with the fake engine."""
+"""Real servers, each in a separate process, with the fake engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server_process import RunningServer, server_process
 
 @pytest.fixture
 def run_server(tmp_path: Path) -> Callable[..., AbstractContextManager[RunningServer]]:
-    """Starts a server with settings of its own: ``with run_server(port="0") as server``."""
+    """Starts a server with its own settings: ``with run_server(port="0") as server``."""
     return lambda *flags, **settings: server_process(tmp_path / "data", *flags, **settings)
 
 

@@ -53,7 +53,7 @@ class Viewer:
         self.labels.append(payload)
 
     async def more(self, count: int) -> list[protocol.MaskHeader]:
-        """Wait for so many masks more and return them."""
+        """Wait for this many more masks and return them."""
         seen = len(self.headers)
         await until(lambda: len(self.headers) >= seen + count)
         return self.headers[seen:]
@@ -69,7 +69,8 @@ class Viewer:
         return [header.memory.reset for header in self.headers]
 
     def check(self, *causes: str) -> None:
-        """Numbers and times rise, and the memory was emptied for these causes alone."""
+        """Check that numbers and times rise, and that the memory was emptied only for these
+        causes."""
         for before, after in pairwise(self.headers):
             assert before.seq < after.seq
             assert before.pts is not None and after.pts is not None and before.pts < after.pts

@@ -50,7 +50,7 @@ def owned(server: RunningServer) -> list[str]:
 
 
 def divided(servers: list[RunningServer]) -> dict[str, int]:
-    """How many servers have each stream."""
+    """Return how many servers have each stream."""
     found = [name for server in servers for name in owned(server)]
     return {name: found.count(name) for name in NAMES}
 
@@ -71,7 +71,7 @@ async def pictures(at: Callable[[int], Any] | None = None) -> AsyncIterator[np.n
 
 
 async def segmented(server: RunningServer, at: Callable[[int], Any] | None = None) -> list[bytes]:
-    """The masks of all frames, each of which was answered once, in order."""
+    """Return the masks of all frames in order; each frame was answered once."""
     async with connect(server.http, policy="every", input="png", resume=QUICK) as stream:
         masks = [mask async for mask in stream.segment(pictures(at))]
         assert stream.ledger.answered_once

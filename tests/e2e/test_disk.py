@@ -1,4 +1,4 @@
-"""What a server's process holds on the disk."""
+"""The disk space that a server's process holds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def noisy_clip(path: Path) -> bytes:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """A file system of its own for a folder; the test is skipped where none may be mounted."""
+    """A separate file system for a folder; the test is skipped if none may be mounted."""
     folder.mkdir(parents=True)
     options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:

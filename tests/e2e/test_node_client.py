@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed: apt
 
 
 def run(script: str, *arguments: str) -> list[str]:
-    """The lines that a script prints; what it prints of an error is what the test says."""
+    """Return the lines that a script prints; its errors become the test's message."""
     command = [NODE or "node", str(FOLDER / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

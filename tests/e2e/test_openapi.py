@@ -24,7 +24,7 @@ from server.app import create_app
 from server.settings import Settings
 
 CASES = 6
-"""For each operation and each of valid and invalid requests."""
+"""Number of requests per operation, for valid and for invalid ones."""
 
 ENDLESS = ("/events", "/preview")
 UNAVAILABLE = (502, 503)

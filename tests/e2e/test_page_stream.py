@@ -61,13 +61,13 @@ def found(events: list[Event], field: str) -> list[str]:
 
 
 def states(events: list[Event]) -> list[str]:
-    """The states in order; a state that is reported again with another sentence counts once."""
+    """The states in order; a state that is repeated with another sentence counts once."""
     return [state for state, _ in groupby(found(events, "state"))]
 
 
 def restarted(run_server: Any, counts: tuple[int, ...], how: int) -> list[Event]:
-    """The events of a stream whose server ends by the signal ``how`` after so many masks, and is
-    started again."""
+    """Return the events of a stream whose server is ended by the signal ``how`` after this many
+    masks, and started again."""
     port = str(free_port())
     with ExitStack() as stack:
         running = [stack.enter_context(run_server("--port", port, engine__fake_step_ms="20"))]

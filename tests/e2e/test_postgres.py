@@ -1,4 +1,4 @@
-"""A server whose rows lie in PostgreSQL."""
+"""A server whose rows are in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def is_written(server: Any, session: str) -> bool:
 
 
 def has_a_mask(file: Path) -> bool:
-    """Return whether the server has written one so far; the file may end anywhere."""
+    """Return whether the server has written a mask so far; the file may end anywhere."""
     with suppress(NotFound, BadRecording):
         return any(isinstance(block.record, Masked) for block in read(file))
     return False

@@ -1,4 +1,5 @@
-"""A stream that outlives its connections and its server: every mask is that of the unbroken one."""
+"""A stream that survives its connections and its server: every mask is that of the unbroken
+stream."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def pieces(server: RunningServer, result: str) -> int:
-    """How many pieces became this on one server."""
+    """Return how many pieces had this result on one server."""
     with urllib.request.urlopen(f"{server.http}/metrics") as answer:
         told = answer.read().decode()
     found = re.search(rf'mastream_pieces_total{{result="{result}"}} (\d+)', told)
@@ -81,12 +81,12 @@ def three(cluster: Cluster) -> list[RunningServer]:
 
 
 def has_worked(server: RunningServer, other: RunningServer, video: str, frames: int) -> bool:
-    """Return whether a server has done a piece and all together so many frames."""
+    """Return whether a server has finished a piece, and all servers together this many frames."""
     return pieces(server, "done") > 0 and far(other, video) >= frames
 
 
 async def undisturbed(folder: Path, clip: Path) -> dict[str, Any]:
-    """What one server with a folder of its own makes of a video."""
+    """The results of a video on one server with its own folder."""
     with server_process(folder, **SETTINGS | {"engine__fake_step_ms": "0"}) as server:
         video = upload(server, clip)
         assert await eventually(lambda: has_ended(server, video)) == "succeeded"

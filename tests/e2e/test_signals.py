@@ -1,4 +1,4 @@
-"""Commands in processes of their own, stopped by a signal to them or to their whole group."""
+"""Commands in separate processes, stopped by a signal to them or to their whole group."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 @contextmanager
 def mastream(*argv: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """``mastream ARGV`` at the head of a process group of its own."""
+    """``mastream ARGV`` as the leader of its own process group."""
     process = subprocess.Popen(
         [sys.executable, "-m", "clients.python.cli", *argv],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def until(process: subprocess.Popen[str], reached: Callable[[], Any]) -> None:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """200 grey frames of 64x48, 25 a second."""
+    """200 grey frames of 64x48, 25 per second."""
     path = tmp_path / "clip.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)

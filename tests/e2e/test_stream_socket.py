@@ -1,5 +1,5 @@
-"""The stream socket of a real server: what it promises, what it refuses, and that a client's
-misfortune is nobody else's."""
+"""The stream socket of a real server: its promises, its refusals, and that a client's fault does
+not affect others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 60.0
 
 @contextmanager
 def stream(server: Any, wish: dict[str, Any] | None = None, query: str = "", **options: Any) -> Any:
-    """An open stream: (socket, what ``ready`` said)."""
+    """An open stream: (socket, ``ready``)."""
     address = f"{server.ws}/v1/stream{query}"
     options = {"subprotocols": ["mastream.v1"], "compression": None, "max_size": None} | options
     with connect(address, **options) as web_socket:
@@ -60,7 +60,7 @@ def hear(web_socket: ClientConnection) -> tuple[dict[str, Any], bytes]:
 
 
 def hear_all(web_socket: ClientConnection) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """All that comes until the server closes."""
+    """Return all messages until the server closes."""
     while True:
         try:
             yield hear(web_socket)
@@ -69,14 +69,14 @@ def hear_all(web_socket: ClientConnection) -> Iterator[tuple[dict[str, Any], byt
 
 
 def closed(web_socket: ClientConnection) -> tuple[int | None, str | None]:
-    """The close code and its reason's word; what comes before the close is passed over."""
+    """Return the close code and its reason's word; messages before the close are skipped."""
     for _ in hear_all(web_socket):
         pass
     return web_socket.close_code, (web_socket.close_reason or "").partition(":")[0]
 
 
 def answers(told: list[dict[str, Any]]) -> Counter[int]:
-    """How often each seq was answered."""
+    """Return how often each seq was answered."""
     found: Counter[int] = Counter()
     for one in told:
         if one["type"] == "dropped":
@@ -96,7 +96,7 @@ def get(server: Any, path: str) -> tuple[int, str]:
 
 
 def open_sessions(server: Any) -> float:
-    """How many sessions have a socket."""
+    """Return how many sessions have a socket."""
     pattern = r'^mastream_sessions\{state="(?!parked)\w+"\} (\S+)'
     lines = re.findall(pattern, get(server, "/metrics")[1], re.M)
     return sum(map(float, lines))

@@ -1,5 +1,5 @@
-"""A film is taken over from a server that is killed, and from one that stops: its viewers follow,
-and every mask is that of an unbroken stream."""
+"""A playing file is taken over from a server that is killed, and from one that stops: its viewers
+follow, and every mask is that of an unbroken stream."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ FRAMES = 750
 QUICK = Backoff(first=0.05, longest=0.2, give_up=60.0)
 RATE = 25
 ON_THE_WAY = 5
-"""Masks that may be on their way to the viewer when the server ends."""
+"""Masks that may be in transit to the viewer when the server ends."""
 
 SPEC = fake_spec(48, 64)
 
 
 @pytest.fixture
 def servers(tmp_path: Path, cluster: Cluster) -> tuple[RunningServer, RunningServer]:
-    """Two servers, of which the first gets the film."""
+    """Two servers; the first one gets the file."""
     make_clip(tmp_path / "film.mp4", FRAMES, keys=40)
     size = {"engine__fake_height": str(SPEC.height), "engine__fake_width": str(SPEC.width)}
     return cluster.start("a", **size), cluster.start("b", **size)

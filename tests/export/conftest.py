@@ -1,4 +1,4 @@
-"""One little network, traced once for all that is made of graphs for TensorRT."""
+"""One small network, traced once for all tests of graphs for TensorRT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to a file that serves, and back again."""
+"""From a checkpoint to a file that can be served, and back."""
 
 from __future__ import annotations
 

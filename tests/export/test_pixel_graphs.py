@@ -1,4 +1,4 @@
-"""The graphs beside the server's converter are those that this code writes."""
+"""The graphs next to the server's converter are those that this code writes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def kinds(model: ModelProto) -> Counter[tuple[str, int]]:
-    """How often each operator stands in a graph, by the type of what it makes; casts aside."""
+    """Return how often each operator occurs in a graph, by the type of its output, without
+    casts."""
     graph = shape_inference.infer_shapes(model).graph
     infos = (*graph.value_info, *graph.output)
     types = {info.name: info.type.tensor_type.elem_type for info in infos}

@@ -1,4 +1,4 @@
-"""Progress of a build: reckoned from phases within phases, shown as a bar or as lines."""
+"""Progress of a build: computed from nested phases, shown as a bar or as lines."""
 
 from __future__ import annotations
 

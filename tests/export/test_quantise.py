@@ -1,4 +1,4 @@
-"""Convolutions in int8: what stays in float, what a file says of itself, and what it computes."""
+"""Convolutions in int8: which stay in float, how a file describes itself, and what it computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command is stopped by a signal, or by the end of the process that asked for it."""
+"""A command is stopped by a signal, or by the end of the process that started it."""
 
 from __future__ import annotations
 

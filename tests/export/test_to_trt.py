@@ -1,4 +1,4 @@
-"""The command: what it writes, what it leaves, what it says and the status it ends with."""
+"""The command: its files, its output and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call that makes a plan is held to the real bindings, without a GPU."""
+"""Every call that builds a plan is checked against the real bindings, without a GPU."""
 
 from __future__ import annotations
 

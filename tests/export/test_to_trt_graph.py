@@ -1,4 +1,4 @@
-"""The graph that TensorRT is given, by ONNX Runtime: what is in it, and that it answers alike."""
+"""The graph for TensorRT, run by ONNX Runtime: its content, and that it computes the same."""
 
 from __future__ import annotations
 

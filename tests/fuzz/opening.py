@@ -1,4 +1,4 @@
-"""One damaged container, opened and read as an upload is: what comes of it, and what must not."""
+"""One damaged container, opened and read like an upload: its possible and its forbidden results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many damaged containers: python -m tests.fuzz.openings --opened 100000 --seed 1 --keep FOLDER.
 
 A process of its own opens one after the other, since a fault in a decoder ends it. The inputs that
-end or stop it are kept; then a new process goes on with the next one.
+end or stop it are kept; then a new process continues with the next one.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CASES_OF_ONE_PROCESS = 20_000
 @dataclass(frozen=True)
 class Wanted:
     """Which cases are tried: those of ``seed``, until so many containers were ``opened``, so many
-    ``cases`` tried, or it is ``until`` (time.monotonic()). A process that says nothing for ``hang``
-    seconds is ended; ``module`` is what runs in it."""
+    ``cases`` tried, or it is ``until`` (time.monotonic()). A process that prints nothing for
+    ``hang`` seconds is killed; ``module`` runs in it."""
 
     seed: int
     opened: int
@@ -48,8 +48,8 @@ class Wanted:
 
 @dataclass
 class Openings:
-    """What came of the cases, by container; ``kept`` tells what each input that ended the process,
-    or gave what it must not, did."""
+    """The results of the cases, by container; ``kept`` describes each input that ended the process
+    or gave a forbidden result."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     kept: dict[int, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def known() -> Containers:
 
 
 def run(wanted: Wanted) -> Openings:
-    """Try cases in one process after the other; return what came of them."""
+    """Try cases in one process after the other; return the results."""
     report, number = Openings(), 0
     while not _enough(wanted, number, report):
         end = min(wanted.cases, number + CASES_OF_ONE_PROCESS)
@@ -108,7 +108,7 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
 
 
 def _lines(descriptor: int, hang: float) -> Iterator[str]:
-    """Yield lines until there are no more, or none for so many seconds."""
+    """Yield lines until there are no more, or none for this many seconds."""
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
@@ -128,7 +128,7 @@ def _note(number: int, words: list[str], report: Openings) -> None:
 
 
 def try_cases(seed: int, begin: int, end: int) -> None:
-    """Try cases in this process, and tell of each on the standard output."""
+    """Try cases in this process, and report each on the standard output."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     containers = known()
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:

@@ -17,8 +17,8 @@ SLOW_SECONDS = 5.0
 
 @dataclass
 class Report:
-    """What was found. ``failed`` has the error of each input that no parser may raise, at most one
-    of each kind; ``slowest`` the CPU seconds of each target's slowest case."""
+    """The findings. ``failed`` has the forbidden errors of inputs, at most one of each kind;
+    ``slowest`` has the CPU seconds of each target's slowest case."""
 
     cases: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,8 @@ class Report:
 def fuzz(
     targets: Mapping[str, Target], cases: int, seed: int, until: float | None = None
 ) -> Report:
-    """Run so many cases, or until time.monotonic() is ``until``; the same seed, the same cases."""
+    """Run this many cases, or until time.monotonic() is ``until``; the same seed gives the same
+    cases."""
     report, chance = Report(), random.Random(seed)
     names, shares = list(targets), [one.share for one in targets.values()]
     for _ in range(cases):

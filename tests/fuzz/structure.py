@@ -1,4 +1,4 @@
-"""Where the parts of a container lie, and the numbers that a demuxer believes: sizes and times.
+"""The places of a container's parts, and the numbers that a demuxer trusts: sizes and times.
 
 Only as much of each format is known as it takes to find them; damaged input gives fewer parts.
 """

@@ -1,4 +1,4 @@
-"""Servers started by Ray on this machine: what happens when what dies. Uses the real Ray."""
+"""Servers started by Ray on this machine: the effect of each possible death. Uses the real Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of servers and agents when Ray itself fails: a machine's raylet, or the head."""
+"""What happens to servers and agents when Ray itself fails: a machine's raylet, or the head."""
 
 from __future__ import annotations
 

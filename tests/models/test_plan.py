@@ -1,4 +1,4 @@
-"""What a plan says of itself survives its file, and names what does not fit."""
+"""A plan's description survives its file, and names what does not fit."""
 
 from __future__ import annotations
 

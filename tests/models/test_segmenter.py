@@ -136,7 +136,7 @@ def test_a_recipe_survives_its_dictionary() -> None:
 
 
 def test_a_recipe_that_keeps_a_presets_name_means_what_that_was() -> None:
-    """As files of before do; those of today spell every option out."""
+    """Old files do so; newer ones spell out every option."""
     told = Recipe().to_dict()
     assert told["memory"] == asdict(MemoryOptions())
     before = Recipe.from_dict({**told, "memory": {"frames": 1}}).options

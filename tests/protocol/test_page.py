@@ -1,4 +1,4 @@
-"""The protocol page names everything that a message can hold, and its examples are true."""
+"""The protocol page names everything that a message can hold, and its examples are right."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The JSON Schema says of each vector what the parsers say."""
+"""The JSON Schema accepts and refuses the same vectors as the parsers."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tiny videos, made when they are needed."""
+"""Tiny videos, made on demand."""
 
 from __future__ import annotations
 

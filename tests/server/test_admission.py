@@ -1,4 +1,4 @@
-"""Who is admitted, and what the refused are told."""
+"""Which clients are admitted, and the errors of the others."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ TINY_SPEC = ModelSpec(
 def save_tiny(
     folder: Path, spec: ModelSpec | None = TINY_SPEC, graph: str | onnx.ModelProto = TINY
 ) -> Path:
-    """A model file, described by ``spec`` where there is one."""
+    """A model file, described by ``spec`` if there is one."""
     model = parser.parse_model(graph) if isinstance(graph, str) else graph
     onnx.checker.check_model(model)
     if spec:
@@ -179,7 +179,7 @@ def onnx_on_fake_gpu(request: pytest.FixtureRequest, folder: Path) -> Engine:
 
 
 def save_plan(folder: Path, plan: bytes, machine: Machine) -> Path:
-    """A plan of the tiny graph with its description beside it."""
+    """A plan of the tiny graph with its description next to it."""
     path = folder / "tiny.plan"
     path.write_bytes(plan)
     key = PlanKey(machine, "source", "graph", "fp32", BatchRange(1, 3, 3))
@@ -218,7 +218,7 @@ def pytorch_on_fake_gpu(request: pytest.FixtureRequest, _: Path) -> Engine:
 
 
 def gpu() -> CudaDevice:
-    """The first GPU; the test is skipped, with the reason, where there is none."""
+    """The first GPU; the test is skipped, with the reason, if there is none."""
     try:
         count_devices()
     except NotFound as reason:

@@ -1,4 +1,4 @@
-"""Errors that are kept or were dealt with hold on to nothing."""
+"""Stored and handled errors keep nothing else alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from server.errors import BadVideo, Fault, MastreamError, detached, strip
 
 
 def caught(error: Exception) -> Exception:
-    """The error as it is after a raise: with a traceback, a cause and a context."""
+    """Return the error as it is after a raise: with a traceback, a cause and a context."""
     try:
         try:
             raise KeyError("inner")

@@ -1,4 +1,4 @@
-"""Who is held back while the event loop is late, and by how much."""
+"""Which clients are held back while the event loop is late, and by how much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FairQueue: equal parts of the cost for those who compete, whatever they ask for."""
+"""FairQueue: equal shares of the cost for competing clients, whatever they request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Native memory that is free goes back to the system."""
+"""Free native memory is returned to the system."""
 
 from __future__ import annotations
 

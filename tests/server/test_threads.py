@@ -1,4 +1,4 @@
-"""PicturePool: side by side, off the loop, and what is raised comes back."""
+"""PicturePool: work runs in parallel, off the event loop, and errors are passed on."""
 
 from __future__ import annotations
 

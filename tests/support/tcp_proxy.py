@@ -1,4 +1,4 @@
-"""What proxies have in common: connections passed on in both directions, and closed at the end."""
+"""Shared by the proxies: connections passed on in both directions, and closed at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorRT without a GPU: the real bindings as the contract that our calls are held to.
+"""TensorRT without a GPU: the real bindings as the contract for our calls.
 
 The wheel ``tensorrt-cu13-bindings`` holds the real Python module but not NVIDIA's libraries. It
 loads over three stubs that export the symbols it looks for; nothing that needs the libraries can
@@ -68,7 +68,7 @@ class Signature:
     returns: str
 
     def bind(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
-        """Arguments by parameter name; None where number or names do not fit."""
+        """Return the arguments by parameter name; None if number or names do not fit."""
         given = dict(zip(self.parameters, arguments, strict=False)) | named
         needed = list(self.parameters)[: self.required]
         whole = len(given) == len(arguments) + len(named)
@@ -152,7 +152,7 @@ class Contract:
         return not isinstance(real, type) or isinstance(value, real)
 
     def _default(self, returns: str) -> Any:
-        """What a method returns where nobody says otherwise."""
+        """What a method returns by default."""
         simple = {"None": None, "bool": True, "int": 0, "str": ""}
         if returns in simple:
             return simple[returns]
@@ -204,7 +204,7 @@ def build_stubs(folder: Path, bindings: Path) -> list[Path]:
 
 
 def load_bindings(folder: Path) -> ModuleType:
-    """The real module; over stubs built in ``folder`` where NVIDIA's libraries are absent."""
+    """Return the real module, with stubs built in ``folder`` if NVIDIA's libraries are absent."""
     if sys.platform != "linux":
         pytest.skip("the bindings' wheel is for Linux")
     found = util.find_spec("tensorrt_bindings")

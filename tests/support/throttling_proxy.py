@@ -1,4 +1,5 @@
-"""A slow line: a TCP proxy that passes only so many bytes per second to the server.
+"""A slow connection: a TCP proxy that passes only a limited number of bytes per second to the
+server.
 
 with throttling_proxy(server_port) as line:
     http://127.0.0.1:PORT with line.port
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 PIECE = 1024
-"""Bytes that are passed at once: few, so that the rate is even."""
+"""Bytes that are passed on at once: few, so that the rate is even."""
 
 BUFFER = 8192
 """Bytes that the sockets hold, so that a sender soon notices the rate."""

@@ -28,7 +28,7 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 
 def public_jwk(key: PrivateKey, kid: str) -> dict[str, Any]:
-    """Return what an issuer publishes of a key."""
+    """Return the published part of an issuer's key."""
     if isinstance(key, rsa.RSAPrivateKey):
         shown = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     else:

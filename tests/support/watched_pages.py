@@ -1,4 +1,4 @@
-"""Pages of a browser, each in a context of its own, and everything they complained about."""
+"""Pages of a browser, each in its own context, and the errors that they reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class WatchedPages:
     """Mutable state: the open contexts and the complaints of all pages.
 
     A complaint is an error or warning in the console, an uncaught error, or a request to another
-    host. A test that expects some takes them out of ``complaints``.
+    host. A test that expects some removes them from ``complaints``.
     """
 
     complaints: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a stream or a process is held against from outside."""
+"""References against which a stream or a process is checked from outside."""
 
 from __future__ import annotations
 

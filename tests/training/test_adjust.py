@@ -1,4 +1,4 @@
-"""A bias that says rare classes less often."""
+"""A bias that predicts rare classes less often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A series trains its rows, writes what tables read, and goes on where it was."""
+"""A series trains its rows, writes the tables' input, and continues where it stopped."""
 
 from __future__ import annotations
 

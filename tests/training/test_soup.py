@@ -1,4 +1,4 @@
-"""The mean of networks that began alike."""
+"""The mean of networks with the same start."""
 
 from __future__ import annotations
 

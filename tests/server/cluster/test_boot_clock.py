@@ -1,4 +1,4 @@
-"""The clock of leases runs on while the machine sleeps, where the system has such a clock."""
+"""The clock of leases continues while the machine sleeps, if the system has such a clock."""
 
 from __future__ import annotations
 

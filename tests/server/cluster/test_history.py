@@ -1,4 +1,4 @@
-"""Changes are what differs between two looks."""
+"""Changes are the differences between two observations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server's name: made once for each folder, and never guessed if the file is damaged."""
+"""A server's name: created once for each folder, and never guessed if the file is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers on one database see each other, and where clients can go."""
+"""Servers on one database see each other, and the servers to which clients can be sent."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_progress_is_a_bar_on_a_terminal(
 
 @contextmanager
 def working(clip: Path, out: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
-    """``segment`` of a clip in a process of its own, once its first artefact is being written."""
+    """``segment`` of a clip in a separate process, once its first artefact is being written."""
     slow = os.environ | {"MASTREAM_ENGINE__FAKE_STEP_MS": "200"}
     command = [*before, sys.executable, "-m", "server", "segment", str(clip), "-o", str(out)]
     with subprocess.Popen(

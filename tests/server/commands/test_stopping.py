@@ -1,4 +1,4 @@
-"""Signals that end a command, in this process: what a whole command does, test_local shows."""
+"""Signals that end a command, in this process."""
 
 from __future__ import annotations
 

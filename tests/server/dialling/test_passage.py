@@ -1,4 +1,4 @@
-"""FFmpeg itself on real servers: nothing that may not be opened is, whatever leads there.
+"""FFmpeg itself with real servers: no forbidden address is opened, however it is reached.
 
 127.0.0.2 stands for the public network, 127.0.0.1 for the server's own.
 """
@@ -69,7 +69,7 @@ def outside(answer: bytes) -> Iterator[str]:
 
 @contextmanager
 def trap() -> Iterator[tuple[int, list[bool]]]:
-    """Listen on 127.0.0.1; yield the port, and a list that is not empty once somebody came."""
+    """Listen on 127.0.0.1; yield the port, and a list that is not empty after a connection."""
     came: list[bool] = []
 
     def accept() -> None:

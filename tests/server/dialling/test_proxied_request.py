@@ -1,4 +1,4 @@
-"""What FFmpeg asks of the proxy becomes a request to the host that was checked."""
+"""FFmpeg's request to the proxy becomes a request to the checked host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an RTSP server sends is divided as FFmpeg divides it, and a redirect never passes."""
+"""The bytes of an RTSP server are divided as FFmpeg divides them, and a redirect never passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which provider is taken, and what is told of those that were not."""
+"""Which provider is used, and what is reported about the others."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Code(IntEnum):
 
 
 class Runtime:
-    """cuda.bindings.runtime with one GPU: notes the calls; ``answers`` says which fail."""
+    """cuda.bindings.runtime with one GPU: records the calls; ``answers`` says which fail."""
 
     cudaStreamNonBlocking = 1  # noqa: N815
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyDefault=4)  # noqa: N815

@@ -1,4 +1,4 @@
-"""What every engine on a GPU does alike, on a fake one with a program that adds."""
+"""Behaviour shared by all engines on a GPU, on a fake one with a program that adds."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_fresh_stream_saves_nothing_of_the_one_that_had_its_lane() -> None:
 
 
 class Unreadable:
-    """Owns a picture on the device that has no business on the host."""
+    """Owns a picture on the device that must not be copied to the host."""
 
     def numpy(self) -> NDArray[Any]:
         raise AssertionError("it was copied to the host")

@@ -1,5 +1,5 @@
-"""How ONNX Runtime is asked for a GPU, and what is made of its answers; the contract is put to it
-in tests/server/test_engines.py."""
+"""How a GPU is requested from ONNX Runtime, and how its answers are handled;
+tests/server/test_engines.py tests the contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = Path("models/some.onnx")
 
 
 class Session:
-    """What was asked for, and the providers that ONNX Runtime says it took."""
+    """The request, and the providers that ONNX Runtime reports."""
 
     def __init__(self, asked: Sequence[Any], served: str) -> None:
         self.asked = asked

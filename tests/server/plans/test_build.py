@@ -1,4 +1,4 @@
-"""A plan is built in a process that is heard, bounded and stopped."""
+"""A plan is built in a process that reports, has a time limit and can be stopped."""
 
 from __future__ import annotations
 

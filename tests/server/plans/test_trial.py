@@ -1,4 +1,4 @@
-"""An engine serves by a plan only where its masks are about those of the model."""
+"""An engine serves with a plan only if its masks are close to those of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAMES = pictures(64, 96, SPEC.memory_frames + 1)
 
 
 class Wrong(FakeEngine):
-    """Another class on a share of the rows, wherever it remembers something."""
+    """Returns another class on a share of the rows when it remembers something."""
 
     closed = False
 

@@ -1,4 +1,4 @@
-"""A service goes over to a TensorRT plan while it serves, and tells how far it is."""
+"""A service switches to a TensorRT plan while it serves, and reports progress."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ print(kept)
 
 @dataclass
 class Bench:
-    """A folder with a model, and a build_tools whose builds go on once the test says so."""
+    """A folder with a model, and build_tools whose builds continue when the test says so."""
 
     folder: Path
     builds: int = 0
@@ -164,7 +164,7 @@ def served(web: TestClient) -> dict[str, Any]:
 
 
 def until(web: TestClient, stage: str, percent: int | None = None) -> dict[str, Any]:
-    """The model as it is served once its plan is there, or as far as ``percent``."""
+    """The served model once its plan exists, or once the build has reached ``percent``."""
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         model = served(web)
@@ -203,7 +203,7 @@ async def gone_over(serving: Worker | Fleet, bench: Bench, **other: Any) -> Asyn
 
 
 class Numb(FakeEngine):
-    """Sees the first class everywhere, as a network does whose sums overflow."""
+    """Returns the first class everywhere, like a network whose sums overflow."""
 
     def step(
         self, frames: Sequence[AnyPixels], memories: Sequence[Memory]

@@ -1,4 +1,4 @@
-"""Where a plan is wanted, which one that is, and which of those that are kept will do."""
+"""When a plan is needed, which one, and which cached plans can be used."""
 
 from __future__ import annotations
 

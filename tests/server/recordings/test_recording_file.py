@@ -1,4 +1,4 @@
-"""The file of a recording: what is read of a whole, a damaged and a truncated one."""
+"""The file of a recording: the blocks read from a complete, a damaged and a truncated one."""
 
 from __future__ import annotations
 

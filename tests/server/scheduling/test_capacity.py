@@ -1,4 +1,4 @@
-"""What an engine can do, from the steps that it has made."""
+"""An engine's capacity, according to its steps."""
 
 from __future__ import annotations
 

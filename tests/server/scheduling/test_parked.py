@@ -1,4 +1,4 @@
-"""ParkingLot: who waits, for how long, and who goes first."""
+"""ParkingLot: which sessions wait, for how long, and which are closed first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who goes into the next step."""
+"""Which frames the next step takes."""
 
 from __future__ import annotations
 
@@ -174,7 +174,8 @@ def test_without_live_frames_the_background_has_the_whole_step() -> None:
 
 
 def steps_with_a_job(share: float, steps: int, max_batch: int = 2) -> int:
-    """How many of so many steps take a frame of the background if live frames fill them all."""
+    """Return how many of this many steps take a background frame if live frames fill all of
+    them."""
     scheduler = Scheduler(max_batch, share)
     (job,), live = background(scheduler, 1), opened(scheduler, max_batch)
     found = 0

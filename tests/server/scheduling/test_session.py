@@ -27,7 +27,7 @@ def offer(session: Session, *seqs: int) -> list[Dropped]:
 
 
 def step(session: Session, memory: object = "memory") -> tuple[int, ResetCause | None]:
-    """One step that goes well: the frame's seq and why its memory was emptied."""
+    """Do one successful step; return the frame's seq and why its memory was emptied."""
     turn = session.take(0.0)
     session.finish(memory)
     return turn.frame.seq, turn.reset

@@ -1,4 +1,4 @@
-"""Equal parts for those who compete."""
+"""Equal shares for competing owners."""
 
 from __future__ import annotations
 

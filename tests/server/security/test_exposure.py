@@ -1,4 +1,4 @@
-"""Exposure: keys are required as soon as others can connect, unless it is set otherwise."""
+"""Exposure: keys are required as soon as others can connect, unless the settings say otherwise."""
 
 from __future__ import annotations
 

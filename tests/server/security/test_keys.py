@@ -1,4 +1,4 @@
-"""Keys: a secret is accepted by its digest alone, until it is revoked or rotated away."""
+"""Keys: a secret is accepted only by its digest, until it is revoked or replaced."""
 
 from __future__ import annotations
 

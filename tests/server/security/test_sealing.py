@@ -1,4 +1,4 @@
-"""What is sealed can be read only with the same secret, and never without."""
+"""Sealed text can be read only with the same secret."""
 
 from __future__ import annotations
 

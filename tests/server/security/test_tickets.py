@@ -1,4 +1,4 @@
-"""Tickets: good once, for 30 s, and a bounded number of them."""
+"""Tickets: valid once, for 30 s, and limited in number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings reach the parts that they are for."""
+"""Settings reach the parts that they concern."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server reports follows its settings and its engine."""
+"""A server's report follows its settings and its engine."""
 
 from __future__ import annotations
 

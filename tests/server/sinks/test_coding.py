@@ -1,4 +1,4 @@
-"""Sizes that an encoder does not take are known before a video is accepted."""
+"""Sizes that an encoder does not support are known before a video is accepted."""
 
 from __future__ import annotations
 

@@ -108,7 +108,8 @@ def test_the_index_of_the_overlay_is_in_front_and_its_parts_begin_with_key_pictu
 
 
 def test_the_parts_of_the_overlay_are_one_growing_file(tmp_path: Path) -> None:
-    """What a viewer gets of a running job: the first part, and the others without their heads."""
+    """The bytes that a viewer gets from a running job: the first part, and the others without their
+    heads."""
     parts = []
     for first, end in zip((0, 10, 20), (10, 20, len(TIMES)), strict=True):
         parts.append(tmp_path / f"{first}.mp4")

@@ -1,4 +1,5 @@
-"""poster.jpg shows the first of the frames with the most classes, and is there from the first."""
+"""poster.jpg shows the first of the frames with the most classes, and exists from the first frame
+on."""
 
 from __future__ import annotations
 

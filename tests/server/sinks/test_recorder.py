@@ -1,4 +1,4 @@
-"""Artefacts: what is written is what was segmented, and nothing is left behind."""
+"""Artefacts: they contain exactly the segmented masks, and no other files are left."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_overlay_keeps_the_times_exactly(tmp_path: Path, kind: str) -> None:
 
 
 def lasts(path: Path) -> tuple[list[Fraction], Fraction]:
-    """How long the packets are shown, and when the last one ends, in seconds."""
+    """Return how long the packets are shown, and when the last one ends, in seconds."""
     with av.open(path) as container:
         tick = container.streams.video[0].time_base
         packets = [packet for packet in container.demux(video=0) if packet.size]

@@ -1,4 +1,4 @@
-"""Traces are off unless they are asked for, and then what makes them is not loaded."""
+"""Traces are off by default, and then the SDK is not loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The gate: who is let in, by which proof, and what they may see of others' work."""
+"""The gate: which callers are let in, by which credential, and which objects of others they may
+see."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def serving(settings: Settings) -> TestClient:
 
 
 class Keys:
-    """A server that requires keys, and what is sent with each role's key."""
+    """A server that requires keys, and requests with each role's key."""
 
     def __init__(self, web: TestClient, admin: str) -> None:
         self.web = web

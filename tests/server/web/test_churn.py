@@ -1,4 +1,4 @@
-"""Streams that come and go, in every way they can end: afterwards nothing is left of them."""
+"""Streams that end in every possible way: afterwards nothing is left of them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def serving(folder: Path) -> AsyncIterator[int]:
 
 
 async def segmented(socket: ClientConnection) -> None:
-    """Have some frames answered."""
+    """Wait for the answers to some frames."""
     await socket.send(json.dumps({"type": "open", "policy": "every", "overlay": True}))
     for _ in range(3):
         await socket.send(JPEG)

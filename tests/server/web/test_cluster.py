@@ -1,4 +1,5 @@
-"""Two servers on one database: who has a stream, who knows where it is, and who takes it over."""
+"""Two servers on one database: which has a stream, which knows its place, and which takes it
+over."""
 
 from __future__ import annotations
 

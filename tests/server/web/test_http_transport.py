@@ -1,4 +1,4 @@
-"""HttpTransport: no request is too large, too slow or one of too many without an answer."""
+"""HttpTransport: every request that is too large, too slow or one of too many gets an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The public keys of an issuer: what is fetched, by whom, and what is not believed."""
+"""The public keys of an issuer: when they are fetched, by which caller, and which answers are
+refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever asks for more than a limit is refused at once, with the numbers."""
+"""Requests beyond a limit are refused at once, with the numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/v1/streams over a film played as a camera: definitions, viewers, pictures and events."""
+"""/v1/streams with a file played as a camera: definitions, viewers, pictures and events."""
 
 from __future__ import annotations
 

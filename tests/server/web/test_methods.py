@@ -1,4 +1,4 @@
-"""Methods: HEAD wherever GET is, and an Allow header that names all of a path."""
+"""Methods: HEAD for every GET, and an Allow header that names all methods of a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upload asks to be made of its video is made, and nothing else."""
+"""The results that an upload requests are made, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional requests: their forms, and which of them is decisive."""
+"""Conditional requests: their forms, and which of them decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trunk's maps are those of the trunk, and are computed once."""
+"""The stored maps are those of the trunk, and are computed once."""
 
 from __future__ import annotations
 

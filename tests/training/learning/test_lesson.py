@@ -1,4 +1,4 @@
-"""What is told of a batch of clips."""
+"""The result of learning from a batch of clips."""
 
 from __future__ import annotations
 

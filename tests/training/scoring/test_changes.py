@@ -1,4 +1,4 @@
-"""What memory changed, and which frames are worth a look."""
+"""What memory changed, and which frames it changed most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each mode of memory is given, on a stepper that notes it."""
+"""The memory in each mode, with a stepper that records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Four panels a frame."""
+"""Four panels per frame."""
 
 from __future__ import annotations
 
