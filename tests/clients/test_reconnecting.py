@@ -71,5 +71,5 @@ def ready(**model: object) -> Ready:
 def test_another_model_cannot_continue_a_stream() -> None:
     check_same_model(ready(fingerprint="a"), ready(fingerprint="a", precision="fp16"))
     for other in (ready(fingerprint="b"), ready(fingerprint="a", name="n")):
-        with pytest.raises(ClientError, match="another model"):
+        with pytest.raises(ClientError, match="not the same as before"):
             check_same_model(ready(fingerprint="a"), other)

@@ -22,7 +22,7 @@ def test_what_follows_the_dashes_is_passed_on() -> None:
         (["up"], "-n"),
         (["up", "-n", "0"], "give at least 1"),
         (["node", "--engines", "-1"], "give at least 0"),
-        (["up", "-n", "1", "--ports", "2-1"], "no range of ports"),
+        (["up", "-n", "1", "--ports", "2-1"], "not a range of ports"),
         (["up", "-n", "1", "--engine", "fake"], "unrecognized arguments"),
         (["down", "--", "x"], "down passes no arguments on"),
         (["drain"], "NODE|AGENT"),

@@ -55,7 +55,7 @@ def test_the_address_may_be_the_machines_own() -> None:
 
 @pytest.mark.parametrize("template", ["http://{host}", "http://{", "http://{}"])
 def test_a_template_with_other_fields_is_refused(template: str) -> None:
-    with pytest.raises(WrongUse, match="no template"):
+    with pytest.raises(WrongUse, match="not a template"):
         url_of(ServerOptions(Path("/d"), advertise=template), "a", 9)
 
 

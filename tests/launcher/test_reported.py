@@ -86,8 +86,8 @@ def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (401, json.dumps({"detail": "Send a key."}), "refuses: Send a key."),
         (502, "<html>", "refuses: status 502."),
-        (200, "<html>", "no server of mastream"),
-        (200, json.dumps({"servers": []}), "no server of mastream"),
+        (200, "<html>", "not a mastream server"),
+        (200, json.dumps({"servers": []}), "not a mastream server"),
     ],
 )
 def test_what_went_wrong_is_said(status: int, content: str, message: str) -> None:

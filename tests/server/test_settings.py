@@ -20,7 +20,7 @@ def test_calls_can_be_signed_and_their_secret_is_not_shown() -> None:
 
 
 def test_results_stay_in_a_folder_that_servers_share(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="folder and storage exclude each other"):
+    with pytest.raises(ValidationError, match="folder and storage cannot be combined"):
         VideoSettings(folder=tmp_path, storage="s3://bucket/folder")
 
 

@@ -161,7 +161,7 @@ test("another model ends the stream", async () => {
   socket().greet({ model: { ...MODEL, fingerprint: "another" } });
   await settled();
   assert.equal(stream.state, "ended");
-  assert.match(of("state").at(-1)[1], /another model/);
+  assert.match(of("state").at(-1)[1], /model has changed/);
 });
 
 for (const [code, state] of [[1012, "waiting"], [4503, "waiting"], [4404, "ended"], [4409, "ended"]])

@@ -108,7 +108,7 @@ async def test_what_is_elsewhere_is_refused_with_the_address(rows: OwnerRows) ->
         with pytest.raises(Elsewhere, match="ask http://b") as refusal:
             a.check_here("b", "The video")
         assert refusal.value.url == "http://b"
-        with pytest.raises(NoCapacity, match="which is away"):
+        with pytest.raises(NoCapacity, match="cannot be reached"):
             a.check_here("gone", "The video")
 
 
@@ -126,7 +126,7 @@ async def test_videos_are_on_every_server_that_uses_their_folder(rows: OwnerRows
             with pytest.raises(Elsewhere) as refusal:
                 a.check_videos(folder)
             assert refusal.value.url == url
-        with pytest.raises(NoCapacity, match="which is away"):
+        with pytest.raises(NoCapacity, match="cannot be reached"):
             a.check_videos("nobody's")
 
 

@@ -60,6 +60,6 @@ def test_what_is_taken_can_be_written(
     ],
 )
 def test_what_cannot_be_written_is_refused_by_name(width: int, height: int, name: str) -> None:
-    with pytest.raises(BadVideo, match=f"No {name} can be made of pictures of {width}x{height}"):
+    with pytest.raises(BadVideo, match=f"{name} cannot be made from pictures of {width}x{height}"):
         check_encodable(pictures(width, height), ALL)
     check_encodable(pictures(width, height), [other for other in ALL if other != name])

@@ -86,7 +86,7 @@ def test_a_size_that_an_artefact_cannot_have_is_refused_unless_it_is_not_asked_f
     data = film(tmp_path / "a.nut", width, height)
     answer = client.post("/v1/videos", content=data)
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_video")
-    assert f"No {refused} can be made of pictures of {width}x{height}" in answer.json()["detail"]
+    assert f"{refused} cannot be made from pictures of {width}x{height}" in answer.json()["detail"]
     answer = client.post(f"/v1/videos?artefacts={served}", content=data)
     assert answer.status_code == 202, answer.text
     video = ended(client, answer.json())
