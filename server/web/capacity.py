@@ -27,8 +27,10 @@ class EngineCapacity(BaseModel):
     """What one engine can do, measured at its start and while it serves."""
 
     steps: list[StepBody]
-    frames_per_second: float = Field(description="in its best batches")
-    batch_gain: float = Field(description="speed in its best batches divided by the speed one by one")
+    frames_per_second: float = Field(description="frames per second in its best batches")
+    batch_gain: float = Field(
+        description="speed in its best batches divided by the speed one by one"
+    )
     used: float = Field(description="frames per second over the last 10 s")
     busy: float = Field(description="share of the last 10 s in which it computed, 0 to 1")
     left: float = Field(description="further frames per second that are possible")

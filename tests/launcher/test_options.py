@@ -71,5 +71,5 @@ def test_ports_are_a_range_or_one() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "9-8", "0-5", "1-65536", "8000-8001-8002"])
 def test_other_ranges_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"invalid literal|no range"):
+    with pytest.raises(ValueError, match=r"invalid literal|not a range"):
         ports_of(text)
