@@ -93,8 +93,7 @@ async def load(
 ) -> None:
     """Start every part and record it in ``into`` at once, so that a failure leaves nothing running.
 
-    Raises BadRequest if a key is required and there is none, Fault if another process uses the
-    folder, and what the engine raises.
+    Raises BadRequest if a key is required and there is none, and what the engine raises.
     """
     into.database = database
     await _open_keyring(parts, database, settings.host)

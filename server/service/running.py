@@ -18,6 +18,7 @@ from server.errors import MastreamError, NoCapacity
 from server.metrics import Metrics
 from server.plans.upgrade import BuildTools
 from server.scheduling.capacity import Capacity
+from server.service.folder_lock import FolderLock
 from server.service.heartbeat import beat
 from server.service.loaded import Loaded, Render, load
 from server.service.parts import make_parts
@@ -60,6 +61,7 @@ class Service:
         self.parts = make_parts(
             settings, makers, build_tools, lambda: self._hardware, self._loaded.elsewhere
         )
+        self._lock = FolderLock(settings.folder)
         self._loading: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -178,12 +180,14 @@ class Service:
         if parts.tracing:
             await asyncio.to_thread(parts.tracing.close)
         self._loaded.close()
+        self._lock.release()
 
     def _note_lateness(self, late: float, now: float) -> None:
         self.metrics.event_loop_late(late)
         self.parts.fair_pace.observe(late, now)
 
     async def _load(self) -> None:
+        await asyncio.to_thread(self._lock.take)
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
         database = await asyncio.to_thread(open_database, self.settings)
         await load(self._loaded, database, self.parts, self.settings, self._hardware, self.render)

@@ -25,7 +25,6 @@ from server.videos.arrivals import Arrivals
 from server.videos.disk_space import DiskSpace
 from server.videos.durable_ledger import OnPiece, OnTaken
 from server.videos.files import VideoFiles
-from server.videos.folder_lock import FolderLock
 from server.videos.outputs import Outputs
 from server.videos.progress import Video, video_now
 from server.videos.recovery import recover
@@ -64,7 +63,6 @@ class Jobs:
         folder: Path,
         settings: VideoSettings,
         *,
-        own: Path | None = None,
         hardware: Hardware | None = None,
         sandbox: Sandbox | None = None,
         storage: Storage | None = None,
@@ -74,14 +72,12 @@ class Jobs:
         on_piece: OnPiece = lambda _: None,
         on_taken: OnTaken = lambda _: None,
     ) -> None:
-        """Keep the files in ``folder``. If ``settings.folder`` is set, other servers use it, too,
-        and ``own`` is the folder that only this one uses."""
+        """Keep the files in ``folder``; if ``settings.folder`` is set, other servers use it, too."""
         self.settings = settings
         self._worker = worker
         self._clock = clock
         self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._lock = FolderLock(own or folder)
         self._files = VideoFiles(store, folder, settings, most_of_one)
         self.space = DiskSpace(folder, settings.pause_free_bytes)
         self._disk = ThreadRunner("videos")
@@ -140,9 +136,8 @@ class Jobs:
     async def start(self) -> None:
         """Queue again the videos that a dead process left running, clean the folder and begin.
 
-        The worker must have started. Raises Fault if another process uses the folder.
+        The worker must have started.
         """
-        await self._disk(self._lock.take)
         await self._disk(recover, self._files, self._clock())
         self._runner.start()
         self._watching = asyncio.create_task(self.space.watch())
@@ -160,7 +155,6 @@ class Jobs:
         await self._disk.close()
         await asyncio.to_thread(self._prober.close)
         await self.arrivals.close()
-        self._lock.release()
 
     async def find(self, video: str) -> Video:
         """Return the video with this id. Raises NotFound if there is none."""

@@ -90,7 +90,6 @@ def video_service(
         rows,
         (chosen.folder or settings.folder) / "videos",
         chosen,
-        own=settings.folder / "videos",
         hardware=None if sandbox else hardware,
         sandbox=sandbox,
         storage=storage,

@@ -419,20 +419,6 @@ async def test_a_key_gives_the_same_video_for_the_same_request_alone(
             await upload(jobs, clip, key="k", fingerprint="same")
 
 
-async def test_two_servers_do_not_share_a_folder(tmp_path: Path, make_clip: MakeClip) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", 3)
-
-    async with serving(tmp_path) as jobs:
-        store = OwnRows(sqlite_url(tmp_path / "other.db"))
-        second = Jobs(Worker(lambda: FakeEngine(SPEC)), store, tmp_path / "videos", jobs.settings)
-        with pytest.raises(Fault, match="Another server uses"):
-            await second.start()
-        await second.stop()
-        store.close()
-        video = await ended(jobs, await upload(jobs, clip))
-        assert video.record.state is VideoState.SUCCEEDED
-
-
 @pytest.mark.parametrize("broken", [False, True], ids=["database", "database and disk"])
 async def test_a_database_that_fails_as_a_video_ends_is_asked_again(
     tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, broken: bool

@@ -82,7 +82,6 @@ async def serving(
         store,
         folder / "videos",
         chosen,
-        own=folder / name,
         on_piece=lambda result: pieces.update([result]),
     )
     await served.start()

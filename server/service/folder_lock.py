@@ -1,6 +1,7 @@
-"""A lock that lets only one process at a time use a folder of videos.
+"""A lock that lets only one server at a time use a folder.
 
-A second process would queue the first one's running videos again and remove its unfinished uploads.
+A second one would take the first one's name, streams and running videos, and remove its unfinished
+uploads; so the lock is taken before anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class FolderLock:
     """A lock held from :meth:`take` to :meth:`release`, or until the process ends in any way."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder.with_name(f"{folder.name}.lock")
+        self._file = folder / "server.lock"
         # Whichever thread takes it, another may release it.
         self._lock = FileLock(self._file, timeout=0, thread_local=False)
 
