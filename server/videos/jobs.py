@@ -72,7 +72,7 @@ class Jobs:
         on_piece: OnPiece = lambda _: None,
         on_taken: OnTaken = lambda _: None,
     ) -> None:
-        """Keep the files in ``folder``; if ``settings.folder`` is set, other servers use it, too."""
+        """Keep the files in ``folder``, which other servers use, too, if ``settings.folder`` is set."""
         self.settings = settings
         self._worker = worker
         self._clock = clock

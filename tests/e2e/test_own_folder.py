@@ -58,9 +58,7 @@ def test_a_second_server_on_the_same_folder_harms_nothing(tmp_path: Path, run_se
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
-def test_the_folder_is_free_once_its_server_has_ended(
-    tmp_path: Path, run_server: Run, end: str
-) -> None:
+def test_the_folder_is_free_once_its_server_has_ended(run_server: Run, end: str) -> None:
     with run_server() as first:
         getattr(first.process, end)()
         first.process.wait(60)

@@ -17,12 +17,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from jobs_at_work import SPEC, MakeClip, ended, serving, until, upload
-from own_rows import OwnRows
+from jobs_at_work import MakeClip, ended, serving, until, upload
 
-from server.database.connection import sqlite_url
 from server.database.video_record import VideoState
-from server.engines.fake import FakeEngine
 from server.errors import Conflict, EngineFault, Fault, NoCapacity, NotFound
 from server.frame import Labels, Pixels
 from server.sinks.encoding import OverlayVideo
@@ -31,7 +28,6 @@ from server.videos import disk_space
 from server.videos import runner as lanes
 from server.videos.durable_ledger import MAX_FAILURES
 from server.videos.files import VideoFiles
-from server.videos.jobs import Jobs
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
