@@ -72,7 +72,7 @@ class Jobs:
         on_piece: OnPiece = lambda _: None,
         on_taken: OnTaken = lambda _: None,
     ) -> None:
-        """Keep the files in ``folder``, which other servers use, too, if ``settings.folder`` is set."""
+        """Keep the files in ``folder``; it may be shared with others (``settings.folder``)."""
         self.settings = settings
         self._worker = worker
         self._clock = clock
