@@ -145,15 +145,24 @@ class PlanBuild:
 
 
 async def stop(process: Process, grace: float) -> None:
-    """Terminate a process and its children; kill them if it does not end in ``grace`` seconds."""
-    if process.returncode is not None:
-        return
+    """Terminate a process and its children; kill them if it does not end in ``grace`` seconds, and
+    at once those that it has left behind."""
+    signals: list[tuple[int, float | None]] = [(signal.SIGKILL, None)]
+    if process.returncode is None:
+        signals.insert(0, (signal.SIGTERM, grace))
+    elif _has_been_read(process):
+        return  # no child has its output open, and its number may be another's by now
     # Drain its output: a full pipe would keep it from exiting.
     ending = asyncio.ensure_future(process.communicate())
-    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
+    for number, seconds in signals:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         await asyncio.wait([ending], timeout=seconds)
+
+
+def _has_been_read(process: Process) -> bool:
+    assert process.stdout and process.stderr
+    return process.stdout.at_eof() and process.stderr.at_eof()
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -47,12 +47,14 @@ class Push:
         self._url, self._size, self._palette = url, (height, width), palette
 
     def __enter__(self) -> Self:
-        try:
-            self.write(f"{self._url}\n".encode())
-            self._encoder = LiveEncoder(self, *self._size, self._palette)
-        except BaseException:
-            self._end()
-            raise
+        with ExitStack() as unless_it_lives:
+            unless_it_lives.callback(self._end)
+            try:
+                self.write(f"{self._url}\n".encode())
+                self._encoder = LiveEncoder(self, *self._size, self._palette)
+            except BrokenPipeError as error:
+                raise PublishFailed(self._reason()) from error
+            unless_it_lives.pop_all()
         return self
 
     def __exit__(
@@ -61,10 +63,12 @@ class Push:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._encoder is not None:
-            with suppress(OSError, FFmpegError, PublishFailed):
-                self._encoder.close()
-        self._end()
+        try:
+            if self._encoder is not None:
+                with suppress(OSError, FFmpegError, PublishFailed):
+                    self._encoder.close()
+        finally:
+            self._end()
 
     @property
     def is_live(self) -> bool:
@@ -101,6 +105,8 @@ class Push:
         *_, last = self._said.decode().splitlines() or [""]
         if last == rtsp_push.LIVE:
             return "The RTSP server reads too slowly, or not at all."
+        if not last and (self._process.returncode or 0) > 0:
+            return "The process that sends the overlay has died: check the server's installation."
         return last or "The RTSP server did not answer in time."
 
     def _listen(self) -> None:

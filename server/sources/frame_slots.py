@@ -70,5 +70,7 @@ class FrameSlots:
 
     def close(self) -> None:
         """Release the memory and the descriptor."""
-        self._map.close()
-        os.close(self.descriptor)
+        try:
+            self._map.close()
+        finally:  # which works even while a picture that is half copied keeps the memory
+            os.close(self.descriptor)

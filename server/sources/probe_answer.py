@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 
 from server.sources.open_file import is_readable
 
@@ -21,12 +22,13 @@ GRACE_SECONDS = 2.0
 
 
 class Child:
-    """Reads what a child writes to ``answer``, a descriptor; ``handle`` is one by which it can be
-    killed. Both are closed with it."""
+    """Reads what a child writes to the pipe of ``answer``. Mutable state: ``handle``, a descriptor
+    by which the child can be killed, None before it lives or if there is none. Both are closed with
+    it."""
 
-    def __init__(self, answer: int, handle: int | None) -> None:
+    def __init__(self, answer: FileIO) -> None:
         self._answer = answer
-        self._handle = handle
+        self.handle: int | None = None
 
     def lines(self, seconds: float | None) -> Iterator[bytes]:
         """Yield the lines of the answer, without their ends. Raises ValueError if they are too
@@ -44,15 +46,17 @@ class Child:
 
     def close(self) -> None:
         """Kill the child, if it has not ended."""
-        os.close(self._answer)
-        if self._handle is not None:
+        self._answer.close()
+        if self.handle is not None:
             assert sys.platform == "linux"
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            os.close(self._handle)
+            try:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            finally:
+                os.close(self.handle)
 
     def _read(self, until: float | None) -> bytes:
         left = None if until is None else max(0.0, until - time.monotonic())
-        if not is_readable(self._answer, left):
+        if not is_readable(self._answer.fileno(), left):
             raise ValueError("no answer in time")
-        return os.read(self._answer, READ_BYTES)
+        return self._answer.read(READ_BYTES) or b""

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -25,6 +25,7 @@ from server.errors import BadVideo, Draining, Fault
 from server.frame import VideoInfo
 from server.sources import seccomp
 from server.sources.cuts import Cuts, KeyFrame
+from server.sources.pipe import pipe, tell
 from server.sources.probe_answer import Child
 from server.sources.probe_child import SANDBOXED, TAKEN
 from server.sources.probing import VideoLimits
@@ -99,7 +100,11 @@ class Prober:
             "rights": not self._sandboxed,
             "filtered": self._sandboxed and seccomp.missing() is None,
         }
-        with closing(self._child_for(json.dumps(whole).encode())) as child:
+        try:
+            child = self._child_for(json.dumps(whole).encode())
+        except OSError as error:
+            raise Fault(f"No process can be started that reads the video: {error}.") from error
+        with closing(child):
             try:
                 return read(child.lines(self._seconds))
             except NONSENSE:
@@ -108,21 +113,17 @@ class Prober:
                 raise BadVideo(self._too_much()) from None
 
     def _child_for(self, order: bytes) -> Child:
-        """Return the child that carries out an order."""
-        theirs, ours = os.pipe()
-        with os.fdopen(ours, "wb") as told:
-            reader, writer = os.pipe()
-            try:
-                child = Child(reader, self._hand_over(theirs, writer))
-            except BaseException:
-                os.close(reader)
-                raise
-            finally:
-                os.close(theirs)
-                os.close(writer)
-            with suppress(BrokenPipeError):  # a child that has died is noticed at its answer
-                told.write(order)
-                told.flush()
+        """Return the child that carries out an order; one that has died before it has read the
+        order is noticed at its answer. Raises OSError if there are too many open files."""
+        theirs, told = pipe()
+        with theirs, told, ExitStack() as unless_it_lives:
+            answer, writer = pipe()
+            with writer:
+                child = unless_it_lives.enter_context(closing(Child(answer)))
+                child.handle = self._hand_over(theirs.fileno(), writer.fileno())
+            theirs.close()
+            tell(told, order)
+            unless_it_lives.pop_all()
         return child
 
     def _hand_over(self, order: int, answer: int) -> int | None:
@@ -154,7 +155,8 @@ class _Forks:
 
     def __init__(self, module: str, sandboxed: bool) -> None:
         self._socket, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as unless_it_lives:
+            unless_it_lives.enter_context(self._socket)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *([SANDBOXED] if sandboxed else [])],
                 stdin=theirs.fileno(),
@@ -162,6 +164,7 @@ class _Forks:
                 env=child_environment(),
                 start_new_session=True,
             )
+            unless_it_lives.pop_all()
 
     def take(self, order: int, answer: int) -> int | None:
         """Let a child answer an order; return a descriptor by which it can be killed, None if there
@@ -173,7 +176,7 @@ class _Forks:
         return found[0] if found else None
 
     def end(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._socket.close()
+        with self._socket:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()

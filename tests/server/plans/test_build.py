@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from living import open_files
 from watching import is_running
 
 from export import to_trt
@@ -31,6 +32,8 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 60.0
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="it needs /proc")
 
 
 def script(text: str) -> list[str]:
@@ -95,6 +98,29 @@ async def test_a_build_that_hangs_is_given_up(tmp_path: Path, deaf: bool) -> Non
     assert ended == Failed("The build of the plan took more than 2 seconds.")
     assert heard == [Building(1, "hanging"), ended]
     assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+@linux
+async def test_what_a_build_leaves_behind_is_ended_and_its_pipes_are_closed(
+    tmp_path: Path,
+) -> None:
+    """A process of a build that has ended holds its output open."""
+    mark, before = tmp_path / "pid", open_files()
+    text = f"sleep 1000 & echo $! > '{mark}'; exit 3"
+    ended = await PlanBuild(["sh", "-c", text], lambda _: None, limit=2.0).run()
+    assert ended == Failed("The build of the plan took more than 2 seconds.")
+    left = int(mark.read_text())
+    async with asyncio.timeout(LIMIT):
+        while has_memory(left) or open_files() != before:  # noqa: ASYNC110  nobody reports it
+            await asyncio.sleep(0.01)
+
+
+def has_memory(process: int) -> bool:
+    """Return whether a process runs; one that nobody reaps does not."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_a_build_that_is_cancelled_takes_its_process_along(tmp_path: Path) -> None:

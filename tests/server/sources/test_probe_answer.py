@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import threading
+from io import FileIO
 
 import pytest
 
 from server.sources import probe_answer
+from server.sources.pipe import pipe, tell
 from server.sources.probe_answer import Child
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs pidfd")
@@ -17,19 +19,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs pidfd"
 
 def child(*pieces: bytes) -> Child:
     """A child that writes these pieces and ends; what is too much for a pipe waits in a thread."""
-    reader, writer = os.pipe()
+    reader, writer = pipe()
 
     def write() -> None:
-        with os.fdopen(writer, "wb") as file:
-            try:
-                for piece in pieces:
-                    file.write(piece)
-                    file.flush()
-            except BrokenPipeError:
-                pass
+        with writer:
+            for piece in pieces:
+                tell(writer, piece)
 
     threading.Thread(target=write).start()
-    return Child(reader, None)
+    return Child(reader)
 
 
 def test_lines_come_however_they_were_written() -> None:
@@ -67,7 +65,8 @@ def test_a_silent_child_is_waited_for_until_its_time_is_up_and_killed(
     monkeypatch.setattr(probe_answer, "GRACE_SECONDS", 0.0)
     with subprocess.Popen(["sleep", "3600"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        answer = Child(os.dup(process.stdout.fileno()), os.pidfd_open(process.pid))
+        answer = Child(FileIO(os.dup(process.stdout.fileno())))
+        answer.handle = os.pidfd_open(process.pid)
         with pytest.raises(ValueError, match="in time"):
             list(answer.lines(0.05))
         answer.close()
@@ -77,7 +76,8 @@ def test_a_silent_child_is_waited_for_until_its_time_is_up_and_killed(
 def test_a_child_that_has_ended_is_left_alone() -> None:
     with subprocess.Popen(["true"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        answer = Child(os.dup(process.stdout.fileno()), os.pidfd_open(process.pid))
+        answer = Child(FileIO(os.dup(process.stdout.fileno())))
+        answer.handle = os.pidfd_open(process.pid)
         assert list(answer.lines(None)) == []
         process.wait()
     answer.close()

@@ -12,22 +12,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostile_tricks import WRITTEN
-from living import children
+from living import children, open_files
 
 from server.errors import (
     BadVideo,
     Draining,
+    Fault,
     MastreamError,
     SourceFault,
     TooLarge,
     UnsupportedMedia,
 )
-from server.sources.cuts import read_cuts
+from server.sources.cuts import KeyFrame, read_cuts
 from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits, probe
 
@@ -161,6 +163,91 @@ def test_one_that_died_is_begun_anew(film: Film) -> None:
     assert children("probe_child") == []
 
 
+@linux
+def test_children_that_die_before_they_have_read_their_order_leave_nothing(film: Film) -> None:
+    path = film()
+    more_than_a_pipe_holds = 9000
+    keys = [KeyFrame(one, one, one, Fraction(one)) for one in range(more_than_a_pipe_holds)]
+    with prober(module="tests.support.dying_prober") as probed:
+        with pytest.raises(BadVideo, match="damaged"):
+            probed(path, LIMITS)
+        (forks,) = children("dying_prober")
+        before = open_files()
+        for _ in range(5):
+            with pytest.raises(BadVideo, match="damaged"):
+                probed.can_seek(path, keys, 2**20)
+        assert open_files() == before
+        assert children("dying_prober") == [forks]
+        until_it_has_nothing(forks)
+    assert children("dying_prober") == []
+
+
+@linux
+def test_children_that_have_answered_leave_nothing(film: Film) -> None:
+    path = film()
+    with prober() as probed:
+        probed(path, LIMITS)
+        (forks,) = children("probe_child")
+        before = open_files()
+        for _ in range(5):
+            probed(path, LIMITS)
+        assert open_files() == before
+        until_it_has_nothing(forks)
+
+
+def until_it_has_nothing(forks: int) -> None:
+    """Wait until a process that forks has no child, zombies included, and no pipe of one."""
+    deadline = time.monotonic() + 30.0
+    while offspring(forks) or len(list(Path(f"/proc/{forks}/fd").iterdir())) > 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def offspring(process: int) -> str:
+    return Path(f"/proc/{process}/task/{process}/children").read_text()
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing(
+    film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film()
+
+    def none_is_left(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("server.sources.probe_process.subprocess.Popen", none_is_left)
+    before = open_files()
+    with prober() as probed:
+        for _ in range(3):
+            with pytest.raises(Fault, match="No process can be started"):
+                probed(path, LIMITS)
+    assert open_files() == before
+
+
+def test_too_many_open_files_are_no_fault_of_the_video_and_leave_nothing(
+    film: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, made = film(), list[int]()
+    whole = os.pipe
+
+    def the_second_fails() -> tuple[int, int]:
+        made.append(1)
+        if len(made) % 2 == 0:
+            raise OSError(24, "Too many open files")
+        return whole()
+
+    with prober() as probed:
+        probed(path, LIMITS)
+        before = open_files()
+        with monkeypatch.context() as patch:
+            patch.setattr("server.sources.pipe.os.pipe", the_second_fails)
+            for _ in range(3):
+                with pytest.raises(Fault, match="Too many open files"):
+                    probed(path, LIMITS)
+        assert open_files() == before and len(made) == 6
+        assert probed(path, LIMITS).frames == 6
+
+
 def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
     pipe = tmp_path / "endless"
     os.mkfifo(pipe)
@@ -258,11 +345,7 @@ def test_a_hostile_child_that_ignores_its_end_is_killed(
         with pytest.raises(BadVideo, match="exceeds the limit"):
             probed(film("hang.mp4"), LIMITS)
         (forks,) = children("hostile_prober")
-        offspring = Path(f"/proc/{forks}/task/{forks}/children")
-        deadline = time.monotonic() + 30.0
-        while offspring.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until_it_has_nothing(forks)
 
 
 def test_the_process_has_no_passwords(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:

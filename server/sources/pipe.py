@@ -1,0 +1,22 @@
+"""A pipe whose two ends close themselves, and what a child may not have read to its end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from io import FileIO
+
+
+def pipe() -> tuple[FileIO, FileIO]:
+    """Return the end to read from and the one to write to; nothing is buffered, so that closing
+    them cannot fail. Raises OSError if there are too many open files."""
+    reader, writer = os.pipe()
+    return FileIO(reader, "r"), FileIO(writer, "w")
+
+
+def tell(writer: FileIO, data: bytes) -> None:
+    """Write everything, unless whoever should read it has ended."""
+    left = memoryview(data)
+    with suppress(BrokenPipeError):
+        while left:
+            left = left[writer.write(left) :]
