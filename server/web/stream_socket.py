@@ -25,7 +25,6 @@ from server.errors import (
     Undecodable,
     strip,
 )
-from server.fair_pace import reading_cost
 from server.frame import Frame, Mask
 from server.sources.packets import Packet
 from server.streams.client_messages import ClientMessages
@@ -34,8 +33,8 @@ from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox
 from server.streams.opening import Opened
 from server.streams.outbox import Outbox, Packed
-from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
 from server.web.frame_times import measure
+from server.web.message_pace import MessagePace
 from server.web.socket_ending import ending_after, is_lost, send_ending
 from server.web.stream_services import StreamServices
 from server.web.timeouts import Timeouts
@@ -44,7 +43,7 @@ from server.web.timeouts import Timeouts
 class StreamSocket:
     """One stream socket; limits apply to ``client``.
 
-    Mutable state: the timeouts and the allowance of messages, the tasks that read and feed, how the
+    Mutable state: the timeouts and the pace of messages, the tasks that read and feed, how the
     stream will end, whether the socket was lost, and whether a newer socket has the session.
     """
 
@@ -76,7 +75,8 @@ class StreamSocket:
         )
         now = time.monotonic()
         self._timeouts = Timeouts(self._settings.idle_seconds, self._settings.slow_seconds, now)
-        self._allowance = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, now)
+        limits = services.pace, services.fair_pace, services.metrics.held_back
+        self._pace = MessagePace(client, *limits, now)
         self._reading: asyncio.Task[None] | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._taken_over = asyncio.Event()
@@ -169,7 +169,7 @@ class StreamSocket:
         if opened and opened.policy is DropPolicy.EVERY:
             await self._ledger.wait_for_answers(self._settings.window)
         # Receiving messages that have already arrived does not yield; other tasks must have a turn.
-        await asyncio.sleep(self._pause(time.monotonic()))
+        await asyncio.sleep(self._pace.wait(time.monotonic()))
 
     async def _receive(self) -> str | bytes:
         message = await self._socket.receive()
@@ -177,19 +177,8 @@ class StreamSocket:
             raise WebSocketDisconnect(message["code"], message.get("reason"))
         self._timeouts.alive = time.monotonic()
         data: str | bytes = message.get("bytes") or message.get("text") or b""
-        self._allowance.spend(small_cost(len(data)), self._timeouts.alive)
-        self._services.pace.spend(self._client, len(data), self._timeouts.alive)
-        cost = reading_cost(len(data))
-        self._services.fair_pace.spend(self._client, cost, self._timeouts.alive)
+        self._pace.spend(len(data), self._timeouts.alive)
         return data
-
-    def _pause(self, now: float) -> float:
-        """Return the seconds until the next message may be read, as far as is known now."""
-        fair = self._services.fair_pace.wait(self._client, now)
-        if fair > 0:
-            self._services.metrics.held_back()
-        fixed = self._services.pace.spend(self._client, 0, now)
-        return max(fair, fixed, self._allowance.spend(0, now))
 
     async def _feed(self) -> None:
         """Decode packets in order and offer their frames; close the outbox when all are
