@@ -84,7 +84,7 @@ def create_app(
         (sources.router, []),
         (about_router(_facts(service)), []),
         (capacity_router(service.capacities, _limits(service)), []),
-        (cluster_router(lambda: service.membership, lambda: service.live.streams.ownership), []),
+        (cluster_router(lambda: service.membership, lambda: service.live.streams.whereabouts), []),
         (recordings_router(service.parts.recordings), []),
         (keys_router(service.parts.keyring, service.parts.access), []),
         (page_router(read_page()), []),

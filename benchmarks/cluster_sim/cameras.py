@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from server.streams.supervision import (
+from server.streams.states import (
     Action,
     Broken,
     Deadline,
@@ -21,9 +21,8 @@ from server.streams.supervision import (
     Rules,
     StreamState,
     Supervised,
-    begin,
-    decide,
 )
+from server.streams.supervision import begin, decide
 
 SINGLE = 0.1
 """The share of cameras that serve only one client."""

@@ -3,7 +3,8 @@ each.
 
 A stream belongs to the server in its row, under its epoch, until its lease expires by the
 database's clock. Taking one is one conditional UPDATE that raises the epoch, and every later change
-requires that epoch, so a server that was thought dead changes nothing.
+requires that epoch, so a server that was thought dead changes nothing, not even of another stream
+that has got the name meanwhile.
 """
 
 from __future__ import annotations
@@ -25,12 +26,20 @@ from server.security.sealing import Seal
 
 _log = logging.getLogger(__name__)
 
+_HELD = STREAMS.c.name, STREAMS.c.epoch, STREAMS.c.created
+"""The columns of a HeldStream."""
+
 
 class HeldStream(NamedTuple):
-    """A stream under the epoch in which its server took it."""
+    """A stream under the epoch in which its server took it.
+
+    Epochs begin anew if a stream is removed and another gets its name: that one was ``created`` at
+    another time.
+    """
 
     name: str
     epoch: int
+    created: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +47,13 @@ class TakenStream:
     """A stream that was just taken, with its definition; ``cause`` is restart, given_back or
     expired."""
 
-    name: str
-    epoch: int
+    held: HeldStream
     definition: Mapping[str, Any]
     cause: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.held.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ class StreamRows:
                 connection.execute(STREAMS.insert().values(**values))
             except IntegrityError as error:
                 raise Conflict(f"There is already a stream {name}: choose another name.") from error
-        return HeldStream(name, 1)
+        return HeldStream(name, 1, created)
 
     def places(self) -> list[StreamPlace]:
         """Return where every stream is, the oldest first."""
@@ -109,16 +121,16 @@ class StreamRows:
 
     def renew(self, held: Sequence[HeldStream], server: str, lease: float) -> set[HeldStream]:
         """Keep streams for ``lease`` more seconds; return those that were not lost."""
-        is_held = sql.tuple_(STREAMS.c.name, STREAMS.c.epoch).in_(held)
+        is_held = sql.tuple_(*_HELD).in_(held)
         mine = sql.and_(STREAMS.c.owner == server, is_held)
         kept = STREAMS.update().where(mine).values(expires=seconds_now() + lease)
         with self._database.begin() as connection:
-            rows = connection.execute(kept.returning(STREAMS.c.name, STREAMS.c.epoch)).all()
+            rows = connection.execute(kept.returning(*_HELD)).all()
         return {HeldStream(*row) for row in rows}
 
     def still(self, held: Sequence[HeldStream], server: str) -> set[HeldStream]:
         """Return those streams that were not lost. Writes nothing."""
-        mine = sql.select(STREAMS.c.name, STREAMS.c.epoch).where(STREAMS.c.owner == server)
+        mine = sql.select(*_HELD).where(STREAMS.c.owner == server)
         with self._database.begin() as connection:
             rows = connection.execute(mine).all()
         return {HeldStream(*row) for row in rows} & set(held)
@@ -160,10 +172,13 @@ class StreamRows:
             return connection.execute(gone).rowcount == 1
 
     def _take(self, statement: sql.Update) -> TakenStream | None:
-        columns = (STREAMS.c.name, STREAMS.c.epoch, STREAMS.c.definition)
+        columns = (*_HELD, STREAMS.c.definition)
         with self._database.begin() as connection:
             row = connection.execute(statement.returning(*columns)).first()
-        return None if row is None else TakenStream(row[0], row[1], self._unsealed(row[0], row[2]))
+        if row is None:
+            return None
+        *held, definition = row
+        return TakenStream(HeldStream(*held), self._unsealed(row.name, definition))
 
     def _changed(self, statement: sql.Update) -> bool:
         with self._database.begin() as connection:
@@ -190,7 +205,7 @@ def _is_free() -> sql.ColumnElement[bool]:
 
 
 def _is_held(held: HeldStream) -> sql.ColumnElement[bool]:
-    return sql.and_(STREAMS.c.name == held.name, STREAMS.c.epoch == held.epoch)
+    return sql.and_(*(column == value for column, value in zip(_HELD, held, strict=True)))
 
 
 def _held(held: HeldStream) -> sql.Update:

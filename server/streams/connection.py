@@ -11,7 +11,7 @@ from fractions import Fraction
 from server.errors import MastreamError, SourceRefused
 from server.frame import Frame
 from server.sources.base import Source
-from server.streams.supervision import Broken, Deadline, Event, Finished
+from server.streams.states import Broken, Deadline, Event, Finished
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ class Connection:
     """Reads one source from when it is opened until it ends or is closed.
 
     ``number`` counts the stream's connections from 1. ``clock`` is in seconds and must be that of
-    the source. A file is played at its own pace after the time ``hurry_to`` in it, and its end is
-    reported once ``settled`` returns: its last frames have masks by then. Mutable state: the task
-    that reads, when the last picture was taken, how a file is paced, and how many of the source's
-    losses were reported.
+    the source. A file is played at its own pace, but for the times in it at which it ``hurries``,
+    and its end is reported once ``settled`` returns: its last frames have masks by then. Mutable
+    state: the task that reads, when the last picture was taken, how a file is paced, and how many
+    of the source's losses were reported.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Connection:
         number: int,
         source: Source,
         clock: Callable[[], float],
-        hurry_to: Fraction | None = None,
+        hurries: Callable[[Fraction], bool] = lambda _: False,
         settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.number = number
         self.live = source.live
         self._source = source
         self._clock = clock
-        self._hurry_to = hurry_to
+        self._hurries = hurries
         self._settled = settled
         self._reading: asyncio.Task[None] | None = None
         self._last_picture = clock()
@@ -118,6 +118,6 @@ class Connection:
 
     async def _shown(self, frame: Frame) -> Frame:
         """Return a file's frame once it is due, as if it arrived at that moment."""
-        if self._hurry_to is None or (frame.pts or 0) > self._hurry_to:
+        if not self._hurries(frame.pts or Fraction(0)):
             await asyncio.sleep(self._pace.wait(frame.pts, self._clock()))
         return replace(frame, arrived=self._clock())

@@ -15,6 +15,9 @@ from server.streams.definition import StreamDefinition
 EARLY = Fraction(1, 10)
 """Of the period of ``max_fps``: a frame that comes so much too early still counts."""
 
+LEAST_RISE = Fraction(1, 1000)
+"""Seconds by which the first picture of a connection is at least later than the last one before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Continuity:
@@ -81,7 +84,7 @@ def _shift(before: Continuity, frame: Frame, connection: int) -> Fraction:
     if connection == before.connection or before.pts is None:
         return before.shift
     elapsed = Fraction(round((frame.arrived - before.arrived) * 1000), 1000)
-    return before.pts + max(elapsed, Fraction(1, 1000)) - (frame.pts or Fraction(0))
+    return before.pts + max(elapsed, LEAST_RISE) - (frame.pts or Fraction(0))
 
 
 def _is_due(before: Continuity, pts: Fraction, asked: StreamDefinition) -> bool:

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
 from protocol import DropCause, DropPolicy, MemoryState
 from server.errors import BadRequest
-from server.frame import Frame, Mask, ResetCause, host_pixels
+from server.frame import Frame, Mask, ResetCause
 from server.recordings.folder import Recordings
 from server.recordings.recording import RecordedSink, Recording
 from server.scheduling.session import Session
 from server.sinks.base import Sink
-from server.sources.scene_cut import SceneCut, look
 from server.streams.connection import Connection
+from server.streams.continuing import Continuing
 from server.streams.continuity import Continuity, Placed, follow
 from server.streams.definition import StreamDefinition
+from server.streams.film_progress import FilmProgress
 from server.streams.live_status import Measures
-from server.streams.place import Made, Place, Takeover, continued, place_of
+from server.streams.place import Made, Place, Takeover
+from server.streams.scene_watch import SceneWatch
 from server.workers.serving import Serving
 
 WINDOW = 4
 """Frames of one stream between its source and its masks."""
-
-SEARCHES = 2
-"""How many connections look for the place at which a file is to be continued."""
 
 
 class Intake:
     """Gives the frames of all connections their places in one stream and offers them to a session.
 
     Mutable state: the session, which stays open across connections so that a memory can be kept;
-    how the frames so far continue; the scene, the number of the connection that it belongs to and
-    the time in the file since when it has been followed. Of a file also the frames that have masks
-    or wait for them, the place that is still to be reached, the connections that have looked for
-    it, and the place that was taken over, until there is a new mask.
+    how the frames so far continue; the scene; how far a file has been played, and how it was
+    continued if it was taken over.
     """
 
     def __init__(
@@ -57,17 +53,9 @@ class Intake:
         self._clock = clock
         self._session: Session | None = None
         self._continuity = Continuity()
-        self._scene = SceneCut()
-        self._scene_of = 0
-        self._scene_since = Fraction(0)
-        self._made = deque[Made](maxlen=max(1, worker.spec.memory_horizon or 0))
-        self._waiting: dict[int, Made] = {}
-        self.to_reach = None if takeover is None else takeover.place
-        self._taken_at: Place | None = None
-        self._searches: set[int] = set()
-        self._sent = -1
-        self._has_begun = False
-        self.memory = _memory_after(takeover)
+        self._scenes = SceneWatch()
+        self._progress = FilmProgress(worker.spec.memory_horizon)
+        self.continuing = Continuing(takeover)
 
     def __repr__(self) -> str:
         return f"<Intake {self._definition.name} {self._session!r}>"
@@ -90,12 +78,15 @@ class Intake:
     async def take(self, connection: Connection, frame: Frame) -> None:
         """Offer a connection's next frame, or pass it over if ``max_fps`` says so; wait for room if
         no frame may be lost. Raises NoCapacity or Draining."""
-        session, definition = self.open(), self._definition
         self._measures.lost(DropCause.OVERLOAD, connection.newly_lost())
-        is_cut = self._is_cut(connection, frame)
-        if not self._has_reached(connection, frame):
+        if self.continuing.has_broken_off(connection.number, self._continuity.seq):
+            self._search_again()
+        session, definition = self.open(), self._definition
+        is_cut = definition.on_cut == "reset" and self._scenes.is_cut(connection.number, frame)
+        at = frame.pts or Fraction(0)
+        before = self.continuing.follow(self._continuity, connection.number, at)
+        if before is None:
             return
-        before = self._continuity
         self._continuity, placed = follow(before, frame, connection.number, is_cut, definition)
         if placed is None:
             self._measures.passed_over()
@@ -118,14 +109,13 @@ class Intake:
 
     def made(self, mask: Mask) -> None:
         """Note that a frame has its mask."""
-        if mask.frame.seq > self._sent:
-            self._taken_at = None
-        taken = self._waiting.pop(mask.frame.seq, None)
-        if taken is not None:
-            is_first = taken.is_first or mask.reset is not None
-            self._made.append(replace(taken, is_first=is_first))
-            for seq in [one for one in self._waiting if one < taken.seq]:
-                del self._waiting[seq]
+        self.continuing.made(mask.frame.seq)
+        self._progress.made(mask.frame.seq, mask.reset is not None)
+
+    @property
+    def memory(self) -> MemoryState:
+        """Return what the memory was when this server began with the stream."""
+        return self.continuing.memory
 
     @property
     def place(self) -> Place | None:
@@ -133,16 +123,12 @@ class Intake:
 
         After a takeover it is the earlier owner's place until there is a mask of our own.
         """
-        return (
-            self.to_reach
-            or self._taken_at
-            or place_of(self._made, self._worker.spec.memory_horizon)
-        )
+        return self.continuing.place or self._progress.place
 
     def begin_anew(self) -> None:
         """Forget the place of a file, which is played from its beginning."""
-        self._made.clear()
-        self.to_reach = self._taken_at = None
+        self._progress.begin_anew()
+        self.continuing.begin_anew()
 
     @property
     def recording(self) -> Recording | None:
@@ -167,56 +153,34 @@ class Intake:
         if session is not None:
             self._worker.close(session)
 
-    def _is_cut(self, connection: Connection, frame: Frame) -> bool:
-        """Return whether the frame begins another scene, if that matters."""
-        if self._definition.on_cut == "keep":
-            return False
-        if self._scene_of != connection.number:
-            self._scene, self._scene_of = SceneCut(), connection.number
-            self._scene_since = frame.pts or Fraction(0)
-        self._scene, is_cut = look(self._scene, host_pixels(frame.pixels), frame.pts)
-        return is_cut
+    def _search_again(self) -> None:
+        """Look once more for the place that was reached: some frames that fill the memory are in
+        the session already, so another one is opened."""
+        self.close()
+        self._progress.begin_anew()
+        self.continuing.search_again()
 
     def _begin_scene(self, frame: Frame) -> None:
         if self._definition.on_cut == "reset":
-            self._scene, _ = look(SceneCut(), host_pixels(frame.pixels), frame.pts)
-            self._scene_since = frame.pts or Fraction(0)
-
-    def _has_reached(self, connection: Connection, frame: Frame) -> bool:
-        """Return whether the stream goes on with this frame: a file does not before its place."""
-        place, at = self.to_reach, frame.pts or Fraction(0)
-        if place is None:
-            return True
-        is_there = at == place.at
-        self._searches.add(connection.number)
-        if not is_there and at <= place.sent_at and len(self._searches) <= SEARCHES:
-            return False
-        self._continuity, self.to_reach = continued(place, connection.number, is_there), None
-        self._taken_at = place
-        self._sent = place.sent
-        if not is_there or not place.fills:
-            self.memory = MemoryState.COLD
-        return True
+            self._scenes.begin(frame)
 
     def _note(self, before: Continuity, frame: Frame, placed: Placed) -> None:
         """Remember a file's frame until it has its mask, or longer if it has it already."""
         seq, now, at = placed.frame.seq, self._continuity, frame.pts or Fraction(0)
-        taken = Made(seq, at, now.shift, before.due, now.connection, self._scene_since)
-        if seq > self._sent:
-            self._waiting[seq] = taken
+        taken = Made(seq, at, now.shift, before.due, now.connection, self._scenes.since)
+        if seq > self.continuing.sent:
+            self._progress.note(taken)
         else:
-            is_first = not self._made and self._sent - seq + 1 < (self._made.maxlen or 0)
-            self._made.append(replace(taken, is_first=is_first))
+            self._progress.note_sent(taken, self.continuing.sent)
 
     def _offered(self, session: Session, placed: Placed) -> Frame | None:
         """Return what the session gets of a frame; of one that has its mask only what fills the
         memory, if that is of use."""
-        is_cold = self.memory is MemoryState.COLD
-        if placed.frame.seq <= self._sent:
+        is_cold = self.continuing.is_cold
+        if placed.frame.seq <= self.continuing.sent:
             return None if is_cold else replace(placed.frame, replay=True)
-        if is_cold and not self._has_begun:
+        if self.continuing.begins() and is_cold:
             self._worker.reset(session, ResetCause.MOVED)
-        self._has_begun = True
         self._measures.frame(placed.frame, self._clock())
         return placed.frame
 
@@ -229,11 +193,3 @@ class Intake:
             policy=self._definition.policy,
             budget=self._definition.budget,
         )
-
-
-def _memory_after(takeover: Takeover | None) -> MemoryState:
-    """Return what a stream's memory is expected to be when it begins."""
-    if takeover is None:
-        return MemoryState.NEW
-    is_known = takeover.place is not None and takeover.place.fills
-    return MemoryState.REBUILT if is_known else MemoryState.COLD

@@ -9,7 +9,7 @@ from statistics import quantiles
 from typing import Any
 
 from server.frame import Frame, Mask, ResetCause
-from server.streams.supervision import StreamState, Supervised
+from server.streams.states import StreamState, Supervised
 from server.streams.viewers import Viewers
 
 SPAN_SECONDS = 10.0

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
 
-from server.streams.continuity import Continuity
+from server.streams.continuity import LEAST_RISE, Continuity
 
 LOOK_SECONDS = Fraction(2)
 """Pictures of so long before the first frame are looked at, since a scene cut depends on them."""
@@ -96,11 +96,16 @@ def place_of(made: Sequence[Made], horizon: int | None) -> Place | None:
     return Place(*begin, sent=last.seq, sent_at=last.at, fills=found is not None)
 
 
-def continued(place: Place, connection: int, is_there: bool) -> Continuity:
-    """Return the stream before the next frame, which is that at the place, or a later one."""
-    if is_there:
-        return Continuity(connection, place.seq - 1, shift=place.shift, due=place.due)
-    return Continuity(connection, place.sent, shift=place.shift)
+def continued(place: Place, connection: int) -> Continuity:
+    """Return the stream before the frame at the place."""
+    return Continuity(connection, place.seq - 1, shift=place.shift, due=place.due)
+
+
+def begun_elsewhere(place: Place, connection: int, at: Fraction) -> Continuity:
+    """Return the stream before a frame at another time in the file, which follows the last one that
+    was sent: numbers and times rise, also if it is an earlier picture."""
+    rising = place.sent_at + place.shift + LEAST_RISE - at
+    return Continuity(connection, place.sent, shift=max(place.shift, rising))
 
 
 def _filling(made: Sequence[Made], horizon: int | None) -> Made | None:

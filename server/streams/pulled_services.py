@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from server.dialling.dial import Guard
 from server.recordings.folder import Recordings
 from server.streams.pulled_source import OpenSource
-from server.streams.supervision import Rules
+from server.streams.states import Rules
 from server.workers.serving import Serving
 
 
@@ -17,7 +17,7 @@ class PulledServices:
     """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
     seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
     after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides which
-    addresses may be opened; ``may_send`` is false for a name that another server may have."""
+    addresses may be opened."""
 
     worker: Serving
     open_source: OpenSource
@@ -29,4 +29,3 @@ class PulledServices:
     published: Callable[[str], None] = lambda _: None
     recordings: Recordings | None = None
     guard: Guard | None = None
-    may_send: Callable[[str], bool] = lambda _: True

@@ -21,4 +21,4 @@ def stored(definition: StreamDefinition, place: Place | None) -> Mapping[str, An
 
 def takeover_of(taken: TakenStream) -> Takeover:
     """Return why this server has a stream that it took, and where a file is to be continued."""
-    return Takeover(taken.cause, taken.epoch, Place.from_dict(taken.definition.get(PLACE)))
+    return Takeover(taken.cause, taken.held.epoch, Place.from_dict(taken.definition.get(PLACE)))

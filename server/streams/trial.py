@@ -11,8 +11,8 @@ from server.errors import NoCapacity, SourceFault, SourceSilent
 from server.frame import Frame
 from server.sources.abandoned import abandoned_decoders
 from server.sources.base import Source
+from server.streams.connector import MAX_ABANDONED
 from server.streams.definition import StreamDefinition
-from server.streams.pulled import MAX_ABANDONED
 from server.streams.pulled_source import OpenSource
 
 MAX_TRIALS = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +21,12 @@ from server.threads import PicturePool
 
 VIEWER_MASKS = 2
 """Masks that wait for one viewer: enough to keep it busy, too few to be old."""
+
+UNSENT = 8
+"""Masks that wait until they may be sent: more than a stream makes of the frames that it has."""
+
+ASK_SECONDS = 0.05
+"""How often a stream that may not send asks again. It may soon, or it ends."""
 
 RENDITIONS = 16
 """What was made last is kept for viewers who still have to send it."""
@@ -48,7 +54,8 @@ class Viewers(Sink):
     ``on_mask`` is called for each mask first, ``on_loss`` for each frame without one. The masks
     themselves are shared, so a viewer's ledger counts against a budget of its own. ``is_leaving``
     says that the stream ended because the server stops or another has taken it over, and may be
-    back soon. While ``may_send`` is false, masks are lost: another server may send its own.
+    back soon. While ``may_send`` is false, masks wait, since another server may send its own; they
+    are lost if the stream ends.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Viewers(Sink):
         self._on_mask = on_mask
         self._on_loss = on_loss
         self._may_send = may_send
+        self._unsent = deque[Mask]()
         self._outboxes: set[Outbox] = set()
 
     def __len__(self) -> int:
@@ -116,15 +124,35 @@ class Viewers(Sink):
     def close(self) -> None:
         """End every viewer, since the stream is over."""
         self._closed = True
+        self._lose_unsent(beyond=0)
         self.newest = None
         self.changes.notify()
         for outbox in self._outboxes:
             outbox.close()
 
     def mask(self, mask: Mask) -> None:
-        if not self._may_send():
+        self._unsent.append(mask)
+        self._send()
+        self._lose_unsent(beyond=0 if self._closed else UNSENT)
+
+    async def wait_to_send(self) -> None:
+        """Wait until masks may be sent, and send those that wait: until then the stream had better
+        make no more."""
+        while not self._may_send():  # noqa: ASYNC110  a lease ends without an event
+            await asyncio.sleep(ASK_SECONDS)
+        self._send()
+
+    def _send(self) -> None:
+        while self._unsent and self._may_send():
+            self._send_one(self._unsent.popleft())
+
+    def _lose_unsent(self, beyond: int) -> None:
+        """Lose the oldest of the masks that wait, beyond so many."""
+        while len(self._unsent) > beyond:
+            self._unsent.popleft()
             self._on_loss("moved")
-            return
+
+    def _send_one(self, mask: Mask) -> None:
         self.newest = mask
         self._on_mask(mask)
         for outbox in self._outboxes:

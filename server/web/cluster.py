@@ -15,7 +15,7 @@ from server.database.owners import Owner
 from server.database.streams import StreamPlace
 from server.security.callers import Caller
 from server.security.keys import Role
-from server.streams.ownership import Ownership
+from server.streams.whereabouts import Whereabouts
 from server.web.auth import caller_of
 from server.web.problems import PROBLEMS
 
@@ -72,16 +72,16 @@ class ClusterBody(BaseModel):
 
 
 def cluster_router(
-    membership: Callable[[], Membership], ownership: Callable[[], Ownership]
+    membership: Callable[[], Membership], whereabouts: Callable[[], Whereabouts]
 ) -> APIRouter:
-    """Return the route; ``membership`` and ``ownership`` raise NoCapacity until they are known."""
+    """Return the route; both arguments raise NoCapacity until they are known."""
     router = APIRouter(prefix="/v1", tags=["server"], responses=PROBLEMS)
 
     @router.get("/cluster")
     async def get_cluster(request: Request) -> ClusterBody:
         """Return the servers on this database that reported in the last seconds, which of them has
         which pulled stream, and recent changes."""
-        known, streams, caller = membership(), ownership(), caller_of(request)
+        known, streams, caller = membership(), whereabouts(), caller_of(request)
         places = streams.places
         counts = Counter(one.server for one in places if streams.state(one) != "free")
         shown = [one for one in places if caller.watches(one.name, one.key)]

@@ -103,7 +103,7 @@ async def list_streams(request: Request, live: LiveOf) -> StreamPage:
     """List this server's streams, oldest first, and the addresses of other servers' streams."""
     caller = caller_of(request)
     seen = (one for one in live.streams.all() if _watches(caller, one))
-    others = live.streams.ownership.elsewhere()
+    others = live.streams.whereabouts.elsewhere()
     return StreamPage(
         streams=[stream_body(one, request.url_for) for one in seen],
         elsewhere=[
@@ -136,7 +136,7 @@ async def change_stream(
 @router.delete("/{name}", status_code=204)
 async def remove_stream(live: LiveOf, name: Name) -> None:
     """Remove a stream. Its source and its viewers' sockets are closed."""
-    await live.remove(name)
+    await live.streams.remove(name)
 
 
 @router.get("/{name}/preview", response_class=StreamingResponse, responses=_MJPEG)

@@ -18,7 +18,7 @@ from server.settings import LiveSettings
 from server.sinks.publishing import PublishState
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledStream
-from server.streams.supervision import StreamState
+from server.streams.states import StreamState
 
 UrlFor = Callable[..., URL]
 """Starlette's ``request.url_for``."""

@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from models.spec import ModelSpec
 from server.admission import Limit, Places
@@ -21,9 +22,10 @@ from server.streams.ownership import CAUSES, Ownership
 from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
 from server.streams.pulled_source import source_opener
-from server.streams.supervision import Rules, StreamState
+from server.streams.states import Rules, StreamState
 from server.streams.trial import Trials
 from server.streams.viewers import Renditions
+from server.streams.whereabouts import STATES
 from server.threads import PicturePool
 from server.web.viewer_socket import ViewerServices
 from server.workers.serving import Serving
@@ -31,7 +33,8 @@ from server.workers.serving import Serving
 
 @dataclass(slots=True)
 class LiveService:
-    """Mutable state: the renditions of each stream, made for its first viewer."""
+    """Mutable state: the renditions of each stream, made for its first viewer and forgotten with
+    the stream, however it ends."""
 
     streams: LiveStreams
     trials: Trials
@@ -41,7 +44,9 @@ class LiveService:
     guard: Guard
     watching: Places
     """How many streams each client watches."""
-    _renditions: dict[str, tuple[PulledStream, Renditions]] = field(default_factory=dict)
+    _renditions: WeakKeyDictionary[PulledStream, Renditions] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     @property
     def spec(self) -> ModelSpec:
@@ -50,17 +55,9 @@ class LiveService:
 
     def renditions(self, stream: PulledStream) -> Renditions:
         """Return the renditions of a stream's masks, which all its viewers share."""
-        name = stream.definition.name
-        of, made = self._renditions.get(name, (None, None))
-        if of is not stream or made is None:
-            made = Renditions(self.pool, self.spec)
-            self._renditions[name] = stream, made
-        return made
-
-    async def remove(self, name: str) -> None:
-        """Remove a stream and its renditions. Raises NotFound if there is none of this name."""
-        await self.streams.remove(name)
-        self._renditions.pop(name, None)
+        if stream not in self._renditions:
+            self._renditions[stream] = Renditions(self.pool, self.spec)
+        return self._renditions[stream]
 
 
 def live_service(
@@ -89,14 +86,13 @@ def live_service(
         published=metrics.published,
         recordings=recordings,
         guard=guard,
-        may_send=ownership.holds,
     )
     limits, most = settings.limits, settings.live.max_streams
     streams = LiveStreams(services, ownership, Limit("streams", limits.key_streams, most))
     for state in StreamState:
         metrics.watch_sources(state.value, partial(streams.count, state))
-    for lease in ("held", "elsewhere", "free"):
-        metrics.watch_leases("stream", lease, partial(ownership.count, lease))
+    for lease in STATES:
+        metrics.watch_leases("stream", lease, partial(streams.whereabouts.count, lease))
     metrics.expect_takeovers("stream", CAUSES)
     for publishing in PublishState:
         metrics.watch_publishers(publishing.value, partial(streams.count_publishers, publishing))

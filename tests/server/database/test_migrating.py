@@ -100,11 +100,11 @@ def test_definitions_are_added_changed_and_removed(database_url: str) -> None:
         with pytest.raises(Conflict, match="already a stream a"):
             rows.add("a", {}, 3.0, "me", 9.0)
         assert rows.change(held, {"name": "b", "n": 2})
-        assert not rows.change(HeldStream("c", 1), {})
+        assert not rows.change(HeldStream("c", 1, 1.0), {})
         assert [one.name for one in rows.places()] == ["b", "a"]
         taken = rows.take_back("b", "me", 9.0)
-        assert taken == TakenStream("b", 2, {"name": "b", "n": 2})
+        assert taken == TakenStream(HeldStream("b", 2, 1.0), {"name": "b", "n": 2})
         assert not rows.remove(held), "its epoch is over"
-        held = HeldStream("b", 2)
+        held = HeldStream("b", 2, 1.0)
         assert rows.remove(held) and not rows.remove(held)
         assert [one.name for one in rows.places()] == ["a"]

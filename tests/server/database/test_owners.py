@@ -60,7 +60,7 @@ def test_only_one_of_many_takes_a_free_stream(streams: StreamRows) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda name: streams.take("s", name, LONG), "bcdefghi"))
     (winner,) = [one for one in taken if one]
-    assert winner.epoch == 2
+    assert winner.held.epoch == 2
     (place,) = streams.places()
     assert not place.is_free and place.server in set("bcdefghi")
 
@@ -95,10 +95,10 @@ def test_who_has_restarted_is_not_kept_up_by_its_earlier_process(streams: Stream
     earlier = streams.add("s", {}, 1.0, "a", LONG)
     other = streams.add("t", {}, 2.0, "a", 100.0)
     now = streams.take_back("s", "a", 100.0)
-    assert now and now.epoch == 2
-    assert streams.renew([earlier, HeldStream("t", now.epoch)], "a", LONG) == set()
+    assert now and now.held == HeldStream("s", 2, 1.0)
+    assert streams.renew([earlier, HeldStream("t", 2, 2.0)], "a", LONG) == set()
     assert [90 < one.lasts <= 100 for one in streams.places()] == [True, True]
-    held = {HeldStream("s", now.epoch), other}
+    held = {now.held, other}
     assert streams.renew(list(held), "a", LONG) == held
     assert [one.lasts > 900 for one in streams.places()] == [True, True]
 
@@ -110,5 +110,5 @@ def test_a_stream_that_was_given_back_is_free_at_once(streams: StreamRows) -> No
     assert (place.is_free, place.server, place.key) == (True, None, "key")
     assert -60 < place.lasts <= 0
     taken = streams.take("s", "b", LONG)
-    assert taken and (taken.epoch, taken.definition) == (2, {"owner": "key"})
-    assert streams.remove(HeldStream("s", 2))
+    assert taken and (taken.held.epoch, taken.definition) == (2, {"owner": "key"})
+    assert streams.remove(taken.held)

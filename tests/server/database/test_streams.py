@@ -45,7 +45,7 @@ def test_a_password_is_in_no_file(database: Database, tmp_path: Path) -> None:
     held = rows.add("cam", CAMERA, 1.0, "a", OVER)
     assert definition(rows) == CAMERA
     assert not rows.change(held, CAMERA), "it was taken by another since"
-    assert rows.change(HeldStream("cam", 2), CAMERA | {"paused": True})
+    assert rows.change(HeldStream("cam", 2, 1.0), CAMERA | {"paused": True})
     assert definition(rows) == CAMERA | {"paused": True}
     assert b"rtsp://host/x" in files(tmp_path) and b"hidden" not in files(tmp_path)
 

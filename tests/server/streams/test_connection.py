@@ -13,7 +13,7 @@ from server.errors import SourceFault, SourceUnauthorized
 from server.frame import Frame
 from server.sources.base import Source
 from server.streams.connection import Connection, Pace
-from server.streams.supervision import Broken, Event, Finished
+from server.streams.states import Broken, Event, Finished
 
 pytestmark = pytest.mark.anyio
 
@@ -187,7 +187,7 @@ async def test_a_file_hurries_to_where_it_is_to_be_continued() -> None:
             done.set()
 
     clock = asyncio.get_running_loop().time
-    connection = Connection(1, source, clock, hurry_to=Fraction(249, 25))
+    connection = Connection(1, source, clock, hurries=lambda at: at <= Fraction(249, 25))
     connection.begin(take, END, lambda _: None)
     async with asyncio.timeout(9):
         await done.wait()

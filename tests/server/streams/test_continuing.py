@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from clips import make_clip
 from models.spec import ModelSpec
 from protocol import DropPolicy, MemoryState
 from server.engines.fake import FakeEngine, fake_spec
-from server.errors import BadVideo
-from server.frame import Frame, Mask, ResetCause
+from server.errors import BadVideo, EngineFault, SourceFault
+from server.frame import AnyPixels, Frame, Mask, ResetCause
 from server.sources.base import Source
 from server.sources.container import ContainerSource
 from server.streams.definition import StreamDefinition
+from server.streams.film_progress import WAITING
 from server.streams.place import Place, Takeover
 from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
-from server.streams.supervision import Rules, StreamState
+from server.streams.states import Rules, StreamState
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -65,10 +67,13 @@ def has_ended(played: Played) -> bool:
 
 @asynccontextmanager
 async def playing(
-    path: Path, definition: StreamDefinition = FILM, takeover: Takeover | None = None
+    path: Path,
+    definition: StreamDefinition = FILM,
+    takeover: Takeover | None = None,
+    on_step: Callable[[Sequence[AnyPixels]], None] | None = None,
 ) -> AsyncIterator[Played]:
     """Play a film, or what is left of it."""
-    worker = Worker(lambda: FakeEngine(SPEC))
+    worker = Worker(lambda: FakeEngine(SPEC, on_step=on_step))
     await worker.start()
     starts: list[Fraction | None] = []
 
@@ -255,6 +260,102 @@ async def test_a_file_that_became_shorter_plays_from_its_beginning(tmp_path: Pat
         shorter, looped, taken_at(place), until=lambda played: len(played.masks) >= 10
     )
     assert (after.masks[0].frame.seq, after.masks[0].reset) == (36, ResetCause.MOVED)
+
+
+def breaking_off(counts: list[int]) -> Callable[[ContainerSource], Awaitable[Frame]]:
+    """Return a way to read in which the first connections break off after so many frames each."""
+    whole, left = ContainerSource.__anext__, dict[ContainerSource, int]()
+
+    async def read_next(source: ContainerSource) -> Frame:
+        if source not in left:
+            left[source] = counts.pop(0) if counts else 10**9
+        if not left[source]:
+            raise SourceFault("The file is away.")
+        left[source] -= 1
+        return await whole(source)
+
+    return read_next
+
+
+def shown_at(mask: Mask) -> Fraction:
+    return mask.frame.pts or Fraction(0)
+
+
+async def test_after_two_searches_a_file_plays_from_its_beginning_at_its_own_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = make_clip(tmp_path / "film.mp4", 12, ticks=[number * 1000 for number in range(12)])
+    unbroken = await play(slow)
+    place = unbroken.places[10]
+    assert place is not None
+    gone = replace(place, at=place.at + Fraction(1, 1000), look=Fraction(0))
+    monkeypatch.setattr(ContainerSource, "__anext__", breaking_off([2, 2]))
+    after = await play(slow, FILM, taken_at(gone))
+    first = after.masks[0]
+    assert (first.frame.seq, first.reset, first.filled) == (11, ResetCause.MOVED, 0)
+    assert after.stream.memory is MemoryState.COLD
+    (moved,) = after.news("moved")
+    assert (moved["memory"], moved["seq"]) == ("cold", 11)
+    assert [one.frame.seq for one in after.masks] == [*range(11, 23)]
+    assert shown_at(first) > shown_at(unbroken.masks[10]), "times go on rising"
+    pace = [shown_at(late) - shown_at(early) for early, late in pairwise(after.masks)]
+    assert pace == [1] * 11
+    for mask in after.masks:
+        due = float(shown_at(mask) - shown_at(first))
+        assert mask.frame.arrived - first.frame.arrived >= due, "nothing is shown before it is due"
+    last = after.places[-1]
+    assert last is not None and (last.sent, last.shift) == (22, shown_at(first))
+
+
+async def test_a_file_that_breaks_off_while_the_memory_is_filled_is_read_again(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = replace(FILM, on_cut="keep")
+    unbroken = await play(film, kept)
+    place = unbroken.places[99]
+    assert place is not None and place.warm_up == 3
+    before = [one for one in unbroken.masks if place.look <= shown_at(one) < place.at]
+    monkeypatch.setattr(ContainerSource, "__anext__", breaking_off([len(before) + 1]))
+    after = await play(film, kept, taken_at(place))
+    assert after.answers == unbroken.answers[100:]
+    assert after.stream.memory is MemoryState.REBUILT
+    assert after.starts == [place.look, None]
+
+
+async def test_a_file_that_is_resumed_before_its_place_was_reached_says_that_it_begins_anew(
+    film: Path,
+) -> None:
+    place = (await play(film)).places[99]
+    assert place is not None
+    async with playing(film, FILM, taken_at(place)) as after:
+        await after.stream.pause()
+        assert after.masks == []
+        await after.stream.resume()
+        assert after.stream.place is None
+        await reached(after, lambda played: len(played.masks) >= 3)
+    first = after.masks[0]
+    assert (first.frame.seq, first.reset, first.filled) == (100, ResetCause.MOVED, 0)
+    assert shown_at(first) > place.sent_at
+    assert after.stream.memory is MemoryState.COLD
+    assert after.starts[-1] is None
+
+
+async def test_frames_of_which_none_succeeds_are_not_all_remembered(film: Path) -> None:
+    fails = True
+
+    def step(_: object) -> None:
+        if fails:
+            raise EngineFault("The step fails.")
+
+    async with playing(film, FILM, on_step=step) as played:
+        remembered = played.stream._intake._progress._waiting
+        await reached(played, lambda one: one.stream.measures.drops["failed"] > 60)
+        assert len(remembered) == WAITING
+        fails = False
+        await reached(played, has_ended)
+        assert len(remembered) == 0
+    last = played.places[-1]
+    assert last is not None and last.sent == played.masks[-1].frame.seq
 
 
 async def test_what_is_over_does_not_begin_anew_unless_it_is_resumed(film: Path) -> None:

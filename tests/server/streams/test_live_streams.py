@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from server.admission import Limit
-from server.database.streams import TakenStream
+from server.database.streams import HeldStream, TakenStream
 from server.engines.fake import fake_spec
 from server.errors import Conflict, Draining, Fault, NoCapacity, NotFound, TooMany, Unavailable
+from server.frame import Frame, Mask
 from server.sources.base import Source
 from server.streams import live_streams
 from server.streams.definition import StreamDefinition
@@ -23,7 +26,8 @@ from server.streams.ownership import Ownership
 from server.streams.place import Place
 from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
-from server.streams.supervision import Rules, StreamState
+from server.streams.pulled_source import OpenSource
+from server.streams.states import Rules, StreamState
 from server.workers.serving import Serving
 
 pytestmark = pytest.mark.anyio
@@ -40,15 +44,24 @@ class Owner:
     def __init__(self, left: str = "", free: str = "") -> None:
         self.left, self.free = list(left), list(free)
         self.held: set[str] = set()
+        self.epochs: dict[str, int] = {}
         self.unknown: set[str] = set()
+        self.playing: set[str] = set()
         self.acts: list[str] = []
         self.answers: list[Exception | None] = [None]
         self.renewals = 0
         self.releasing, self.may_release = asyncio.Event(), asyncio.Event()
         self.may_release.set()
+        self.may_add = asyncio.Event()
+        self.may_add.set()
+        self.refuses = False
 
-    def holds(self, name: str) -> bool:
-        return name in self.held
+    @property
+    def whereabouts(self) -> Owner:
+        return self
+
+    def may_act(self, held: HeldStream) -> bool:
+        return held.name in self.held and self.epochs[held.name] == held.epoch
 
     def check_elsewhere(self, name: str, may_see: Callable[[str], bool]) -> None:
         """Nothing is elsewhere."""
@@ -61,33 +74,43 @@ class Owner:
         return self._taken(taken)
 
     def _taken(self, names: list[str]) -> list[TakenStream]:
-        self.held.update(names)
-        return [TakenStream(name, 1, self._definition(name), "restart") for name in names]
+        return [TakenStream(self._hold(name), self._definition(name), "restart") for name in names]
+
+    def _hold(self, name: str) -> HeldStream:
+        self.held.add(name)
+        self.epochs[name] = self.epochs.get(name, 0) + 1
+        return HeldStream(name, self.epochs[name], 1.0)
 
     def _definition(self, name: str) -> dict[str, Any]:
-        return {} if name in self.unknown else paused(name).to_dict()
+        if name in self.unknown:
+            return {}
+        return replace(paused(name), paused=name not in self.playing).to_dict()
 
-    async def add(self, name: str, _: Mapping[str, Any], created: float) -> None:
-        self.held.add(name)
+    async def add(self, name: str, _: Mapping[str, Any], created: float) -> HeldStream:
+        await self.may_add.wait()
         self.acts.append(f"add {name} at {created}")
+        return self._hold(name)
 
-    async def change(self, name: str, definition: Mapping[str, Any]) -> None:
-        self.acts.append(f"{'pause' if definition['paused'] else 'resume'} {name}")
+    async def change(self, held: HeldStream, definition: Mapping[str, Any]) -> None:
+        self.acts.append(f"{'pause' if definition['paused'] else 'resume'} {held.name}")
 
-    async def change_all(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
-        self.acts += [f"{name} is at {one['place']['sent']}" for name, one in definitions.items()]
+    async def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> None:
+        for held, one in definitions.items():
+            self.acts.append(f"{held.name} is at {one['place']['sent']}")
 
-    async def remove(self, name: str) -> None:
-        self.held.discard(name)
-        self.acts.append(f"remove {name}")
+    async def remove(self, held: HeldStream) -> None:
+        self.held.discard(held.name)
+        self.acts.append(f"remove {held.name}")
 
-    async def release(self, name: str, definition: Mapping[str, Any]) -> None:
+    async def release(self, held: HeldStream, definition: Mapping[str, Any]) -> None:
         self.releasing.set()
         await self.may_release.wait()
-        if name in self.held:
-            self.held.discard(name)
+        if self.may_act(held):
+            if self.refuses:
+                raise Unavailable("The database does not answer.")
+            self.held.discard(held.name)
             at = f" at {definition['place']['sent']}" if "place" in definition else ""
-            self.acts.append(f"release {name}{at}")
+            self.acts.append(f"release {held.name}{at}")
 
     async def renew(self) -> None:
         answer = self.answers[min(self.renewals, len(self.answers) - 1)]
@@ -110,20 +133,59 @@ def no_source(*_: object) -> Source:
     raise AssertionError("a paused stream opens no source")
 
 
-def services() -> PulledServices:
+class Silent(Source):
+    """A camera that sends nothing, and closes once it ``may_close``."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.may_close, self.closed = asyncio.Event(), False
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        await asyncio.Event().wait()
+        yield Frame(np.zeros((16, 32, 3), np.uint8), 0)
+
+    async def aclose(self) -> None:
+        await self.may_close.wait()
+        self.closed = True
+
+
+class Cameras:
+    """Those that were opened, by the name of their stream, the last one of each."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, Silent] = {}
+        self.all: list[Silent] = []
+
+    def __call__(self, definition: StreamDefinition, *_: object) -> Source:
+        self.all.append(Silent())
+        self.opened[definition.name] = self.all[-1]
+        return self.all[-1]
+
+    def let_close(self) -> None:
+        for camera in self.all:
+            camera.may_close.set()
+
+
+def services(open_source: OpenSource) -> PulledServices:
     worker = cast(Serving, SimpleNamespace(spec=fake_spec(16, 32)))
     clock = asyncio.get_running_loop().time
-    return PulledServices(worker, no_source, Rules(), clock, wall=lambda: 5.0, random=lambda: 0.0)
+    return PulledServices(worker, open_source, Rules(), clock, wall=lambda: 5.0, random=lambda: 0.0)
 
 
 @asynccontextmanager
-async def running(owner: Owner, limit: Limit | None = None) -> AsyncIterator[LiveStreams]:
-    streams = LiveStreams(services(), cast(Ownership, owner), limit or Limit("streams"))
+async def running(
+    owner: Owner, limit: Limit | None = None, cameras: Cameras | None = None
+) -> AsyncIterator[LiveStreams]:
+    given = services(cameras or no_source), cast(Ownership, owner)
+    streams = LiveStreams(*given, limit or Limit("streams"))
     await streams.start()
     try:
         yield streams
     finally:
         owner.may_release.set()
+        if cameras is not None:
+            cameras.let_close()
         await streams.stop()
 
 
@@ -131,6 +193,11 @@ async def until(met: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not met():  # noqa: ASYNC110  many things are waited for
             await asyncio.sleep(0.001)
+
+
+async def everything_that_can_happen_now() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 def names(streams: LiveStreams) -> list[str]:
@@ -206,6 +273,96 @@ async def test_one_may_be_removed_while_all_are_given_back() -> None:
         assert owner.acts == ["remove b", "release a", "release c"]
         with pytest.raises(Draining):
             await streams.add(paused("d"))
+
+
+async def test_each_is_given_back_as_soon_as_its_own_source_is_closed() -> None:
+    owner, cameras = Owner(left="ab"), Cameras()
+    owner.playing = {"a", "b"}
+    async with running(owner, cameras=cameras) as streams:
+        await until(lambda: len(cameras.opened) == 2)
+        slow, quick = cameras.opened["a"], cameras.opened["b"]
+        quick.may_close.set()
+        draining = asyncio.create_task(streams.drain())
+        await until(lambda: bool(owner.acts))
+        assert owner.acts == ["release b"] and not slow.closed
+        slow.may_close.set()
+        await draining
+        assert owner.acts == ["release b", "release a"] and slow.closed
+
+
+async def test_a_database_that_does_not_take_them_back_is_asked_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    owner = Owner(left="abc")
+    async with running(owner) as streams:
+        owner.refuses = True
+        await streams.drain()
+        words = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert len(words) <= 2 and "only when the leases end" in words[0]
+        assert owner.held == set("abc")
+        owner.refuses = False
+    assert owner.held == set()
+
+
+async def test_one_that_is_being_added_while_all_are_given_back_is_given_back_too() -> None:
+    owner = Owner()
+    async with running(owner) as streams:
+        owner.may_add.clear()
+        adding = asyncio.create_task(streams.add(paused("a")))
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(streams.drain())
+        await asyncio.sleep(0)
+        owner.may_add.set()
+        await asyncio.gather(adding, draining)
+        assert owner.acts == ["add a at 5.0", "release a"]
+
+
+async def test_the_source_of_one_that_was_lost_is_closed_before_the_server_has_stopped() -> None:
+    owner, cameras = Owner(left="a"), Cameras()
+    owner.playing = {"a"}
+    async with running(owner, cameras=cameras) as streams:
+        await until(lambda: len(cameras.opened) == 1)
+        lost = cameras.opened["a"]
+        owner.held.discard("a")
+        await until(lambda: len(streams) == 0)
+        draining = asyncio.create_task(streams.drain())
+        await everything_that_can_happen_now()
+        assert not draining.done() and not lost.closed
+        lost.may_close.set()
+        await draining
+        assert lost.closed
+
+
+async def test_one_that_is_removed_while_all_are_given_back_is_closed_once() -> None:
+    owner, cameras = Owner(left="a"), Cameras()
+    owner.playing = {"a"}
+    async with running(owner, cameras=cameras) as streams:
+        await until(lambda: len(cameras.opened) == 1)
+        removing = asyncio.create_task(streams.remove("a"))
+        await until(lambda: len(streams) == 0)
+        stopping = asyncio.create_task(streams.stop())
+        await everything_that_can_happen_now()
+        cameras.opened["a"].may_close.set()
+        await asyncio.gather(removing, stopping)
+        assert cameras.opened["a"].closed
+
+
+async def test_one_that_was_lost_and_taken_back_sends_nothing_of_its_earlier_task() -> None:
+    owner, cameras = Owner(left="a"), Cameras()
+    owner.playing = {"a"}
+    async with running(owner, cameras=cameras) as streams:
+        await until(lambda: len(cameras.opened) == 1)
+        earlier, camera = streams.find("a"), cameras.opened["a"]
+        owner.held.discard("a")
+        await until(lambda: len(streams) == 0)
+        owner.free = ["a"]
+        await until(lambda: cameras.opened["a"] is not camera)
+        later = streams.find("a")
+        frame = Frame(np.zeros((16, 32, 3), np.uint8), 0)
+        for stream in (earlier, later):
+            stream.viewers.mask(Mask(np.zeros((16, 32), np.uint8), frame))
+        assert [one.measures.masks for one in (earlier, later)] == [0, 1]
+        assert dict(earlier.measures.drops) == {"moved": 1}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ from server.cluster.lease import Terms
 from server.cluster.membership import Membership
 from server.cluster.placement import RETURN_SECONDS, Candidate
 from server.database.connection import Database, sqlite_url
-from server.database.streams import StreamPlace, StreamRows, TakenStream
+from server.database.streams import HeldStream, StreamRows, TakenStream
 from server.errors import Elsewhere, NoCapacity, Unavailable
 from server.security.sealing import Seal
 from server.streams.ownership import Ownership
@@ -87,14 +87,14 @@ async def taken_once_free(ownership: Ownership) -> list[TakenStream]:
 
 async def test_a_stream_is_its_adders_until_it_is_given_back(rows: StreamRows) -> None:
     async with owner(rows, "a", "b") as a, owner(rows, "b", "a") as b:
-        await a.add("s", {"n": 1}, 1.0)
+        held = await a.add("s", {"n": 1}, 1.0)
         assert await b.take_free(None) == [] and not b.holds("s") and a.holds("s")
         with pytest.raises(Elsewhere) as refusal:
-            b.check_elsewhere("s", lambda _: True)
+            b.whereabouts.check_elsewhere("s", lambda _: True)
         assert refusal.value.url == "http://a"
-        b.check_elsewhere("s", lambda _: False)  # who may not see it learns nothing
-        await a.release("s")
-        await a.release("s")
+        b.whereabouts.check_elsewhere("s", lambda _: False)  # who may not see it learns nothing
+        await a.release(held)
+        await a.release(held)
         taken = [*await a.take_free(None), *await b.take_free(None)]
         assert [(one.name, one.definition) for one in taken] == [("s", {"n": 1})]
 
@@ -102,28 +102,28 @@ async def test_a_stream_is_its_adders_until_it_is_given_back(rows: StreamRows) -
 async def test_an_owner_that_freezes_stops_by_its_own_clock(rows: StreamRows) -> None:
     clock = Clock()
     async with owner(rows, "a", "b", LONG, clock) as a:
-        await a.add("s", {}, 1.0)
+        held = await a.add("s", {}, 1.0)
         clock.now += LONG.lease - LONG.margin
         assert not a.holds("s")
         a.forget_expired()
         assert lost == ["a"]
         with pytest.raises(NoCapacity, match="has moved"):
-            await a.change("s", {"n": 2})
+            await a.change(held, {"n": 2})
 
 
 async def test_what_expired_is_taken_and_the_earlier_owner_changes_nothing(
     rows: StreamRows,
 ) -> None:
     async with owner(rows, "a", "b", BRIEF) as a, owner(rows, "b", "a") as b:
-        await a.add("s", {"n": 1}, 1.0)
+        held = await a.add("s", {"n": 1}, 1.0)
         taken = await taken_once_free(b)
-        assert (taken[0].epoch, causes) == (2, ["expired"])
-        assert [b.count(one) for one in ("held", "elsewhere", "free")] == [1, 0, 0]
+        assert (taken[0].held.epoch, causes) == (2, ["expired"])
+        assert [b.whereabouts.count(one) for one in ("held", "elsewhere", "free")] == [1, 0, 0]
         with pytest.raises(NoCapacity, match="has moved"):
-            await a.change("s", {"n": 2})
+            await a.change(held, {"n": 2})
         with pytest.raises(NoCapacity, match="has moved"):
-            await a.remove("s")
-        await a.release("s")
+            await a.remove(held)
+        await a.release(held)
         assert b.holds("s") and taken[0].definition == {"n": 1}
 
 
@@ -139,13 +139,42 @@ async def test_a_renewal_finds_out_what_was_lost(rows: StreamRows) -> None:
         assert lost == ["a"]
 
 
-async def test_a_server_that_knows_no_other_keeps_its_streams(rows: StreamRows) -> None:
+def unanswered(*_: object) -> None:
+    raise Unavailable("The database does not answer.")
+
+
+async def test_a_server_that_knows_no_other_keeps_its_streams_while_the_database_is_away(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
     async with owner(rows, "a", "", LONG, clock) as a:
-        await a.add("s", {}, 1.0)
-        clock.now += 9 * LONG.lease
-        a.forget_expired()
-        assert a.holds("s")
+        held = await a.add("s", {}, 1.0)
+        clock.now += LONG.renew
+        with monkeypatch.context() as patch:
+            patch.setattr(rows, "renew", unanswered)
+            with pytest.raises(Unavailable):
+                await a.renew()
+            clock.now += 9 * LONG.lease
+            a.forget_expired()
+            assert a.may_act(held)
+        await a.renew()
+        assert a.may_act(held)
+        clock.now += LONG.lease
+        assert not a.may_act(held)
+
+
+async def test_a_server_that_knows_no_other_asks_after_a_freeze_before_it_goes_on(
+    rows: StreamRows,
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        held, other = await a.add("s", {}, 1.0), await a.add("t", {}, 2.0)
+        (taken,) = await taken_once_free(b)
+        clock.now += 9 * BRIEF.lease
+        assert not a.may_act(held) and not a.may_act(other), "another may have begun meanwhile"
+        await a.renew()
+        assert taken.held.name == "s"
+        assert (a.may_act(held), a.may_act(other)) == (False, True)
 
 
 async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
@@ -154,11 +183,11 @@ async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
     async with owner(rows, "b", "a") as b, owner(rows, "a", "b") as again:
         assert await b.start() == [] and await b.take_free(None) == []
         (taken,) = await again.start()
-        assert (taken.name, taken.epoch, again.holds("s")) == ("s", 2, True)
+        assert (taken.name, taken.held.epoch, again.holds("s")) == ("s", 2, True)
         assert causes == ["restart"]
         await b.take_free(None)
-        assert [b.count(one) for one in ("held", "elsewhere", "free")] == [0, 1, 0]
-        await again.release("s")
+        assert [b.whereabouts.count(one) for one in ("held", "elsewhere", "free")] == [0, 1, 0]
+        await again.release(taken.held)
         await again.take_free(None)
         await b.take_free(None)
         assert causes == ["restart", "given_back"]
@@ -176,11 +205,11 @@ async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> No
 
 async def test_what_is_given_back_is_taken_as_it_was_left(rows: StreamRows) -> None:
     async with owner(rows, "a", "b") as a, owner(rows, "b") as b:
-        await a.add("s", {"n": 1}, 1.0)
-        await a.add("t", {"n": 1}, 2.0)
-        await a.change_all({"s": {"n": 2}, "t": {"n": 2}})
-        await a.release("s")
-        await a.release("t", {"n": 3})
+        s = await a.add("s", {"n": 1}, 1.0)
+        t = await a.add("t", {"n": 1}, 2.0)
+        await a.change_all({s: {"n": 2}, t: {"n": 2}})
+        await a.release(s)
+        await a.release(t, {"n": 3})
         taken = await b.take_free(None)
         found = {one.name: (one.definition["n"], one.cause) for one in taken}
         assert found == {"s": (2, "given_back"), "t": (3, "given_back")}
@@ -189,15 +218,15 @@ async def test_what_is_given_back_is_taken_as_it_was_left(rows: StreamRows) -> N
 async def test_what_was_lost_is_not_changed_with_the_others(rows: StreamRows) -> None:
     clock = Clock()
     async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
-        await a.add("s", {"n": 1}, 1.0)
-        await a.add("t", {"n": 1}, 2.0)
+        s = await a.add("s", {"n": 1}, 1.0)
+        t = await a.add("t", {"n": 1}, 2.0)
         (first,) = await taken_once_free(b)
-        await a.change_all({"s": {"n": 2}, "t": {"n": 2}})
+        await a.change_all({s: {"n": 2}, t: {"n": 2}})
         assert first.definition == {"n": 1}
         (second,) = await taken_once_free(b)
         assert second.definition == {"n": 2}
         clock.now += BRIEF.lease
-        await a.change_all({"s": {"n": 9}, "t": {"n": 9}})
+        await a.change_all({s: {"n": 9}, t: {"n": 9}})
         found = [rows.take_back(name, "b", 60.0) for name in (first.name, second.name)]
         assert [one and one.definition for one in found] == [{"n": 1}, {"n": 2}]
 
@@ -226,15 +255,17 @@ async def test_alone_it_renews_nothing_and_keeps_all_that_nobody_has_taken(
 async def test_where_streams_went_is_remembered(rows: StreamRows) -> None:
     async with owner(rows, "a") as a:
         await a.take_free(None)
-        await a.add("s", {}, 1.0)
-        assert [(one.name, a.state(one)) for one in a.places] == [("s", "held")]
+        held = await a.add("s", {}, 1.0)
+        where = a.whereabouts
+        assert [(one.name, where.state(one)) for one in where.places] == [("s", "held")]
         await a.take_free(None)
-        await a.release("s")
+        await a.release(held)
         (taken,) = await a.take_free(None)
         assert taken.name == "s"
-        await a.remove("s")
+        await a.remove(taken.held)
         await a.take_free(None)
-        found = [(one.name, one.now_is.what, one.now_is.server) for one in a.history.changes]
+        changes = where.history.changes
+        found = [(one.name, one.now_is.what, one.now_is.server) for one in changes]
         assert found == [("s", "held", "a"), ("s", "free", None), ("s", "removed", None)]
 
 
@@ -246,11 +277,7 @@ async def test_when_the_database_returns_its_streams_are_taken_back_before_those
     rows.add("mine", {}, 2.0, "a", -30.0)
     async with owner(rows, "a", "", LONG, clock) as a:
         with monkeypatch.context() as patch:
-
-            def away() -> list[StreamPlace]:
-                raise Unavailable("The database does not answer.")
-
-            patch.setattr(rows, "places", away)
+            patch.setattr(rows, "places", unanswered)
             with pytest.raises(Unavailable):
                 await a.take_free(None)
         clock.now += 30.0
@@ -258,3 +285,71 @@ async def test_when_the_database_returns_its_streams_are_taken_back_before_those
         assert await a.take_free(None) == []
         clock.now += RETURN_SECONDS
         assert [one.name for one in await a.take_free(None)] == ["theirs"]
+
+
+async def test_what_was_lost_and_taken_back_is_another_tasks(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        earlier = await a.add("s", {"n": 1}, 1.0)
+        (theirs,) = await taken_once_free(b)
+        clock.now += BRIEF.lease
+        a.forget_expired()
+        await b.release(theirs.held)
+        (again,) = await taken_once_free(a)
+        assert a.may_act(again.held) and not a.may_act(earlier)
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.change(earlier, {"n": 2})
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.remove(earlier)
+        await a.change_all({earlier: {"n": 2}})
+        await a.release(earlier, {"n": 2})
+        assert a.may_act(again.held)
+        taken = rows.take_back("s", "a", 60.0)
+        assert taken and taken.definition == {"n": 1}
+
+
+async def test_another_stream_of_the_name_is_not_that_of_a_server_that_was_away(
+    rows: StreamRows,
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        earlier = await a.add("s", {"n": 1}, 1.0)
+        (theirs,) = await taken_once_free(b)
+        await b.remove(theirs.held)
+        later = await b.add("s", {"n": 2}, 2.0)
+        assert later.epoch == earlier.epoch
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.change(earlier, {"n": 1})
+        with pytest.raises(NoCapacity, match="has moved"):
+            await a.remove(earlier)
+        await a.change_all({earlier: {"n": 1}})
+        clock.now += BRIEF.renew
+        await a.renew()
+        assert (a.holds("s"), lost) == (False, ["a"])
+        taken = rows.take_back("s", "b", 60.0)
+        assert taken and taken.definition == {"n": 2}
+
+
+async def test_a_renewal_of_one_that_was_removed_does_not_end_its_successor(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", LONG, clock) as a:
+        earlier = await a.add("s", {}, 1.0)
+        await a.add("t", {}, 1.0)
+        clock.now += LONG.renew
+        whole = rows.renew
+
+        def replaced_meanwhile(*given: Any) -> set[HeldStream]:
+            kept = whole(*given)
+            assert rows.remove(earlier)
+            rows.add("s", {}, 2.0, "a", LONG.lease)
+            return kept - {earlier}
+
+        monkeypatch.setattr(rows, "renew", replaced_meanwhile)
+        renewing = asyncio.create_task(a.renew())
+        await asyncio.sleep(0)
+        later = earlier._replace(created=2.0)
+        a._keep(later, clock.now)
+        await renewing
+        assert (a.may_act(later), lost) == (True, [])

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from server.streams.continuity import Continuity
-from server.streams.place import Made, Place, continued, place_of
+from server.streams.continuity import LEAST_RISE, Continuity
+from server.streams.place import Made, Place, begun_elsewhere, continued, place_of
 
 
 def made(*seqs: int, first: int = -1, connection: int = 1) -> list[Made]:
@@ -92,5 +92,8 @@ def test_what_another_version_wrote_is_no_place() -> None:
 
 def test_the_stream_goes_on_at_the_place_or_behind_what_was_sent() -> None:
     place = Place(7, Fraction(2), Fraction(0), Fraction(10), Fraction(5), 9, Fraction(3), True)
-    assert continued(place, 4, True) == Continuity(4, 6, shift=Fraction(10), due=Fraction(5))
-    assert continued(place, 4, False) == Continuity(4, 9, shift=Fraction(10))
+    assert continued(place, 4) == Continuity(4, 6, shift=Fraction(10), due=Fraction(5))
+    later = begun_elsewhere(place, 4, at=Fraction(4))
+    assert later == Continuity(4, 9, shift=Fraction(10))
+    anew = begun_elsewhere(place, 4, at=Fraction(0))
+    assert anew == Continuity(4, 9, shift=13 + LEAST_RISE), "later than the last one, at 3 s"

@@ -17,11 +17,11 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadRequest, EngineDead, SourceFault, SourceUnauthorized
 from server.frame import AnyPixels, Frame, Mask, Pixels, ResetCause
 from server.sources.base import Source
-from server.streams import pulled
+from server.streams import connector
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
-from server.streams.supervision import Rules, StreamState
+from server.streams.states import Rules, StreamState
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -266,12 +266,12 @@ async def test_a_file_ends_or_loops() -> None:
 async def test_too_many_hung_decoders_fail_the_stream_and_not_the_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulled, "abandoned_decoders", lambda: pulled.MAX_ABANDONED)
+    monkeypatch.setattr(connector, "abandoned_decoders", lambda: connector.MAX_ABANDONED)
     async with playing(three_and_silence) as stage:
         await stage.state(StreamState.FAILED)
         assert stage.sources == [] and stage.stream.supervised.code == "decoder_hung"
         assert stage.states() == [*["connecting", "backoff"] * 5, "connecting", "failed"]
-        monkeypatch.setattr(pulled, "abandoned_decoders", lambda: 0)
+        monkeypatch.setattr(connector, "abandoned_decoders", lambda: 0)
         await stage.stream.resume()
         await stage.state(StreamState.LIVE)
 
@@ -372,8 +372,8 @@ async def test_frames_that_nobody_took_in_time_are_counted() -> None:
 async def test_decoders_that_hang_for_a_moment_only_delay_a_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counts = iter([pulled.MAX_ABANDONED] * 3)
-    monkeypatch.setattr(pulled, "abandoned_decoders", lambda: next(counts, 0))
+    counts = iter([connector.MAX_ABANDONED] * 3)
+    monkeypatch.setattr(connector, "abandoned_decoders", lambda: next(counts, 0))
     async with playing(three_and_silence) as stage:
         await stage.state(StreamState.LIVE)
         assert stage.states() == [*["connecting", "backoff"] * 3, "connecting", "live"]

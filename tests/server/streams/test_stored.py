@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from server.database.streams import TakenStream
+from server.database.streams import HeldStream, TakenStream
 from server.streams.definition import StreamDefinition
 from server.streams.place import Place, Takeover
 from server.streams.stored import stored, takeover_of
@@ -18,9 +18,11 @@ PLACE = Place(
 def test_what_is_stored_is_what_the_next_owner_gets() -> None:
     row = stored(FILM, PLACE)
     assert StreamDefinition.from_dict(row) == FILM
-    assert takeover_of(TakenStream("film", 4, row, "expired")) == Takeover("expired", 4, PLACE)
+    taken = TakenStream(HeldStream("film", 4, 1.0), row, "expired")
+    assert takeover_of(taken) == Takeover("expired", 4, PLACE)
 
 
 def test_without_a_place_only_the_definition_is_stored() -> None:
     assert stored(FILM, None) == FILM.to_dict()
-    assert takeover_of(TakenStream("film", 1, stored(FILM, None), "restart")).place is None
+    taken = TakenStream(HeldStream("film", 1, 1.0), stored(FILM, None), "restart")
+    assert takeover_of(taken).place is None

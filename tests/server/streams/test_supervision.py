@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.streams.supervision import (
+from server.streams.states import (
     Action,
     Broken,
     Deadline,
@@ -19,10 +19,8 @@ from server.streams.supervision import (
     Rules,
     StreamState,
     Supervised,
-    backoff,
-    begin,
-    decide,
 )
+from server.streams.supervision import backoff, begin, decide
 
 RULES = Rules(connect=10, stall=3, give_up=7, refused=60, settled=10)
 LIVE = Supervised(StreamState.LIVE, since=100, deadline=103, attempt=4)

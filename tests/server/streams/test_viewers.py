@@ -18,7 +18,7 @@ from server.frame import Dropped, Frame, Mask
 from server.streams import viewers as viewers_module
 from server.streams.mask_packer import MaskPacker
 from server.streams.outbox import Outbox
-from server.streams.viewers import PictureForm, Renditions, Viewers, form_of
+from server.streams.viewers import UNSENT, PictureForm, Renditions, Viewers, form_of
 from server.threads import PicturePool
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +58,37 @@ async def test_every_viewer_gets_every_mask_that_it_has_room_for() -> None:
     assert seen == [1, 2]
     assert await seqs(early) == [1, 2]
     assert await seqs(late) == [1, 2], "the newest at once, then what comes"
+
+
+async def test_masks_wait_until_they_may_be_sent_and_none_is_lost_or_out_of_order() -> None:
+    may_send, seen, lost = True, list[int](), list[str]()
+    viewers = Viewers(lambda one: seen.append(one.frame.seq), lost.append, lambda: may_send)
+    viewers.mask(mask(0))
+    may_send = False
+    viewers.mask(mask(1))
+    viewers.mask(mask(2))
+    waiting = asyncio.create_task(viewers.wait_to_send())
+    await asyncio.sleep(0)
+    assert seen == [0] and not waiting.done()
+    may_send = True
+    await waiting
+    assert seen == [0, 1, 2]
+    may_send = False
+    viewers.mask(mask(3))
+    may_send = True
+    viewers.mask(mask(4))
+    assert (seen, lost) == ([0, 1, 2, 3, 4], [])
+
+
+async def test_masks_that_may_not_be_sent_are_lost_beyond_a_few_and_when_the_stream_ends() -> None:
+    seen, lost = list[int](), list[str]()
+    viewers = Viewers(lambda one: seen.append(one.frame.seq), lost.append, lambda: False)
+    for seq in range(UNSENT + 3):
+        viewers.mask(mask(seq))
+    assert lost == ["moved"] * 3
+    viewers.close()
+    viewers.mask(mask(99))
+    assert lost == ["moved"] * (UNSENT + 4) and seen == []
 
 
 async def test_a_slow_viewer_loses_the_oldest_and_nobody_else_does() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -257,6 +259,22 @@ def events(web: TestClient, count: int) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline, "the events do not come"
         time.sleep(0.02)
     return [{"id": one.id, "kind": one.kind, **one.data} for one in stream.measures.news][:count]
+
+
+def test_renditions_are_forgotten_with_the_stream(web: TestClient) -> None:
+    added(web)
+    live = web.app.state.service.live  # type: ignore[attr-defined]
+    masks(web, 1)
+    assert web.get("/v1/streams/film/snapshot").status_code == 200
+    stream = weakref.ref(live.streams.find("film"))
+    assert list(live._renditions) == [stream()]
+    assert web.delete("/v1/streams/film").status_code == 204
+    deadline = time.monotonic() + 20
+    while stream() is not None:
+        assert time.monotonic() < deadline, "something keeps the stream"
+        gc.collect()
+        time.sleep(0.02)
+    assert len(live._renditions) == 0
 
 
 def test_definitions_survive_a_restart(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
