@@ -5,7 +5,7 @@
         one.url                                # rtsp://127.0.0.1:PORT/cam0
         one.freeze(); one.kill(); one.start(width=640, height=480)
 
-Tests are skipped, with the reason, where GStreamer's RTSP server is not installed.
+Tests are skipped, with the reason, if GStreamer's RTSP server is not installed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ for name in "appsrc x264enc x265enc jpegenc h264parse h265parse rtph264pay".spli
 
 
 class Camera:
-    """One camera on a loopback port of its own, which it keeps when it is started again.
+    """One camera on its own loopback port, which it keeps when it is started again.
 
     Keyword arguments are the fields of ``rtsp_camera.Options``; ``program`` may be SHARED, which
-    obeys nothing.
+    accepts no commands.
     """
 
     def __init__(self, program: Path = PROGRAM, **options: Any) -> None:
@@ -68,7 +68,7 @@ class Camera:
         return f"{scheme}://{at}127.0.0.1:{port or self.port}/cam{number}"
 
     def start(self, **changes: Any) -> None:
-        """Start it, with other options than before if any are given; return once it listens."""
+        """Start it, with new options if any are given; return once it listens."""
         assert self._process is None, "it runs already"
         self._options.update(changes)
         self._process = subprocess.Popen(
@@ -83,7 +83,7 @@ class Camera:
         self._options["port"] = int(line)
 
     def freeze(self, frozen: bool = True) -> None:
-        """Take no more pictures, and keep every connection; or go on."""
+        """Stop taking pictures but keep every connection; or continue."""
         self._tell(freeze=frozen)
 
     def resize(self, width: int, height: int) -> None:
@@ -95,7 +95,7 @@ class Camera:
 
     def suspend(self) -> None:
         """Stop the process: its connections stay open, new ones are accepted by the kernel, and it
-        says nothing."""
+        sends nothing."""
         os.kill(self._running().pid, SIGSTOP)
 
     def resume(self) -> None:
@@ -131,7 +131,7 @@ class Camera:
 
 @cache
 def missing() -> str | None:
-    """Return why there can be no camera here, or None."""
+    """Return why this machine cannot run cameras, None if it can."""
     if not Path(PYTHON).exists():
         return f"no {PYTHON}"
     tried = subprocess.run(

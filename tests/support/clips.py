@@ -1,4 +1,4 @@
-"""Tiny videos of moving bars, made when they are needed."""
+"""Tiny videos of moving bars, made on demand."""
 
 from __future__ import annotations
 

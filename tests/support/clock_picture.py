@@ -1,8 +1,8 @@
-"""Pictures that say when they were taken: 64 squares, black or white, in the upper left quarter.
+"""Pictures that show when they were taken: 64 squares, black or white, in the upper left quarter.
 
 They hold the picture's number (24 bits), the wall clock in ms (32 bits, so it wraps after 49 days)
-and a checksum (8 bits). A codec and a scaler may do their worst as long as a square keeps some
-pixels. Only the standard library is used here: the system's Python paints with it too.
+and a checksum (8 bits). They survive codecs and scalers as long as a square keeps some pixels. Only
+the standard library is used here: the system's Python paints with it too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WRAP = 2**32
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a picture says: its number, and time.time() when it was painted."""
+    """The content of a picture: its number, and time.time() when it was painted."""
 
     number: int
     wall: float
@@ -47,7 +47,7 @@ def paint(number: int, wall: float, width: int, height: int) -> bytes:
 
 
 def read(picture: Any, now: float | None = None) -> Taken | None:
-    """Return what a picture (height, width, 3) of any size says; None if it is not intact.
+    """Return the content of a picture (height, width, 3) of any size; None if it is not intact.
 
     ``now`` is a wall clock within 24 days of the picture's, by default that of this machine.
     """

@@ -1,4 +1,4 @@
-"""Real servers on one database, each in a process of its own."""
+"""Real servers on one database, each in a separate process."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from tcp_proxy import copy, tcp_proxy
 
 @dataclass
 class CuttingProxy:
-    """Where it listens, the server's port, and when it cuts: after ``every`` bytes of the client's,
-    ``cuts`` times; ``on_cut`` is then called with the number of cuts left. All may be changed."""
+    """Its port, the server's port, and when it cuts: after ``every`` bytes of the client, ``cuts``
+    times; ``on_cut`` is then called with the number of cuts left. All may be changed."""
 
     target: int
     cuts: int
@@ -23,7 +23,7 @@ class CuttingProxy:
     passed: int = 0
 
     def cut(self, size: int) -> bool:
-        """Count bytes of the client's; return whether to cut the connection after them."""
+        """Count bytes of the client; return whether to cut the connection after them."""
         self.passed += size
         if not self.cuts or self.passed < self.every:
             return False

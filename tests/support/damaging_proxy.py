@@ -1,4 +1,4 @@
-"""A proxy in front of an RTSP server that spoils what a camera sends: RTP over TCP only.
+"""A proxy in front of an RTSP server that damages a camera's packets: RTP over TCP only.
 
 async with damaging_proxy(camera.port, damage=0.05) as proxy:
     url = camera.mount(0, port=proxy.port)
@@ -24,7 +24,7 @@ _LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 
 @dataclass
 class Proxy:
-    """Where it listens, what it does to packets, and how many of RTP's it passed and damaged.
+    """Its port, its treatment of packets, and how many RTP packets it passed and damaged.
 
     ``damage`` is the share of RTP packets in which one to three bytes are changed, ``lose`` the
     share that is left out; ``shift`` is added to every RTP time, in ticks. While ``passing`` is
@@ -70,7 +70,7 @@ async def damaging_proxy(
 
 
 async def _spoil(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take RTSP's answers and interleaved packets (RFC 2326, 10.12) apart, and pass them on."""
+    """Split RTSP's answers and interleaved packets (RFC 2326, 10.12), and pass them on."""
     while True:
         first = await reader.readexactly(1)
         if first == b"$":

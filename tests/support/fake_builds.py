@@ -1,4 +1,4 @@
-"""What TensorRT would do: a build that takes its steps, and a plan that runs at addresses."""
+"""Substitutes for TensorRT: a build with steps, and a plan that runs at addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def pictures(count: int) -> list[NDArray[np.uint8]]:
 
 
 def building(went_on: list[bool]) -> Callable[[Any, Any], bytes | None]:
-    """Two steps, the second in two halves, told as TensorRT tells them, until it is stopped."""
+    """Two steps, the second in two halves, reported as TensorRT reports them, until it is
+    stopped."""
 
     def run(network: Any, config: Any) -> bytes | None:
         del network
@@ -44,7 +45,7 @@ def building(went_on: list[bool]) -> Callable[[Any, Any], bytes | None]:
 
 
 class HostDevice:
-    """What a GPU would do, at addresses of the host: a graph run by ONNX Runtime."""
+    """A substitute for a GPU, at addresses of the host: a graph run by ONNX Runtime."""
 
     def __init__(self, contract: Contract, graph: TrtGraph, wrong: bool = False) -> None:
         trt = contract.bindings

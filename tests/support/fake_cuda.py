@@ -14,10 +14,10 @@ from server.errors import EngineDead, EngineFault
 
 
 class FakeCuda(Device):
-    """What is put on its stream happens when it is waited for, not before: a result read too
-    early, or a buffer written too early, is as wrong here as on a GPU.
+    """Work on its stream is done when it is waited for, not before: a result read too early, or a
+    buffer written too early, is as wrong here as on a GPU.
 
-    Copies outside what was allocated are our own mistake and fail at once. ``memory`` is how many
+    Copies outside allocated memory are our own mistake and fail at once. ``memory`` is how many
     bytes there are; :attr:`lost` makes every later call fail as on a GPU that fell off the bus.
     """
 
@@ -99,7 +99,7 @@ class FakeCuda(Device):
             raise EngineDead(f"GPU {self.ordinal} failed: it was lost")
 
     def _check_inside(self, pointer: int, nbytes: int) -> None:
-        """What begins in a block of the device must end there."""
+        """Check that a range that begins in a block of the device ends there."""
         for start, block in self._blocks.items():
             if start <= pointer < start + block.nbytes:
                 assert pointer + nbytes <= start + block.nbytes, "a copy beyond its block"

@@ -20,7 +20,7 @@ from fake_cuda import FakeCuda
 from numpy.typing import NDArray
 
 SCRATCH = 1024
-"""Bytes that a context of the fake asks for."""
+"""Bytes that a context of the fake requests."""
 
 
 TYPES: Mapping[str, Any] = MappingProxyType(
@@ -130,7 +130,7 @@ class FakePlan:
         return FakeContext(self._run, self._device, self._profiles)
 
     def _run(self, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]) -> None:
-        """Read the inputs where they lie and put the outputs where they belong."""
+        """Read the inputs from their addresses and write the outputs to theirs."""
         given = {
             name: _array(addresses[name], shapes[name], self._inputs[name].type)
             for name in self._inputs

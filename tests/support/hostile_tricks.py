@@ -1,4 +1,4 @@
-"""What hostile code in a sandboxed child may try against the rest of the machine."""
+"""Attacks that hostile code in a sandboxed child may try against the rest of the machine."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ TRICKS: dict[str, Callable[[], object]] = {
     "fork": os.fork,
     "kill": lambda: os.kill(os.getppid(), signal.SIGTERM),
 }
-"""By the name of the video that tries it."""
+"""The tricks by the name of the video that tries them."""

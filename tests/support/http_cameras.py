@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def http_camera(fps: float = 25, password: str = "", folder: Path | None = None) -> Iterator[str]:
-    """Serve on a free loopback port; ``password`` is "user:password", asked for if given."""
+    """Serve on a free loopback port; ``password`` is "user:password", required if given."""
     stopped = threading.Event()
     fields = {"fps": fps, "password": password, "folder": folder, "stopped": stopped}
     handler = type("Handler", (_Handler,), fields)

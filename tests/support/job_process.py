@@ -1,7 +1,7 @@
 """Segment one video in a process that may be killed.
 
-Its imports take longer than what tests do in it, so all such processes are forked from one that has
-imported everything.
+Its imports take longer than the tests' work in it, so all such processes are forked from one that
+has imported everything.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ Say = Callable[[str], None]
 def running(
     folder: Path, url: str, clip: Path, *, faulty: bool = False, steps: int = 0
 ) -> Iterator[Iterator[str]]:
-    """Segment a video; yield what the process says, and kill it at the end of the block.
+    """Segment a video; yield the lines that the process prints, and kill it at the end of the
+    block.
 
-    The first start queues the video; later ones continue it. Each change says the number of frames
-    done; at the end the state is said. If ``faulty``, engines die and the disk is full now and
-    then. A moment after so many ``steps`` of the engine the process kills itself; 0: it does not.
+    The first start queues the video; later ones continue it. Each change prints the number of
+    frames done; at the end the state is printed. If ``faulty``, engines die and the disk is full
+    now and then. A moment after this many ``steps`` of the engine the process kills itself; 0: it
+    does not.
     """
     ours, theirs = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=_run, args=(folder, url, clip, faulty, steps, theirs))
@@ -70,7 +72,7 @@ def _said(by: Connection) -> Iterator[str]:
 
 
 def write_clip(path: Path, frames: int) -> Path:
-    """Write a video with a key frame every GROUP frames, each picture another."""
+    """Write a video with a key frame every GROUP frames; all pictures differ."""
     options = {"g": str(GROUP), "keyint_min": str(GROUP), "sc_threshold": "0"}
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=25, options=options)
@@ -96,7 +98,7 @@ def be_faulty() -> None:
 
 
 def disturbed(faulty: bool, steps: int) -> Callable[[Sequence[Pixels]], None]:
-    """Return what the engine does before each step."""
+    """Return a function for the engine to call before each step."""
     left = iter(range(steps - 1))
 
     def on_step(_: Sequence[Pixels]) -> None:
@@ -116,7 +118,7 @@ async def queued(queue: Jobs, clip: Path) -> str:
 
 
 async def followed(queue: Jobs, video: str, say: Say) -> Video:
-    """Say each change; return the video when it has ended, however often the database fails."""
+    """Print each change; return the video when it has ended, however often the database fails."""
     async for now in queue.watch(video, None):
         say(str(now.progress.frames_done))
     return now

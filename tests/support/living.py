@@ -1,4 +1,4 @@
-"""What is still in memory: objects by type, threads and files of this process."""
+"""Counts what is still alive: objects by type, threads and files of this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 class Fresh:
     """Counts objects of some types that did not exist when this was made.
 
-    What earlier tests left behind is kept here, so that it is not counted, nor its id used again.
+    Objects that earlier tests left are kept here, so that they are not counted, and their ids not
+    used again.
     """
 
     def __init__(self, *kinds: type) -> None:
@@ -23,7 +24,7 @@ class Fresh:
         self._before = {id(one): one for one in gc.get_objects() if type(one) in kinds}
 
     def alive(self) -> dict[str, int]:
-        """Return how many of each type are alive, those that nobody can reach included."""
+        """Return how many of each type are alive, including unreachable ones."""
         found = (one for one in gc.get_objects() if type(one) in self._kinds)
         return dict(Counter(type(one).__name__ for one in found if id(one) not in self._before))
 
@@ -35,9 +36,9 @@ class Fresh:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Run a block in which objects are freed by their reference counts alone.
+    """Run a block in which objects are freed only by their reference counts.
 
-    Logging is off in it: pytest keeps each record, and with it the exception that it tells of.
+    Logging is off in it: pytest keeps each record, and with it the exception in it.
     """
     gc.collect()
     gc.disable()
@@ -52,7 +53,7 @@ def without_collector() -> Iterator[None]:
 def open_files() -> int:
     """Return the number of this process's file descriptors.
 
-    Those of SQLite are left out: its pool opens connections when they are first needed, up to a
+    Those of SQLite are not counted: its pool opens connections when they are first needed, up to a
     fixed number.
     """
     return sum(not _is_database(fd) for fd in Path("/proc/self/fd").iterdir())
@@ -68,7 +69,7 @@ def _is_database(fd: Path) -> bool:
 def children(module: str) -> list[int]:
     """Return the child processes whose command line names ``module``.
 
-    Others may be there: multiprocessing starts a process of its own once and keeps it.
+    There may be others: multiprocessing starts its own process once and keeps it.
     """
     tasks = Path("/proc/self/task").glob("*/children")
     found = [int(pid) for task in tasks for pid in _text(task).split()]

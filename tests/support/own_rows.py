@@ -1,4 +1,4 @@
-"""Rows of videos with a database of their own."""
+"""Rows of videos with their own database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OwnRows(VideoRows):
         super().__init__(Database(url), SEAL, server, folder)
 
     def begun(self, video: str, now: float = 2.0, owner: str = "me") -> Held:
-        """Begin a video, and have the work on all of it."""
+        """Start a video, and take the work on the whole of it."""
         assert self.begin(video, now, anew=True) is not None
         row = PieceRows(self.database).take(video, WHOLE, owner, 1000.0)
         assert row is not None

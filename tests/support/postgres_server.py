@@ -22,7 +22,8 @@ from server.database.connection import sqlite_url
 
 @dataclass(frozen=True)
 class Postgres:
-    """A PostgreSQL server in ``folder``, reached by its socket there alone; it is never root's."""
+    """A PostgreSQL server in ``folder``, reached only by its socket there; it never runs as
+    root."""
 
     programs: Path
     folder: Path
@@ -99,7 +100,7 @@ def _not_root() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL; the test is skipped, with the reason, where none is installed."""
+    """A running PostgreSQL; the test is skipped, with the reason, if none is installed."""
     # Debian keeps the server's programs off the PATH.
     found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
     if found[0] is None:

@@ -1,7 +1,7 @@
-"""Services of tests that probe videos, without what is slow in each service's life by design.
+"""Services for tests that probe videos, without the parts that are slow by design.
 
-A service starts a process of its own to probe uploads, whose imports take longer than most tests;
-and it gathers the changes of a video for a while before it tells them.
+A service starts a separate process to probe uploads, whose imports take longer than most tests; and
+it gathers the changes of a video for a while before it reports them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SharedForks:
 
 @contextmanager
 def quick_videos() -> Iterator[None]:
-    """Let all services share one process that probes, and tell changes nearly at once."""
+    """Let all services share one process that probes, and report changes almost at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_process, "_Forks", SharedForks)
         patch.setattr(jobs, "GATHER_SECONDS", 0.01)

@@ -86,7 +86,7 @@ class Ray:
     def until(
         self, reached: Callable[[dict[str, Report | None]], Any], what: str
     ) -> dict[str, Report]:
-        """Wait until the agents' reports are so; return them."""
+        """Wait until the agents' reports fulfil the condition; return them."""
         from launcher import fleet  # noqa: PLC0415  after the settings that Ray reads
         from launcher.member import as_json  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ FAKE = ("--", "--engine", "fake")
 
 
 def all_serve(count: int) -> Callable[[dict[str, Report | None]], bool]:
-    """Return whether there are so many agents, all with a server that is ready."""
+    """Return whether there are this many agents, all with a server that is ready."""
     return lambda found: (
         len(found) == count and all(one and one["state"] == "serving" for one in found.values())
     )

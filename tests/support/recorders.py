@@ -58,7 +58,7 @@ class RtspRecorder:
         self._port = int(self._process.stdout.readline())
 
     def suspend(self) -> None:
-        """Read no more and say nothing; connections stay open."""
+        """Stop reading and sending; connections stay open."""
         assert self._process
         self._process.send_signal(SIGSTOP)
 

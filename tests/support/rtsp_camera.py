@@ -3,9 +3,9 @@
     /usr/bin/python3 rtsp_camera.py '{"codec": "h264", "fps": 25}'
 
 Its options, as one JSON object, are the fields of ``Options``. When it listens it prints one line,
-its port. Then it obeys lines of JSON on stdin, until that is closed: ``{"freeze": true}`` sends
-nothing more but keeps every connection, ``{"size": [320, 240]}`` changes the picture's size in
-mid-stream, ``{"keyless": true}`` sends no more key frames. Each is answered by a line "done".
+its port. Then it carries out lines of JSON on stdin, until that is closed: ``{"freeze": true}``
+sends nothing more but keeps every connection, ``{"size": [320, 240]}`` changes the picture's size
+in mid-stream, ``{"keyless": true}`` sends no more key frames. Each is answered by a line "done".
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Options:
 
 
 def pipeline(options: Options) -> str:
-    """Return the description of what one mount runs."""
+    """Return the description of one mount's pipeline."""
     encode = {
         "h264": (
             f"x264enc name=encoder speed-preset=ultrafast threads=1 bitrate=1500 b-adapt=false "
@@ -91,7 +91,7 @@ class Camera:
         media.connect("unprepared", lambda _: self._forget(pictures))
 
     def run(self) -> None:
-        """Take pictures for ever, ``fps`` a second."""
+        """Take pictures forever, ``fps`` per second."""
         due, number = time.monotonic(), 0
         while True:
             due += 1 / self.options.fps
@@ -153,7 +153,7 @@ def guard(server: Any, factory: Any, options: Options) -> None:
 
 
 def obey(camera: Camera, loop: Any) -> None:
-    """Do what the lines on stdin say, to their end."""
+    """Carry out the commands on stdin until it ends."""
     for line in sys.stdin:
         for what, value in json.loads(line).items():
             if what == "freeze":
@@ -167,7 +167,8 @@ def obey(camera: Camera, loop: Any) -> None:
 
 
 def serve(options: Options, launch: str, configure: Callable[[int, Any], None]) -> Any:
-    """Begin to serve the mounts, each by what ``launch`` describes; return the server.
+    """Start to serve the mounts, each with the pipeline that ``launch`` describes; return the
+    server.
 
     ``configure`` is called with a mount's number and its media when somebody watches it.
     """

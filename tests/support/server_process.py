@@ -1,4 +1,4 @@
-"""A real server in a process of its own, with the fake engine unless the flags name another."""
+"""A real server in a separate process, with the fake engine unless the flags name another."""
 
 from __future__ import annotations
 

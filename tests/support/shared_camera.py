@@ -1,4 +1,4 @@
-"""Many cameras for the CPU of little more than one: every mount sends the pictures of one encoder.
+"""Many cameras for little more CPU than one: every mount sends the pictures of one encoder.
 
     /usr/bin/python3 shared_camera.py '{"mounts": 8, "fps": 25}'
 
@@ -59,7 +59,7 @@ class SharedCamera:
         media.connect("unprepared", lambda _: self._mounts.pop(number, None))
 
     def run(self) -> None:
-        """Take pictures for ever; one mount after the other sends each of them."""
+        """Take pictures forever; one mount after the other sends each of them."""
         began, number = time.monotonic(), 0
         while True:
             number += 1

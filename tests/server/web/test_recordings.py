@@ -1,4 +1,4 @@
-"""/v1/recordings, and what is recorded of a pushed stream."""
+"""/v1/recordings, and the recording of a pushed stream."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def change(web: TestClient, **fields: Any) -> dict[str, Any]:
 
 
 def wait_for_masks(web: TestClient, more: int) -> None:
-    """Wait until a stream has this many masks more, and has been reset for its recording."""
+    """Wait until a stream has this many more masks, and has been reset for its recording."""
     first = web.get("/v1/streams/film").json()["masks"]
     while web.get("/v1/streams/film").json()["masks"] < first + more:
         pass

@@ -1,4 +1,4 @@
-"""/docs: the reference of the API, without any other host."""
+"""/docs: the reference of the API, without requests to other hosts."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from server.web.request_limits import (
 
 
 def clock() -> RequestClock:
-    """Ten seconds for a head, thirty for a body that stands still."""
+    """Ten seconds for a head, thirty for a body that stalls."""
     return RequestClock(10, 30, deadline=10)
 
 

@@ -27,7 +27,7 @@ def settled(web: TestClient, name: str) -> None:
 
 
 def answers(web: TestClient) -> dict[str, str]:
-    """Return the answer to every GET that ends by itself, by its path."""
+    """Return the answer to every GET that ends by itself, by path."""
     paths = web.get("/openapi.json").json()["paths"]
     asked = [
         re.sub(r"\{\w+\}", "cam", path)

@@ -1,4 +1,4 @@
-"""/v1/sources: what may be pulled, and an address that is tested before it is added."""
+"""/v1/sources: the sources that may be pulled, and an address that is tested before it is added."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def stored(tmp_path: Path, url: str, clip: bytes) -> Iterator[tuple[TestClient, 
 
 
 def move(client: TestClient, passes: int) -> None:
-    """Move what there is, as the server does every few seconds."""
+    """Move all files, as the server does every few seconds."""
     service = client.app.state.service  # type: ignore[attr-defined]
     files, disk = service.jobs.files, service.jobs.disk
     mover = moving.Mover(files, Storage(files.settings.storage), disk)
@@ -46,7 +46,7 @@ def move(client: TestClient, passes: int) -> None:
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server itself moves nothing."""
+    """Keep the server from moving files itself."""
 
     async def never(_: moving.Mover) -> None:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Conversations that something goes wrong in: each stream hears of its own trouble alone."""
+"""Conversations in which something goes wrong: each stream receives only its own errors."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def talking(
     sent: list[dict[str, object]],
     meanwhile: Callable[[StreamSocket], Awaitable[None]],
 ) -> None:
-    """A socket_of_stream over a socket that always has the next message ready, till it ends."""
+    """A socket_of_stream over a socket that always has the next message ready until it ends."""
 
     async def receive() -> dict[str, object]:
         one = next(messages, None)

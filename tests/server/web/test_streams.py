@@ -1,4 +1,4 @@
-"""The door of the stream socket: who is let in, and that all leave when it shuts."""
+"""Accepting stream sockets: which are accepted, and that all end when the server drains."""
 
 from __future__ import annotations
 

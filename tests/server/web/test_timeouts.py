@@ -1,4 +1,4 @@
-"""Clients that say nothing or read nothing; the clock is a number."""
+"""Clients that send nothing or read nothing; the clock is a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What verifies tokens, by the settings."""
+"""The verifier of tokens, according to the settings."""
 
 from __future__ import annotations
 

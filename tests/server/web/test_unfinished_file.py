@@ -25,7 +25,7 @@ FRAMES = 400
 PIECE = 80
 """Frames from one key frame to the next."""
 HELD = 300
-"""After so many frames the engine waits for the test."""
+"""After this many frames the engine waits for the test."""
 
 
 class Held:

@@ -1,4 +1,4 @@
-"""Uploads on their way to disk."""
+"""Writing uploads to the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Sender:
-    """An ASGI ``receive`` that gives chunks, then ends, is cut off or says nothing more."""
+    """An ASGI ``receive`` that returns chunks, then ends, is cut off or stays silent."""
 
     def __init__(self, chunks: Iterable[bytes], end: str = "end") -> None:
         self._chunks = iter(chunks)
@@ -45,7 +45,7 @@ def request(sender: Sender, **headers: str) -> Request:
 async def store(
     sender: Sender, path: Path, max_bytes: int = 10**9, largest: list[int] | None = None
 ) -> Upload:
-    """Receive into ``path``, noting in ``largest`` the size of each piece written."""
+    """Receive into ``path``; record in ``largest`` the size of each piece written."""
     noted: list[int] = [] if largest is None else largest
     return await receive(request(sender), path, max_bytes, noted.append)
 

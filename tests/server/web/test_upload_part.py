@@ -1,4 +1,4 @@
-"""Parts of uploads on their way to a file."""
+"""Writing parts of uploads to a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Sender:
-    """An ASGI ``receive`` that gives chunks, then ends, is cut off or says nothing more."""
+    """An ASGI ``receive`` that returns chunks, then ends, is cut off or stays silent."""
 
     def __init__(self, chunks: Iterable[bytes], end: str = "end") -> None:
         self._chunks = iter(chunks)

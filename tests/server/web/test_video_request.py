@@ -1,4 +1,4 @@
-"""What a client asks for, from its fields."""
+"""A client's request, from its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What /v1/videos says of unusual sources: shapes of pixels, sizes that artefacts cannot have."""
+"""The answers of /v1/videos to unusual sources: shapes of pixels, sizes that artefacts cannot
+have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several workers as one: where sessions are placed, and whom a dead engine harms."""
+"""Several workers as one: where sessions are placed, and which ones a dead engine affects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OnStep = Callable[[Sequence[AnyPixels]], None]
 
 
 class Notes(Sink):
-    """Keeps the labels that it is given, and whatever went wrong."""
+    """Keeps the labels that it receives, and all errors."""
 
     def __init__(self) -> None:
         self.labels: list[Labels] = []

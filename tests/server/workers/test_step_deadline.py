@@ -1,4 +1,4 @@
-"""Deadline: how long a step may take, from those that went well."""
+"""Deadline: how long a step may take, according to successful ones."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ OnStep = Callable[[Sequence[Pixels]], None]
 
 
 class Notes(Sink):
-    """Writes down what it is told, in order."""
+    """Records the calls that it receives, in order."""
 
     def __init__(self) -> None:
         self.masks: list[Mask] = []
@@ -826,7 +826,7 @@ async def test_a_hung_step_is_noticed_soon_once_the_steps_are_known_to_be_quick(
 
 
 class Making:
-    """Makes an engine once it may; :meth:`begun` waits until it is asked to."""
+    """Makes an engine once the test allows it; :meth:`begun` waits until it has been called."""
 
     def __init__(self, make: Callable[[], FakeEngine]) -> None:
         self._make = make
@@ -1005,7 +1005,7 @@ async def test_an_engine_that_is_being_made_is_left_behind_in_time() -> None:
 
 
 class Noting(FakeEngine):
-    """Tells whether it was closed."""
+    """Records whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__(SPEC)
