@@ -8,7 +8,7 @@ every frame sent is answered by a mask or a drop; a client whose 12 sockets send
 they are read (``benchmarks.greedy``) takes nothing from another client, which sends less than its
 share. The latter's p99 is compared with its p99 next to a client that also keeps the engine busy,
 but with small pictures, none of which is dropped before a step: apart from the wait for a step, any
-difference is caused by the greedy client. No limit is set. Clients are told apart by their
+difference is caused by the greedy client. No limit is set. Clients are distinguished by their
 addresses, 127.0.0.1 and 127.0.0.2; the modest client has priority over all other processes if the
 system allows it, so that the server's time is measured and not that client's.
 """
@@ -162,8 +162,8 @@ async def _read(socket: ClientConnection, tally: Tally, times: dict[int, float])
             header, _ = protocol.unpack_mask(message, len(message))
             tally.masks += 1
             tally.latencies.append(time.monotonic() - times[header.seq])
-        elif (told := json.loads(message))["type"] == "dropped":
-            tally.dropped += len(told["seqs"])
+        elif (answer := json.loads(message))["type"] == "dropped":
+            tally.dropped += len(answer["seqs"])
 
 
 def _p99(tallies: Sequence[Tally]) -> float:

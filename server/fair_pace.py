@@ -63,7 +63,7 @@ class FairPace:
         self._accounts: dict[str, _Account] = {}
         self._began: float | None = None
         self._late = 0.0
-        self._beats = 0
+        self._observed = 0
 
     def __repr__(self) -> str:
         level = "no level" if self.level is None else f"level {self.level:.3f}"
@@ -92,10 +92,10 @@ class FairPace:
         if self._began is None:
             self._began = now
         self._late += late
-        self._beats += 1
+        self._observed += 1
         if now - self._began >= PERIOD_SECONDS:
-            self._adjust(now - self._began, self._late / self._beats, now)
-            self._began, self._late, self._beats = now, 0.0, 0
+            self._adjust(now - self._began, self._late / self._observed, now)
+            self._began, self._late, self._observed = now, 0.0, 0
 
     def _earn(self, account: _Account, level: float, now: float) -> None:
         earned = account.left + (now - account.at) * level

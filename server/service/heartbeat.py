@@ -9,7 +9,7 @@ from collections.abc import Callable
 INTERVAL_SECONDS = 0.02
 
 
-async def beat(observe: Callable[[float, float], None]) -> None:
+async def measure_lateness(observe: Callable[[float, float], None]) -> None:
     """Call ``observe`` with the seconds by which the event loop was late, and the time, after every
     interval."""
     while True:

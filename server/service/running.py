@@ -19,7 +19,7 @@ from server.metrics import Metrics
 from server.plans.upgrade import BuildTools
 from server.scheduling.capacity import Capacity
 from server.service.folder_lock import FolderLock
-from server.service.heartbeat import beat
+from server.service.heartbeat import measure_lateness
 from server.service.loaded import Loaded, Render, load
 from server.service.parts import make_parts
 from server.service.readiness import Condition, reasons
@@ -63,7 +63,7 @@ class Service:
         )
         self._lock = FolderLock(settings.folder)
         self._loading: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._measuring: asyncio.Task[None] | None = None
 
     @property
     def metrics(self) -> Metrics:
@@ -131,7 +131,7 @@ class Service:
         cv2.setNumThreads(1)
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(_retrieve)
-        self._beating = asyncio.create_task(beat(self._note_lateness))
+        self._measuring = asyncio.create_task(measure_lateness(self._note_lateness))
 
     async def loaded(self) -> None:
         """Wait until work is accepted. Raises the error that kept the service from starting."""
@@ -167,8 +167,8 @@ class Service:
         """Stop and free everything. Idempotent."""
         if self._loading:
             self._loading.cancel()
-        if self._beating:
-            self._beating.cancel()
+        if self._measuring:
+            self._measuring.cancel()
         parts = self.parts
         await parts.upgrade.stop()
         await self._loaded.stop()

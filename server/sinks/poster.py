@@ -34,7 +34,7 @@ class Shot:
     frame: int
     classes: int
 
-    def beats(self, other: Shot | None) -> bool:
+    def is_better_than(self, other: Shot | None) -> bool:
         """Return whether it is the better poster: more classes or, with as many, earlier."""
         return other is None or (-self.classes, self.frame) < (-other.classes, other.frame)
 
@@ -58,7 +58,7 @@ class Poster(Artefact):
 
     def add(self, segmented: Segmented) -> None:
         shot = self._shot(segmented)
-        if shot.beats(self._best):
+        if shot.is_better_than(self._best):
             self._best = shot
             jpeg = commented(encode_jpeg(self._drawn(segmented)), shot)
             with Replacing(self._path) as fresh:
@@ -77,7 +77,7 @@ class Poster(Artefact):
         best: tuple[Shot, bytes] | None = None
         for part in parts:
             jpeg = part.read_bytes()
-            if best is None or shot_of(jpeg).beats(best[0]):
+            if best is None or shot_of(jpeg).is_better_than(best[0]):
                 best = shot_of(jpeg), jpeg
         assert best is not None, "a video has at least one part"
         path.write_bytes(best[1])

@@ -100,12 +100,12 @@ class Page:
 
 
 def read_page(folder: Path = FOLDER) -> Page:
-    """Read the page's files; make scripts and style sheets lean."""
+    """Read the page's files; minify scripts and style sheets."""
     found = (one for one in sorted(folder.iterdir()) if one.suffix in TYPES)
     return Page({one.name: PageFile(_content(one), TYPES[one.suffix]) for one in found})
 
 
-def lean(text: str) -> str:
+def minified(text: str) -> str:
     """Return a script or style sheet without comments on lines of their own and without
     indentation. A line of a string that looks like a comment is removed too."""
     return re.sub(r"^[ \t]+", "", COMMENT.sub("", text), flags=re.MULTILINE)
@@ -113,7 +113,7 @@ def lean(text: str) -> str:
 
 def _content(file: Path) -> bytes:
     text = file.read_text("utf-8")
-    return (lean(text) if file.suffix in (".js", ".css") else text).encode()
+    return (minified(text) if file.suffix in (".js", ".css") else text).encode()
 
 
 def page_router(page: Page) -> APIRouter:

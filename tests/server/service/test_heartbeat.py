@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from server.service.heartbeat import INTERVAL_SECONDS, beat
+from server.service.heartbeat import INTERVAL_SECONDS, measure_lateness
 
 pytestmark = pytest.mark.anyio
 
@@ -20,12 +20,12 @@ async def test_a_loop_that_is_blocked_is_late() -> None:
         seen.append((late, now))
         came.set()
 
-    beating = asyncio.create_task(beat(observe))
+    measuring = asyncio.create_task(measure_lateness(observe))
     await asyncio.wait_for(came.wait(), 30)
     came.clear()
     time.sleep(10 * INTERVAL_SECONDS)  # noqa: ASYNC251  it blocks the loop on purpose
     await asyncio.wait_for(came.wait(), 30)
-    beating.cancel()
+    measuring.cancel()
     assert all(late >= 0 for late, _ in seen)
     assert max(late for late, _ in seen) >= 8 * INTERVAL_SECONDS
     assert [now for _, now in seen] == sorted(now for _, now in seen)

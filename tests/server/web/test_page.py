@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from server.web import problems
 from server.web.methods import heads_of
-from server.web.page import FOLDER, POLICY, TYPES, Page, PageFile, lean, page_router, read_page
+from server.web.page import FOLDER, POLICY, TYPES, Page, PageFile, minified, page_router, read_page
 
 ROOT = Path(__file__).parents[3]
 LARGEST = 60 * 1024
@@ -51,7 +51,7 @@ export function sum(one, other) {
 }
 """
     assert (
-        lean(script)
+        minified(script)
         == """
 export function sum(one, other) {
 const url = "http://here"; // its place
