@@ -7,15 +7,16 @@ others they show.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from protocol import SUBPROTOCOL
@@ -33,7 +34,8 @@ from server.web.problems import refusal_of
 from server.web.socket_ending import send_ending
 
 RECHECK_SECONDS = 5.0
-"""Seconds between checks of an open socket's key; for this long a revoked key can still watch."""
+"""Seconds between checks of the key of an open socket or a long request; for this long a revoked
+key can still watch."""
 
 CLOSE_SECONDS = 5.0
 
@@ -49,8 +51,14 @@ def caller_of(connection: HTTPConnection) -> Caller:
 def client_of(connection: HTTPConnection) -> str:
     """Return the client that limits apply to: the caller's key or, if none is required, its
     address."""
-    address = connection.client.host if connection.client else ""
-    return caller_of(connection).id or address
+    return sender_of(connection.scope)
+
+
+def sender_of(scope: Mapping[str, Any]) -> str:
+    """Return what :func:`client_of` does; the address until the gate knows the caller."""
+    caller: Caller = scope.get("state", {}).get("caller", NOBODY)
+    address = scope["client"][0] if scope.get("client") else ""
+    return caller.id or address
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Gate:
             return
         scope.setdefault("state", {})["caller"] = caller
         KEY_ID.set(caller.id)
-        if scope["type"] == "websocket" and caller.id:
+        if caller.id:
             await self._while_valid(caller, scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -111,18 +119,33 @@ class Gate:
     async def _while_valid(
         self, caller: Caller, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a socket until it ends, its key is revoked or its token expires."""
-        serving = asyncio.ensure_future(self.app(scope, receive, send))
+        """Serve a request or a socket until it ends, its key is revoked or its token expires."""
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
-            while not serving.done():
-                await asyncio.wait([serving], timeout=RECHECK_SECONDS)
-                if not serving.done() and await self._is_over(caller):
-                    await _stopped(serving)
-                    await _close(WebSocket(scope, receive, send))
-                    return
-            await serving
-        finally:
-            await _stopped(serving)
+            async with asyncio.timeout(None) as limit:
+                watching = asyncio.create_task(self._watch(caller, limit))
+                try:
+                    await self.app(scope, receive, send_noted)
+                finally:
+                    watching.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await _end(scope, receive, send, begun=begun)
+
+    async def _watch(self, caller: Caller, limit: asyncio.Timeout) -> None:
+        """Let the limit pass as soon as the caller may do nothing more."""
+        is_over = False
+        while not is_over:
+            await asyncio.sleep(RECHECK_SECONDS)
+            is_over = await self._is_over(caller)
+        limit.reschedule(asyncio.get_running_loop().time())
 
     async def _is_over(self, caller: Caller) -> bool:
         """Return whether the key was revoked or the token has expired; if the database fails, a key
@@ -132,18 +155,18 @@ class Gate:
         return False
 
 
-async def _stopped(serving: asyncio.Future[None]) -> None:
-    """Cancel the task that serves a socket, and wait for its end. Idempotent."""
-    if not serving.done():
-        serving.cancel()
-        await asyncio.wait([serving])
-
-
-async def _close(socket: WebSocket) -> None:
-    """Close a socket whose caller is not valid any more."""
-    last = ending_of(Unauthorized("The API key was revoked, or the token has expired."))
-    with suppress(RuntimeError, OSError):  # nothing can be sent any more
-        await socket.send({"type": "websocket.close", "code": last.close, "reason": last.reason})
+async def _end(scope: Scope, receive: Receive, send: Send, *, begun: bool) -> None:
+    """End a socket or a response whose caller is not valid any more; answer if none has begun."""
+    error = Unauthorized("The API key was revoked, or the token has expired.")
+    if scope["type"] == "http" and not begun:
+        await refusal_of(error)(scope, receive, send)
+        return
+    last = ending_of(error)
+    message: Message = {"type": "http.response.body"}
+    if scope["type"] == "websocket":
+        message = {"type": "websocket.close", "code": last.close, "reason": last.reason}
+    with suppress(RuntimeError, OSError):  # nothing can be sent any more, or a file is cut short
+        await send(message)
 
 
 async def _refuse(error: MastreamError, scope: Scope, receive: Receive, send: Send) -> None:
