@@ -20,6 +20,7 @@ from server.settings import Settings
 from server.web import live, problems, sources, uploads, videos
 from server.web.about import ServerFacts, about_router
 from server.web.auth import Gate
+from server.web.body_limit import BodyLimit
 from server.web.capacity import LimitFacts, capacity_router
 from server.web.cluster import cluster_router
 from server.web.health import health_router
@@ -101,6 +102,7 @@ def create_app(
         keyring=service.parts.keyring,
         rejected=service.metrics.rejected,
     )
+    app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)
     if service.parts.tracing:
         app.add_middleware(TracedRequests, tracing=service.parts.tracing)

@@ -1,0 +1,48 @@
+"""How large the body of a request may be that is read into memory as a whole."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.errors import TooLarge
+from server.web.problems import refusal_of
+
+BODY_BYTES = 2**20
+"""No JSON that the server reads has more than a few KiB."""
+
+_STREAMED = re.compile(r"/v1/(videos|uploads(/[^/]*)?)/?")
+"""Where bodies go to the disk as they come in, and have limits of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """ASGI middleware that answers with 413 as soon as more has come in."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _STREAMED.fullmatch(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_some() -> Message:
+            """Pretend that the client has left once it has sent too much."""
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            return message if taken <= BODY_BYTES else {"type": "http.disconnect"}
+
+        async def send_unless_refused(message: Message) -> None:
+            if taken <= BODY_BYTES:
+                await send(message)
+
+        await self.app(scope, receive_some, send_unless_refused)
+        if taken > BODY_BYTES:
+            error = TooLarge(
+                f"The request's body is over the limit of {BODY_BYTES} bytes: send less."
+            )
+            await refusal_of(error)(scope, receive, send)
