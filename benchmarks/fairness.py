@@ -1,16 +1,17 @@
 """Fair shares at twice the capacity, and how much a greedy client takes from others, in one run.
 
-    python -m benchmarks.fairness [--seconds 10]
+    python -m benchmarks.fairness [--seconds 10] [--attacks large small every form part refused]
 
 The fake engine makes one step of one frame every 50 ms: 20 frames/s. Goals: at twice that, every
 stream's masks are within 10 % of the mean, the p99 latency is within twice that at capacity, and
-every frame sent is answered by a mask or a drop; a client whose 12 sockets send pictures as fast as
-they are read (``benchmarks.greedy``) takes nothing from another client, which sends less than its
-share. The latter's p99 is compared with its p99 next to a client that also keeps the engine busy,
-but with small pictures, none of which is dropped before a step: apart from the wait for a step, any
-difference is caused by the greedy client. No limit is set. Clients are distinguished by their
-addresses, 127.0.0.1 and 127.0.0.2; the modest client has priority over all other processes if the
-system allows it, so that the server's time is measured and not that client's.
+every frame sent is answered by a mask or a drop; a client whose 12 sockets send pictures, or whose
+20 connections send uploads, as fast as they are read (``benchmarks.greedy`` and ``.uploader``)
+takes nothing from another client, which sends less than its share. The latter's p99 is compared
+with its p99 next to a client that also keeps the engine busy, but with small pictures, none of
+which is dropped before a step: apart from the wait for a step, any difference is caused by the
+greedy client. No limit is set. Clients are distinguished by their addresses, 127.0.0.1 and
+127.0.0.2; the modest client has priority over all other processes if the system allows it, so that
+the server's time is measured and not that client's.
 """
 
 from __future__ import annotations
@@ -43,11 +44,14 @@ BUSY_STREAMS = 12
 MODEST, BUSY = "127.0.0.1", "127.0.0.3"
 
 ATTACKS = {
-    "large": ("--side", "1600"),
-    "small": ("--side", "64"),
-    "every": ("--side", "1600", "--policy", "every"),
+    "large": ("greedy", "--side", "1600"),
+    "small": ("greedy", "--side", "64"),
+    "every": ("greedy", "--side", "1600", "--policy", "every"),
+    "form": ("uploader", "--how", "form"),
+    "part": ("uploader", "--how", "part"),
+    "refused": ("uploader", "--how", "refused"),
 }
-"""The greedy clients, as flags of ``benchmarks.greedy``."""
+"""The greedy clients: a module of ``benchmarks`` each, and its flags."""
 
 
 @dataclass(slots=True)
@@ -60,16 +64,16 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
 
 
-def measure(seconds: float = 10.0) -> dict[str, float]:
+def measure(seconds: float = 10.0, attacks: Sequence[str] = tuple(ATTACKS)) -> dict[str, float]:
     """Return the ratios described above."""
     settings = {"engine__fake_step_ms": str(STEP_MS), "log_level": "warning"}
     small = {"engine__fake_height": "48", "engine__fake_width": "64"}
     flags = ("--engine", "fake", "--max-batch", "1")
     with mastream_server(*flags, **settings, **small) as url, _priority():
-        return asyncio.run(_measure(url, seconds))
+        return asyncio.run(_measure(url, seconds, attacks))
 
 
-async def _measure(url: str, seconds: float) -> dict[str, float]:
+async def _measure(url: str, seconds: float, attacks: Sequence[str]) -> dict[str, float]:
     picture = jpeg(64, 48)
     part = CAPACITY / STREAMS
     at = await _streams(url, STREAMS, part, seconds, picture)
@@ -91,19 +95,20 @@ async def _measure(url: str, seconds: float) -> dict[str, float]:
         "alone_p99": _p99(alone),
         "busy_p99": _p99(beside),
     }
-    for name, flags in ATTACKS.items():
-        beset = await _beset(url, flags, rate, seconds, picture)
+    for name in attacks:
+        beset = await _beset(url, ATTACKS[name], rate, seconds, picture)
         found[name] = sum(one.masks for one in beset) / sum(one.masks for one in alone)
         found[f"{name}_p99"] = _p99(beset)
     return found
 
 
 async def _beset(
-    url: str, flags: Sequence[str], rate: float, seconds: float, picture: bytes
+    url: str, attack: Sequence[str], rate: float, seconds: float, picture: bytes
 ) -> list[Tally]:
     """Run the modest client's streams while a greedy client keeps the server busy."""
+    module, *flags = attack
     greed = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.greedy", url, *flags, stdout=PIPE
+        sys.executable, "-m", f"benchmarks.{module}", url, *flags, stdout=PIPE
     )
     try:
         assert greed.stdout
@@ -177,8 +182,9 @@ def _answered(tallies: Sequence[Tally]) -> float:
 def main() -> None:
     parser = ArgumentParser(prog="python -m benchmarks.fairness", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--attacks", nargs="*", choices=ATTACKS, default=list(ATTACKS))
     flags = parser.parse_args()
-    found = measure(flags.seconds)
+    found = measure(flags.seconds, flags.attacks)
     rows = [
         ("masks of the least served stream / mean, at twice the capacity", "least", ">= 0.90"),
         ("masks of the most served stream / mean", "most", "<= 1.10"),
@@ -187,8 +193,8 @@ def main() -> None:
         ("a modest client's p99 alone (s)", "alone_p99", ""),
         ("its p99 next to a client with small pictures (s)", "busy_p99", ""),
     ]
-    for name, how in ATTACKS.items():
-        words = f"its masks next to a greedy client ({' '.join(how)}) / alone"
+    for name in flags.attacks:
+        words = f"its masks next to a greedy client ({' '.join(ATTACKS[name])}) / alone"
         rows += [(words, name, ">= 0.95"), ("its p99 (s)", f"{name}_p99", "")]
     print(tabulate([(words, f"{found[name]:.3f}", goal) for words, name, goal in rows]))
 

@@ -26,13 +26,19 @@ BURST_SECONDS = 0.1
 COMPETES_SECONDS = 5.0
 """For how many seconds after its last message a client counts as competing."""
 
-_MESSAGE_SECONDS, _BYTE_SECONDS = 1e-4, 1.5e-9
-"""The event loop's time for a client's message; only the magnitude matters."""
+_MESSAGE_SECONDS, _BYTE_SECONDS, _BODY_BYTE_SECONDS = 1e-4, 1.5e-9, 5e-9
+"""The event loop's time for a client's message, and for a byte of a request's body, which is parsed
+in smaller pieces; only the magnitude matters."""
 
 
 def reading_cost(size: int) -> float:
     """Return about how many seconds of the event loop a message of ``size`` bytes takes."""
     return _MESSAGE_SECONDS + size * _BYTE_SECONDS
+
+
+def body_cost(size: int) -> float:
+    """Return about how many seconds of the event loop ``size`` bytes of a request's body take."""
+    return size * _BODY_BYTE_SECONDS
 
 
 @dataclass(slots=True)

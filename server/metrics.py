@@ -68,7 +68,7 @@ class Metrics:
         )
         self._held_back = Counter(
             "mastream_messages_held_back",
-            "Messages read later because their clients cause the most work",
+            "Messages and parts of bodies read later because their clients cause the most work",
             registry=registry,
         )
         self._sessions = _gauge(registry, "sessions", "Open sessions", "state")
@@ -156,7 +156,7 @@ class Metrics:
         self._late.observe(seconds)
 
     def held_back(self) -> None:
-        """Count a message that is read later since its client causes too much work."""
+        """Count what is read later since its client causes too much work."""
         self._held_back.inc()
 
     def memory_reset(self, cause: str) -> None:

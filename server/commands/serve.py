@@ -8,9 +8,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -23,6 +25,7 @@ from server.errors import BadRequest, Fault
 from server.security.exposure import host_and_port
 from server.service.running import Service
 from server.settings import SecuritySettings, Settings
+from server.web.body_pace import BodyPace
 from server.web.http_transport import HttpTransport
 from server.web.websocket_transport import StreamTransport
 
@@ -176,10 +179,12 @@ def _described(built: EngineInfo) -> str:
     return built.provider if built.device == "cpu" else f"{built.provider} on {built.device}"
 
 
-def _config(app: object, settings: Settings) -> uvicorn.Config:
+def _config(app: Any, settings: Settings) -> uvicorn.Config:
+    service: Service = app.state.service
+    body_pace = partial(BodyPace, service.parts.fair_pace, service.metrics.held_back)
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        http=HttpTransport,
+        app,
+        http=partial(HttpTransport, make_pace=body_pace),  # type: ignore[arg-type]  # it is called
         loop="auto",
         lifespan="on",
         ws=StreamTransport,

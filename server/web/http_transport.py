@@ -8,6 +8,8 @@ It adds to uvicorn:
   ``BODY_SECONDS``, is closed: with 408, or silently if there is no request to answer.
 - Pipelined requests are parsed a few at a time, once those before are answered; more than
   ``REQUESTS_A_SECOND`` from one connection have to wait.
+- While the event loop is late, the bodies of those who cause the most work are read more slowly,
+  also those that are discarded since the request is answered already.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.errors import BadMessage, HeadTooLarge, MastreamError
 from server.web.allowance import REQUESTS_A_SECOND, REQUESTS_AT_ONCE, Allowance
+from server.web.body_pace import BodyPace
+from server.web.flow import Flow
 from server.web.refusal import refusal
 from server.web.request_limits import (
     BODY_SECONDS,
@@ -47,13 +51,16 @@ class HttpTransport(HttpToolsProtocol):
 
     Mutable state in addition to uvicorn's: the clock and its timer, the bytes of the head so far,
     the bytes that wait to be parsed and the turn that will continue with them, the allowance of
-    requests, why the request is refused, and whether further bytes are discarded.
+    requests, the pace of bodies, why the request is refused, and whether further bytes are
+    discarded.
     """
 
     head_seconds: float = HEAD_SECONDS
     body_seconds: float = BODY_SECONDS
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, make_pace: Callable[[], BodyPace] = BodyPace, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         now = self.loop.time()
         self._clock = RequestClock(self.head_seconds, self.body_seconds, now + self.head_seconds)
@@ -62,12 +69,13 @@ class HttpTransport(HttpToolsProtocol):
         self._unparsed = bytearray()
         self._turn: asyncio.Handle | None = None
         self._allowance = Allowance(REQUESTS_A_SECOND, REQUESTS_AT_ONCE, now)
+        self._pace = make_pace()
         self._refused: MastreamError | None = None
         self._discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport, self._is_behind)
+        self.flow = Flow(transport, self._is_behind)
         self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,7 +115,9 @@ class HttpTransport(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
-        self._clock.body_came(len(body), self.loop.time())
+        now = self.loop.time()
+        self._clock.body_came(len(body), now)
+        self._pace.came(len(body), self.scope, now)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -129,7 +139,8 @@ class HttpTransport(HttpToolsProtocol):
     def _take_turn(self) -> None:
         self._turn = None
         self._parse()
-        self.flow.resume_reading()
+        if not self._is_full():
+            self.flow.resume_reading()
 
     def _parse(self) -> None:
         """Parse the bytes received, up to the first request that must wait."""
@@ -139,19 +150,35 @@ class HttpTransport(HttpToolsProtocol):
             del self._unparsed[:size]
             super().data_received(data)
             self._count_head(len(data))
+        self._let_others_go_first()
         if self._is_behind() and self._is_ours():
             self.flow.pause_reading()
 
+    def _let_others_go_first(self) -> None:
+        """Parse no more of a body for as long as its sender has to wait."""
+        if self._turn is None and self._clock.awaiting in _BODIES and self._is_ours():
+            pause = self._pace.pause(self.loop.time())
+            if pause > 0:
+                self._turn = self.loop.call_later(pause, self._take_turn)
+
     def _must_wait(self) -> bool:
-        """Return whether the next request may not be parsed yet: the one before is being answered,
-        or the turn after it has not begun."""
+        """Return whether the next bytes may not be parsed yet: their turn has not come, or they are
+        those of a request while the one before is being answered."""
+        if self._turn is not None:
+            return True
         if self._clock.awaiting in _BODIES and not self.pipeline:
             return False
         is_answering = self.cycle is not None and not self.cycle.response_complete
-        return is_answering or bool(self.pipeline) or self._turn is not None
+        return is_answering or bool(self.pipeline)
+
+    def _is_full(self) -> bool:
+        """Return whether the application has to take a body before more of it is read."""
+        cycle = self.cycle
+        is_taken = cycle is None or cycle.response_complete
+        return not is_taken and len(cycle.body) > HIGH_WATER_LIMIT
 
     def _is_behind(self) -> bool:
-        return bool(self._unparsed or self.pipeline)
+        return bool(self._unparsed or self.pipeline or self._turn)
 
     def _is_ours(self) -> bool:
         """Return whether this protocol still reads the connection."""
@@ -228,15 +255,3 @@ class HttpTransport(HttpToolsProtocol):
                 timer.cancel()
         self._timer = self._turn = None
         self._unparsed.clear()
-
-
-class _Flow(FlowControl):
-    """Keeps reading paused while bytes wait to be parsed, even if something resumes it."""
-
-    def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
-        super().__init__(transport)
-        self._is_behind = is_behind
-
-    def resume_reading(self) -> None:
-        if not self._is_behind():
-            super().resume_reading()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -271,3 +273,80 @@ def test_a_request_in_pieces_is_one() -> None:
 
     told = asyncio.run(asyncio.wait_for(scenario(), 30))
     assert split(told) == (b"HTTP/1.1 200 OK", b"/a 5000\n")
+
+
+class Turns:
+    """Stands for BodyPace: whoever sends a body waits after each piece of it, so many times."""
+
+    def __init__(self, pauses: int, seconds: float = 0.02) -> None:
+        self.left = pauses
+        self.came_bytes = 0
+        self._seconds = seconds
+
+    def came(self, size: int, scope: Any, now: float) -> None:
+        assert scope["path"] and now > 0
+        self.came_bytes += size
+
+    def pause(self, now: float) -> float:
+        assert now > 0
+        self.left -= 1
+        return self._seconds if self.left >= 0 else 0.0
+
+
+def paced(turns: Turns) -> Any:
+    """The transport with this pace."""
+    return partial(HttpTransport, make_pace=lambda: turns)
+
+
+def post(body: bytes, more: bytes = b"") -> bytes:
+    return b"POST /here HTTP/1.1\r\nContent-Length: %d\r\n%s\r\n" % (len(body), more) + body
+
+
+CLOSING = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("size", [1, 4096, 10**6])
+def test_a_body_that_is_held_back_is_read_later_and_loses_nothing(size: int) -> None:
+    turns = Turns(10**6 // 2**16 if size > 2**16 else 1)
+    began = time.monotonic()
+    line, body = talk(post(bytes(size), b"Connection: close\r\n"), transport=paced(turns))
+    assert (line, body) == (b"HTTP/1.1 200 OK", b"/here %d\n" % size)
+    assert turns.came_bytes == size
+    if turns.left <= 0:
+        assert time.monotonic() - began > 0.02
+
+
+def test_a_request_behind_a_body_that_is_held_back_is_answered_too() -> None:
+    told = talk(post(bytes(10**5)) + CLOSING, transport=paced(Turns(3)))
+    assert told[0] == b"HTTP/1.1 200 OK" and told[1].endswith(b"/ 0\n")
+    assert b"/here 100000\n" in told[1]
+
+
+def test_the_rest_of_a_body_that_is_answered_already_is_held_back_too() -> None:
+    async def at_once(scope: Any, _: Any, send: Any) -> None:
+        await answer(send, b"%s\n" % scope["raw_path"])
+
+    turns = Turns(5)
+    told = talk(post(bytes(10**6)) + CLOSING, at_once, paced(turns))
+    assert told[1].startswith(b"/here\n") and told[1].endswith(b"/\n")
+    assert turns.came_bytes == 10**6 and turns.left < 0
+
+
+def test_an_application_that_takes_nothing_is_not_read_on_by_a_turn() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.3)
+        assert turns.came_bytes < 10**6
+        await echo(scope, receive, send)
+
+    turns = Turns(2)
+    line, body = talk(post(bytes(10**7), b"Connection: close\r\n"), slow, paced(turns))
+    assert (line, body) == (b"HTTP/1.1 200 OK", b"/here %d\n" % 10**7)
+
+
+def test_who_is_held_back_is_not_too_slow() -> None:
+    class QuickAndPaced(Quick):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, make_pace=lambda: Turns(1, 1.0), **kwargs)
+
+    line, _ = talk(post(bytes(10**5), b"Connection: close\r\n"), transport=QuickAndPaced)
+    assert line == b"HTTP/1.1 200 OK"
