@@ -88,7 +88,7 @@ async def _segment(
     on_progress: OnProgress,
 ) -> tuple[int, Losses]:
     """Segment the video; return the number of frames and the losses in decoding."""
-    sandbox = open_sandbox(settings.decode)
+    sandbox = await asyncio.to_thread(open_sandbox, settings.decode)
     limit = settings.videos.probe_bytes
     with closing(Prober(limit, seconds=None, sandboxed=sandbox is not None)) as prober:
         info = await asyncio.to_thread(_probe, prober, video, settings)

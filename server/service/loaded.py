@@ -23,6 +23,7 @@ from server.service.parts import Parts
 from server.service.presence import presence
 from server.settings import ClusterSettings, Settings
 from server.sources.hardware import Hardware
+from server.sources.sandbox import Sandbox
 from server.streams.ownership import Ownership
 from server.videos.progress import Video
 from server.videos.service import VideoService, video_service
@@ -89,6 +90,7 @@ async def load(
     parts: Parts,
     settings: Settings,
     hardware: Hardware | None,
+    sandbox: Sandbox | None,
     render: Render,
 ) -> None:
     """Start every part and record it in ``into`` at once, so that a failure leaves nothing running.
@@ -107,6 +109,7 @@ async def load(
         parts.metrics,
         settings,
         hardware,
+        sandbox,
         parts.guard,
         parts.seal,
         render,

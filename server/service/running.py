@@ -24,7 +24,7 @@ from server.service.loaded import Loaded, Render, load
 from server.service.parts import make_parts
 from server.service.readiness import Condition, reasons
 from server.settings import Settings
-from server.sources import open_hardware
+from server.sources import open_hardware, open_sandbox
 from server.sources.hardware import Hardware
 from server.videos.jobs import Jobs
 from server.videos.service import VideoService
@@ -189,8 +189,17 @@ class Service:
     async def _load(self) -> None:
         await asyncio.to_thread(self._lock.take)
         self._hardware = await asyncio.to_thread(open_hardware, self.settings.decode)
+        sandbox = await asyncio.to_thread(open_sandbox, self.settings.decode)
         database = await asyncio.to_thread(open_database, self.settings)
-        await load(self._loaded, database, self.parts, self.settings, self._hardware, self.render)
+        await load(
+            self._loaded,
+            database,
+            self.parts,
+            self.settings,
+            self._hardware,
+            sandbox,
+            self.render,
+        )
         self.parts.upgrade.begin()
 
 

@@ -21,7 +21,7 @@ class DecodeSettings(Group):
     sandbox: bool = Field(
         False,
         description="whether each uploaded video is decoded on the CPU by a process of its own "
-        "that can reach nothing but the video's bytes; Linux only",
+        "that can reach nothing but the video's bytes; Linux on x86-64 or aarch64",
     )
     sandbox_bytes: PositiveInt = Field(2**31, description="bytes of memory of such a process")
     sandbox_seconds: PositiveFloat = Field(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from server.errors import Fault
 from server.sources.base import Source
@@ -35,18 +35,16 @@ def source_class(name: str) -> type[Source]:
 
 
 def open_sandbox(settings: DecodeSettings) -> Sandbox | None:
-    """Return the sandbox in which uploaded videos are decoded; None if they need none.
+    """Return the sandbox in which videos are decoded, once one was; None if they need none.
 
-    What the machine lacks is logged. Raises Fault if it has no sandbox at all.
+    Raises Fault if this machine has none, or if it does not work.
     """
     if not settings.sandbox:
         return None
     module = import_module("server.sources.sandbox")
-    lacks = module.lacking()
-    if lacks is not None:
-        _log.warning("the sandbox of videos only limits memory and files: %s", lacks)
-    found = module.Sandbox(settings.sandbox_bytes, settings.sandbox_seconds)
-    return cast("Sandbox", found)
+    found: Sandbox = module.Sandbox(settings.sandbox_bytes, settings.sandbox_seconds)
+    import_module("server.sources.sandbox_trial").check_sandbox(found)
+    return found
 
 
 def open_hardware(settings: DecodeSettings) -> Hardware | None:

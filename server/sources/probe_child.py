@@ -95,7 +95,7 @@ def _answered(told: Answer, answer: Answers) -> Iterator[Answer]:
         file = OpenFile(opened(path), f"file:{path}")
     except SourceFault as fault:
         return iter([error_to_dict(fault)])
-    give_up_rights(filtered=told["filtered"])
+    give_up_rights()
     return answer(told, file)
 
 

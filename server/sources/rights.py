@@ -14,6 +14,7 @@ from pkgutil import walk_packages
 import av
 
 from server.sources import seccomp
+from server.sources.system_calls import DENIED, DIALLING
 
 _KEPT = ("PATH", "LANG", "TZ", "VIRTUAL_ENV")
 _KEPT_GROUPS = ("PYTHON", "LD_", "LC_")
@@ -56,10 +57,14 @@ def limit_memory(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def give_up_rights(*, filtered: bool) -> None:
-    """Leave this process the descriptors that it has; if ``filtered``, only the system calls of
-    :mod:`seccomp`, too."""
-    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(kind, (0, 0))
-    if filtered:
-        seccomp.install()
+def give_up_rights(*, connected: bool = False) -> None:
+    """Leave this process the descriptors that it has, and the system calls that computing needs.
+
+    One that is ``connected`` may wait for its socket, and is only refused another one, for which
+    FFmpeg may ask, while any other process is killed. Descriptor 0 must be in use then.
+    """
+    # The kernel polls no more descriptors than the limit; a new one would have to be below it.
+    most = 1 if connected else 0
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    seccomp.install((*DENIED, *DIALLING) if connected else DENIED)

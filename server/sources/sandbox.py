@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.errors import Fault, SourceFault
+from server.errors import SourceFault
 from server.frame import Frame
-from server.sources import seccomp
 from server.sources.decoding import Counts, Reading
 from server.sources.frame_slots import FrameSlots
 from server.sources.open_file import is_readable, opened
@@ -55,15 +54,6 @@ class Sandbox:
     memory: int = 2**31
     seconds: float = 60.0
     module: str = CHILD
-
-
-def lacking() -> str | None:
-    """Return what this machine's sandbox lacks, None if nothing. Raises Fault if it has none."""
-    if sys.platform != "linux":
-        raise Fault(
-            "Decoding in a sandbox needs Linux: unset MASTREAM_DECODE__SANDBOX, or use a container."
-        )
-    return seccomp.missing()
 
 
 def sandboxed_frames(
@@ -123,7 +113,6 @@ class _Child:
             count=SLOTS,
             room=room,
             memory=sandbox.memory,
-            filtered=seccomp.missing() is None,
             parent=os.getpid(),
             reading=reading_to_dict(reading),
         )

@@ -79,7 +79,7 @@ def run(frames: Frames = read_frames) -> None:
     parent = Parent(connection, FrameSlots(order.slots, order.count, order.room))
     reading = reading_of(order.reading, OpenFile(order.video, order.name, parent.alive))
     limit_memory(order.memory)
-    give_up_rights(filtered=order.filtered)
+    give_up_rights()
     counts = Counts()
     last = _decode(parent, reading, counts, frames)
     parent.tell({**last, "counts": counts_to_list(counts)})

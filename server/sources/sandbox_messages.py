@@ -48,7 +48,6 @@ class Order:
     count: int
     room: int
     memory: int
-    filtered: bool
     parent: int
     reading: Mapping[str, Any]
 

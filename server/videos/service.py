@@ -15,8 +15,8 @@ from server.dialling.dial import Guard
 from server.metrics import Metrics
 from server.security.sealing import Seal
 from server.settings import Settings
-from server.sources import open_sandbox
 from server.sources.hardware import Hardware
+from server.sources.sandbox import Sandbox
 from server.videos.chores import Chore, chores
 from server.videos.jobs import Jobs
 from server.videos.progress import Video
@@ -65,6 +65,7 @@ def video_service(
     metrics: Metrics,
     settings: Settings,
     hardware: Hardware | None,
+    sandbox: Sandbox | None,
     guard: Guard,
     seal: Seal,
     render: Callable[[Video], bytes],
@@ -74,16 +75,15 @@ def video_service(
 ) -> VideoService:
     """Return the service of videos, still to be started, and have its videos counted.
 
-    ``render`` returns the JSON that is sent to those who are called; ``guard`` decides which
-    addresses may be called, and ``seal`` seals them where they are stored; ``server`` is this
-    server's name, and ``folder`` that of the folder with its videos. Raises Fault if the storage
-    cannot be used, or if there is no sandbox although one is required.
+    ``sandbox`` is where they are decoded, if not here; ``render`` returns the JSON that is sent to
+    those who are called; ``guard`` decides which addresses may be called, and ``seal`` seals them
+    where they are stored; ``server`` is this server's name, and ``folder`` that of the folder with
+    its videos. Raises Fault if the storage cannot be used.
     """
     rows = VideoRows(database, seal, server, folder)
     for state in VideoState:
         metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos
-    sandbox = open_sandbox(settings.decode)
     storage = None if chosen.storage is None else Storage(chosen.storage)
     jobs = Jobs(
         worker,

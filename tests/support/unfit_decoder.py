@@ -1,0 +1,21 @@
+"""A sandboxed decoder whose libraries make a call that the filter does not know; run as a module by
+the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from server.frame import Frame
+from server.sources.decoding import Counts, Reading, read_frames
+from server.sources.sandbox_child import run
+
+
+def frames(reading: Reading, counts: Counts) -> Iterator[Frame]:
+    os.getppid()
+    yield from read_frames(reading, counts)
+
+
+if __name__ == "__main__":
+    run(frames)
+    os._exit(0)
