@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from server.settings.cluster import ClusterSettings
 from server.settings.decode import DecodeSettings
 from server.settings.engine import EngineSettings, PlanPrecision, Provider
+from server.settings.group import Folder
 from server.settings.limits import LimitSettings
 from server.settings.live import LiveSettings
 from server.settings.oidc import OidcSettings
@@ -59,7 +60,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 chooses a free port and prints it")
-    folder: Path = Field(Path("data"), description="uploads, results and the database")
+    folder: Folder = Field(Path("data"), description="uploads, results and the database")
     log_level: LogLevel = "info"
     log_format: LogFormat = Field(
         "console", description="form of the log's lines: for people, or one JSON object per line"

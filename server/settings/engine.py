@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from server.settings.group import Group
+from server.settings.group import Folder, Group
 
 Provider = Literal["auto", "tensorrt", "cuda", "cpu"]
 
@@ -30,7 +30,7 @@ class EngineSettings(Group):
         description="CUDA's numbers of the GPUs that serve, such as 0,1, with one engine each; "
         "auto uses all of them. If devices are named, there is no fallback to the CPU",
     )
-    cache: Path | None = Field(
+    cache: Folder | None = Field(
         None, description="folder of built TensorRT plans; the model's folder if absent"
     )
     plan: PlanPrecision = Field(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 
-from server.settings.group import Group
+from server.settings.group import Folder, Group
 
 
 class VideoSettings(Group):
@@ -87,7 +86,7 @@ class VideoSettings(Group):
         description="free disk space below which videos pause; they continue once twice as much is "
         "free",
     )
-    folder: Path | None = Field(
+    folder: Folder | None = Field(
         None,
         description="a folder for the files of all videos that the servers on one database share: "
         "then each of them works on every video; absent: each has its own, in MASTREAM_FOLDER",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from server.settings import ClusterSettings, VideoSettings
+from server.settings import ClusterSettings, Settings, VideoSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLjSw"
 
@@ -22,6 +22,15 @@ def test_calls_can_be_signed_and_their_secret_is_not_shown() -> None:
 def test_results_stay_in_a_folder_that_servers_share(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="folder and storage cannot be combined"):
         VideoSettings(folder=tmp_path, storage="s3://bucket/folder")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/folder", "gs://b", "file:///mnt/videos"])
+def test_a_folder_is_no_url(url: str) -> None:
+    """A local folder of that name would be made otherwise."""
+    for given in ({"folder": url}, {"videos": {"folder": url}}, {"engine": {"cache": url}}):
+        with pytest.raises(ValidationError, match="must be a folder that is mounted"):
+            Settings(**given)
+    assert VideoSettings(folder=Path("a:b/c")).folder == Path("a:b/c")
 
 
 def test_hosts_without_a_secret_are_refused() -> None:
