@@ -19,10 +19,8 @@ def upgrade() -> None:
     op.add_column("pieces", sql.Column("keys", sql.JSON(none_as_null=True)))
     videos = sql.Column("videos", sql.String(64), nullable=False, server_default="")
     op.add_column("owners", videos)
-    op.execute(
-        "INSERT INTO pieces (video, number, first, state, epoch, deaths) "
-        f"SELECT id, {WHOLE}, 0, 'waiting', 0, 0 FROM videos WHERE state IN ('queued', 'running')"
-    )
+    # No row for the work on a whole video: servers of older versions on this database would take it
+    # for a piece. Each server adds those of its own videos when it starts.
 
 
 def downgrade() -> None:
