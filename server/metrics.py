@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal, get_args
 
@@ -18,7 +18,7 @@ from prometheus_client import (
 import protocol
 from server.engine_collectors import Engines, HostCopies, Plan
 from server.engines.info import EngineInfo, PlanStatus
-from server.errors import MastreamError
+from server.job_gauges import Count, JobGauges
 from server.scheduling.session import Session, SessionState
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -113,8 +113,7 @@ class Metrics:
         self._published = Counter(
             "mastream_published_masks", "Masks to be restreamed", ["result"], registry=registry
         )
-        self._jobs = _gauge(registry, "jobs", "Uploaded videos", "state")
-        self._job_counts: dict[str, Callable[[], float]] = {}
+        self._jobs = JobGauges(registry)
         self._step_age = _gauge(
             registry,
             "engine_last_step_age_seconds",
@@ -238,22 +237,18 @@ class Metrics:
         """Count a piece of a video that this server finished, failed on or lost."""
         self._pieces.labels(result).inc()
 
-    def watch_jobs(self, state: str, count: Callable[[], float]) -> None:
-        """Report a number of jobs. ``count`` may block and raise MastreamError: see
-        :meth:`count_jobs`."""
-        self._job_counts[state] = count
+    def watch_jobs(self, folder: str, counts: Mapping[str, Count], pieces: Count) -> None:
+        """Report the numbers of jobs and pieces as :meth:`JobGauges.watch`; the functions may block
+        and raise MastreamError: see :meth:`count_jobs`."""
+        self._jobs.watch(folder, counts, pieces)
 
     def jobs(self, *states: str) -> int:
         """Return how many jobs are in these states. May block, and raise MastreamError."""
-        return sum(int(self._job_counts[one]()) for one in states if one in self._job_counts)
+        return self._jobs.total(*states)
 
     def count_jobs(self) -> None:
-        """Update the numbers of jobs; omit one whose count fails. May block."""
-        for state, count in self._job_counts.items():
-            try:
-                self._jobs.labels(state).set(count())
-            except MastreamError:
-                self._jobs.remove(state)
+        """Update the numbers of jobs and pieces; omit one whose count fails. May block."""
+        self._jobs.update()
 
     def watch_step_age(self, seconds: Callable[[], float]) -> None:
         """Report the age of the oldest step of all engines watched, at every scrape."""

@@ -183,6 +183,12 @@ class PieceRows:
         with self._database.begin() as connection:
             return connection.scalar(noted.returning(PIECES.c.deaths)) or 0
 
+    def count_held(self, owner: str) -> int:
+        """Return how many pieces an owner has at present."""
+        mine = sql.and_(PIECES.c.owner == owner, PIECES.c.number != WHOLE, is_held())
+        with self._database.begin() as connection:
+            return connection.scalar(sql.select(sql.func.count()).where(mine)) or 0
+
     def free(self, owner: str, but: Collection[str] = (), *, died: bool = True) -> None:
         """Release all that an owner holds, except of the videos ``but``, because it ``died`` or
         because it does not know of it."""

@@ -205,6 +205,10 @@ class VideoFiles:
         row = self.piece_rows.take(video, WHOLE, self.owner, self.terms.lease)
         return None if row is None else Held(video, WHOLE, row.epoch)
 
+    def pieces_held(self) -> int:
+        """Return how many pieces this server segments at present."""
+        return self.piece_rows.count_held(self.owner)
+
     def expire(self, now: float) -> list[str]:
         """Remove the videos whose time is up, and the pieces that have lingered; return the ids of
         the former."""

@@ -81,8 +81,6 @@ def video_service(
     its videos. Raises Fault if the storage cannot be used.
     """
     rows = VideoRows(database, seal, server, folder)
-    for state in VideoState:
-        metrics.watch_jobs(state, partial(rows.count, state))
     chosen = settings.videos
     storage = None if chosen.storage is None else Storage(chosen.storage)
     jobs = Jobs(
@@ -97,6 +95,11 @@ def video_service(
         tracing=tracing,
         on_piece=metrics.piece,
         on_taken=partial(metrics.taken_over, "piece"),
+    )
+    metrics.watch_jobs(
+        folder,
+        {state.value: partial(rows.count, state) for state in VideoState},
+        jobs.files.pieces_held,
     )
     uploads = Uploads(jobs, jobs.files, jobs.disk, chosen, time.time)
     return VideoService(

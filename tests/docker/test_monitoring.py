@@ -48,7 +48,7 @@ def exported() -> dict[str, set[str]]:
     metrics.taken_over("stream", "expired")
     metrics.lease_lost("stream")
     metrics.piece("done")
-    metrics.watch_jobs("queued", lambda: 0)
+    metrics.watch_jobs("f", {"queued": lambda: 0}, lambda: 0)
     metrics.count_jobs()
     families = text_string_to_metric_families(metrics.render().decode())
     samples = [sample for family in families for sample in family.samples]

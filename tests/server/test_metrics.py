@@ -33,7 +33,7 @@ def test_everything_the_wire_page_names_is_there() -> None:
     metrics.source_reconnected()
     metrics.watch_leases("stream", "held", lambda: 4)
     metrics.taken_over("stream", "expired")
-    metrics.watch_jobs("running", lambda: 5)
+    metrics.watch_jobs("f", {"running": lambda: 5}, lambda: 3)
     metrics.count_jobs()
     metrics.watch_step_age(lambda: 0.25)
     metrics.engine_restarted()
@@ -56,7 +56,8 @@ def test_everything_the_wire_page_names_is_there() -> None:
         ("mastream_source_reconnects_total", ()): 1,
         ("mastream_leases", ("held", "stream")): 4,
         ("mastream_takeovers_total", ("expired", "stream")): 1,
-        ("mastream_jobs", ("running",)): 5,
+        ("mastream_jobs", ("f", "running")): 5,
+        ("mastream_pieces_held", ()): 3,
         ("mastream_engine_last_step_age_seconds", ()): 0.25,
         ("mastream_engine_restarts_total", ()): 1,
         ("mastream_rejected_total", ("no_capacity",)): 1,

@@ -59,11 +59,11 @@ def test_a_database_that_fails_or_dawdles_leaves_the_rest_of_the_metrics() -> No
             return 0
         return 1
 
-    metrics.watch_jobs("queued", fail)
-    metrics.watch_jobs("running", dawdle)
+    metrics.watch_jobs("f", {"queued": fail, "running": dawdle}, fail)
     app = FastAPI()
     app.include_router(health_router(list, metrics, Access.LOCAL))
     answer = TestClient(app).get("/metrics")
     assert answer.status_code == 200
-    assert 'mastream_jobs{state="running"} 0.0' in answer.text
+    assert 'mastream_jobs{folder="f",state="running"} 0.0' in answer.text
     assert 'state="queued"' not in answer.text
+    assert "mastream_pieces_held NaN" in answer.text

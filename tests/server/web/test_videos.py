@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -354,8 +355,9 @@ def test_a_running_video_is_cancelled_and_then_removed(tmp_path: Path, clip: Pat
 def test_the_metrics_count_videos_by_state(client: TestClient, clip: Path) -> None:
     ended(client, post(client, clip.read_bytes()))
     told = client.get("/metrics").text
-    assert 'mastream_jobs{state="succeeded"} 1.0' in told
-    assert 'mastream_jobs{state="running"} 0.0' in told
+    assert re.search(r'mastream_jobs{folder="[0-9a-f]{32}",state="succeeded"} 1\.0', told)
+    assert re.search(r'mastream_jobs{folder="[0-9a-f]{32}",state="running"} 0\.0', told)
+    assert "mastream_pieces_held 0.0" in told
 
 
 def test_a_video_that_succeeded_is_removed_with_its_files(
