@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from server.admission import Limit
 from server.database.piece_statements import WHOLE, Held
 from server.database.pieces import PieceRows
 from server.database.uploads import UploadRows
-from server.database.video_record import VideoRecord, VideoState
+from server.database.video_record import Kept, VideoRecord, VideoState
 from server.database.videos import VideoRows
 from server.errors import NoCapacity, Unavailable
 from server.frame import Losses
@@ -38,7 +38,8 @@ class VideoFiles:
     """One folder and one row per video. Synchronous; used by one thread at a time.
 
     Every change of state is made in the store first; if the store refuses it, no file is touched.
-    Where servers share the folder, nothing is removed that another one may still need.
+    Where servers share the folder, nothing is removed that another one may still need. Mutable
+    state: the videos that have succeeded and whose pieces are still read.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class VideoFiles:
         self.folder = self._folder = folder
         self.settings = settings
         self._limit = Limit("videos that wait or run", most_of_one)
+        self._lingering: set[str] = set()
         self.removed = RemovedMarks(folder.with_name(f"{folder.name}.removed"))
         self._quota = Quota(
             settings.max_videos,
@@ -186,7 +188,7 @@ class VideoFiles:
         record = self.store.get(video)
         if record is None:
             self.places.settle(video, None)
-        elif not (self.is_shared and lingers(record, now)):
+        elif not (self.is_shared and lingers(record, self.places.last_viewed(video), now)):
             self.places.settle(video, record.state, record.results)
 
     def clear(self, video: str) -> None:
@@ -219,9 +221,18 @@ class VideoFiles:
         for video in removed:
             _log.info("video %s has expired", video)
             self.remove(video)
-        for video in lingering(kept, now) if self.is_shared else ():
-            self.leave(video, now)
+        if self.is_shared:
+            self._end_lingering(kept, now)
         return removed
+
+    def _end_lingering(self, kept: Sequence[Kept], now: float) -> None:
+        """Remove the pieces that nobody reads any more, and keep in mind those that somebody
+        does."""
+        self.places.note_viewers(now)
+        candidates = {*lingering(kept, now), *self._lingering}
+        for video in candidates:
+            self.leave(video, now)
+        self._lingering = {video for video in candidates if self.pieces(video).exists()}
 
     def remove(self, video: str) -> None:
         """Remove a video that has ended, with its row and files."""

@@ -1,16 +1,19 @@
 """Where the files of uploaded videos are, and which of them a video's state keeps.
 
 ``<video>/upload`` is kept until the video has ended, and afterwards too if it has succeeded and
-uploads are kept; ``<video>/pieces/<piece>`` until it has ended and nobody reads them;
-``<video>/<results>/<artefact>`` once it has succeeded. Who joins the pieces makes ``results`` under
-a name of its own, and the video's row has the name of those that count. So a server that was
-thought dead harms no file that counts, nor does it by removing those of an older attempt.
+uploads are kept; ``<video>/pieces/<piece>`` until it has ended and nobody reads them, which servers
+that share the folder learn from ``<video>/pieces/viewed``; ``<video>/<results>/<artefact>`` once it
+has succeeded. Who joins the pieces makes ``results`` under a name of its own, and the video's row
+has the name of those that count. So a server that was thought dead harms no file that counts, nor
+does it by removing those of an older attempt.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +23,9 @@ from server.videos.viewers import Viewers
 
 RESULTS = "results"
 """How the name of every folder with results begins."""
+
+VIEWED = "viewed"
+"""The file next to the pieces whose time says when somebody last read them."""
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +96,23 @@ class Places:
                 _remove(self.upload(video))
         elif state is None or state.ended:
             shutil.rmtree(self.folder / video, ignore_errors=True)
+
+    def note_viewers(self, now: float) -> None:
+        """Let other servers know which videos are read here ``now``, in seconds since the epoch."""
+        for video in self.viewers.watched():
+            with suppress(OSError):  # there are no pieces any more, or none yet
+                self._viewed(video).touch()
+                os.utime(self._viewed(video), (now, now))
+
+    def last_viewed(self, video: str) -> float | None:
+        """Return when the pieces of a video were last read on any server; None if never."""
+        try:
+            return self._viewed(video).stat().st_mtime
+        except OSError:
+            return None
+
+    def _viewed(self, video: str) -> Path:
+        return self.pieces(video) / VIEWED
 
     def settle_pieces(self, video: str) -> None:
         """Remove the pieces of a video that has succeeded, once nobody reads them here."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from server.database.video_record import Kept, VideoRecord, VideoState
 
 LINGER_SECONDS = 60.0
-"""How long the pieces of a video that has ended stay in a folder that servers share, for those who
-read them on other servers."""
+"""How long the pieces of a video that has succeeded stay in a folder that servers share after its
+end, and after somebody has last read them on any server: these note it much more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,17 @@ def surplus(videos: Sequence[Kept], quota: Quota, spared: str) -> list[str]:
     return removed
 
 
-def lingers(video: VideoRecord, now: float) -> bool:
-    """Return whether others may still read the pieces of a video, since it has succeeded just
-    now."""
-    ended = video.ended if video.state is VideoState.SUCCEEDED else None
-    return ended is not None and now - ended < LINGER_SECONDS
+def lingers(video: VideoRecord, viewed: float | None, now: float) -> bool:
+    """Return whether somebody may still read the pieces of a video on another server, since it has
+    succeeded, or was last ``viewed``, just now."""
+    if video.state is not VideoState.SUCCEEDED or video.ended is None:
+        return False
+    return now - max(video.ended, viewed or 0.0) < LINGER_SECONDS
 
 
 def lingering(videos: Sequence[Kept], now: float) -> list[str]:
     """Return the ids of the videos whose pieces may have to go: they ended long enough ago, and not
-    so long ago that they surely have."""
+    so long ago that they have, unless somebody has read them since."""
     return [
         one.id
         for one in videos

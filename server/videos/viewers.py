@@ -21,6 +21,11 @@ class Viewers:
     def __repr__(self) -> str:
         return f"<Viewers {dict(self._counts)} removals={list(self._removals)}>"
 
+    def watched(self) -> list[str]:
+        """Return the videos that somebody reads."""
+        with self._lock:
+            return list(self._counts)
+
     def begin(self, video: str) -> None:
         """Count one more viewer, who must :meth:`end`."""
         with self._lock:
@@ -41,7 +46,7 @@ class Viewers:
         """Call ``remove`` once, at once if nobody reads the video, else after its last viewer; it
         takes the place of an earlier one that still waits."""
         with self._lock:
-            if self._counts[video]:
+            if video in self._counts:
                 self._removals[video] = remove
                 return
         remove()

@@ -369,6 +369,55 @@ def test_pieces_linger_for_those_who_read_them_on_other_servers(
     assert files(a, held.video) == {"upload", "results.e1/masks.mkv"}
 
 
+def test_pieces_stay_as_long_as_somebody_reads_them_on_any_server(
+    servers: tuple[VideoFiles, VideoFiles],
+) -> None:
+    """A browser plays the overlay in its own time, which may be far longer than several servers
+    needed for the video."""
+    a, b = servers
+    held = begun(a)
+    a.pieces(held.video).mkdir()
+    a.places.viewers.begin(held.video)
+    assert end(b, held, VideoState.SUCCEEDED, 1000.0)
+    for seconds in range(0, 2000, 10):
+        a.expire(1000.0 + seconds)
+        b.expire(1000.0 + seconds + 9)
+        assert b.pieces(held.video).exists(), seconds
+    a.places.viewers.end(held.video)
+    b.expire(2990.0 + LINGER_SECONDS - 1)
+    assert a.pieces(held.video).exists(), "somebody may read them on another server still"
+    b.expire(2990.0 + LINGER_SECONDS)
+    assert not a.pieces(held.video).exists()
+    assert files(a, held.video) == {"upload", "results.e1/masks.mkv"}
+
+
+def test_pieces_that_a_server_read_when_it_died_go(servers: tuple[VideoFiles, VideoFiles]) -> None:
+    a, b = servers
+    held = begun(a)
+    a.pieces(held.video).mkdir()
+    a.places.viewers.begin(held.video)
+    assert end(a, held, VideoState.SUCCEEDED, 1000.0)
+    a.expire(1050.0)
+    b.expire(1060.0)
+    assert b.pieces(held.video).exists()
+    b.expire(1050.0 + LINGER_SECONDS)
+    assert not b.pieces(held.video).exists()
+
+
+def test_viewers_keep_nothing_of_a_video_that_was_removed(
+    servers: tuple[VideoFiles, VideoFiles],
+) -> None:
+    a, b = servers
+    video = begun(a).video
+    a.pieces(video).mkdir()
+    a.places.viewers.begin(video)
+    a.expire(5.0)
+    b.store.cancel(video, 5.0)
+    b.leave(video, 5.0)
+    a.expire(6.0)
+    assert not a.upload(video).parent.exists()
+
+
 def test_what_was_cancelled_does_not_linger(servers: tuple[VideoFiles, VideoFiles]) -> None:
     a, b = servers
     video = begun(a).video
