@@ -46,6 +46,25 @@ def missing_wholes(videos: sql.ColumnElement[bool]) -> sql.Insert:
     return PIECES.insert().from_select(["video", *fresh], chosen)
 
 
+def follows(video: str, planned_for: str) -> sql.ColumnElement[bool]:
+    """Return whether a video is planned for this, and not by a server with another model or other
+    settings."""
+    return sql.exists().where(VIDEOS.c.id == video, VIDEOS.c.planned_for == planned_for)
+
+
+def let_go(state: PieceState) -> dict[str, Any]:
+    """Return what a piece has that nobody has any more, in this state: ``expires`` says since
+    when."""
+    return {"state": state, "expires": seconds_now()}
+
+
+def untouched() -> sql.ColumnElement[float]:
+    """Return for how many seconds nobody has had any of a group of pieces; a large number if nobody
+    ever had, and a negative one while somebody has."""
+    part = sql.case((PIECES.c.number != WHOLE, PIECES.c.expires))
+    return seconds_now() - sql.func.coalesce(sql.func.max(part), 0.0)
+
+
 def is_free() -> sql.ColumnElement[bool]:
     """Return whether a piece can be taken."""
     expired = sql.and_(PIECES.c.state == PieceState.RUNNING, PIECES.c.expires < seconds_now())

@@ -2,8 +2,9 @@
 
 A piece belongs to the owner in its row, under its epoch, until its lease expires by the database's
 clock. Taking one is one conditional UPDATE that raises the epoch, and every later change requires
-that epoch, so a server that was thought dead changes nothing. The row WHOLE of a video stands for
-what is done to all of it at once: planning its pieces and joining them.
+that epoch, so a server that was thought dead changes nothing. It also requires that the video is
+still planned for what the server segments. The row WHOLE of a video stands for what is done to all
+of it at once: planning its pieces and joining them.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from server.database.piece_statements import (
     Held,
     PieceState,
     counted,
+    follows,
     held,
     is_free,
     is_held,
     is_kept,
+    let_go,
     video_row,
     waiting,
     worked_on,
@@ -85,7 +88,7 @@ class PieceRows:
             epoch = connection.scalar(sql.select(sql.func.max(PIECES.c.epoch)).where(mine)) or 0
             connection.execute(PIECES.delete().where(mine))
             connection.execute(
-                PIECES.insert(),
+                PIECES.insert().values(expires=seconds_now()),
                 [
                     waiting(by.video, number, epoch) | {"first": first, "last": last, "keys": keys}
                     for number, (first, last, keys) in enumerate(pieces)
@@ -97,36 +100,26 @@ class PieceRows:
             )
             return True
 
-    def all(self, video: str) -> list[PieceRow]:
-        """Return a video's pieces in order."""
+    def all(self, video: str, planned_for: str) -> list[PieceRow]:
+        """Return a video's pieces in order; none if it is planned for something else."""
         chosen = sql.select(PIECES, is_free().label("free"))
         mine = sql.and_(PIECES.c.video == video, PIECES.c.number != WHOLE)
+        of_plan = sql.and_(mine, follows(video, planned_for))
         with self._database.begin() as connection:
-            rows = connection.execute(chosen.where(mine).order_by(PIECES.c.number))
+            rows = connection.execute(chosen.where(of_plan).order_by(PIECES.c.number))
             return [_from_row(row) for row in rows.mappings()]
 
-    def take(self, video: str, number: int, owner: str, lease: float) -> PieceRow | None:
-        """Begin a free piece, or WHOLE, for ``lease`` seconds; return None if it is not free. The
-        video runs, then, even if another server has just put it back."""
-        taken = (
-            PIECES.update()
-            .where(PIECES.c.video == video, PIECES.c.number == number, is_free())
-            .values(
-                state=PieceState.RUNNING,
-                owner=owner,
-                epoch=PIECES.c.epoch + 1,
-                expires=seconds_now() + lease,
-                deaths=PIECES.c.deaths + 1,
-                frames=None,
-            )
-            .returning(PIECES, sql.false().label("free"))
-        )
-        with self._database.begin() as connection:
-            row = connection.execute(taken).mappings().first()
-            if row is None:
-                return None
-            connection.execute(worked_on(video))
-            return _from_row(row)
+    def take(
+        self, video: str, number: int, owner: str, lease: float, planned_for: str
+    ) -> PieceRow | None:
+        """Begin a free piece for ``lease`` seconds; return None if it is not free, or if the video
+        is planned for something else. The video runs, then, even if another server has just put it
+        back."""
+        return self._taken(video, number, owner, lease, follows(video, planned_for))
+
+    def take_whole(self, video: str, owner: str, lease: float) -> PieceRow | None:
+        """Begin the work on a whole video, whatever it is planned for, as :meth:`take`."""
+        return self._taken(video, WHOLE, owner, lease, sql.true())
 
     def renew(self, piece: Held, lease: float, frames: int = 0) -> bool:
         """Keep a piece, of which ``frames`` are done, for ``lease`` more seconds; return False if
@@ -147,7 +140,7 @@ class PieceRows:
         seconds since the epoch.
         """
         done = held(piece, PieceState.DONE).values(
-            state=PieceState.DONE, expires=None, frames=frames, losses=asdict(losses)
+            **let_go(PieceState.DONE), frames=frames, losses=asdict(losses)
         )
         with self._database.begin() as connection:
             if connection.execute(done).rowcount != 1:
@@ -166,7 +159,7 @@ class PieceRows:
         """Let another lane have a piece; return False if it was lost."""
         return self._changed(
             held(piece).values(
-                state=PieceState.WAITING, expires=None, deaths=PIECES.c.deaths - 1, frames=None
+                **let_go(PieceState.WAITING), deaths=PIECES.c.deaths - 1, frames=None
             )
         )
 
@@ -199,7 +192,30 @@ class PieceRows:
         )
         deaths = PIECES.c.deaths if died else PIECES.c.deaths - 1
         with self._database.begin() as connection:
-            connection.execute(left.values(state=PieceState.WAITING, expires=None, deaths=deaths))
+            connection.execute(left.values(**let_go(PieceState.WAITING), deaths=deaths))
+
+    def _taken(
+        self, video: str, number: int, owner: str, lease: float, allowed: sql.ColumnElement[bool]
+    ) -> PieceRow | None:
+        taken = (
+            PIECES.update()
+            .where(PIECES.c.video == video, PIECES.c.number == number, is_free(), allowed)
+            .values(
+                state=PieceState.RUNNING,
+                owner=owner,
+                epoch=PIECES.c.epoch + 1,
+                expires=seconds_now() + lease,
+                deaths=PIECES.c.deaths + 1,
+                frames=None,
+            )
+            .returning(PIECES, sql.false().label("free"))
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(taken).mappings().first()
+            if row is None:
+                return None
+            connection.execute(worked_on(video))
+            return _from_row(row)
 
     def _changed(self, statement: sql.Update) -> bool:
         with self._database.begin() as connection:

@@ -92,8 +92,8 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What there is to do for a video that has not ended: whether it is planned, and for what;
-    whether the work on all of it can be taken; and how many of its pieces can be taken, are held
-    and are done, of how many."""
+    whether the work on all of it can be taken; how many of its pieces can be taken, are held and
+    are done, of how many; and for how many seconds nobody has had any of them."""
 
     id: str
     planned_for: str | None
@@ -102,6 +102,7 @@ class Standing:
     held: int
     done: int
     total: int
+    untouched: float
 
 
 def new_id(now: float) -> str:

@@ -25,6 +25,7 @@ from server.database.piece_statements import (
     is_kept,
     lock_all,
     missing_wholes,
+    untouched,
     whole,
 )
 from server.database.schema import CALLBACKS, PIECES, VIDEOS
@@ -152,6 +153,7 @@ class VideoRows:
             number_of(part, is_held()),
             number_of(part, PIECES.c.state == PieceState.DONE),
             number_of(part),
+            untouched(),
         )
         active = sql.and_(VIDEOS.c.state.in_(ACTIVE), self._mine)
         if video is not None:

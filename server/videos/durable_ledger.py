@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -22,7 +21,7 @@ from server.threads import ThreadRunner
 from server.videos.joining import flush
 from server.videos.keeping import Lost
 from server.videos.lane import REACHED
-from server.videos.ledger import Finished, Ledger, Taken, Terms, older_attempts
+from server.videos.ledger import Finished, Ledger, Taken, Terms, attempts, older_attempts
 from server.videos.pieces import Piece, Plan, next_piece, stored_keys
 
 RETRY_SECONDS = 1.0
@@ -45,11 +44,14 @@ _log = logging.getLogger(__name__)
 
 
 class DurableLedger(Ledger):
-    """The rows of one video, used by one ``owner``; ``folder`` has the files of its pieces.
+    """The rows of one video, used by one ``owner`` who segments it for ``signature``; ``folder``
+    has the files of its pieces.
 
-    A database that fails is asked again until it answers, except to release a piece: its lease
-    ends by itself. It may have done what it was asked before it failed: each of these may be done
-    twice. Mutable state: ``ends_by``, the piece that ends the video, if one does.
+    Pieces are taken of the plan that :meth:`follow` has found, and of no other: who reads them
+    depends on all of it. A database that fails is asked again until it answers, except to release a
+    piece: its lease ends by itself. It may have done what it was asked before it failed: each of
+    these may be done twice. Mutable state: the plan; ``ends_by``, the piece that ends the video, if
+    one does; ``rests``, whether no more pieces are taken since one has failed.
     """
 
     max_failures = MAX_FAILURES
@@ -60,6 +62,7 @@ class DurableLedger(Ledger):
         disk: ThreadRunner,
         video: str,
         owner: str,
+        signature: str,
         folder: Path,
         terms: Terms,
         clock: Callable[[], float],
@@ -67,11 +70,14 @@ class DurableLedger(Ledger):
         on_taken: OnTaken = lambda _: None,
     ) -> None:
         self.ends_by: Held | None = None
+        self.rests = False
         self.terms = terms
+        self._plan: list[Piece] = []
         self._rows = rows
         self._disk = disk
         self._video = video
         self._owner = owner
+        self._signature = signature
         self._folder = folder
         self._clock = clock
         self._on_piece = on_piece
@@ -80,42 +86,48 @@ class DurableLedger(Ledger):
     async def take_whole(self) -> Taken:
         """Take the work on the whole video. Raises Lost if another server has it, or the video has
         ended."""
-        row = await self._taken(WHOLE)
+        lease = self.terms.lease
+        row = await self._ask(self._rows.take_whole, self._video, self._owner, lease)
         if row is None:
             raise Lost
         return _taken(row)
 
-    async def plan(
-        self, by: Held, found: Plan, signature: str, keys: Sequence[Sequence[KeyFrame]] = ((),)
-    ) -> None:
-        """Store a plan in place of all earlier pieces, with the ``keys`` of each; ``signature``
-        says what it is for. Raises Lost if what is held ``by`` this server was, or if others
-        segment pieces."""
+    async def plan(self, by: Held, found: Plan, keys: Sequence[Sequence[KeyFrame]] = ((),)) -> None:
+        """Store a plan in place of all earlier pieces, with the ``keys`` of each, and remove their
+        files. Raises Lost if what is held ``by`` this server was, or if others segment pieces."""
         pieces = [
             (piece.first, piece.last, stored_keys(of_piece))
             for piece, of_piece in zip(found.pieces, keys, strict=True)
         ]
-        if not await self._ask(self._rows.plan, by, pieces, found.reason, signature):
+        # Before others can take pieces of the new plan.
+        stale = await self._disk(attempts, self._folder)
+        if not await self._ask(self._rows.plan, by, pieces, found.reason, self._signature):
             raise Lost
+        await self._remove(stale)
+
+    async def follow(self) -> list[PieceRow]:
+        """Return the pieces as they are planned at present, and take of these from now on; none if
+        the video is planned for something else, or has ended."""
+        rows = await self._ask(self._rows.all, self._video, self._signature)
+        self._plan = [_piece(row) for row in rows]
+        return rows
 
     async def take(self, after: int | None = None) -> Taken | None:
         while True:
-            rows = await self.rows()
+            rows = await self._followed()
             free = {row.number for row in rows if row.free}
             running = {row.number for row in rows if row.state is PieceState.RUNNING} - free
             number = next_piece(free, running, after)
             if number is None:
                 return None
-            row = await self._ask(
-                self._rows.take, self._video, number, self._owner, self.terms.lease
-            )
-            if row is not None:
-                return await self._begun(_taken(row), rows)
+            taken = await self._taken(number)
+            if taken is not None:
+                return await self._begun(taken, rows)
 
     async def renew(self, taken: Taken, frames: int) -> bool:
         kept = await self._ask(self._rows.renew, self.held(taken), self.terms.lease, frames)
-        if not kept and taken.piece.number != WHOLE:
-            self._on_piece("lost")
+        if not kept:
+            self._note(taken, "lost")
         return kept
 
     async def finish(self, taken: Taken, frames: int, losses: Losses) -> bool:
@@ -123,7 +135,7 @@ class DurableLedger(Ledger):
         await asyncio.to_thread(self._flush, taken)
         now = self._clock()
         is_kept = await self._ask(self._rows.finish, self.held(taken), frames, losses, now)
-        self._on_piece("done" if is_kept else "lost")
+        self._note(taken, "done" if is_kept else "lost")
         return is_kept
 
     def _flush(self, taken: Taken) -> None:
@@ -132,7 +144,7 @@ class DurableLedger(Ledger):
 
     async def fail(self, taken: Taken) -> int:
         failures = await self._ask(self._rows.fail, self.held(taken))
-        self._on_piece("failed" if failures else "lost")
+        self._note(taken, "failed" if failures else "lost")
         return failures
 
     async def release(self, taken: Taken) -> None:
@@ -144,23 +156,41 @@ class DurableLedger(Ledger):
     def give_up(self, taken: Taken) -> None:
         self.ends_by = self.held(taken)
 
+    def rest(self) -> None:
+        self.rests = self.terms.rest > 0
+
     async def finished(self) -> list[Finished]:
-        return [finished_piece(row) for row in await self.rows() if row.state is PieceState.DONE]
+        rows = await self._followed()
+        return [finished_piece(row) for row in rows if row.state is PieceState.DONE]
 
     async def any_free(self) -> bool:
-        return any(row.free for row in await self.rows())
-
-    async def rows(self) -> list[PieceRow]:
-        """Return all pieces as they are stored."""
-        return await self._ask(self._rows.all, self._video)
+        return any(row.free for row in await self._followed())
 
     def held(self, taken: Taken) -> Held:
         """Return the row that was taken, as it is named in the database."""
         return Held(self._video, taken.piece.number, taken.epoch)
 
-    async def _taken(self, number: int) -> PieceRow | None:
-        lease = self.terms.lease
-        return await self._ask(self._rows.take, self._video, number, self._owner, lease)
+    def _note(self, taken: Taken, result: str) -> None:
+        if taken.piece.number != WHOLE:
+            self._on_piece(result)
+
+    async def _followed(self) -> list[PieceRow]:
+        """Return the pieces as they are stored; none if the plan is another one by now, or if this
+        server takes no more."""
+        rows = await self._ask(self._rows.all, self._video, self._signature)
+        return rows if [_piece(row) for row in rows] == self._plan and not self.rests else []
+
+    async def _taken(self, number: int) -> Taken | None:
+        """Take a piece; None if somebody else has, or if it is of another plan by now."""
+        given = self._video, number, self._owner, self.terms.lease, self._signature
+        row = await self._ask(self._rows.take, *given)
+        if row is None:
+            return None
+        taken = _taken(row)
+        if taken.piece == self._plan[number]:
+            return taken
+        await self.release(taken)
+        return None
 
     async def _begun(self, taken: Taken, before: Sequence[PieceRow]) -> Taken:
         """Remove what is left of a piece's earlier attempts, after noting how far the last one got
@@ -173,9 +203,13 @@ class DurableLedger(Ledger):
             reached = await self._disk(_frames_in, older[-1])
             deaths = await self._ask(self._rows.died, self.held(taken), reached, NEAR)
             taken = replace(taken, deaths=max(deaths - 1, 0))
-        for folder in older:
-            await self._disk(partial(shutil.rmtree, folder, ignore_errors=True))
+        await self._remove(older)
         return taken
+
+    async def _remove(self, folders: Sequence[Path]) -> None:
+        # Not in the thread for the database, where the renewals of other pieces would wait.
+        for folder in folders:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _ask(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         while True:
@@ -191,8 +225,12 @@ def finished_piece(row: PieceRow) -> Finished:
     return Finished(row.number, _taken(row).folder, row.frames or 0, row.losses or Losses())
 
 
+def _piece(row: PieceRow) -> Piece:
+    return Piece(row.number, row.first, row.last)
+
+
 def _taken(row: PieceRow) -> Taken:
-    return Taken(Piece(row.number, row.first, row.last), row.epoch, max(row.deaths - 1, 0))
+    return Taken(_piece(row), row.epoch, max(row.deaths - 1, 0))
 
 
 def _frames_in(attempt: Path) -> int:

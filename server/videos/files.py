@@ -29,7 +29,6 @@ from server.videos.ledger import ALONE, SHARED, newest_attempt
 from server.videos.places import RESULTS, Places
 from server.videos.quota import Quota, expired, fits, lingering, lingers, surplus
 from server.videos.removed_marks import RemovedMarks
-from server.videos.steps import is_idle
 
 _log = logging.getLogger(__name__)
 
@@ -199,12 +198,16 @@ class VideoFiles:
     def take_idle(self, video: str) -> Held | None:
         """Take the work on a whole video on which nobody works; None if others do, or it has
         ended."""
-        found = self.store.standings(video)
-        return self.take_whole(video) if found and is_idle(found[0]) else None
+        whole = self.take_whole(video)
+        # Not before: others may have begun in between.
+        if whole is not None and any(one.held for one in self.store.standings(video)):
+            self.piece_rows.release(whole)
+            return None
+        return whole
 
     def take_whole(self, video: str) -> Held | None:
         """Take the work on a whole video; None if others have it."""
-        row = self.piece_rows.take(video, WHOLE, self.owner, self.terms.lease)
+        row = self.piece_rows.take_whole(video, self.owner, self.terms.lease)
         return None if row is None else Held(video, WHOLE, row.epoch)
 
     def pieces_held(self) -> int:

@@ -16,7 +16,6 @@ from server.errors import (
     Fault,
     MastreamError,
     NoCapacity,
-    SourceFault,
     detached,
     unwritable,
 )
@@ -67,7 +66,8 @@ class Lane:
         """Segment pieces until none is free.
 
         Raises NoCapacity if the worker has no session left, CutsDiffer if the video must not be
-        cut, BadVideo or SourceFault if it cannot be decoded, and Fault if a piece failed too often.
+        cut, BadVideo if it cannot be decoded, and Fault if a piece failed too often: SourceFault if
+        the video cannot be read, or its decoder dies.
         """
         taken = await self._ledger.take()
         while taken is not None:
@@ -128,12 +128,12 @@ class Lane:
         if not failures:
             await self._leave(taken)
             return False
-        _log.warning("%s failed %d times: %s", taken.piece, failures, error)
-        deadly, lasting = taken.deaths >= MAX_DEATHS, isinstance(error, SourceFault)
-        if deadly or lasting or failures >= self._ledger.max_failures:
+        _log.warning("%s failed %d times: %s", taken.piece, failures, error, exc_info=error)
+        if taken.deaths >= MAX_DEATHS or failures >= self._ledger.max_failures:
             await self._give_up(taken)
             return True
         await self._give_back(taken)
+        self._ledger.rest()
         return False
 
     async def _leave(self, taken: Taken) -> None:

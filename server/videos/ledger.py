@@ -52,6 +52,11 @@ def older_attempts(folder: Path, taken: Taken) -> list[Path]:
     return [path for path in found if _epoch(path) < taken.epoch]
 
 
+def attempts(folder: Path) -> list[Path]:
+    """Return the folders of all attempts of all pieces."""
+    return list(folder.glob("*.e*"))
+
+
 def _attempts(folder: Path, number: int) -> list[Path]:
     return list(folder.glob(f"{number:05d}.e*"))
 
@@ -61,16 +66,23 @@ def _epoch(attempt: Path) -> int:
 
 
 class Terms(NamedTuple):
-    """For how many seconds a piece is leased, and how often the lease is renewed."""
+    """For how many seconds a piece is leased, and how often the lease is renewed.
+
+    After ``patience`` seconds in which nobody has segmented a video that servers with another model
+    or other settings have planned, it is planned again. For ``rest`` seconds after a failure, a
+    server leaves the video to others.
+    """
 
     lease: float
     renew: float
+    patience: float = 0.0
+    rest: float = 0.0
 
 
 ALONE = Terms(30.0, 10.0)
 """The terms of a server that shares its videos with no other: nobody waits for its leases."""
 
-SHARED = Terms(10.0, 2.0)
+SHARED = Terms(10.0, 2.0, patience=10.0, rest=60.0)
 """The terms of servers that share a folder of videos."""
 
 
@@ -106,6 +118,10 @@ class Ledger(ABC):
 
     def give_up(self, taken: Taken) -> None:  # noqa: B027  nobody else can begin it
         """Note that a piece ends its video: it stays taken, so that nobody else begins it."""
+
+    def rest(self) -> None:  # noqa: B027  nobody else can take them
+        """Note that a piece has failed here: if others may take pieces, none are taken here any
+        more, since the cause may be this server."""
 
     @abstractmethod
     async def finished(self) -> list[Finished]:

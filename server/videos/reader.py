@@ -126,7 +126,7 @@ class PieceReader:
         """Have every frame of a piece segmented; return how many there are.
 
         Raises NoCapacity if there is no session for it, CutsDiffer if the video was cut and is not
-        as planned, and the errors of decoding.
+        as planned, BadInput if it is damaged, and SourceFault if this server cannot decode it.
         """
         source, session = self._begin(piece)
         self._relay.recording = recording
@@ -175,7 +175,9 @@ class PieceReader:
     async def _next(self, source: ContainerSource, piece: Piece) -> Frame | None:
         try:
             return await anext(source, None)
-        except (BadInput, SourceFault) as error:
+        except BadInput as error:
+            if not source.packets:  # it was opened before, when it was uploaded
+                raise SourceFault(f"The server cannot open the video any more: {error}") from None
             if piece.last is None:
                 raise
             raise CutsDiffer(str(error)) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +15,6 @@ from server.errors import Fault, MastreamError, detached
 from server.frame import Dropped, Losses, Mask
 from server.sinks.base import Sink
 from server.sinks.recorder import Recorder
-
-_log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int], None]
 """Called on the event loop with the number of frames recorded so far."""
@@ -26,7 +24,8 @@ class Recording(Sink):
     """Carries the masks of one piece of a video to a Recorder in a thread of its own.
 
     Mutable state: ``window`` credits, one held by each frame from :meth:`wait_for_room` until its
-    mask is written; the first failure; the number of masks written. If the block ends with an
+    mask is written; the first failure, which has its traceback as a note; the number of masks
+    written. If the block ends with an
     error, the recorder is aborted. The recorder is made, used and closed by its thread alone, which
     also keeps the number of masks written in the file ``reached``.
     """
@@ -103,13 +102,12 @@ class Recording(Sink):
         try:
             return self._make()
         except Exception as error:
-            _log.error("a video's results cannot be written: %s", error, exc_info=error)
-            return detached(error)
+            return _noted(error)
 
     def _recorder(self) -> Recorder:
         made = self._made.result()
         if isinstance(made, MastreamError):
-            raise detached(made)
+            raise _noted(made)
         return made
 
     def _write(self, mask: Mask) -> None:
@@ -136,10 +134,18 @@ class Recording(Sink):
     def _release(self, failure: BaseException | None) -> None:
         """Release a frame's credit, and keep the first failure."""
         if isinstance(failure, Exception) and self._failure is None and not self._over:
-            _log.error("a video is given up: %s", failure, exc_info=failure)
-            self._failure = detached(failure)
+            self._failure = _noted(failure)
         self._credits.release()
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise detached(self._failure)
+            raise _noted(self._failure)
+
+
+def _noted(error: Exception) -> MastreamError:
+    """Return an equal error that keeps nothing alive, with its traceback as a note: whoever knows
+    whether it matters may log it. The files may be gone since the video has ended."""
+    kept = detached(error)
+    for note in getattr(error, "__notes__", None) or format_exception(error):
+        kept.add_note(note)
+    return kept

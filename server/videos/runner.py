@@ -6,15 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from server import heap
-from server.database.video_record import VideoRecord, VideoState
-from server.errors import Fault, MastreamError, NoCapacity, Unavailable
+from server.database.video_record import VideoRecord
+from server.errors import Fault
 from server.logs import log_event
+from server.videos.concluding import Concluding, Running
 from server.videos.lanes import lanes_for
-from server.videos.places import RESULTS
 from server.videos.services import Services
 from server.videos.steps import first_to_do, is_idle, others_work
 from server.videos.video_job import VideoJob
@@ -28,38 +26,15 @@ left."""
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class _Running:
-    """A video that is worked on here, its task, and when it began."""
-
-    job: VideoJob
-    task: asyncio.Task[str | None]
-    began: float
-
-    @property
-    def error(self) -> BaseException | None:
-        """Return why it ended, unless it was cancelled or did what there was to do."""
-        return None if self.task.cancelled() else self.task.exception()
-
-    @property
-    def is_refused(self) -> bool:
-        """Return whether it has to wait: for a session, for the database or for another server."""
-        return isinstance(self.error, NoCapacity | Unavailable)
-
-    @property
-    def may_fail_again(self) -> bool:
-        """Return whether to wait before the next one: this server could not end it."""
-        return self.is_refused or (self.error is not None and self.job.ends_by is None)
-
-
 class JobRunner:
     """Works on the videos of its folder, oldest first, ``settings.running`` of them at a time.
 
     A task leaves a video when it has ended, or when other servers do all that is left of it.
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: an
-    event that is set when there may be more to do, the videos that run here, whether the store
-    may have more rows of this server than that, and whether to begin no more. A video, database or
-    disk that fails never ends one of the tasks.
+    event that is set when there may be more to do, the videos that run here, those that are left to
+    others since they failed here (and until when), whether the store may have more rows of this
+    server than that, and whether to begin no more. A video, database or disk that fails never ends
+    one of the tasks.
     """
 
     def __init__(
@@ -74,10 +49,12 @@ class JobRunner:
         self._clock = services.clock
         self._changed = changed
         self._more = asyncio.Event()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        self._left: dict[str, float] = {}
         self._claiming = asyncio.Lock()
         self._unsure = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._concluding = Concluding(services, self._others)
         self.draining = False
 
     def __repr__(self) -> str:
@@ -139,11 +116,12 @@ class JobRunner:
         running = self._running[record.id]
         try:
             await asyncio.wait([running.task])
-            await self._until_stored(self._conclude, record.id, running)
+            await self._until_stored(self._concluding.conclude, running)
         except OSError as error:
-            problem = _problem(record.id, error)
-            await self._until_stored(self._end, record.id, VideoState.FAILED, running, problem)
+            await self._until_stored(self._concluding.fail, running, error)
         finally:
+            if running.is_left:
+                self._left[record.id] = self._clock() + self._files.terms.rest
             del self._running[record.id]
             self._changed()
         return RETRY_SECONDS if running.may_fail_again else 0
@@ -161,7 +139,8 @@ class JobRunner:
                 await self._disk(self._files.give_back, here)
             self._unsure = True
             standings = await self._disk(store.standings)
-            found = first_to_do(standings, self._services.signature(), here)
+            signature, patience = self._services.signature(), self._files.terms.patience
+            found = first_to_do(standings, signature, [*here, *self._left_now()], patience)
             if found is not None:
                 record = await self._disk(store.begin, found.id, self._clock(), anew=is_idle(found))
             self._unsure = False
@@ -170,10 +149,19 @@ class JobRunner:
         may_come = found or self._files.is_shared or others_work(standings, here)
         return record, LOOK_SECONDS if may_come else None
 
+    def _others(self, video: str) -> list[str]:
+        return [one for one in self._running if one != video]
+
+    def _left_now(self) -> list[str]:
+        """Return the videos that are left to other servers at present."""
+        now = self._clock()
+        self._left = {video: until for video, until in self._left.items() if until > now}
+        return list(self._left)
+
     def _begin(self, record: VideoRecord) -> None:
         job = VideoJob(self._services, record, self._lanes, self._changed)
         task = asyncio.create_task(job.run())
-        running = self._running[record.id] = _Running(job, task, self._clock())
+        running = self._running[record.id] = Running(record.id, job, task, self._clock())
         if self.draining:
             running.task.cancel()
         self._more.set()  # another one may have been added while the others did not wait
@@ -185,7 +173,7 @@ class JobRunner:
         return self._settings.lanes or lanes_for(self._services.worker.engines)
 
     async def _until_stored(
-        self, write: Callable[..., Awaitable[None]], video: str, *how: Any
+        self, store: Callable[..., Awaitable[None]], running: Running, *how: BaseException
     ) -> None:
         """Store how a video ended, and retry until that succeeds.
 
@@ -194,59 +182,11 @@ class JobRunner:
         """
         while True:
             try:
-                return await write(video, *how)
+                return await store(running, *how)
             except Fault:
                 if self.draining:
                     raise
                 _log.exception(
-                    "the end of %s is not stored yet; retrying in %s s", video, RETRY_SECONDS
+                    "the end of %s is not stored; retrying in %s s", running.video, RETRY_SECONDS
                 )
                 await asyncio.sleep(RETRY_SECONDS)
-
-    async def _conclude(self, video: str, running: _Running) -> None:
-        """Store how a video ended; the store ignores it if the video was cancelled meanwhile, or
-        if others have it now."""
-        if running.task.cancelled() or running.is_refused:
-            others = [one for one in self._running if one != video]
-            await self._disk(self._files.put_back, video, others)
-        elif running.error is not None:
-            problem = _problem(video, running.error)
-            await self._end(video, VideoState.FAILED, running, problem)
-        elif (results := running.task.result()) is not None:
-            await self._end(video, VideoState.SUCCEEDED, running, None, results)
-        else:
-            await self._disk(self._files.leave, video, self._clock())
-
-    async def _end(
-        self,
-        video: str,
-        state: VideoState,
-        running: _Running,
-        problem: Any,
-        results: str = RESULTS,
-    ) -> None:
-        done, losses, by = running.job.counts.total, running.job.counts.losses, running.job.ends_by
-        by = by or await self._disk(self._files.take_idle, video)
-        if by is None:
-            _log.warning("%s failed here, but it has ended or others work on it", video)
-            await self._disk(self._files.leave, video, self._clock())
-            return
-        now = self._clock()
-        ended = await self._disk(self._files.end, by, state, now, done, problem, losses, results)
-        if not ended:
-            return
-        code = None if problem is None else problem["code"]
-        log_event(_log, "video ended", video=video, state=state.value, frames=done, code=code)
-        if self._services.tracing:
-            self._services.tracing.video(
-                running.began, self._clock(), video=video, state=state.value, frames=done, code=code
-            )
-
-
-def _problem(video: str, error: BaseException) -> dict[str, Any]:
-    """Return the problem that a failed video reports; log the error if it is a Fault or foreign."""
-    if isinstance(error, MastreamError) and not isinstance(error, Fault):
-        return error.problem()
-    _log.error("video %s failed", video, exc_info=error)
-    ours = Fault("The server failed on this video; its log says why.")
-    return (error if isinstance(error, Fault) else ours).problem()

@@ -20,15 +20,19 @@ class Step(Enum):
     JOIN = "join"
 
 
-def step_of(video: Standing, signature: str) -> Step | None:
+def step_of(video: Standing, signature: str, patience: float = 0.0) -> Step | None:
     """Return what can be done now for a video by a server that plans videos for ``signature``;
     None: others do all there is.
 
     A video that was planned for something else, by a server with another model or other settings,
-    is planned again if nobody segments it.
+    is planned again once nobody has segmented any of it for ``patience`` seconds: whoever does, has
+    no piece for a moment after each.
     """
-    if video.planned_for != signature or not video.total:
-        return Step.PLAN if video.whole_is_free and not video.held else None
+    if not video.total:
+        return Step.PLAN if video.whole_is_free else None
+    if video.planned_for != signature:
+        is_left = video.whole_is_free and not video.held and video.untouched >= patience
+        return Step.PLAN if is_left else None
     if video.free:
         return Step.SEGMENT
     is_joinable = video.done == video.total and video.whole_is_free
@@ -36,11 +40,11 @@ def step_of(video: Standing, signature: str) -> Step | None:
 
 
 def first_to_do(
-    videos: Iterable[Standing], signature: str, running: Collection[str]
+    videos: Iterable[Standing], signature: str, but: Collection[str], patience: float = 0.0
 ) -> Standing | None:
-    """Return the first video for which there is something to do, except those that run here
-    already; None if there is none."""
-    found = (one for one in videos if one.id not in running and step_of(one, signature))
+    """Return the first video for which there is something to do, except for those in ``but``, which
+    run here already or are left to others; None if there is none."""
+    found = (one for one in videos if one.id not in but and step_of(one, signature, patience))
     return next(found, None)
 
 

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from server.database.piece_statements import Held, PieceState
-from server.database.video_record import VideoRecord
-from server.errors import DiskFull, Fault, NoCapacity, Unavailable
+from server.database.video_record import Standing, VideoRecord
+from server.errors import DiskFull
 from server.frame import Losses
 from server.sources.cuts import Cuts, Uncut
 from server.videos.disk_space import DiskSpace
-from server.videos.durable_ledger import DurableLedger
+from server.videos.durable_ledger import DurableLedger, finished_piece
 from server.videos.joining import join_pieces
-from server.videos.keeping import Keeping, Lost
-from server.videos.ledger import Finished, Taken
+from server.videos.keeping import Lost
+from server.videos.ledger import Finished
 from server.videos.pieces import Piece, cuts_of, in_one_piece, keys_of
 from server.videos.places import results_name
 from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, cuts_of_video, planned, segment_pieces
 from server.videos.services import Services
 from server.videos.steps import Step, step_of
-
-MAX_ATTEMPTS = 3
-"""How often servers may die while they plan or join a video before it fails."""
+from server.videos.whole import Whole
 
 
 @dataclass(slots=True)
@@ -47,8 +44,7 @@ class VideoJob:
     for the same record continues it after an interruption.
 
     ``lanes`` returns how many pieces are segmented at the same time; ``changed`` is called on the
-    event loop after each recorded frame. Mutable state: the counts, and the work on the whole
-    video, while it is this server's.
+    event loop after each recorded frame. Mutable state: the counts.
     """
 
     def __init__(
@@ -66,34 +62,40 @@ class VideoJob:
         self._space = _Announced(services.space, changed)
         self._folder = services.files.pieces(record.id)
         self._signature = services.signature()
-        self._whole: Held | None = None
         self._ledger = DurableLedger(
             services.files.piece_rows,
             services.disk,
             record.id,
             services.files.owner,
+            self._signature,
             self._folder,
             services.files.terms,
             services.clock,
             services.on_piece,
             services.on_taken,
         )
+        self._whole = Whole(self._ledger, self._is_next)
 
     @property
     def ends_by(self) -> Held | None:
         """Return what this server holds that lets it end the video after an error; None: nothing
         yet."""
-        return self._whole or self._ledger.ends_by
+        return self._whole.held or self._ledger.ends_by
+
+    @property
+    def rests(self) -> bool:
+        """Return whether the video is to be left to other servers for a while: it failed here."""
+        return self._ledger.rests
 
     async def run(self) -> str | None:
         """Take step after step until the results are made; return the name of their folder, to be
         stored as held ``ends_by``. Return None if nothing is left to do here: other servers do the
         rest, or the video has ended.
 
-        Raises as :func:`segment_pieces`, and Fault if servers died too often in other steps.
+        Raises as :func:`segment_pieces` and :meth:`Whole.taken`, except for Lost.
         """
         try:
-            while step := await self._step():
+            while not self.rests and (step := self._step(await self._standing())):
                 if step is Step.JOIN:
                     return await self._join()
                 await (self._plan() if step is Step.PLAN else self._segment())
@@ -101,25 +103,35 @@ class VideoJob:
             pass
         return None
 
-    async def _step(self) -> Step | None:
-        video = self._record.id
-        found = await self._services.disk(self._services.files.store.standings, video)
-        return step_of(found[0], self._signature) if found else None
+    async def _standing(self) -> Standing:
+        """Return what there is to do. Raises Lost if the video has ended."""
+        files = self._services.files
+        found = await self._services.disk(files.store.standings, self._record.id)
+        if not found:
+            raise Lost
+        return found[0]
+
+    def _step(self, video: Standing) -> Step | None:
+        return step_of(video, self._signature, self._services.files.terms.patience)
+
+    async def _is_next(self, step: Step) -> bool:
+        """Return whether a step is the next for this server, which has the whole video."""
+        return self._step(replace(await self._standing(), whole_is_free=True)) is step
 
     async def _plan(self) -> None:
-        async with self._all_of_it() as taken:
+        async with self._whole.taken(Step.PLAN) as taken:
             cuts = await self._cuts()
             length = self._services.settings.piece_frames
             found = await asyncio.to_thread(planned, self._work(cuts), length)
             horizon = self._services.worker.spec.memory_horizon
             keys = [keys_of(piece, cuts, horizon) for piece in found.pieces]
-            await self._ledger.plan(self._ledger.held(taken), found, self._signature, keys)
-        await self._let_go(taken)
+            await self._ledger.plan(self._ledger.held(taken), found, keys)
+        await self._whole.let_go(taken)
 
     async def _segment(self) -> None:
-        rows = await self._ledger.rows()
+        rows = await self._ledger.follow()
         if not rows:
-            return  # it was removed meanwhile
+            raise Lost
         done = [row for row in rows if row.state is PieceState.DONE]
         self.counts.frames = {row.number: row.frames or 0 for row in done}
         self._changed()
@@ -131,12 +143,14 @@ class VideoJob:
         except CutsDiffer:
             assert self._ledger.ends_by, "what differs was found in a piece"
             in_one = in_one_piece(Uncut.DAMAGED)
-            await self._ledger.plan(self._ledger.ends_by, in_one, self._signature)
+            await self._ledger.plan(self._ledger.ends_by, in_one)
             self._ledger.ends_by = None
 
     async def _join(self) -> str:
-        async with self._all_of_it() as taken:
-            finished = await self._ledger.finished()
+        async with self._whole.taken(Step.JOIN) as taken:
+            finished = [finished_piece(row) for row in await self._ledger.follow()]
+            if not finished:
+                raise Lost
             self.counts.frames = {piece.number: piece.frames for piece in finished}
             self.counts.losses = all_losses(finished)
             name, files = results_name(taken.epoch), self._services.files
@@ -158,28 +172,6 @@ class VideoJob:
             except DiskFull:
                 await asyncio.to_thread(shutil.rmtree, results, ignore_errors=True)
             await self._space.wait_for_space()
-
-    @asynccontextmanager
-    async def _all_of_it(self) -> AsyncIterator[Taken]:
-        """Take the work on the whole video for a block, and keep it afterwards unless the block is
-        interrupted: who has it may end the video. Raises Lost if another server has it."""
-        taken = await self._ledger.take_whole()
-        self._whole = self._ledger.held(taken)
-        try:
-            if taken.deaths >= MAX_ATTEMPTS:
-                raise Fault(
-                    f"The server died {MAX_ATTEMPTS} times while it opened or joined this video: "
-                    "check its log."
-                )
-            async with Keeping(self._ledger, taken):
-                yield taken
-        except (asyncio.CancelledError, NoCapacity, Unavailable, Lost):
-            await self._let_go(taken)
-            raise
-
-    async def _let_go(self, taken: Taken) -> None:
-        self._whole = None
-        await asyncio.shield(self._ledger.release(taken))
 
     async def _cuts(self) -> Cuts:
         services, info = self._services, self._record.info

@@ -20,7 +20,7 @@ class OwnRows(VideoRows):
     def begun(self, video: str, now: float = 2.0, owner: str = "me") -> Held:
         """Start a video, and take the work on the whole of it."""
         assert self.begin(video, now, anew=True) is not None
-        row = PieceRows(self.database).take(video, WHOLE, owner, 1000.0)
+        row = PieceRows(self.database).take_whole(video, owner, 1000.0)
         assert row is not None
         return Held(video, WHOLE, row.epoch)
 

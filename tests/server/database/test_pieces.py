@@ -18,6 +18,7 @@ from server.frame import Losses, VideoInfo
 INFO = VideoInfo(64, 48, 30, 1.2, Fraction(25), Fraction(1, 1000))
 VIDEO = "v"
 KEYS = [[0, 0, None, "1/25"]]
+PLANNED_FOR = "signature"
 LONG = 1000.0
 OVER = -1.0
 """A lease that has ended already."""
@@ -35,7 +36,7 @@ def store(database_url: str) -> Iterator[OwnRows]:
 def pieces(store: OwnRows) -> PieceRows:
     pieces = PieceRows(store.database)
     assert pieces.plan(
-        whole(store), [(0, 9, KEYS), (10, 19, []), (20, None, [])], None, "signature"
+        whole(store), [(0, 9, KEYS), (10, 19, []), (20, None, [])], None, PLANNED_FOR
     )
     pieces.free("me")
     return pieces
@@ -47,9 +48,13 @@ def whole(store: OwnRows) -> Held:
 
 
 def taken(pieces: PieceRows, number: int, lease: float = LONG, owner: str = "me") -> PieceRow:
-    row = pieces.take(VIDEO, number, owner, lease)
+    row = pieces.take(VIDEO, number, owner, lease, PLANNED_FOR)
     assert row is not None
     return row
+
+
+def stored(pieces: PieceRows) -> list[PieceRow]:
+    return pieces.all(VIDEO, PLANNED_FOR)
 
 
 def held(row: PieceRow) -> Held:
@@ -57,27 +62,36 @@ def held(row: PieceRow) -> Held:
 
 
 def test_a_plan_is_stored_with_its_video(store: OwnRows, pieces: PieceRows) -> None:
-    rows = pieces.all(VIDEO)
+    rows = stored(pieces)
     assert [(row.number, row.first, row.last, row.keys) for row in rows] == [
         (0, 0, 9, KEYS), (1, 10, 19, []), (2, 20, None, []),
     ]  # fmt: skip
     assert all(row.free and row.state is PieceState.WAITING for row in rows)
     record = store.get(VIDEO)
     assert record is not None
-    assert (record.pieces, record.uncut, record.planned_for) == (3, None, "signature")
+    assert (record.pieces, record.uncut, record.planned_for) == (3, None, PLANNED_FOR)
 
 
 def test_a_piece_that_is_taken_is_not_free(pieces: PieceRows) -> None:
     row = taken(pieces, 1)
     assert (row.epoch, row.deaths, row.state) == (1, 1, PieceState.RUNNING)
-    assert pieces.take(VIDEO, 1, "other", LONG) is None
-    assert [row.free for row in pieces.all(VIDEO)] == [True, False, True]
-    assert pieces.take(VIDEO, 7, "me", LONG) is None
+    assert pieces.take(VIDEO, 1, "other", LONG, PLANNED_FOR) is None
+    assert [row.free for row in stored(pieces)] == [True, False, True]
+    assert pieces.take(VIDEO, 7, "me", LONG, PLANNED_FOR) is None
+
+
+def test_a_piece_of_another_models_plan_is_neither_seen_nor_taken(pieces: PieceRows) -> None:
+    assert pieces.all(VIDEO, "another") == [] and pieces.all("unknown", PLANNED_FOR) == []
+    assert pieces.take(VIDEO, 0, "me", LONG, "another") is None
+    assert pieces.take_whole(VIDEO, "me", LONG) is not None
 
 
 def test_of_many_that_take_a_piece_one_gets_it(pieces: PieceRows) -> None:
+    def take(number: int) -> PieceRow | None:
+        return pieces.take(VIDEO, 0, str(number), LONG, PLANNED_FOR)
+
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda n: pieces.take(VIDEO, 0, str(n), LONG), range(8)))
+        found = list(threads.map(take, range(8)))
     assert len([row for row in found if row is not None]) == 1
 
 
@@ -85,7 +99,7 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
     pieces: PieceRows,
 ) -> None:
     late = held(taken(pieces, 0, OVER))
-    assert pieces.all(VIDEO)[0].free
+    assert stored(pieces)[0].free
     row = taken(pieces, 0, owner="other")
     assert (row.epoch, row.deaths) == (2, 2)
     assert not pieces.renew(late, LONG)
@@ -93,7 +107,7 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
     assert not pieces.release(late)
     assert not pieces.fail(late)
     assert not pieces.died(late, 5, 8)
-    assert not pieces.plan(late, [(0, None, [])], None, "signature")
+    assert not pieces.plan(late, [(0, None, [])], None, PLANNED_FOR)
     for _ in range(2):
         assert pieces.finish(held(row), 10, Losses(), 1.0), "who got no answer finishes it again"
 
@@ -101,7 +115,7 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
 def test_a_lease_that_is_renewed_goes_on(pieces: PieceRows) -> None:
     row = held(taken(pieces, 0, OVER))
     assert pieces.renew(row, LONG)
-    assert pieces.take(VIDEO, 0, "other", LONG) is None
+    assert pieces.take(VIDEO, 0, "other", LONG, PLANNED_FOR) is None
 
 
 def test_frames_count_for_the_video_as_soon_as_they_are_reported(
@@ -125,16 +139,17 @@ def test_frames_count_for_the_video_as_soon_as_they_are_reported(
 def test_failures_add_up_and_a_piece_that_failed_stays_held(pieces: PieceRows) -> None:
     first = held(taken(pieces, 0))
     assert pieces.fail(first) == 1
-    assert pieces.take(VIDEO, 0, "other", LONG) is None
+    assert pieces.take(VIDEO, 0, "other", LONG, PLANNED_FOR) is None
     pieces.release(first)
     assert pieces.fail(held(taken(pieces, 0, owner="other"))) == 2
 
 
 def test_the_work_on_the_whole_is_no_piece(pieces: PieceRows) -> None:
-    row = taken(pieces, WHOLE)
-    assert pieces.take(VIDEO, WHOLE, "other", LONG) is None
+    row = pieces.take_whole(VIDEO, "me", LONG)
+    assert row is not None and row.number == WHOLE
+    assert pieces.take_whole(VIDEO, "other", LONG) is None
     assert pieces.renew(held(row), LONG)
-    assert [row.number for row in pieces.all(VIDEO)] == [0, 1, 2]
+    assert [row.number for row in stored(pieces)] == [0, 1, 2]
     assert pieces.release(held(row))
 
 
@@ -144,7 +159,7 @@ def test_a_finished_piece_counts_for_its_video(store: OwnRows, pieces: PieceRows
     record = store.get(VIDEO)
     assert record is not None
     assert (record.frames_done, record.progressed) == (22, 2.5)
-    done = [row for row in pieces.all(VIDEO) if row.state is PieceState.DONE]
+    done = [row for row in stored(pieces) if row.state is PieceState.DONE]
     assert [(row.frames, row.losses) for row in done] == [(10, Losses()), (12, Losses(damaged=1))]
     assert not any(row.free for row in done)
 
@@ -153,6 +168,16 @@ def test_a_piece_given_back_is_no_death(pieces: PieceRows) -> None:
     assert pieces.release(held(taken(pieces, 0)))
     row = taken(pieces, 0)
     assert (row.epoch, row.deaths) == (2, 1)
+
+
+def test_an_owner_is_told_how_many_pieces_it_has(pieces: PieceRows) -> None:
+    pieces.take_whole(VIDEO, "me", LONG)
+    done = held(taken(pieces, 0))
+    taken(pieces, 1)
+    taken(pieces, 2, OVER)
+    assert (pieces.count_held("me"), pieces.count_held("other")) == (2, 0)
+    pieces.finish(done, 10, Losses(), 1.0)
+    assert pieces.count_held("me") == 1
 
 
 def test_deaths_in_the_same_place_add_up_and_others_begin_anew(pieces: PieceRows) -> None:
@@ -166,7 +191,7 @@ def test_deaths_in_the_same_place_add_up_and_others_begin_anew(pieces: PieceRows
 def test_a_dead_owner_loses_its_pieces_alone(pieces: PieceRows) -> None:
     mine, other = taken(pieces, 0), taken(pieces, 1, owner="other")
     pieces.free("me")
-    assert [row.free for row in pieces.all(VIDEO)] == [True, False, True]
+    assert [row.free for row in stored(pieces)] == [True, False, True]
     assert not pieces.renew(held(mine), LONG)
     assert pieces.renew(held(other), LONG)
     assert taken(pieces, 0).deaths == 2
@@ -175,7 +200,7 @@ def test_a_dead_owner_loses_its_pieces_alone(pieces: PieceRows) -> None:
 def test_what_a_server_does_not_know_that_it_has_is_no_death(pieces: PieceRows) -> None:
     taken(pieces, 0)
     pieces.free("me", [VIDEO], died=False)
-    assert not pieces.all(VIDEO)[0].free
+    assert not stored(pieces)[0].free
     pieces.free("me", died=False)
     assert taken(pieces, 0).deaths == 1
 
@@ -185,8 +210,8 @@ def test_another_plan_replaces_the_pieces_and_no_old_write_fits_it(
 ) -> None:
     old, differs = held(taken(pieces, 0)), held(taken(pieces, 2))
     pieces.finish(held(taken(pieces, 1)), 10, Losses(), 1.0)
-    assert pieces.plan(differs, [(0, None, [])], "damaged", "signature")
-    assert not pieces.plan(differs, [(0, None, [])], "damaged", "signature"), "it is gone, too"
+    assert pieces.plan(differs, [(0, None, [])], "damaged", PLANNED_FOR)
+    assert not pieces.plan(differs, [(0, None, [])], "damaged", PLANNED_FOR), "it is gone, too"
     assert not pieces.finish(old, 10, Losses(), 1.0)
     row = taken(pieces, 0)
     assert row.epoch > old.epoch
@@ -201,10 +226,10 @@ def test_a_video_is_not_planned_again_while_a_piece_is_held(
     store: OwnRows, pieces: PieceRows
 ) -> None:
     row, by = held(taken(pieces, 1, owner="other")), whole(store)
-    assert not pieces.plan(by, [(0, None, [])], "damaged", "signature")
-    assert len(pieces.all(VIDEO)) == 3
+    assert not pieces.plan(by, [(0, None, [])], "damaged", PLANNED_FOR)
+    assert len(stored(pieces)) == 3
     pieces.release(row)
-    assert pieces.plan(by, [(0, None, [])], "damaged", "signature")
+    assert pieces.plan(by, [(0, None, [])], "damaged", PLANNED_FOR)
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed by a piece", "cancelled"])
@@ -217,5 +242,5 @@ def test_a_video_that_ended_has_no_pieces(store: OwnRows, pieces: PieceRows, how
         "cancelled": lambda: store.cancel(VIDEO, 2.0),
     }
     assert ends[how]()
-    assert pieces.all(VIDEO) == []
-    assert pieces.take(VIDEO, WHOLE, "me", LONG) is None
+    assert stored(pieces) == []
+    assert pieces.take_whole(VIDEO, "me", LONG) is None

@@ -140,7 +140,7 @@ def test_a_video_that_was_put_back_in_between_runs_with_the_next_piece(store: Ow
 
 
 def taken(store: OwnRows, video: str) -> Held:
-    row = PieceRows(store.database).take(video, WHOLE, "me", 1000.0)
+    row = PieceRows(store.database).take_whole(video, "me", 1000.0)
     assert row is not None
     return Held(video, WHOLE, row.epoch)
 
@@ -148,7 +148,7 @@ def taken(store: OwnRows, video: str) -> Held:
 def test_time_in_which_nobody_worked_on_a_video_does_not_count(store: OwnRows) -> None:
     fresh, pieces = added(store), PieceRows(store.database)
     pieces.plan(store.begun(fresh.id, 10.0), [(0, 9, []), (10, None, [])], None, "signature")
-    row = pieces.take(fresh.id, 0, "me", 100.0)
+    row = pieces.take(fresh.id, 0, "me", 100.0, "signature")
     assert row is not None
     pieces.finish(Held(fresh.id, 0, row.epoch), 10, Losses(), 14.0)
     again = store.begin(fresh.id, 100.0, anew=True)
@@ -161,7 +161,7 @@ def test_the_oldest_comes_first(store: OwnRows) -> None:
     later, earlier = added(store, 2.0), added(store, 1.0)
     assert [one.id for one in store.standings()] == [earlier.id, later.id]
     (found,) = store.standings(later.id)
-    assert found == Standing(later.id, None, True, 0, 0, 0, 0)
+    assert replace(found, untouched=0.0) == Standing(later.id, None, True, 0, 0, 0, 0, 0.0)
     store.cancel(earlier.id, 3.0)
     assert [one.id for one in store.standings()] == [later.id]
 
@@ -171,14 +171,42 @@ def test_what_there_is_to_do_counts_pieces(store: OwnRows) -> None:
     held = store.begun(fresh.id)
     pieces.plan(held, [(n, n, []) for n in range(5)], None, "signature")
     for number, lease in ((0, 100.0), (1, 100.0), (2, -1.0)):
-        row = pieces.take(fresh.id, number, "me", lease)
+        row = pieces.take(fresh.id, number, "me", lease, "signature")
         assert row is not None
         if number == 0:
             pieces.finish(Held(fresh.id, 0, row.epoch), 1, Losses(), 3.0)
-    whole = Standing(fresh.id, "signature", False, free=3, held=1, done=1, total=5)
-    assert store.standings() == [whole]
+    whole = Standing(fresh.id, "signature", False, free=3, held=1, done=1, total=5, untouched=0.0)
+    assert standing(store) == whole
     pieces.release(held)
-    assert store.standings() == [replace(whole, whole_is_free=True)]
+    assert standing(store) == replace(whole, whole_is_free=True)
+
+
+def standing(store: OwnRows) -> Standing:
+    (found,) = store.standings()
+    return replace(found, untouched=0.0)
+
+
+def test_how_long_nobody_has_had_a_piece_is_known(store: OwnRows) -> None:
+    def untouched() -> float:
+        (found,) = store.standings()
+        return found.untouched
+
+    fresh, pieces = added(store), PieceRows(store.database)
+    assert untouched() > 1e9, "nobody ever had"
+    held = store.begun(fresh.id)
+    pieces.plan(held, [(n, n, []) for n in range(3)], None, "signature")
+    assert 0.0 <= untouched() < 60.0, "it was planned just now, whoever has the whole"
+    ends = 1000.0
+    row = pieces.take(fresh.id, 0, "me", -ends, "signature")
+    assert row is not None
+    with store.database.begin() as connection:
+        connection.execute(sql.text("UPDATE pieces SET expires = expires - 500 WHERE number = 1"))
+        connection.execute(sql.text("UPDATE pieces SET expires = expires - 400 WHERE number = 2"))
+    assert 400.0 <= untouched() < 460.0
+    pieces.release(Held(fresh.id, 0, row.epoch))
+    assert 0.0 <= untouched() < 60.0
+    assert pieces.take(fresh.id, 1, "me", ends, "signature") is not None
+    assert -ends <= untouched() < 60.0 - ends
 
 
 def test_servers_see_the_videos_of_their_folder_alone(database_url: str) -> None:

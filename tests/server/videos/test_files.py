@@ -98,7 +98,7 @@ def test_a_video_that_failed_keeps_nothing(video_files: VideoFiles) -> None:
 def test_a_video_put_back_is_queued_unless_others_work_on_it(video_files: VideoFiles) -> None:
     mine, others = begun(video_files).video, uploaded(video_files)
     assert video_files.store.begin(others, 2.0, anew=True) is not None
-    assert video_files.piece_rows.take(others, WHOLE, "another", 1000.0) is not None
+    assert video_files.piece_rows.take_whole(others, "another", 1000.0) is not None
     for video in (mine, others):
         video_files.put_back(video)
     assert video_files.store.states() == {mine: VideoState.QUEUED, others: VideoState.RUNNING}
@@ -347,10 +347,10 @@ def test_a_server_that_fails_alone_ends_no_video_on_which_others_work(
     assert plan is not None and b.take_idle(video) is None
     a.piece_rows.plan(plan, [(0, 9, []), (10, None, [])], None, "signature")
     a.piece_rows.release(plan)
-    taken = a.piece_rows.take(video, 1, a.owner, 1000.0)
+    taken = a.piece_rows.take(video, 1, a.owner, 1000.0, "signature")
     assert taken is not None and b.take_idle(video) is None
     a.piece_rows.release(Held(video, 1, taken.epoch))
-    assert b.take_idle(video) == Held(video, WHOLE, 2)
+    assert b.take_idle(video) == Held(video, WHOLE, 3)
     assert b.take_idle("unknown") is None
 
 

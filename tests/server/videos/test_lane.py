@@ -25,6 +25,7 @@ from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
 from server.sources.container import ContainerSource, VideoLimits, probe
 from server.sources.cuts import Cuts, KeyFrame, Uncut, read_cuts
+from server.sources.sandbox import Sandbox
 from server.videos.lane import MAX_DEATHS
 from server.videos.ledger import Finished, MemoryLedger, Taken, Terms
 from server.videos.pieces import Plan, in_one_piece
@@ -217,6 +218,39 @@ async def test_a_piece_that_fails_is_tried_again_and_then_named(tmp_path: Path) 
             Fault, match=r"failed at frames 20 to 29, from 0\.8 s on: .*out of memory"
         ):
             await segment_pieces(work, Retrying(plan), 1, lambda *_: None)
+
+
+async def test_a_video_that_this_server_cannot_open_is_no_damaged_one(tmp_path: Path) -> None:
+    """It was opened when it was uploaded and when it was planned, perhaps on another server: this
+    one may lack its codec. Nothing is said of where it can be cut, and others may go on."""
+    clip = write_clip(tmp_path / "clip.mp4")
+    rested: list[int] = []
+
+    class Resting(Retrying):
+        def rest(self) -> None:
+            rested.append(len(rested))
+
+    async with working() as worker:
+        work = work_of(worker, clip, tmp_path / "pieces")
+        ledger = Resting(planned(work, 10))
+        clip.write_bytes(b"what this server cannot open")
+        with pytest.raises(Fault, match=r"frames 0 to 9, .*cannot open the video any more: "):
+            await segment_pieces(work, ledger, 1, lambda *_: None)
+    assert len(rested) == Retrying.max_failures - 1
+    assert not list(work.folder.iterdir())
+
+
+async def test_a_decoder_that_dies_is_a_failure_of_its_piece_alone(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    async with working() as worker:
+        work = work_of(worker, clip, tmp_path / "pieces")
+        ledger = Retrying(planned(work, 10))
+        broken = replace(work, sandbox=Sandbox(module="there_is_no_such_module"))
+        with pytest.raises(Fault, match=r"frames 0 to 9, .*decoder died"):
+            await segment_pieces(broken, ledger, 1, lambda *_: None)
+        await ledger.release(Taken(planned(work, 10).pieces[0], 3))
+        await segment_pieces(work, ledger, 1, lambda *_: None)
+        assert len(await ledger.finished()) == 6
 
 
 async def pictures(clip: Path) -> list[bytes]:

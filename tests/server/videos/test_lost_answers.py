@@ -53,6 +53,7 @@ def fail_after(monkeypatch: pytest.MonkeyPatch, rows: type, name: str) -> list[s
         (VideoRows, "finish"),
         (VideoRows, "get"),
         (PieceRows, "take"),
+        (PieceRows, "take_whole"),
         (PieceRows, "plan"),
         (PieceRows, "release"),
         (PieceRows, "finish"),

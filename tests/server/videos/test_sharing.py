@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -25,9 +28,12 @@ from server.frame import Pixels
 from server.settings import VideoSettings
 from server.sinks.recorder import ARTEFACTS
 from server.sources.cuts import Cuts, Uncut
+from server.sources.sandbox import Sandbox
 from server.videos import durable_ledger, files, jobs, runner, video_job
+from server.videos.durable_ledger import DurableLedger
 from server.videos.jobs import Jobs
-from server.videos.ledger import Terms
+from server.videos.ledger import Taken, Terms
+from server.videos.quota import LINGER_SECONDS
 from server.videos.unfinished import growing_overlay
 from server.workers.worker import Worker
 
@@ -40,7 +46,7 @@ OnStep = Callable[[Sequence[Pixels]], None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers look often at what others do."""
-    monkeypatch.setattr(files, "SHARED", Terms(lease=10.0, renew=0.05))
+    monkeypatch.setattr(files, "SHARED", Terms(10.0, 0.05, patience=0.3))
     for module in (jobs, runner):
         monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
 
@@ -57,10 +63,22 @@ class Server:
         self.jobs = jobs
         self.pieces = pieces
 
+    async def pause(self) -> None:
+        """Begin no video until :meth:`resume`."""
+        await self.jobs.drain()
+
+    def resume(self) -> None:
+        self.jobs._runner.draining = False
+        self.jobs._runner.start()
+
 
 @asynccontextmanager
 async def serving(
-    folder: Path, name: str, on_step: OnStep | None = None, **settings: Any
+    folder: Path,
+    name: str,
+    on_step: OnStep | None = None,
+    sandbox: Sandbox | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Server]:
     """One server; all that are started with this ``folder`` share it."""
     engine = lambda: FakeEngine(fake_spec(48, 64), on_step=on_step)  # noqa: E731
@@ -72,9 +90,8 @@ async def serving(
         folder=folder,
         min_free_bytes=0,
         pause_free_bytes=0,
-        piece_frames=PIECE_FRAMES,
         lanes=1,
-        **settings,
+        **{"piece_frames": PIECE_FRAMES, **settings},
     )
     pieces: Counter[str] = Counter()
     served = Jobs(
@@ -82,6 +99,7 @@ async def serving(
         store,
         folder / "videos",
         chosen,
+        sandbox=sandbox,
         on_piece=lambda result: pieces.update([result]),
     )
     await served.start()
@@ -135,17 +153,19 @@ class Gate:
     def __init__(self, steps: int) -> None:
         self._steps = iter(range(steps))
         self._open = threading.Event()
+        self.is_reached = False
 
     def __call__(self, _: Sequence[Pixels]) -> None:
         if next(self._steps, None) is None:
+            self.is_reached = True
             assert self._open.wait(30), "nobody opened the gate"
 
     def open(self) -> None:
         self._open.set()
 
 
-async def alone(folder: Path, clip: Path) -> dict[str, Any]:
-    async with serving(folder, "only") as server:
+async def alone(folder: Path, clip: Path, **settings: Any) -> dict[str, Any]:
+    async with serving(folder, "only", **settings) as server:
         video = await upload(server.jobs, clip)
         assert (await ended(server.jobs, video)).record.state is VideoState.SUCCEEDED
         return await results(server, video)
@@ -222,7 +242,182 @@ async def test_a_video_with_a_damaged_picture_is_one_piece_on_whichever_server(
         assert (done.record.state, done.record.uncut) == (VideoState.SUCCEEDED, "damaged")
         assert done.record.pieces == 1
         found = await results(a, video)
+        assert attempts(folder, video) == ["00000"], "those of the pieces are gone"
     assert found == await alone(tmp_path / "alone", clip)
+
+
+def attempts(folder: Path, video: str) -> list[str]:
+    """The numbers of the pieces that have files."""
+    return sorted(path.name[:5] for path in (folder / "videos" / video / "pieces").glob("*.e*"))
+
+
+async def test_a_server_with_other_settings_leaves_a_video_to_those_who_planned_it(
+    tmp_path: Path, clip: Path
+) -> None:
+    """Until none of them is left: then it begins anew, in its own way."""
+    folder, gate = tmp_path / "shared", Gate(35)
+    async with (
+        serving(folder, "a", gate) as a,
+        serving(folder, "b", piece_frames=4 * PIECE_FRAMES) as b,
+    ):
+        await b.pause()
+        video = await upload(a.jobs, clip)
+        await until(a.jobs, video, lambda now: now.progress.frames_done >= 30)
+        b.resume()
+        other = await upload(b.jobs, clip)
+        assert (await ended(b.jobs, other)).record.pieces == 2
+        assert b.pieces == Counter(done=2), "nothing of what a has planned"
+        gate.open()
+        assert (await ended(b.jobs, video)).record.pieces == PIECES
+        assert (a.pieces, b.pieces) == (Counter(done=PIECES), Counter(done=2))
+        found = await results(a, video), await results(b, other)
+    assert found[0] == await alone(tmp_path / "alone", clip)
+    assert found[1] == await alone(tmp_path / "large", clip, piece_frames=4 * PIECE_FRAMES)
+
+
+async def test_what_servers_that_are_gone_have_planned_is_planned_anew(
+    tmp_path: Path, clip: Path
+) -> None:
+    folder, gate = tmp_path / "shared", Gate(35)
+    async with serving(folder, "b", piece_frames=4 * PIECE_FRAMES) as b:
+        await b.pause()
+        async with serving(folder, "a", gate) as a:
+            video = await upload(a.jobs, clip)
+            await until(a.jobs, video, lambda now: now.progress.frames_done >= 30)
+            gate.open()
+            await a.jobs.drain()
+            assert a.pieces["done"] and (await a.jobs.find(video)).record.pieces == PIECES
+        b.resume()
+        done = await ended(b.jobs, video)
+        assert (done.record.state, done.record.pieces) == (VideoState.SUCCEEDED, 2)
+        assert b.pieces == Counter(done=2)
+        assert attempts(folder, video) == ["00000", "00001"]
+        found = await results(b, video)
+    assert found == await alone(tmp_path / "alone", clip, piece_frames=4 * PIECE_FRAMES)
+
+
+class Late:
+    """Lets a server see a step, but take the whole video for it only once it is ``allowed``."""
+
+    def __init__(self, owner: str, monkeypatch: pytest.MonkeyPatch, calls: int = 1) -> None:
+        self.came, self.allowed = asyncio.Event(), asyncio.Event()
+        real = DurableLedger.take_whole
+        left = iter(range(calls - 1))
+
+        async def take_whole(ledger: DurableLedger) -> Taken:
+            if ledger._owner == owner and next(left, None) is None:
+                self.came.set()
+                await self.allowed.wait()
+            return await real(ledger)
+
+        monkeypatch.setattr(DurableLedger, "take_whole", take_whole)
+
+
+async def test_a_video_is_planned_once_also_if_another_server_saw_that_it_is_to_be(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is late: the first one has planned the video, done a piece and gone."""
+    folder, gate, late = tmp_path / "shared", Gate(15), Late("b", monkeypatch)
+    async with serving(folder, "a", gate) as a, serving(folder, "b") as b:
+        await a.pause()
+        video = await upload(a.jobs, clip)
+        await late.came.wait()
+        a.resume()
+        await eventually(lambda: a.pieces["done"] > 0)
+        gate.open()
+        await a.jobs.drain()
+        late.allowed.set()
+        done = await ended(b.jobs, video)
+        assert (done.record.state, done.record.pieces) == (VideoState.SUCCEEDED, PIECES)
+        assert a.pieces["done"] and a.pieces + b.pieces == Counter(done=PIECES)
+
+
+async def test_pieces_of_a_plan_that_was_replaced_are_not_joined(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server saw that all are done, but was late: one with other settings has begun anew, and
+    left when half was done. The results would have half of the frames."""
+    folder, gate, late = tmp_path / "shared", Gate(45), Late("a", monkeypatch, calls=2)
+    async with (
+        serving(folder, "b", gate, piece_frames=4 * PIECE_FRAMES) as b,
+        serving(folder, "a") as a,
+    ):
+        await b.pause()
+        video = await upload(a.jobs, clip)
+        await late.came.wait()
+        assert a.pieces == Counter(done=PIECES)
+        b.resume()
+        await eventually(lambda: b.pieces["done"] > 0)
+        gate.open()
+        await b.jobs.drain()
+        late.allowed.set()
+        done = await ended(a.jobs, video)
+        assert (done.record.state, done.progress.frames_done) == (VideoState.SUCCEEDED, 80)
+        found = await results(a, video)
+    assert found == await alone(tmp_path / "alone", clip)
+
+
+async def test_a_server_that_cannot_decode_a_video_leaves_it_to_the_others(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its decoder dies, which says nothing of the video."""
+    monkeypatch.setattr(files, "SHARED", Terms(10.0, 0.05, patience=10.0, rest=60.0))
+    folder, gate = tmp_path / "shared", Gate(5)
+    broken = Sandbox(module="there_is_no_such_module")
+    async with serving(folder, "a", gate) as a, serving(folder, "b", sandbox=broken) as b:
+        video = await upload(a.jobs, clip)
+        await eventually(lambda: b.pieces["failed"] > 0)
+        gate.open()
+        done = await ended(b.jobs, video)
+        assert (done.record.state, done.record.pieces) == (VideoState.SUCCEEDED, PIECES)
+        assert (a.pieces, b.pieces) == (Counter(done=PIECES), Counter(failed=1))
+        found = await results(a, video)
+    assert found == await alone(tmp_path / "alone", clip)
+
+
+@pytest.mark.parametrize("steps", [0, 9, 10, 79])
+async def test_a_video_that_is_cancelled_while_it_is_worked_on_is_no_error(
+    tmp_path: Path, clip: Path, caplog: pytest.LogCaptureFixture, steps: int
+) -> None:
+    """Whatever fails since its files are gone."""
+    folder, gate = tmp_path / "shared", Gate(steps)
+    async with serving(folder, "a", gate) as a, serving(folder, "b") as b:
+        await b.pause()
+        video = await upload(a.jobs, clip)
+        await eventually(lambda: gate.is_reached)
+        await b.jobs.delete(video)
+        gate.open()
+        await eventually(lambda: not a.jobs._runner._running)
+        assert (await a.jobs.find(video)).record.state is VideoState.CANCELLED
+        assert not (folder / "videos" / video).exists()
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
+
+
+async def test_a_video_that_is_cancelled_while_it_is_joined_is_no_error(
+    tmp_path: Path,
+    clip: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, joins, removed = tmp_path / "shared", asyncio.Event(), asyncio.Event()
+    real = video_job.join_pieces
+
+    async def join_pieces(*given: Any) -> None:
+        joins.set()
+        await removed.wait()
+        await real(*given)
+
+    monkeypatch.setattr(video_job, "join_pieces", join_pieces)
+    async with serving(folder, "a") as a, serving(folder, "b") as b:
+        await b.pause()
+        video = await upload(a.jobs, clip)
+        await joins.wait()
+        await b.jobs.delete(video)
+        removed.set()
+        await eventually(lambda: not a.jobs._runner._running)
+        assert (await a.jobs.find(video)).record.state is VideoState.CANCELLED
+        assert not (folder / "videos" / video).exists()
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
 async def test_cancelled_on_one_server_a_video_ends_on_all(tmp_path: Path, clip: Path) -> None:
@@ -307,3 +502,24 @@ async def test_a_viewer_on_another_server_receives_the_whole_overlay(
         ]
         assert received[0] == received[1]
         assert received[0].count(b"ftyp") == 1
+
+
+async def test_a_slow_viewer_on_another_server_receives_the_whole_overlay(
+    tmp_path: Path, clip: Path
+) -> None:
+    """It plays the video for longer than the pieces would stay without it."""
+    folder, gate, now = tmp_path / "shared", Gate(60), time.time()
+    async with serving(folder, "a", gate) as a, serving(folder, "b") as b:
+        video = await upload(a.jobs, clip)
+        await until(a.jobs, video, lambda seen: seen.progress.frames_done >= 30)
+        viewer = growing_overlay(b.jobs, video)
+        seen = await anext(viewer)
+        gate.open()
+        done = await ended(b.jobs, video)
+        assert done.record.state is VideoState.SUCCEEDED
+        for later in range(0, 5 * int(LINGER_SECONDS), 10):
+            for server in (b, a):
+                await server.jobs.disk(server.jobs.files.expire, now + later)
+        seen += b"".join([data async for data in viewer])
+        with av.open(io.BytesIO(seen)) as container:
+            assert len([*container.decode(video=0)]) == PIECES * PIECE_FRAMES

@@ -10,7 +10,7 @@ from server.database.video_record import Standing
 from server.videos.steps import Step, first_to_do, is_idle, others_work, step_of
 
 MINE = "signature"
-FRESH = Standing("a", None, whole_is_free=True, free=0, held=0, done=0, total=0)
+FRESH = Standing("a", None, whole_is_free=True, free=0, held=0, done=0, total=0, untouched=1e9)
 PLANNED = replace(FRESH, planned_for=MINE, free=8, total=8)
 
 
@@ -46,6 +46,15 @@ def test_a_plan_of_another_model_is_replaced_if_nobody_follows_it(
     video: Standing, step: Step | None
 ) -> None:
     assert step_of(video, "another") is step
+
+
+def test_a_plan_of_another_model_is_left_alone_for_a_while() -> None:
+    """Its server has no piece for a moment after each."""
+    assert step_of(replace(PLANNED, untouched=9.9), "another", patience=10.0) is None
+    assert step_of(replace(PLANNED, untouched=10.0), "another", patience=10.0) is Step.PLAN
+    assert step_of(replace(PLANNED, untouched=0.0), MINE, patience=10.0) is Step.SEGMENT
+    assert step_of(replace(FRESH, untouched=0.0), MINE, patience=10.0) is Step.PLAN
+    assert first_to_do([replace(PLANNED, untouched=1.0)], "another", [], 10.0) is None
 
 
 def test_the_oldest_video_with_something_to_do_comes_first() -> None:
