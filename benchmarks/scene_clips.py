@@ -86,7 +86,7 @@ def panning(random: Generator, rate: float, seconds: float) -> Clip:
 
 
 def shaking(random: Generator, rate: float, seconds: float) -> Clip:
-    """A hand-held camera: each picture up to 24 pixels away from where the last was aimed."""
+    """A hand-held camera: each picture is up to 24 pixels away from the previous one's aim."""
     scene = world(random)
     for pts in _times(rate, seconds):
         down, right = random.uniform(-24, 24, 2)

@@ -75,7 +75,7 @@ def _add_node(actions: Any) -> None:
 def _add_up(actions: Any) -> None:
     up = actions.add_parser("up", help="keep N servers running, each by an agent")
     up.add_argument("-n", type=_count, required=True, metavar="N", help="number of servers")
-    up.add_argument("--gpu", action="store_true", help="give each server a GPU of its own")
+    up.add_argument("--gpu", action="store_true", help="give each server its own GPU")
     up.add_argument(
         "--data", type=Path, default=Path("data"), metavar="DIR", help="folder of folders (data)"
     )

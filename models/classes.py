@@ -9,7 +9,7 @@ from models.spec import ClassLabel
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What the spec of a model says about the dataset that it was trained on."""
+    """The parts of a model's spec about the dataset that it was trained on."""
 
     name: str
     licence: str

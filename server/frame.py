@@ -23,7 +23,7 @@ Labels = NDArray[np.uint8]
 """(height, width), one class index per pixel, C-contiguous."""
 
 HOST = -1
-"""The ordinal that stands for the host's memory, where fakes keep what a GPU would."""
+"""The ordinal that stands for the host's memory, in which fakes keep the data of a GPU."""
 
 
 class HostCopies:

@@ -62,7 +62,7 @@ class Clients:
             self._fail(Client(now), self._sent_on(server) if in_order else lost, now)
 
     def _fail(self, client: Client, error: ClientError, now: float) -> None:
-        """Decide when and where the next attempt is."""
+        """Decide the time and the address of the next attempt."""
         client.route = after(client.route, error)
         seconds = 0.0
         if not client.route.is_named:

@@ -42,7 +42,7 @@ export class MaskStream {
   #attempt = 0;
   #route = new Route();
   #sentence = "";
-  #last = {}; // what the server said before a close: `why`, and the `pause` in ms that it asked for
+  #last = {}; // the server's message before a close: `why`, and the `pause` in ms that it requested
   #hasReceived = true;
   #timer;
   #heartbeat;

@@ -1,4 +1,5 @@
-"""Where a stream connects: at its entry point, or where a server sent it. Pure decisions.
+"""Where a stream connects: to its entry point, or to a server that another one named. Pure
+decisions.
 
 A server that stops or is full names the socket of another one in ``going_away``. A client goes
 there without waiting, at most ``MAX_HOPS`` times between two answers, and back to its entry point

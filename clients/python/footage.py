@@ -27,7 +27,7 @@ OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 
 _IS_PYAV_18 = av.__version__.startswith("18.")
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _IS_PYAV_18 else {}
-"""PyAV 18 refuses a file with a tag that is not UTF-8 unless told otherwise; 19 reads it."""
+"""By default PyAV 18 refuses a file with a tag that is not UTF-8; 19 reads it."""
 
 
 def is_live(source: str) -> bool:

@@ -169,7 +169,8 @@ def ready_line(listener: socket.socket, service: Service) -> str:
 
 
 def shown_address(host: str, port: int, published: str | None) -> str:
-    """Return where to connect to a server: on this machine if it listens on all addresses."""
+    """Return the address for connecting to a server: this machine's if it listens on all
+    addresses."""
     if published:
         host, port = host_and_port(published, port)
     return f"{_WILDCARDS.get(host, f'[{host}]' if ':' in host else host)}:{port}"

@@ -176,7 +176,7 @@ class DeviceEngine(Engine):
         self._device.copy(self._buffers.count.pointer, _address(self._counts), self._counts.nbytes)
 
     def _scatter(self, blocks: Sequence[Block | None]) -> None:
-        """Copy each stream's memory to a block of its own."""
+        """Copy each stream's memory to its own block."""
         for slot, block in enumerate(blocks):
             if block:
                 for port, placed in zip(self._buffers.memory_out, self._placed, strict=True):

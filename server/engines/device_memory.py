@@ -73,7 +73,7 @@ class BlockPool:
 
 
 def place(spec: ModelSpec, dtype: DTypeLike) -> tuple[Placed, ...]:
-    """Return where each tensor of :func:`tensor_shapes` lies in a block, aligned to ALIGNMENT."""
+    """Return the place of each tensor of :func:`tensor_shapes` in a block, aligned to ALIGNMENT."""
     placed: list[Placed] = []
     offset = 0
     for name, shape in tensor_shapes(spec):

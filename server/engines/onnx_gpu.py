@@ -67,7 +67,7 @@ class OnnxProgram(Program):
     def prepare(self, buffers: Buffers, batch: int) -> Launch:
         session, binding = self._session, self._bind(buffers, batch)
         options = ort.RunOptions()
-        # The step itself waits, once; and each batch size has a CUDA graph of its own.
+        # The step itself waits, once; and each batch size has its own CUDA graph.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         options.add_run_config_entry("gpu_graph_id", str(batch))
         return lambda: session.run_with_iobinding(binding, options)

@@ -1,8 +1,8 @@
 """Runs a TensorRT plan of the served graph with TensorRT itself.
 
 A plan is valid only for the GPU and the TensorRT version that built it; ``PLAN.json`` next to it
-names both and describes the model. Each batch size has an execution context of its own, recorded as
-a CUDA graph; since only one runs at a time, all share one scratch memory.
+names both and describes the model. Each batch size has its own execution context, recorded as a
+CUDA graph; since only one runs at a time, all share one scratch memory.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def make_request(settings: EngineSettings, first: EngineInfo) -> PlanRequest:
 
 
 def on_plan(settings: EngineSettings, plan: Path, engine: EngineInfo) -> EngineSettings:
-    """Return the settings of an engine that runs the plan on the GPU where ``engine`` runs."""
+    """Return the settings of an engine that runs the plan on the GPU of ``engine``."""
     found = gpu(engine.device)
     assert found, "a plan runs on a GPU"
     changed = {"name": "tensor_rt", "model": plan, "devices": str(found[0])}

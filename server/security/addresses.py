@@ -95,10 +95,10 @@ def plain_name(host: str) -> str:
     try:
         name = host.encode("idna").decode() if not host.isascii() else host
     except UnicodeError:
-        raise BadRequest("The address has a host that is no valid name: correct it.") from None
+        raise BadRequest("The address has no valid host name: correct it.") from None
     name = name.lower().removesuffix(".")
     if not name or len(name) > 253:
-        raise BadRequest("The address has a host that is no valid name: correct it.")
+        raise BadRequest("The address has no valid host name: correct it.")
     return name
 
 

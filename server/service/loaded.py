@@ -147,7 +147,7 @@ async def _open_keyring(parts: Parts, database: Database, host: str) -> None:
     if parts.keyring.tokens is None:
         check_keys_exist(parts.access, count, host)
     if parts.access is Access.OPEN:
-        _log.warning("MASTREAM_SECURITY__OPEN is set: whoever can connect may do everything")
+        _log.warning("MASTREAM_SECURITY__OPEN is set: everybody who can connect may do everything")
 
 
 def _names(settings: Settings) -> tuple[str, str]:

@@ -13,7 +13,8 @@ RoleName = Literal["watch", "segment", "admin"]
 
 
 class OidcSettings(Group):
-    """Whose tokens are accepted like keys, and which of their claims say what a user may do."""
+    """The issuer whose tokens are accepted like keys, and the claims that grant rights to a
+    user."""
 
     issuer: str | None = Field(
         None,

@@ -22,7 +22,7 @@ class StreamSettings(Group):
     total_bytes: PositiveInt = Field(
         TOTAL_BYTES,
         description="bytes that messages, pictures and masks of all streams may hold; beyond that, "
-        "a stream is read only while nothing of its own is on the way, and one that the server "
+        "a pushed stream is read only while it holds nothing itself, and one that the server "
         "pulls holds two pictures in their own size",
     )
     max_message_bytes: PositiveInt = 32 * 2**20

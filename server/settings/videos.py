@@ -11,7 +11,7 @@ from server.settings.group import Folder, Group
 
 
 class VideoSettings(Group):
-    """Limits of uploaded videos and where they are kept."""
+    """Limits of uploaded videos, and the places of their files."""
 
     max_bytes: PositiveInt = 2 * 2**30
     max_seconds: PositiveFloat = 4 * 3600.0
@@ -116,7 +116,7 @@ class VideoSettings(Group):
 
     @model_validator(mode="after")
     def _check_places(self) -> Self:
-        """Raise ValueError unless it is clear where results stay."""
+        """Raise ValueError unless the place of results is unambiguous."""
         if self.folder is not None and self.storage is not None:
             raise ValueError(
                 "folder and storage cannot be combined: with a shared folder, results stay in it"

@@ -29,7 +29,7 @@ class MessagePace:
         return f"<MessagePace of {self._client!r} {self._allowance!r}>"
 
     def spend(self, size: int, now: float) -> None:
-        """Note that a message of ``size`` bytes was read."""
+        """Record that a message of ``size`` bytes was read."""
         self._allowance.spend(small_cost(size), now)
         self._pace.spend(self._client, size, now)
         self._fair.spend(self._client, reading_cost(size), now)

@@ -42,7 +42,7 @@ class ComingPlan(BaseModel):
 
 
 class ServedModel(BaseModel):
-    """One model: its self-description, and where it runs."""
+    """One model: its self-description, and its engines."""
 
     name: str
     provider: str = Field(description="what actually runs it: the first engine's provider")

@@ -165,7 +165,7 @@ class MultipartBody:
         return True
 
     def _find_delimiter(self) -> tuple[int, int] | None:
-        """Return where the next whole delimiter begins and ends, None if there is none.
+        """Return the beginning and the end of the next whole delimiter, None if there is none.
 
         A boundary that is followed by other text is not a delimiter.
         """
