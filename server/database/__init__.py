@@ -1,1 +1,1 @@
-"""The durable rows of videos and streams; SQLAlchemy and Alembic are used here alone."""
+"""The durable rows of videos and streams; only this package uses SQLAlchemy and Alembic."""

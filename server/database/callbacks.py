@@ -1,7 +1,7 @@
-"""The durable rows of callbacks: whom to call when a video has ended; the addresses are sealed.
+"""The durable rows of callbacks: the addresses to call when a video has ended, sealed.
 
-A row comes with its video and goes when the call has succeeded or is given up, so that no call is
-lost in between.
+A row is added with its video and removed when the call has succeeded or is given up, so that no
+call is lost in between.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class CallbackRows:
         return list(self._readable(stored))
 
     def take(self, callback: Callback, until: float) -> bool:
-        """Have a callback to oneself ``until`` a time, in seconds since the epoch; return False if
-        another server was faster, or it is gone."""
+        """Reserve a callback ``until`` a time, in seconds since the epoch; return False if another
+        server was faster, or the callback was removed."""
         mine = CALLBACKS.c.video == callback.video, CALLBACKS.c.next_try == callback.next_try
         with self._database.begin() as connection:
             taken = CALLBACKS.update().where(*mine).values(next_try=until)

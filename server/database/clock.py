@@ -1,4 +1,4 @@
-"""The database's own clock, which all servers that share a database agree on."""
+"""The database's own clock, which is the same for all servers that share it."""
 
 from __future__ import annotations
 

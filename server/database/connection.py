@@ -21,7 +21,7 @@ from server.errors import Fault, Unavailable
 from server.settings import Settings
 
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-"""SQLite's codes of errors that end by themselves; all others are about the file or the query."""
+"""SQLite's codes of transient errors; all others are about the file or the query."""
 
 _START = (
     "The database at {host} does not answer ({reason}): start it, or do not set "
@@ -38,7 +38,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the database that is set, or the SQLite file in the folder. Raises Fault."""
+    """Open the configured database, or the SQLite file in the folder. Raises Fault."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     return Database(settings.videos.database or sqlite_url(settings.folder / "videos.db"))
 
@@ -80,7 +80,7 @@ class Database:
         self._note(True)
 
     def check(self) -> None:
-        """Ask the database for nothing, to learn whether it answers."""
+        """Send an empty query, to learn whether the database answers."""
         with self.begin() as connection:
             connection.execute(sql.text("SELECT 1"))
 
@@ -89,7 +89,7 @@ class Database:
         self._engine.dispose()
 
     def _note(self, answers: bool, reason: BaseException | None = None) -> None:
-        """Log when the database begins or ceases to answer."""
+        """Log when the database starts or stops answering."""
         if self.answers and not answers:
             _log.error("the database does not answer: %s", _first_line(reason))
         elif answers and not self.answers:
@@ -115,7 +115,7 @@ def translated() -> Iterator[None]:
 
 def _may_pass(error: SQLAlchemyError) -> bool:
     """Return whether the same transaction may succeed a moment later: nothing listens, the
-    connection broke, no answer came in time, or another process has locked the file."""
+    connection broke, there was no answer in time, or another process has locked the file."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):

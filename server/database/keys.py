@@ -30,7 +30,7 @@ class KeyRows:
         return None if row is None else _from_row(row)
 
     def all(self) -> list[Key]:
-        """Return every key, the oldest first."""
+        """Return all keys, the oldest first."""
         with self._database.begin() as connection:
             chosen = KEYS.select().order_by(KEYS.c.created, KEYS.c.id)
             return [_from_row(row) for row in connection.execute(chosen).mappings()]
@@ -47,7 +47,7 @@ class KeyRows:
         return self._changed(key.id, values)
 
     def revoke(self, key_id: str, now: float) -> bool:
-        """Mark a key as revoked; return False if it is already, or unknown."""
+        """Mark a key as revoked; return False if it is already revoked, or unknown."""
         return self._changed(key_id, {"revoked": now})
 
     def _changed(self, key_id: str, values: Mapping[str, Any]) -> bool:

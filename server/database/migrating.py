@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 FIRST = "0001"
 """The tables of version 2 of ``mastream_schema``."""
 
-# Alembic tells of every plugin and context that it sets up.
+# Alembic logs every plugin and context that it sets up.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _LOCK = 0x6D617374

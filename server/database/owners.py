@@ -1,6 +1,6 @@
 """The rows of the servers that share this database: each writes its own and reads all.
 
-A row counts until its lease expires by the database's clock. The epoch rises with every start, so
+A row is valid until its lease expires by the database's clock. The epoch rises with every start, so
 a process that was replaced cannot write the row of its successor.
 """
 
@@ -17,14 +17,14 @@ from server.database.connection import Database
 from server.database.schema import OWNERS
 
 FORGET_SECONDS = 86400.0
-"""A row that expired so long ago is removed."""
+"""A row that expired this many seconds ago is removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a server reports: its address for clients, if it has one, the name of its machine, its
-    model, how many sessions are open and how many more there could be, and the name of the folder
-    whose videos it has: empty for older versions."""
+    """A server's report: its address for clients, if it has one, the name of its machine, its
+    model, how many sessions are open and how many more are possible, and the name of the folder
+    whose videos it has (empty for older versions)."""
 
     url: str | None
     node: str
@@ -56,7 +56,7 @@ class OwnerRows:
         self.database = database
 
     def enter(self, name: str, presence: Presence, lease: float) -> int:
-        """Store a server that starts, for ``lease`` seconds; return its epoch."""
+        """Store a starting server for ``lease`` seconds; return its epoch."""
         values = asdict(presence) | {"expires": seconds_now() + lease}
         mine = OWNERS.c.name == name
         again = OWNERS.update().where(mine).values(epoch=OWNERS.c.epoch + 1, **values)
@@ -69,7 +69,7 @@ class OwnerRows:
             return epoch or 1
 
     def beat(self, name: str, epoch: int, presence: Presence, lease: float) -> bool:
-        """Store what a server reports and keep its row for ``lease`` more seconds.
+        """Store a server's report and keep its row for ``lease`` more seconds.
 
         Return False if another process has started with this name.
         """

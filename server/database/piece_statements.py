@@ -1,4 +1,4 @@
-"""What statements about pieces of videos, and about the videos themselves, have in common."""
+"""Statements shared by those about pieces of videos and those about the videos themselves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def whole(video: str) -> sql.Insert:
 
 def missing_wholes(videos: sql.ColumnElement[bool]) -> sql.Insert:
     """Return the insertion of these rows for those of the ``videos`` that have not ended and have
-    none: a server of an older version added or planned them."""
+    no such row: a server of an older version added or planned them."""
     of_video = sql.exists().where(PIECES.c.video == VIDEOS.c.id, PIECES.c.number == WHOLE)
     bare = sql.and_(VIDEOS.c.state.in_(ACTIVE), videos, sql.not_(of_video))
     fresh = waiting("", WHOLE, 0) | {"first": 0}
@@ -79,21 +79,21 @@ def is_held() -> sql.ColumnElement[bool]:
 def is_kept(connection: sql.Connection, piece: Held) -> bool:
     """Return whether a piece is still its holder's, and keep it so until the transaction ends.
 
-    All rows of the video are locked, in one order, before that of the video itself: whoever changes
-    both does so in this order.
+    All rows of the video are locked, in one order, before that of the video itself; every change of
+    both uses this order.
     """
     lock_all(connection, piece.video)
     return connection.execute(held(piece).values(epoch=PIECES.c.epoch)).rowcount == 1
 
 
 def lock_all(connection: sql.Connection, video: str) -> None:
-    """Lock all pieces of a video until the transaction ends, where rows can be locked."""
+    """Lock all pieces of a video until the transaction ends, if the database can lock rows."""
     rows = sql.select(PIECES.c.number).where(PIECES.c.video == video).order_by(PIECES.c.number)
     connection.execute(rows.with_for_update())
 
 
 def waiting(video: str, number: int, epoch: int) -> dict[str, Any]:
-    """Return a piece that nobody has begun."""
+    """Return the values of a piece that nobody has begun."""
     state = PieceState.WAITING
     return {"video": video, "number": number, "state": state, "epoch": epoch, "deaths": 0}
 
@@ -123,7 +123,7 @@ def counted(video: str) -> sql.Update:
 
 def worked_on(video: str) -> sql.Update:
     """Return an update of a video of which a piece has been taken: it runs, and the frames of that
-    piece do not count any more."""
+    piece no longer count."""
     waited = VIDEOS.c.state == VideoState.QUEUED
     return counted(video).values(
         state=VideoState.RUNNING,

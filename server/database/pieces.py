@@ -1,10 +1,10 @@
-"""The durable rows of a video's pieces: who segments which, and what is finished.
+"""The durable rows of a video's pieces: which server segments which, and which are finished.
 
 A piece belongs to the owner in its row, under its epoch, until its lease expires by the database's
 clock. Taking one is one conditional UPDATE that raises the epoch, and every later change requires
 that epoch, so a server that was thought dead changes nothing. It also requires that the video is
-still planned for what the server segments. The row WHOLE of a video stands for what is done to all
-of it at once: planning its pieces and joining them.
+still planned for what the server segments. The row WHOLE of a video stands for the work on the
+whole video: planning its pieces and joining them.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class PieceRow:
     """One piece as last stored: frames ``first`` to ``last`` (None: to the end).
 
     ``free`` says whether it can be taken now; ``deaths`` counts how often in a row its holder died
-    in the same place, this time included while somebody holds it; ``frames`` is how many are done,
-    None if that is unknown, and ``losses`` are known when all are. ``keys`` is what its plan says
-    of the key frames from which it is read, as JSON.
+    in the same place, including the present holder, if any; ``frames`` is how many are done, None
+    if that is unknown, and ``losses`` are known when all are done. ``keys`` are the key frames from
+    which it is read, as JSON.
     """
 
     video: str
@@ -72,9 +72,10 @@ class PieceRows:
         uncut: str | None,
         planned_for: str,
     ) -> bool:
-        """Store (first, last, keys) of each piece, in place of all that a video had, none begun;
-        return False if who plans has lost what it holds. Who holds the whole video plans only if
-        nobody has a piece; who holds a piece has found that there must be no others.
+        """Store (first, last, keys) of each piece, in place of all earlier ones, as not begun;
+        return False if the planner has lost its row. A holder of the whole video may plan only if
+        nobody has a piece; a holder of a piece plans when it has found that there must be no other
+        pieces.
 
         Epochs continue, so no file of an earlier piece is taken for one of these.
         """
@@ -133,11 +134,11 @@ class PieceRows:
             return True
 
     def finish(self, piece: Held, frames: int, losses: Losses, now: float) -> bool:
-        """Mark a piece as done; return False if it was lost. Idempotent: who gets no answer asks
-        again, and must not take a piece for lost that it has finished.
+        """Mark a piece as done; return False if it was lost. Idempotent: a caller without an answer
+        asks again, and must not believe that a piece is lost that it has finished.
 
-        The video's row gets the frames of all pieces, and that there was progress ``now``, in
-        seconds since the epoch.
+        The video's row gets the frames of all pieces, and ``now`` as the time of the last progress,
+        in seconds since the epoch.
         """
         done = held(piece, PieceState.DONE).values(
             **let_go(PieceState.DONE), frames=frames, losses=asdict(losses)
@@ -164,10 +165,11 @@ class PieceRows:
         )
 
     def died(self, piece: Held, reached: int, near: int) -> int:
-        """Record after how many frames of a piece its holder before this one died; return the
-        deaths in that place, this time included.
+        """Record after how many frames of a piece its previous holder died; return the deaths in
+        that place, including this one.
 
-        If that is more than ``near`` frames from where one died before, it is the first time.
+        If it is more than ``near`` frames from the place of the last death, it counts as the first
+        one.
         """
         before = PIECES.c.reached
         again = sql.or_(before.is_(None), sql.func.abs(before - reached) <= near)
@@ -184,7 +186,7 @@ class PieceRows:
 
     def free(self, owner: str, but: Collection[str] = (), *, died: bool = True) -> None:
         """Release all that an owner holds, except of the videos ``but``, because it ``died`` or
-        because it does not know of it."""
+        because it does not know that it holds them."""
         left = PIECES.update().where(
             PIECES.c.owner == owner,
             PIECES.c.state == PieceState.RUNNING,

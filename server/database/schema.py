@@ -1,4 +1,4 @@
-"""The tables as they are now; the scripts in ``migrations`` bring older databases to them."""
+"""The current tables; the scripts in ``migrations`` upgrade older databases to them."""
 
 from __future__ import annotations
 

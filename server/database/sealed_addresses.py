@@ -1,5 +1,5 @@
-"""Addresses as they are stored: a definition's without secrets next to the whole ones, sealed; and
-those of callbacks, always sealed, because their paths are often secrets too."""
+"""Addresses as they are stored: those of a definition without secrets, next to the whole ones,
+sealed; and those of callbacks, always sealed, because their paths are often secrets too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEALED = "sealed"
 
 
 def sealed(definition: Mapping[str, Any], seal: Seal) -> dict[str, Any]:
-    """Return what to store; the definition itself if its addresses contain no secret."""
+    """Return the definition to store; it is unchanged if its addresses contain no secret."""
     whole = {name: definition[name] for name in ADDRESSES if definition.get(name) is not None}
     shown = {name: without_secrets(url) for name, url in whole.items()}
     if shown == whole:
@@ -42,7 +42,7 @@ def is_sealed_callback(stored: str) -> bool:
 
 
 def sealed_callback(url: str | None, seal: Seal) -> str | None:
-    """Return what to store of the address of a callback; None if there is none."""
+    """Return the address of a callback as it is stored; None if there is none."""
     return None if url is None else seal.close(url)
 
 

@@ -1,5 +1,4 @@
-"""The durable rows of pulled streams: their definitions, with their passwords sealed, and who has
-each.
+"""The durable rows of pulled streams: their definitions, with passwords sealed, and their owners.
 
 A stream belongs to the server in its row, under its epoch, until its lease expires by the
 database's clock. Taking one is one conditional UPDATE that raises the epoch, and every later change
@@ -58,9 +57,9 @@ class TakenStream:
 
 @dataclass(frozen=True, slots=True)
 class StreamPlace:
-    """Where a stream is. ``server`` had it last, None if it was given back; ``lasts`` is for how
-    many seconds its lease continues, negative if it has ended; ``key`` is the id of the API key
-    that added it."""
+    """The owner of a stream. ``server`` had it last, None if it was given back; ``lasts`` is for
+    how many seconds its lease continues, negative if it has ended; ``key`` is the id of the API key
+    that added the stream."""
 
     name: str
     server: str | None
@@ -100,7 +99,7 @@ class StreamRows:
         return HeldStream(name, 1, created)
 
     def places(self) -> list[StreamPlace]:
-        """Return where every stream is, the oldest first."""
+        """Return the owners of all streams, the oldest stream first."""
         lasts = sql.func.coalesce(STREAMS.c.expires - seconds_now(), sql.literal(-1e9))
         # Every server reads this twice a second: the whole definition is not needed for it.
         key = sql.func.coalesce(STREAMS.c.definition["owner"].as_string(), "")
@@ -156,7 +155,7 @@ class StreamRows:
 
     def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> bool:
         """Replace definitions, in one transaction; return False if one of the streams was lost,
-        which is passed over."""
+        which is skipped."""
         changes = [
             _held(held).values(definition=sealed(given, self._seal))
             for held, given in definitions.items()

@@ -30,10 +30,10 @@ CALLBACK = "callback_url"
 class UploadRecord:
     """One upload of ``length`` bytes as last stored.
 
-    ``request`` describes the video that it is to become, and ``key`` is its idempotency key.
+    ``request`` describes the video that it will become, and ``key`` is its idempotency key.
     ``ended`` is when it became the video with the id ``video``, or was refused for ``problem``, an
-    RFC 9457 object; None while it is unfinished. ``server`` is the name of the server that has
-    the file.
+    RFC 9457 object; None while it is unfinished. ``server`` is the name of the server that has the
+    file.
     """
 
     id: str
@@ -62,7 +62,7 @@ class UploadRows:
     def add(self, record: UploadRecord, max_unfinished: int, max_bytes: int) -> None:
         """Store a new upload on this server.
 
-        Raises NoCapacity if ``max_unfinished`` are unfinished, or if they would hold more than
+        Raises NoCapacity if there are already ``max_unfinished``, or if they would hold more than
         ``max_bytes`` together, and Conflict if its key is taken.
         """
         with self._database.begin() as connection:
@@ -77,7 +77,7 @@ class UploadRows:
                 ) from error
 
     def adopt(self) -> None:
-        """Take the uploads of versions that did not store whose they are."""
+        """Take over the uploads of versions that did not store the server."""
         left = UPLOADS.update().where(UPLOADS.c.server == "")
         with self._database.begin() as connection:
             connection.execute(left.values(server=self._server))
@@ -106,7 +106,7 @@ class UploadRows:
     def end(
         self, upload: str, now: float, video: str | None, problem: Mapping[str, Any] | None = None
     ) -> None:
-        """Store what an upload became: a video, or nothing because of a problem."""
+        """Store the result of an upload: a video, or a problem."""
         ended = UPLOADS.update().where(UPLOADS.c.id == upload)
         with self._database.begin() as connection:
             connection.execute(ended.values(ended=now, video=video, problem=problem))

@@ -2,7 +2,7 @@
 
 queued -> running -> succeeded | failed
   ^         |
-  |         +-> queued again (nobody works on it: those who did were drained, or died)
+  |         +-> queued again (nobody works on it: the servers that did were drained, or died)
   +-> cancelled, from queued or running
 """
 
@@ -38,16 +38,16 @@ class VideoRecord:
     """One uploaded video as last stored.
 
     ``key`` is the client's idempotency key and ``fingerprint`` identifies the request made with it;
-    ``attempts`` counts how often it went from queued to running and not back; ``problem``
-    is the RFC 9457 object of a failure; ``losses`` is what could not be decoded, None before that
-    is known. ``frames_done`` are those of all pieces, as last reported; ``spent`` is how many
-    seconds it was segmented before ``started``, and ``progressed`` when a piece was finished last
-    since then. ``pieces`` is their number, ``uncut`` why there is only one, and ``planned_for``
-    identifies what they were planned for, all None before the video is planned.
-    ``style`` says what the artefacts show of the masks; ``stored`` is how many bytes the files of a
-    video that has ended hold; ``owner`` is the id of the API key that uploaded it, empty if none
-    was required. ``server`` is the name of the folder that has the files: that of its server,
-    unless several share it. ``results`` is the name of the folder with those that count.
+    ``attempts`` counts how often it went from queued to running and not back; ``problem`` is the
+    RFC 9457 object of a failure; ``losses`` are the losses in decoding, None before they are known.
+    ``frames_done`` are those of all pieces, as last reported; ``spent`` is how many seconds it was
+    segmented before ``started``, and ``progressed`` when a piece was last finished since then.
+    ``pieces`` is their number, ``uncut`` why there is only one, and ``planned_for`` identifies the
+    model and settings of the plan, all None before the video is planned. ``style`` says how the
+    artefacts show the masks; ``stored`` is how many bytes the files of a video that has ended hold;
+    ``owner`` is the id of the API key that uploaded it, empty if none was required. ``server`` is
+    the name of the folder that has the files: that of its server, unless several share it.
+    ``results`` is the name of the folder with the valid results.
     """
 
     id: str

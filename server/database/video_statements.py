@@ -1,4 +1,4 @@
-"""What statements about uploaded videos have in common."""
+"""Statements shared by those about uploaded videos."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def ended_now(connection: sql.Connection, video: str, ended: sql.Update) -> bool
 
 
 def is_worked_on() -> sql.ColumnElement[bool]:
-    """Return whether somebody has a piece of a video, or the work on all of it."""
+    """Return whether somebody has a piece of a video, or the work on the whole video."""
     return sql.exists().where(PIECES.c.video == VIDEOS.c.id, is_held())
 
 
 def queued_again() -> dict[str, Any]:
-    """Return what a video has that goes back into the queue."""
+    """Return the values of a video that goes back into the queue."""
     fresh = {"state": VideoState.QUEUED, "started": None, "progressed": None}
     return fresh | {"spent": worked()}
 

@@ -3,7 +3,8 @@
 Every change of state is one conditional UPDATE, so two callers never both succeed: a cancelled
 video does not become running, and one that has ended stays as it is. Times are passed in, as
 seconds since the epoch. A video belongs to the folder that has its files, which one server uses, or
-several share. Who works on it is in the rows of its pieces; only who holds one of these ends it.
+several share. The rows of its pieces say which servers work on it; only a holder of one of these
+may end it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ from server.security.sealing import Seal
 
 
 class VideoRows:
-    """Rows of the videos in one folder, that of the ``server`` unless its name is given; any video
-    is found by its id or key, and listed.
+    """Rows of the videos in one folder, by default that of the ``server``; videos of other folders
+    can also be listed, and found by id or key.
 
     Synchronous; any thread may use it. Raises Fault if the database fails.
     """
@@ -63,7 +64,7 @@ class VideoRows:
         self._mine = VIDEOS.c.server == self.folder
 
     def add(self, record: VideoRecord, max_queued: int, callback_url: str | None = None) -> None:
-        """Store a new video of this folder, and whom to call at its end.
+        """Store a new video of this folder, and the address to call at its end.
 
         Raises NoCapacity if ``max_queued`` are queued, Conflict if its id or key is taken.
         """
@@ -144,7 +145,7 @@ class VideoRows:
             connection.execute(changed.values(stored=nbytes))
 
     def standings(self, video: str | None = None) -> list[Standing]:
-        """Return what there is to do for the videos of this folder that have not ended, the oldest
+        """Return the remaining work for the videos of this folder that have not ended, the oldest
         first, or for one of them."""
         part = PIECES.c.number != WHOLE
         counts = (
@@ -200,8 +201,8 @@ class VideoRows:
         stored: int = 0,
         results: str = "results",
     ) -> bool:
-        """Mark a video as succeeded or failed; return False if it has ended, or if what is held
-        ``by`` who ends it, the whole video or a piece, was lost."""
+        """Mark a video as succeeded or failed; return False if it has ended, or if the caller has
+        lost the row that it holds (``by``): the whole video or a piece."""
         ended = moved(*ACTIVE).where(VIDEOS.c.id == by.video)
         values = {
             "state": state,
@@ -218,8 +219,8 @@ class VideoRows:
             return ended_now(connection, by.video, ended.values(**values))
 
     def cancel(self, video: str, now: float, frames_done: int = 0) -> bool:
-        """Mark a queued or running video as cancelled; return False if it is neither. It had
-        ``frames_done`` at least."""
+        """Mark a queued or running video as cancelled; return False if it is neither. At least
+        ``frames_done`` of its frames were done."""
         ended = moved(*ACTIVE).where(VIDEOS.c.id == video)
         known = VIDEOS.c.frames_done
         frames = sql.case((known > frames_done, known), else_=frames_done)
@@ -237,8 +238,8 @@ class VideoRows:
             return connection.execute(released).rowcount == 1
 
     def requeue(self) -> None:
-        """Queue again the videos that run and on which nobody works, take those of versions that
-        did not store whose they are, and add the rows that older versions do not."""
+        """Queue running videos again on which nobody works, take over those of versions that did
+        not store the server, and add the rows that older versions do not add."""
         left = moved(VideoState.RUNNING).where(self._mine, sql.not_(is_worked_on()))
         with self.database.begin() as connection:
             nobodys = VIDEOS.update().where(VIDEOS.c.server == "")

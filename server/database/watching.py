@@ -1,4 +1,4 @@
-"""Watches whether the database answers, also while no request needs it."""
+"""Watches whether the database answers, even while no request needs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 async def watch(database: Database, seconds: float = WATCH_SECONDS) -> None:
-    """Ask the database every ``seconds``, until cancelled; ``database.answers`` says what came."""
+    """Check the database every ``seconds``, until cancelled; the result is ``database.answers``."""
     while True:
         await asyncio.sleep(seconds)
         try:

@@ -1,5 +1,5 @@
-"""Warming up an engine: the first step of a batch size allocates and tunes, the next shows its
-time."""
+"""Warming up an engine: the first step of a batch size allocates and tunes, the next one shows its
+duration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.engines.base import Engine
 
 def warm_up(engine: Engine, sizes: Collection[int]) -> dict[int, float]:
     """Make a step of each batch size, then another one of each size of :func:`buckets`; return the
-    seconds that those took. Raises what a step raises.
+    seconds of the latter. Raises the errors of a step.
     """
     for size in sizes:
         _step(engine, size)
@@ -21,7 +21,7 @@ def warm_up(engine: Engine, sizes: Collection[int]) -> dict[int, float]:
 
 
 def buckets(max_batch: int) -> list[int]:
-    """Return 1, 2, 4, ... and ``max_batch``: enough batch sizes to show what batches gain."""
+    """Return 1, 2, 4, ... and ``max_batch``: enough batch sizes to show the gain of batches."""
     powers = [2**n for n in range(max_batch.bit_length())]
     return sorted({*powers, max_batch})
 

@@ -21,7 +21,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "server.lock"
-        # Whichever thread takes it, another may release it.
+        # One thread may take it and another release it.
         self._lock = FileLock(self._file, timeout=0, thread_local=False)
 
     def take(self) -> None:
@@ -38,7 +38,7 @@ class FolderLock:
             ) from error
         except (NotImplementedError, OSError) as error:
             _log.warning(
-                "%s cannot be locked (%s): start no second server on it", self._file, error
+                "%s cannot be locked (%s): do not start a second server on it", self._file, error
             )
 
     def release(self) -> None:

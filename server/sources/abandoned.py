@@ -6,7 +6,7 @@ from threading import Lock, Thread
 
 
 class AbandonedThreads:
-    """Threads that nothing waits for any more."""
+    """Threads that are no longer waited for."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -17,7 +17,7 @@ class AbandonedThreads:
             self._threads.add(thread)
 
     def count(self) -> int:
-        """Return how many of them still run."""
+        """Return how many of them are still running."""
         with self._lock:
             self._threads = {thread for thread in self._threads if thread.is_alive()}
             return len(self._threads)
@@ -28,9 +28,9 @@ ABANDONED = AbandonedThreads()
 
 
 def abandoned_decoders() -> int:
-    """Return how many decoders of this process hang although their sources were closed.
+    """Return how many decoders of this process still hang after their sources were closed.
 
-    Each holds a connection and a decoder. A camera that is closed while it is silent is one of them
-    until its time limit ends it.
+    Each holds a connection and a decoder. The decoder of a camera that was closed while it was
+    silent counts until its time limit ends it.
     """
     return ABANDONED.count()

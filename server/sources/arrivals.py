@@ -1,4 +1,4 @@
-"""When the packets of one connection came in: for each picture, and for watchdogs."""
+"""When the packets of one connection arrived: for each picture, and for watchdogs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from server.sources.clocks import REORDERED
 
 KEPT = 4 * REORDERED
-"""Packets whose pictures may still be inside the decoder."""
+"""Number of packets whose pictures may still be inside the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One packet: ``at`` is time.monotonic(), ``wall`` time.time(); ``camera`` is the camera's own
-    wall clock at the moment that the picture was taken, None if it does not send that."""
+    wall clock when the picture was taken, None if the camera does not send it."""
 
     at: float
     wall: float

@@ -23,12 +23,14 @@ class Source(ABC):
 
     @property
     def last_packet(self) -> float | None:
-        """Return when data of a live source came last (time.monotonic()); None before."""
+        """Return when data of a live source last arrived (time.monotonic()); None before the
+        first."""
         return None
 
     @property
     def last_frame(self) -> float | None:
-        """Return when a live source last decoded a picture (time.monotonic()); None before."""
+        """Return when a live source last decoded a picture (time.monotonic()); None before the
+        first."""
         return None
 
     @property

@@ -44,11 +44,11 @@ _ANSWERS: tuple[tuple[type[FFmpegError], type[SourceFault], str], ...] = (
     (HTTPClientError, SourceRefused, "The source refuses the request: {}."),
     (HTTPServerError, SourceFault, "The source fails: {}."),
 )
-"""The errors that a camera may answer with, in RTSP and HTTP alike; the first match counts."""
+"""The errors with which a camera may answer, both in RTSP and HTTP; the first match counts."""
 
 
 def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> SourceFault:
-    """Return what to raise if a URL could not be opened; it was tried for so many ``seconds``."""
+    """Return the error to raise if a URL could not be opened."""
     if isinstance(error, ExitError) or (timeout is not None and seconds >= timeout):
         return SourceSilent(f"The source did not answer within {timeout or 0:g} s.")
     for answer, fault, sentence in _ANSWERS:
@@ -64,12 +64,12 @@ def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> Sou
 
 
 def broken_off(error: FFmpegError, timeout: float | None) -> SourceFault:
-    """Return what to raise if reading a URL failed."""
+    """Return the error to raise if reading a URL failed."""
     if isinstance(error, ExitError):
         return silent(timeout or 0)
     return SourceFault(f"The connection to the source failed: {error.strerror}.")
 
 
 def silent(timeout: float) -> SourceSilent:
-    """Return what to raise if nothing came for so many seconds."""
+    """Return the error to raise if nothing arrived for ``timeout`` seconds."""
     return SourceSilent(f"The source sent nothing for {timeout:g} s.")

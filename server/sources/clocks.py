@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 REORDERED = 16
-"""Pictures; no codec reorders by more between decoding and display."""
+"""In pictures; no codec reorders by more between decoding and display."""
 
 FAULTS = 2
-"""So many of the last REORDERED pictures out of order are no accident."""
+"""If this many of the last REORDERED pictures are out of order, it is not an accident."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """A picture's timestamps in exact seconds, None if the container has none.
 
-    ``pts`` is from the picture's own packet, ``dts`` from the packet at which the decoder gave the
-    picture out.
+    ``pts`` is from the picture's own packet, ``dts`` from the packet at which the decoder returned
+    the picture.
     """
 
     pts: Fraction | None
@@ -29,8 +29,8 @@ class Clocks:
     """Chooses between both for one stream, like FFmpeg's best-effort timestamp.
 
     ``pts`` is right unless the container (AVI, VfW in Matroska) stores times in decoding order:
-    then it falls repeatedly by a few pictures while ``dts`` rises, and ``dts`` is right for the
-    whole stream. A single fall, or one by more, is a wrong time and not another order. Mutable
+    then it repeatedly falls by a few pictures while ``dts`` rises, and ``dts`` is right for the
+    whole stream. A single fall, or a larger one, is a wrong time and not another order. Mutable
     state: the last stamp, which of both fell recently, and whether ``dts`` was chosen.
     """
 
@@ -50,7 +50,7 @@ class Clocks:
         self._decoding_order |= FAULTS <= pts > dts and stamp.dts is not None
 
     def time(self, stamp: Stamp) -> Fraction | None:
-        """Return the picture's presentation time, as far as it is known by now."""
+        """Return the picture's presentation time, as far as it is known so far."""
         if self._decoding_order or stamp.pts is None:
             return stamp.dts
         return stamp.pts

@@ -47,9 +47,9 @@ def to_rgb(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
 
     The matrix (BT.601, BT.709, BT.2020) and range are the stream's own; BT.601 if it names none.
     Converting before scaling gives a model the same picture that a client would push, and swscale's
-    unscaled path is the fast one (0.3 ms at 960x540). HDR becomes BT.709: diffuse white
-    (203 cd/m2, ITU-R BT.2408) becomes white, and what is brighter is clipped. For that swscale
-    builds a table, which takes two seconds once, and needs 28 ms per picture of 1920x1080.
+    unscaled path is the fast one (0.3 ms at 960x540). HDR becomes BT.709: diffuse white (203 cd/m2,
+    ITU-R BT.2408) becomes white, and brighter values are clipped. For this swscale builds a table,
+    which takes two seconds once, and needs 28 ms per picture of 1920x1080.
     """
     matrix = (
         None if frame.colorspace in _KNOWN else _SIMILAR.get(frame.colorspace, Colorspace.ITU601)

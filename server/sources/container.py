@@ -27,7 +27,7 @@ __all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
 _log = logging.getLogger(__name__)
 
 FILE_GRACE = 5.0
-"""Seconds to wait for a file's thread to end, which is sure to take no longer than one picture."""
+"""Seconds to wait for a file's thread to end, which certainly takes no longer than one picture."""
 
 LATE = 0.5
 """Seconds that decoding may fall behind a camera."""
@@ -47,20 +47,20 @@ class ContainerSource(Source):
 
     A str ``location`` is a URL, a Path a file. If ``live``, the newest ``capacity`` frames wait;
     older ones are dropped and counted in ``lost`` (their seq is missing), and so are pictures that
-    are decoded more than ``late`` seconds too late, except one in so many seconds: a machine that
-    is too slow keeps showing new ones. A file waits for its reader and drops nothing. Without
-    ``room`` for its whole pictures a file waits, too, and a live source drops them.
+    are decoded more than ``late`` seconds too late, except one per ``late`` seconds, so that a
+    machine that is too slow keeps showing new ones. A file waits for its reader and drops nothing.
+    Without ``room`` for its whole pictures, too, a file waits and a live source drops them.
 
     A URL is one connection; it must answer, and keep sending, within ``timeout`` seconds.
-    ``packets`` and ``frames`` count what it has sent; ``last_packet`` and ``last_frame`` are the
-    times of the last ones (time.monotonic(), None before the first), so that a watchdog notices a
-    camera that sends nothing, or nothing that can be decoded.
+    ``packets`` and ``frames`` count the packets and pictures that it has sent; ``last_packet`` and
+    ``last_frame`` are the times of the last ones (time.monotonic(), None before the first), so that
+    a watchdog notices a camera that sends nothing, or nothing that can be decoded.
 
     ``start`` skips pictures shown before that many seconds, by seeking if possible; a ``stretch``
     begins at a known key frame and numbers its frames as in the whole file. ``hardware`` decodes
-    the frames that it can, which then stay on its device; each Frame names its decoder.
-    ``guard`` decides which addresses may be opened; without it, all may. With a ``sandbox`` a file
-    is decoded in a process of its own.
+    the frames that it can, which then stay on its device; each Frame names its decoder. ``guard``
+    decides which addresses may be opened; without it, all may. With a ``sandbox`` a file is decoded
+    in a separate process.
     """
 
     def __init__(
@@ -113,17 +113,17 @@ class ContainerSource(Source):
 
     @property
     def packets(self) -> int:
-        """Packets of the video that came in."""
+        """Number of packets of the video that have arrived."""
         return self._counts.arrivals.packets
 
     @property
     def frames(self) -> int:
-        """Pictures that were decoded."""
+        """Number of pictures that were decoded."""
         return self._counts.arrivals.frames
 
     @property
     def last_packet(self) -> float | None:
-        """The time.monotonic() at which the last packet came in; None before the first."""
+        """The time.monotonic() at which the last packet arrived; None before the first."""
         return self._counts.arrivals.last_packet
 
     @property
@@ -133,12 +133,12 @@ class ContainerSource(Source):
 
     @property
     def lost(self) -> int:
-        """Return how many frames of a live source were dropped: nobody took them in time, or they
-        were too late."""
+        """Return how many frames of a live source were dropped because nobody took them in time, or
+        because they were too late."""
         return self._counts.arrivals.passed_over + (self._handover.lost if self._handover else 0)
 
     def losses(self) -> Losses:
-        """Return what was lost in decoding, once the last frame has been taken; ``total`` is the
+        """Return the losses in decoding, once the last frame has been taken; ``total`` is the
         number of packets with a picture."""
         return self._counts.tally.losses(self.total)
 
@@ -209,7 +209,7 @@ def _decode(
                     break
     except MastreamError as known:
         error = detached(known)
-    except Exception:  # a bug here must not leave the reader waiting for ever
+    except Exception:  # a bug here must not leave the reader waiting forever
         _log.exception("reading a source failed")
         error = SourceFault("Reading the source failed; the server's log says why.")
     handover.finish(error)

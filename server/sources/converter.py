@@ -63,8 +63,8 @@ class Converter:
         return self._run(session, binding, height, width)
 
     def scale(self, picture: DevicePixels, height: int, width: int) -> DevicePixels:
-        """Return the picture scaled to (height, width) as by ``fit``; the other may be released
-        then."""
+        """Return the picture scaled to (height, width) as by ``fit``; the original may then be
+        released."""
         assert picture.device == self.device, f"{picture.device} is not {self.device}"
         rows, columns, _ = picture.shape
         binding = self._scaler.io_binding()

@@ -1,4 +1,4 @@
-"""The one call of the CUDA driver that no library here offers: waiting for FFmpeg's copies.
+"""The one call of the CUDA driver that no installed library offers: waiting for FFmpeg's copies.
 
 FFmpeg returns a surface while the copy into it still runs on the device's default stream; ONNX
 Runtime's stream does not wait for that stream by itself.
@@ -47,7 +47,7 @@ def driver(device: int) -> CudaDriver:
 
 
 def driver_installed() -> bool:
-    """Return whether this machine has NVIDIA's driver, and so perhaps a GPU."""
+    """Return whether this machine has NVIDIA's driver, and thus possibly a GPU."""
     try:
         _load()
     except Fault:

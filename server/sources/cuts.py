@@ -32,7 +32,7 @@ SAFE_CODECS = frozenset({
 the key frame, and that have one picture per packet."""
 
 CLOSEST = Fraction(1, 50_000)
-"""Seconds. Pictures that are closer could get another time when it is rounded."""
+"""In seconds. If pictures are closer, rounding could change their times."""
 
 
 class Uncut(StrEnum):

@@ -50,16 +50,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read and how: ``height`` x ``width`` is the model's size.
+    """What to read, and how: ``height`` x ``width`` is the model's size.
 
     ``start`` skips all pictures shown before that many seconds. ``rate`` overrides the container's
     rate. ``hardware`` decodes what it can; the frames stay on its device. Pictures that are decoded
-    more than ``late`` seconds too late are dropped, if that is given. Of a ``stretch``, the frames
-    have the numbers that they have in the whole file. ``guard`` decides
-    which addresses may be opened; all may without it.
+    more than ``late`` seconds too late are dropped, if that is given. The frames of a ``stretch``
+    have the same numbers as in the whole file. ``guard`` decides which addresses may be opened; all
+    may without it.
     """
 
-    location: Path | OpenFile | str = field(repr=False)  # a URL may hold a password
+    location: Path | OpenFile | str = field(repr=False)  # a URL may contain a password
     height: int
     width: int
     keep_original: bool
@@ -85,7 +85,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts that are kept while a video is read."""
+    """Counts kept while a video is read."""
 
     tally: Tally = field(default_factory=Tally)
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -96,7 +96,7 @@ def read_frames(
 ) -> Generator[Frame, None, None]:
     """Yield the Frames of a video in display order, with seq from 0.
 
-    Packets that cannot be decoded are skipped and counted. A URL is no longer read once ``left``
+    Packets that cannot be decoded are skipped and counted. Reading a URL stops once ``left``
     returns true, even if nothing can be decoded. Raises BadVideo if nothing of a file was decoded
     or a picture exceeds the limit, SourceFault if nothing of a URL was decoded, and the errors of
     :func:`open_video`, :func:`broken`, :func:`live_packets` and :func:`while_fruitful`.

@@ -17,14 +17,14 @@ from server.sources.arrivals import Arrivals
 from server.sources.camera_faults import silent
 
 FRUITLESS = 50
-"""Packets in a row without a picture: more than the longest that a decoder delays one."""
+"""Number of consecutive packets without a picture: more than the longest delay of a decoder."""
 
 
 def demuxed(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Any]]:
-    """Yield the packets of these streams, by default of all that were there at the beginning.
+    """Yield the packets of these streams, by default of all streams that existed at the beginning.
 
     For a packet of a stream that begins later (FLV, MPEG-TS), PyAV reads beyond the list of the
-    streams and may raise IndexError. That packet is of no use, and reading continues behind it.
+    streams and may raise IndexError. That packet is useless, and reading continues after it.
     """
     while True:
         try:
@@ -69,10 +69,11 @@ def packets_from(
 def live_packets(
     container: InputContainer, stream: VideoStream, timeout: float, left: Callable[[], bool]
 ) -> Iterator[Packet[VideoStream]]:
-    """Yield the stream's packets as they come in, until ``left`` returns true.
+    """Yield the stream's packets as they arrive, until ``left`` returns true.
 
-    Raises SourceSilent if nothing comes for ``timeout`` seconds, or only other streams such as
-    sound. A picture whose end the parser still waits for is discarded then, since it is too old.
+    Raises SourceSilent if nothing arrives for ``timeout`` seconds, or only other streams such as
+    sound. If the parser still waits for the end of a picture then, that picture is discarded, since
+    it is too old.
     """
     last = began = time.monotonic()
     for packet in demuxed(container):
@@ -92,11 +93,11 @@ def live_packets(
 def while_fruitful(
     came: Iterable[Packet[VideoStream]], arrivals: Arrivals
 ) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets as long as they bring pictures.
+    """Yield the packets as long as they produce pictures.
 
-    Raises SourceFault if FRUITLESS of them bring none after there were some: the codec may have
-    changed, so a new connection, and a new decoder, may do better. Before the first picture there
-    may be any number, since a key frame may be far away.
+    Raises SourceFault if FRUITLESS packets produce no picture after there were some: the codec may
+    have changed, so a new connection, with a new decoder, may do better. Before the first picture
+    there may be any number, since a key frame may be far away.
     """
     for packet in came:
         if arrivals.fruitless >= FRUITLESS:
@@ -108,7 +109,8 @@ def while_fruitful(
 
 def camera_time(packet: Packet[VideoStream]) -> float | None:
     """Return when the picture was taken by the camera's own clock, in seconds since 1970; None if
-    the camera does not send its clock's time (RTSP: in RTCP's sender reports), or not yet."""
+    the camera does not send its clock's time (RTSP: in RTCP's sender reports), or has not sent it
+    yet."""
     if not packet.has_sidedata("prft"):
         return None
     return int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], byteorder, signed=True) / 1e6

@@ -1,7 +1,7 @@
 """Whether one scene has slowly become another: the pictures in between are mixtures of both.
 
-What moves, covers the picture or is zoomed changes it as much, but through pictures that no mixture
-explains. It needs times: without them, and at one picture per second, no dissolve is seen.
+Movement, covering and zooming change a picture as much, but through pictures that are not mixtures.
+It needs times: without them, and at one picture per second, no dissolve is found.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ Trace: TypeAlias = tuple[tuple[Fraction | float, Look], ...]
 """Pictures of the last seconds with their times, oldest first: the state, empty at the start."""
 
 STEP = 0.2
-"""Seconds between two pictures of the trace, at least."""
+"""Minimum seconds between two pictures of the trace."""
 
 LENGTH = 8
-"""Pictures of the trace: most dissolves of up to 1.5 s are seen."""
+"""Number of pictures in the trace, enough to find most dissolves of up to 1.5 s."""
 
 APART = 0.5
-"""Distance between the scenes before and after, at least."""
+"""Minimum distance between the scenes before and after."""
 
 MIXED = (0.2, 0.8)
 """Share of the new scene in a picture that is counted as a mixture."""
 
 REST = 0.25
-"""What a mixture does not explain of such a picture, at most, as a part of the scenes' difference.
-For something that moves or covers the picture it is 0.5."""
+"""Maximum part of such a picture that is not explained by a mixture, relative to the scenes'
+difference. For something that moves or covers the picture it is 0.5."""
 
 
 def follow(trace: Trace, seen: Look, pts: Fraction | float | None) -> tuple[Trace, bool]:
-    """Return the trace with the next picture, and whether a dissolve is over, or nearly."""
+    """Return the trace with the next picture, and whether a dissolve has ended, or nearly so."""
     if pts is None:
         return (), False
     if trace and not 0 <= pts - trace[-1][0] < 2 * LENGTH * STEP:
@@ -59,7 +59,7 @@ def has_dissolved(looks: list[Look]) -> bool:
 
 
 def _fit(part: Floats, change: Floats) -> tuple[float, float]:
-    """Return the share of the change that explains this part best, and the rest of the part."""
+    """Return the share of the change that explains this part best, and the remainder."""
     size = float(np.vdot(change, change)) + 1
     share = float(np.vdot(part, change)) / size
     return share, float(np.linalg.norm(part - np.float32(share) * change)) / size**0.5

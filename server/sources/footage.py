@@ -11,16 +11,16 @@ from server.sources.clocks import REORDERED
 from server.sources.timeline import MAX_PAUSE, MAX_PAUSE_OF_JUMPY, PATIENCE, RESTART, stray
 
 LONGEST = 2**31 - 2
-"""Ticks; FFmpeg's MP4 cannot show a picture for longer."""
+"""In ticks; FFmpeg's MP4 cannot show a picture for longer."""
 
 FINE = 10**6
-"""Ticks per second that suffice if the container has too many of its own."""
+"""Ticks per second that suffice if the container itself has too many."""
 
 LOSSES = 8
-"""How many times its length a pause may reach if pictures are lost in decoding."""
+"""By which factor a pause may grow if pictures are lost in decoding."""
 
 LIKE = Fraction(1, 10)
-"""The relative difference up to which a rate named by the container is believed."""
+"""The maximum relative difference from a rate named by the container for that rate to be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class _Row:
 class _Count:
     """The count so far, in ticks: the row of the present clock; ``step``, the duration of a picture
     if the row gives none; what the rows ``before`` it have shown; the ``longest`` pause in one; the
-    number of ``leaps`` taken for jumps of a clock; and how much more was shown if they are none."""
+    number of ``leaps`` that count as jumps of a clock; and how much more was shown if they are
+    not."""
 
     row: _Row
     step: Fraction
@@ -188,7 +189,7 @@ def _joined(row: _Row, new: _Row) -> _Row:
 
 
 def unit(tick: Fraction, grid: Fraction, pause: Fraction, seconds: Fraction) -> Fraction:
-    """Return the unit for times that are multiples of ``grid``, itself a multiple of ``tick``.
+    """Return the unit for times that are multiples of ``grid``, which is a multiple of ``tick``.
 
     It is ``tick`` if the whole video, or the longest ``pause`` with some pictures lost, has at most
     LONGEST of them. Otherwise it is a fraction of ``grid``, or of a second if no fraction of

@@ -19,8 +19,8 @@ Shape = tuple[int, int, int]
 class FrameSlots:
     """``count`` slots of ``room`` bytes in the memory behind a descriptor.
 
-    Only what is written takes memory. A slot belongs to one process at a time; who owns it is told
-    elsewhere.
+    Only written parts take memory. A slot belongs to one process at a time; the processes agree
+    elsewhere which of them owns it.
     """
 
     def __init__(self, descriptor: int, count: int, room: int) -> None:
@@ -31,7 +31,7 @@ class FrameSlots:
 
     @classmethod
     def create(cls, count: int, room: int) -> Self:
-        """Return new slots whose size nobody can change: reading beyond a file's end is fatal."""
+        """Return new slots whose size cannot be changed: reading beyond a file's end is fatal."""
         assert sys.platform == "linux"
         descriptor = os.memfd_create("frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:

@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Handover(Generic[T]):
     """``put`` and ``finish`` belong to the thread; ``get`` and ``close`` to the event loop.
 
-    States: open; ended (the thread has no more items, those that wait can still be taken); closed
-    (the reader has left, waiting items are discarded).
+    States: open; ended (the thread has no more items, waiting ones can still be taken); closed (the
+    reader has left, waiting items are discarded).
     """
 
     def __init__(self, capacity: int, lossy: bool, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,7 +54,8 @@ class Handover(Generic[T]):
         return self._set(self._arrived)
 
     def finish(self, error: Exception | None = None) -> None:
-        """Announce that no more items come; ``error`` is raised to the reader after the last."""
+        """Announce that there are no more items; ``error`` is raised to the reader after the last
+        one."""
         with self._changed:
             self._ended, self._error = True, error
         self._set(self._arrived)

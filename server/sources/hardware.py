@@ -1,4 +1,4 @@
-"""The contract of a hardware decoder for video; a real and a fake one are in nvdec."""
+"""The contract of a hardware decoder for video; nvdec has a real and a fake one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HardwareDecoder(ABC):
 
     @abstractmethod
     def acceleration(self) -> HWAccel | None:
-        """Return what a container must be opened with."""
+        """Return the acceleration with which a container must be opened."""
 
     @abstractmethod
     def surface(self, frame: VideoFrame) -> Surface | None:

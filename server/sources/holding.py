@@ -1,7 +1,7 @@
-"""The whole pictures that pulled streams hold, so that all together have a bound.
+"""The whole pictures that pulled streams hold, to limit their total size.
 
-A picture counts from when it is decoded until nothing refers to it any more: whether it waits for
-a step, for a viewer, or is painted and encoded.
+A picture counts from when it is decoded until nothing refers to it any more, while it waits for a
+step or a viewer, or is painted and encoded.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from server.frame import Frame
 from server.sources.handover import Handover
 
 ALWAYS = 2
-"""Pictures that a stream may hold even then: the newest, which stays, and the next one."""
+"""Pictures that a stream may hold even beyond the budget: the newest, which stays, and the next
+one."""
 
 LOOK_SECONDS = 0.01
-"""Between two looks at whether there is room, for a file that waits."""
+"""Seconds between two checks for room, for a file that waits."""
 
 
 class Holding:
@@ -46,7 +47,7 @@ class Holding:
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes they have."""
+        """Return how many bytes the pictures have."""
         self._settle()
         return self._bytes
 
@@ -67,7 +68,7 @@ class Holding:
 
 
 class Pictures:
-    """What all streams hold, and whether that is enough. Mutable state: ``all``."""
+    """The pictures of all streams, and their budget. Mutable state: ``all``."""
 
     def __init__(self) -> None:
         self.all = Holding()
@@ -79,8 +80,8 @@ class Pictures:
 
 
 class Room:
-    """What one source may still decode: ``ALWAYS`` pictures of its own, and more while the budget
-    of all streams is not spent."""
+    """The room of one source: ``ALWAYS`` pictures of its own, and more while the budget of all
+    streams is not spent."""
 
     def __init__(self, shared: Pictures) -> None:
         self._shared = shared
@@ -96,8 +97,8 @@ class Room:
 
 
 class RoomyHandover(Handover[Frame]):
-    """A handover that takes no picture for which there is no room: a camera loses it, a file waits
-    until there is."""
+    """A handover that accepts a picture only if there is room for it; otherwise a camera loses it,
+    and a file waits."""
 
     def __init__(
         self, capacity: int, lossy: bool, loop: asyncio.AbstractEventLoop, room: Room

@@ -25,7 +25,7 @@ START = b"\xff\xd8"
 END = b"\xff\xd9"
 
 _SEARCHED_AT_ONCE = 2**18
-"""Bytes; a search holds the GIL, and between two searches other threads can run."""
+"""Bytes per search; a search holds the GIL, and between two searches other threads can run."""
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})

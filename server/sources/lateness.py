@@ -1,23 +1,24 @@
-"""Whether a camera's pictures are decoded later and later, and which are passed over then."""
+"""Whether a camera's pictures are decoded later and later, and which are then skipped."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
 DRIFT = 1e-3
-"""Seconds per second by which a camera's clock may run slow; more is a delay that grows."""
+"""Seconds per second by which a camera's clock may run slow; beyond that, a delay is growing."""
 
 
 SET = 1.0
-"""Seconds. A delay that grows by so much more than the time that passes is a clock that was set."""
+"""In seconds. If a delay grows by this much more than the time that passes, the camera's clock was
+set."""
 
 
 class Lateness:
     """How far a camera's pictures have fallen behind, by their own times and the clock here.
 
-    What this machine is too slow for waits in the network's buffers, unseen. The smallest distance
-    between both clocks is that of no delay. Time is passed in. ``limit`` is the delay in
-    seconds past which pictures are passed over, all but one in so many seconds.
+    If this machine is too slow, pictures wait in the network's buffers, invisibly. The smallest
+    distance between both clocks counts as no delay. Time is passed in. ``limit`` is the delay in
+    seconds beyond which pictures are skipped, all but one per ``limit`` seconds.
     """
 
     def __init__(self, limit: float) -> None:
@@ -41,7 +42,7 @@ class Lateness:
         return distance - self._floor
 
     def passes_over(self, shown: Fraction | None, now: float) -> bool:
-        """Return whether the picture is one to leave out, so that newer ones come sooner."""
+        """Return whether to skip the picture, so that newer ones come sooner."""
         late = self.behind(shown, now) > self._limit
         if late and self._taken is not None and now - self._taken < self._limit:
             return True

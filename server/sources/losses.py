@@ -1,4 +1,4 @@
-"""Counts what is lost in decoding, so that a damaged video is not mistaken for an intact one."""
+"""Counts losses in decoding, so that a damaged video is not mistaken for an intact one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Tally:
         self._pictures, self._fields = pictures, fields
 
     def losses(self, packets: int | None) -> Losses:
-        """Return what was lost of ``packets`` with one picture each; None: their number is unknown.
+        """Return the losses among ``packets`` with one picture each; None: their number is unknown.
 
         The two fields of an interlaced picture may be separate packets, so no picture counts as
         missing then.

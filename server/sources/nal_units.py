@@ -1,6 +1,6 @@
-"""What the NAL units of an H.264 or HEVC packet are, without decoding it.
+"""The kinds of NAL units in an H.264 or HEVC packet, without decoding it.
 
-Containers flag as key frames also pictures from which a decoder can only recover.
+Containers also flag pictures as key frames from which a decoder can only recover.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NalUnits:
         return cls(hevc, _length_size(stream.codec_context.extradata or b"", 21 if hevc else 4))
 
     def read(self, data: bytes) -> Found:
-        """Return what a packet contains."""
+        """Return the kinds of units that a packet contains."""
         kinds: set[str] = set()
         parameters: set[bytes] = set()
         for unit in self._units(data):

@@ -1,4 +1,4 @@
-"""NVIDIA's video decoder through PyAV, whose frames stay on the device, and a fake of it."""
+"""NVIDIA's video decoder, through PyAV, whose frames stay on the device, and a fake one."""
 
 from __future__ import annotations
 

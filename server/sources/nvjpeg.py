@@ -1,4 +1,5 @@
-"""Decoding pushed JPEGs on the GPU with nvJPEG, through NVIDIA's nvImageCodec, and a fake of it."""
+"""Decoding pushed JPEGs on the GPU with nvJPEG, through NVIDIA's nvImageCodec, and a fake
+decoder."""
 
 from __future__ import annotations
 
@@ -108,8 +109,8 @@ class DevicePictures:
     ) -> tuple[DevicePixels, tuple[int, int]] | None:
         """Return the pixels, and the size of the picture as displayed; None if the CPU must decode.
 
-        That is the case for other encodings, and for JPEGs that the device cannot decode or that
-        have no end marker. Raises TooLarge and Undecodable before anything is decoded.
+        The CPU must decode other encodings, and JPEGs that the device cannot decode or that have no
+        end marker. Raises TooLarge and Undecodable before anything is decoded.
         """
         if header.encoding != "jpeg":
             return None

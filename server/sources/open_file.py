@@ -1,4 +1,4 @@
-"""A file that is already open, for a process that may open none."""
+"""A file that is already open, for a process that may not open files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from server.errors import SourceFault
 
 
 class FileReader(RawIOBase):
-    """Reads a descriptor from a position of its own; closing it leaves the descriptor open."""
+    """Reads a descriptor from its own position; closing it leaves the descriptor open."""
 
     def __init__(self, descriptor: int, size: int, name: str, on_read: Callable[[], None]) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ class FileReader(RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Return the new place; as PyAV wants it, -EINVAL if that is before the first byte.
+        """Return the new position or, as PyAV requires, -EINVAL if that is before the first byte.
 
-        FFmpeg tries such places, and PyAV would raise an exception of this method at the end.
+        FFmpeg tries such positions, and PyAV would raise an exception from this method at the end.
         """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if base + offset < 0:
@@ -52,7 +52,7 @@ class FileReader(RawIOBase):
 
 
 class OpenFile:
-    """Stands for a Path: ``name`` is the file's, since a format may be recognised by it, and
+    """Replaces a Path: ``name`` is the file's, since a format may be recognised by it, and
     ``on_read`` is called at each read."""
 
     def __init__(
@@ -70,7 +70,7 @@ class OpenFile:
         return FileReader(self._descriptor, self._stat.st_size, self._name, self._on_read)
 
     def stat(self) -> os.stat_result:
-        """Return what the file was when this object was made."""
+        """Return the file's status when this object was made."""
         return self._stat
 
 

@@ -1,8 +1,8 @@
 """Opening a container safely: what may be opened, and the error if it cannot be.
 
 An upload is an untrusted file. Playlists, image sequences, concatenation scripts and devices make a
-demuxer open other files or addresses. So formats and protocols are allow-lists: nothing that is not
-named here is ever read.
+demuxer open other files or addresses. So formats and protocols are allow-lists: only those named
+here are ever read.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ FILE_FORMATS = (
 """Self-contained formats. The last four contain only sound, so that the error can say so."""
 
 LIVE_FORMATS = (*FILE_FORMATS, "rtsp", "mpjpeg", "mjpeg", "hls")
-"""A playlist may only name what LIVE_PROTOCOLS fetch, and so no file."""
+"""A playlist may only name addresses of LIVE_PROTOCOLS, and so no files."""
 
 FILE_PROTOCOLS = "file"
 LIVE_PROTOCOLS = "rtsp,rtsps,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 
 LIVE_OPTIONS = {
     "rtsp_transport": "tcp",
-    # FFmpeg derives what a header lacks from the first pictures, and holds them back meanwhile.
+    # FFmpeg derives missing header fields from the first pictures, and holds them back until then.
     "analyzeduration": "100000",
     "fpsprobesize": "0",
 }
 """FFmpeg's own values make the first picture more than one second old, and FLV's five."""
 
 PADDING = 2
-"""How far the decoders' own limit lies above ours: they round sizes up before they allocate."""
+"""By which factor the decoders' own limit is above ours: they round sizes up before they
+allocate."""
 
 READ_BYTES = 2**20
 
@@ -98,7 +99,7 @@ def _opened(
     try:
         container = _open(location, max_pixels, timeout, acceleration)
     except FFmpegError as error:
-        # A URL may carry a password, and FFmpeg's error carries the URL: it must reach no log.
+        # FFmpeg's error contains the URL, which may contain a password: it must reach no log.
         if isinstance(location, Passage):
             raise not_opened(error, timeout, time.monotonic() - began) from None
         raise _unreadable(location) or _wasteful(error) or _diagnosis(location) from error
@@ -107,7 +108,7 @@ def _opened(
         check_pixels(stream.codec_context.height, stream.codec_context.width, max_pixels)
         stream.codec_context.options = {"max_pixels": str(max_pixels * PADDING)}
         stream.codec_context.thread_count = threads
-        # Threads that take a picture each give it one picture per thread later.
+        # With one picture per thread, each picture comes one picture per thread later.
         stream.codec_context.thread_type = "AUTO" if threads > 1 and not live else "SLICE"
         yield container, stream
 
@@ -124,10 +125,10 @@ def check_pixels(height: int, width: int, max_pixels: int) -> None:
 def broken(
     location: Path | OpenFile | str, error: FFmpegError, timeout: float | None
 ) -> MastreamError:
-    """Return what to raise if reading or converting failed in mid-stream.
+    """Return the error to raise if reading or converting failed in mid-stream.
 
-    Damaged files cause errors of every kind, even the operating system's: only if a file's bytes
-    cannot be read is it the server's fault.
+    Damaged files cause errors of every kind, even of the operating system. It is the server's fault
+    only if the file's bytes cannot be read.
     """
     if isinstance(location, str):
         return broken_off(error, timeout)
@@ -162,7 +163,7 @@ def _open(
 
 
 def _source(location: Path | OpenFile | Passage) -> str | FileReader:
-    """Return what PyAV opens."""
+    """Return the object that PyAV opens."""
     if isinstance(location, OpenFile):
         return location.open()
     return location.url if isinstance(location, Passage) else f"file:{location}"

@@ -21,7 +21,7 @@ from server.sources.picture_header import PictureHeader, read_header
 _DECODE_PIXEL_SECONDS = 4e-9
 _DECODE_BYTE_SECONDS = 2e-9
 _SCALE_PIXEL_SECONDS = 1.5e-9
-"""Seconds per pixel or encoded byte on one core; only the magnitude matters."""
+"""Decoding time in seconds per pixel or encoded byte on one core; only the magnitude matters."""
 
 _DEVICE_SECONDS = 1e-3
 """How long a decode may block on the device."""

@@ -25,7 +25,7 @@ _HALF_RGB = cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB
 """Half the size, in colour: the colour flag prevails; REDUCED_COLOR_2 would also select BGR."""
 
 SLIGHTLY = 1.5
-"""Times by which a side may shrink without averaging areas."""
+"""The factor by which a side may shrink without averaging areas."""
 
 _FILL = bytes(byte for byte in sha256(b"fill").digest() * 8 if byte != 0xFF)
 """Meaningless compressed data that contains no marker."""
@@ -87,7 +87,7 @@ def raw_picture(data: PictureBytes, height: int, width: int) -> Pixels:
 def fit(picture: Pixels, height: int, width: int) -> Pixels:
     """Return the picture scaled to (height, width, 3), C-contiguous; itself if it fits already.
 
-    Shrinking averages areas, so that thin objects stay visible; enlarging and shrinking a little
+    Shrinking averages areas, so that thin objects stay visible; enlarging, and shrinking slightly,
     are bilinear.
     """
     if picture.shape == (height, width, 3):
@@ -113,7 +113,7 @@ def _as_picture(pixels: Pixels) -> Picture:
 
 
 def _half_is_enough(data: PictureBytes, header: PictureHeader, enough: tuple[int, int]) -> bool:
-    if header.height % 2 or header.width % 2:  # half of it would be scaled a little differently
+    if header.height % 2 or header.width % 2:  # half of it would be scaled slightly differently
         return False
     height, width = 2 * enough[0], 2 * enough[1]
     upright = header.height >= height and header.width >= width
@@ -128,7 +128,7 @@ def _whole_jpeg(
 
     Decoders fill the missing part of a JPEG with grey and report that only on stderr. So one
     without an end marker is decoded twice, the second time with more data appended: if that changes
-    nothing, nothing is missing. Raises Undecodable if something is.
+    nothing, the picture is complete. Raises Undecodable if it is not.
     """
     found = extent(data, header.frame)
     if found.has_marker:

@@ -1,7 +1,7 @@
 """The size of a JPEG, PNG or WebP picture, read from its header without decoding it.
 
-A limit helps only if it is checked before a decoder allocates. Layouts: PNG (IHDR), RFC 9649 (VP8,
-VP8L, VP8X); for JPEG see ``jpeg_markers``.
+A limit is useful only if it is checked before a decoder allocates. Layouts: PNG (IHDR), RFC 9649
+(VP8, VP8L, VP8X); for JPEG see ``jpeg_markers``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pipe whose two ends close themselves, and what a child may not have read to its end."""
+"""A pipe whose two ends close themselves, and writing to a child that may not read everything."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from io import FileIO
 
 
 def pipe() -> tuple[FileIO, FileIO]:
-    """Return the end to read from and the one to write to; nothing is buffered, so that closing
-    them cannot fail. Raises OSError if there are too many open files."""
+    """Return the end to read from and the end to write to; nothing is buffered, so closing them
+    cannot fail. Raises OSError if there are too many open files."""
     reader, writer = os.pipe()
     return FileIO(reader, "r"), FileIO(writer, "w")
 
 
 def tell(writer: FileIO, data: bytes) -> None:
-    """Write everything, unless whoever should read it has ended."""
+    """Write everything, unless the reader has ended."""
     left = memoryview(data)
     with suppress(BrokenPipeError):
         while left:

@@ -15,10 +15,11 @@ from server.sources.open_file import is_readable
 READ_BYTES = 2**16
 LINE_BYTES = 2**20
 ANSWER_BYTES = 2**27
-"""A million key frames take about a third of it."""
+"""In bytes; a million key frames take about a third of it."""
 
 GRACE_SECONDS = 2.0
-"""For a child that is killed by the kernel when its time is up, unless a fault lets it live on."""
+"""Extra seconds for a child, which the kernel kills when its time is up unless a fault keeps it
+alive."""
 
 
 class Child:
@@ -32,7 +33,7 @@ class Child:
 
     def lines(self, seconds: float | None) -> Iterator[bytes]:
         """Yield the lines of the answer, without their ends. Raises ValueError if they are too
-        long, too many, incomplete, or do not come within ``seconds``."""
+        long, too many, incomplete, or do not arrive within ``seconds``."""
         until = None if seconds is None else time.monotonic() + seconds + GRACE_SECONDS
         kept, total = b"", 0
         while came := self._read(until):

@@ -1,9 +1,9 @@
-"""The process that forks a child for each file that is asked about, and the child.
+"""The process that forks a child to inspect each file, and the child.
 
     python -m server.sources.probe_child [sandboxed]
 
-Its standard input is a socket: a byte comes in with two descriptors, from which the order is read
-and to which the answer goes, one line of JSON after the other.
+Its standard input is a socket: each request is a byte with two descriptors. The order is read from
+the first one; the answer is written to the second one, as lines of JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SANDBOXED = "sandboxed"
 
 
 def run(answer: Answers = answers) -> None:
-    """Serve the requests that come on the standard input."""
+    """Serve the requests that arrive on the standard input."""
     if SANDBOXED in sys.argv[1:]:
         import_all()
     with socket.socket(fileno=sys.stdin.fileno()) as requests:
@@ -59,8 +59,8 @@ def serve(requests: socket.socket, answer: Answers) -> None:
 
 
 def _handles(child: int) -> list[int]:
-    """Return a descriptor by which a child can be killed; none if it has ended, or if the system
-    has no such thing."""
+    """Return a descriptor by which a child can be killed; none if the child has ended, or if the
+    system does not support that."""
     if sys.platform != "linux":
         return []
     try:
@@ -76,7 +76,7 @@ def _child(
     try:
         order, to = descriptors
         die_with(parent)
-        requests.close()  # its file must not read what others ask
+        requests.close()  # its file must not read the requests for other files
         with os.fdopen(order, "rb") as came:
             told: Answer = json.loads(came.read())
         limit_memory(told["memory"])
@@ -100,7 +100,7 @@ def _answered(told: Answer, answer: Answers) -> Iterator[Answer]:
 
 
 def _limit_time(seconds: float | None) -> None:
-    """Have the kernel kill this process when its time is up, or half of it was spent computing."""
+    """Have the kernel kill this process when its time is up, or after half of that in CPU time."""
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         computing = ceil(seconds / 2)

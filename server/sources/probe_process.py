@@ -1,4 +1,5 @@
-"""Probing in a separate process, since a small file may cost much before any limit is checked.
+"""Probing in a separate process, since a small file may use many resources before any limit is
+checked.
 
 An MP4 of 36 KB may claim 40 million samples, for which the demuxer makes an index of a gigabyte
 when opening it. A process that has imported everything forks a child for each file, so that a probe
@@ -51,8 +52,8 @@ class Prober:
     """Reads files in child processes that may each take ``memory`` bytes and ``seconds``.
 
     At most half of the seconds may be CPU time; None sets no limit. With ``sandboxed`` a child can
-    reach nothing but the file's bytes; ``module`` is what runs in it. Many threads may call it at
-    once. Mutable state: the process that forks, started by the first call and again if it has died.
+    access nothing but the file's bytes; ``module`` runs in it. Many threads may call it at once.
+    Mutable state: the process that forks, started by the first call and again if it has died.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Prober:
         self._closed = False
 
     def __call__(self, path: Path, limits: VideoLimits) -> VideoInfo:
-        """Return what :func:`probe` returns.
+        """Return the result of :func:`probe`.
 
         Raises the errors of probe, BadVideo if the file exceeds the child's limits, and Draining
         after :meth:`close`.
@@ -75,11 +76,11 @@ class Prober:
         return self._ask(path, probe_order(limits), lambda lines: info_of(lines, limits))
 
     def cuts(self, path: Path, rate: Fraction | None, max_pixels: int) -> Cuts:
-        """Return what :func:`read_cuts` returns. Raises as a call does."""
+        """Return the result of :func:`read_cuts`. Raises as a call does."""
         return self._ask(path, cuts_order(rate, max_pixels), cuts_of)
 
     def can_seek(self, path: Path, keys: Iterable[KeyFrame], max_pixels: int) -> bool:
-        """Return what :func:`can_seek` returns. Raises as a call does."""
+        """Return the result of :func:`can_seek`. Raises as a call does."""
         return self._ask(path, seek_order(keys, max_pixels), found_of)
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ class Prober:
 class _Forks:
     """The parent's side of the process that forks.
 
-    That process ends with this one, even if this one is killed, because its socket is closed then.
+    That process ends with this one, even if this one is killed, because its socket is then closed.
     """
 
     def __init__(self, module: str, sandboxed: bool) -> None:

@@ -30,16 +30,16 @@ PACKETS_WITHOUT_PICTURE = frozenset({"vp8", "mpeg4"})
 MAX_PIXELS = 4096 * 4096
 
 INDEX_PER_FRAME = 4
-"""Index entries allowed per frame of the longest video: sound has entries, too."""
+"""Maximum index entries per frame of the longest video: sound has entries, too."""
 
 MAX_PIXEL_ASPECT = 32
-"""A pixel aspect above it, or below its inverse, is a mistake in the file."""
+"""A pixel aspect above this, or below its inverse, is a mistake in the file."""
 
 CHECKED = 100
 """Packets between two checks of the limits, since a check costs as much as a packet."""
 
 SLOWEST = Fraction(1)
-"""Frames per second that are assumed at least, until the times are known."""
+"""Minimum frames per second that are assumed until the times are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
 
 
 class _Survey:
-    """What is known of a stream so far: its first picture and the times of its packets."""
+    """The facts about a stream so far: its first picture and the times of its packets."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._stream = stream

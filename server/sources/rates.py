@@ -19,7 +19,7 @@ TS_DISCONT = 0x200
 """AVFMT_TS_DISCONT of libavformat."""
 
 GRAIN = 10_000
-"""Fractions of a second that are fine enough for times that are made up."""
+"""Fractions of a second that are fine enough for estimated times."""
 
 
 def tick(stream: VideoStream) -> Fraction:
@@ -30,7 +30,7 @@ def tick(stream: VideoStream) -> Fraction:
 def exact(number: Fraction | None) -> Fraction | None:
     """Return a number of PyAV's as a Fraction, None if it is not set.
 
-    From version 19 on PyAV has a type of its own for them, whose unset value is false.
+    From version 19 on PyAV has its own type for them, whose unset value is false.
     """
     return Fraction(number.numerator, number.denominator) if number else None
 
@@ -49,8 +49,8 @@ def jumpy(container: InputContainer) -> bool:
 def rhythm(
     container: InputContainer, stream: VideoStream, rate: Fraction | None, live: bool = False
 ) -> Rhythm:
-    """Return what a Timeline needs to know about a stream; ``rate`` overrides the stream's. The
-    clock of a camera may be set at any time."""
+    """Return the Rhythm of a stream for its Timeline; ``rate`` overrides the stream's. The clock of
+    a camera may be set at any time."""
     rate = rate or named_rates(stream)[0]
     parts = tick(stream).denominator
     while parts < GRAIN:

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
     """``pixels`` are at the model's size; ``size`` and ``original``, None unless it is kept, are
-    those of the picture as displayed; ``decoder`` is what decoded it."""
+    those of the picture as displayed; ``decoder`` names its decoder."""
 
     pixels: AnyPixels
     size: tuple[int, int]

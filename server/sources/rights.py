@@ -1,4 +1,4 @@
-"""What a child process that reads an untrusted file gives up before it reads the first byte."""
+"""The rights that a child process gives up before it reads the first byte of an untrusted file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from server.sources.system_calls import DENIED, DIALLING
 
 _KEPT = ("PATH", "LANG", "TZ", "VIRTUAL_ENV")
 _KEPT_GROUPS = ("PYTHON", "LD_", "LC_")
-"""Of the environment; the rest may hold passwords."""
+"""The variables of the environment that are kept; others may contain passwords."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -50,7 +50,7 @@ def die_with(parent: int) -> None:
 
 
 def limit_memory(memory: int) -> None:
-    """Limit this process to so many more bytes than it has, where the kernel enforces that."""
+    """Limit this process to this many more bytes than it has, if the kernel enforces that."""
     if sys.platform == "linux":
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))

@@ -1,7 +1,7 @@
-"""Decoding a file in a process of its own, which can reach nothing but the file's bytes.
+"""Decoding a file in a separate process, which can access nothing but the file's bytes.
 
-A fault in a decoder may let a video run code of its own. In the child such code can compute and
-answer, but not open files, connect, start programs or take more memory than it was given.
+A fault in a decoder may let a video run its own code. In the child such code can compute and
+answer, but cannot open files, connect, start programs or take more memory than it was given.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ SLOTS = 2
 LINE_BYTES = 2**16
 
 LOOK_UP = 0.1
-"""Seconds between two looks at whether the reader has left."""
+"""Seconds between two checks whether the reader has left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """Limits of each child: bytes of ``memory`` beyond the interpreter's own, and ``seconds``
-    without a sign of life. ``module`` is what runs in it."""
+    without a sign of life. ``module`` runs in it."""
 
     memory: int = 2**31
     seconds: float = 60.0
@@ -62,7 +62,7 @@ def sandboxed_frames(
     counts: Counts | None = None,
     left: Callable[[], bool] = lambda: False,
 ) -> Generator[Frame, None, None]:
-    """Yield what :func:`read_frames` yields for a file, and raise what it raises.
+    """Yield the frames of :func:`read_frames` for a file, and raise the same errors.
 
     Also raises SourceFault if the child dies, hangs or answers nonsense. The child has ended when
     the generator is closed.
@@ -116,7 +116,7 @@ class _Child:
             parent=os.getpid(),
             reading=reading_to_dict(reading),
         )
-        with suppress(OSError):  # one that has died already is noticed at its first answer
+        with suppress(OSError):  # an early death is noticed when the first answer is read
             self._socket.sendall(json.dumps(order.to_dict()).encode() + b"\n")
 
     def answer(self, left: Callable[[], bool]) -> dict[str, Any] | None:

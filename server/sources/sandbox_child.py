@@ -2,8 +2,9 @@
 
     python -m server.sources.sandbox_child
 
-Its standard input is a socket: one order in JSON comes in, then one byte for each slot that is free
-again. One line in JSON goes out for each frame and at the end. If the parent dies, so does it.
+Its standard input is a socket. It receives one order in JSON, then one byte for each slot that is
+free again. It sends one line of JSON for each frame, and one at the end. If the parent dies, so
+does this process.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from server.sources.sandbox_messages import (
 )
 
 ALIVE_SECONDS = 1.0
-"""Between two signs of life while no frame is ready."""
+"""Seconds between two signs of life while no frame is ready."""
 
 TOO_MUCH = "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows."
 
@@ -70,7 +71,7 @@ class Parent:
 
 
 def run(frames: Frames = read_frames) -> None:
-    """Carry out the order that comes on the standard input; ``frames`` reads the video."""
+    """Carry out the order that arrives on the standard input; ``frames`` reads the video."""
     connection = socket.socket(fileno=sys.stdin.fileno())
     order = Order(**json.loads(_line(connection)))
     die_with(order.parent)
@@ -86,7 +87,7 @@ def run(frames: Frames = read_frames) -> None:
 
 
 def _decode(parent: Parent, reading: Reading, counts: Counts, frames: Frames) -> dict[str, Any]:
-    """Pass all frames on; return the error, or nothing, with which they end."""
+    """Pass all frames on; return the error with which they end, if any."""
     try:
         for frame in frames(reading, counts):
             parent.frame(frame, counts)

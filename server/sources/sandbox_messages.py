@@ -1,7 +1,7 @@
-"""What a sandboxed decoder is told, and what it answers: JSON, read with distrust.
+"""The messages to and from a sandboxed decoder, in JSON. Its answers are not trusted.
 
-Whoever controls the decoder controls what it sends. So an answer is read field by field, and the
-pictures' sizes are checked against what was asked for.
+An attacker who controls the decoder controls what it sends. So an answer is read field by field,
+and the pictures' sizes are checked against the order.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from server.sources.open_file import OpenFile
 ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)}
 
 TEXT = 1000
-"""Characters of an error that are believed."""
+"""Maximum characters of an error message."""
 
 NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
-"""What reading an answer raises that makes no sense."""
+"""The errors of reading an answer that makes no sense."""
 
 _FRACTION = re.compile(r"-?\d{1,40}(/\d{1,40})?", re.ASCII)
-"""Others, such as 1e999999999, are numbers that take for ever."""
+"""Other numbers, such as 1e999999999, would take forever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Order:
 
 
 def reading_to_dict(reading: Reading) -> dict[str, Any]:
-    """Return what a child must know of a reading; its file is passed as a descriptor."""
+    """Return the reading as JSON for the child; its file is passed as a descriptor."""
     stretch = reading.stretch
     return {
         "height": reading.height,
@@ -131,7 +131,8 @@ def shapes_of(data: Mapping[str, Any], reading: Reading) -> list[Shape]:
 
 
 def frame_of(data: Mapping[str, Any], pictures: list[Pixels]) -> Frame:
-    """Return the frame of an answer. Raises ValueError, TypeError or KeyError if it is none."""
+    """Return the frame of an answer. Raises ValueError, TypeError or KeyError if it is not a
+    frame."""
     height, width = data["size"]
     wall = data["wall"]
     return Frame(
@@ -155,7 +156,8 @@ def error_to_dict(error: MastreamError) -> dict[str, Any]:
 
 
 def error_of(data: Mapping[str, Any]) -> MastreamError:
-    """Return the error of an answer. Raises KeyError if it is none that decoding may raise."""
+    """Return the error of an answer. Raises KeyError if it is not an error that decoding may
+    raise."""
     return ERRORS[data["error"]](str(data["detail"])[:TEXT])
 
 
@@ -172,7 +174,8 @@ def counts_to_list(counts: Counts) -> list[Any]:
 
 
 def take_counts(data: list[Any], counts: Counts) -> None:
-    """Set the counts to those of an answer. Raises ValueError or TypeError if they are none."""
+    """Set the counts to those of an answer. Raises ValueError or TypeError if they are not
+    counts."""
     packets, frames, passed_over, last_packet, last_frame, *counted = data
     undecodable, damaged, pictures, fields = counted
     arrivals = counts.arrivals
@@ -193,7 +196,8 @@ def _text(value: Fraction | None) -> str | None:
 
 
 def fraction(text: str) -> Fraction:
-    """Return an exact number. Raises ValueError, TypeError or ZeroDivisionError if it is none."""
+    """Return an exact number. Raises ValueError, TypeError or ZeroDivisionError if it is not
+    one."""
     if not _FRACTION.fullmatch(text):
         raise ValueError("no fraction")
     return Fraction(text)

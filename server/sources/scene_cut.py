@@ -4,12 +4,13 @@ A cut is a picture further from the last than a threshold, which follows how far
 were apart and how long ago the last one was. A dissolve is reported near its end. Two kinds of
 picture are not compared with the next:
 
-* One that is all black or white shows no scene. The last picture before it is kept instead: a fade
-  through black is one cut if another scene follows, and none if the same one does.
-* One that is only brighter than the last may be lit by a flash. A cut is reported once it lasts
-  longer than a flash.
+* A picture that is all black or white shows no scene. The last picture before it is kept instead: a
+  fade through black is one cut if another scene follows, and no cut if the same scene does.
+* A picture that is only brighter than the last may be lit by a flash. A cut is reported once it
+  lasts longer than a flash.
 
-A picture that is much the same as one of the last 0.2 s costs little: it is not compared in full.
+A picture that is nearly the same as one of the last 0.2 s takes little time: it is not compared in
+full.
 
 On real clips joined at random places it finds all cuts at 25 and 5 pictures per second and nothing
 else; at one per second, 90 % (``python -m benchmarks.scene_cuts``).
@@ -31,13 +32,13 @@ from server.sources.scene_distance import (
 )
 
 LEAST = 0.16
-"""Distance. Less is no cut at 5 pictures per second or more."""
+"""The minimum distance of a cut at 5 pictures per second or more."""
 
 LEAST_SLOW = 0.5
-"""The same for pictures a second or more apart: even within a scene these differ more."""
+"""The same for pictures a second or more apart, which differ more even within a scene."""
 
 FAST, SLOW = 0.2, 1.0
-"""Seconds between two pictures to which the two limits belong."""
+"""Seconds between two pictures for which the two limits apply."""
 
 MARGIN = 0.7
 """By how much the distance at a cut exceeds the usual distance."""
@@ -46,19 +47,19 @@ WEIGHT = 0.25
 """Weight of the newest picture in the usual distance."""
 
 MUCH_THE_SAME = -0.5
-"""The distance that counts for a picture of which only a small part has changed; in full, it would
-be less."""
+"""The distance that is assumed for a picture of which only a small part has changed; computed in
+full, it would be less."""
 
 UNKNOWN = -0.1
-"""The usual distance that a new scene is given at least: it may be a restless one."""
+"""The minimum usual distance of a new scene: it may be a restless one."""
 
 FLASH_PICTURES = 2
-"""How many pictures a flash lights at most."""
+"""Maximum number of pictures that a flash lights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneCut:
-    """What is known of a stream so far.
+    """The state of a stream so far.
 
     ``last`` is the picture that the next one is compared with, ``pts`` its time in seconds.
     ``usual`` is the mean distance of recent pictures, and ``flashed`` how many pictures since
@@ -78,7 +79,7 @@ def look(
     """Return the state after the next picture, and whether the picture begins another scene.
 
     ``pixels`` are RGB of (H, W, 3), always of the same size, in host memory. A stream's first
-    picture is no cut. After a reset for another reason, begin with a new state.
+    picture is not a cut. After a reset for another reason, begin with a new state.
     """
     seen = look_at(pixels)
     if seen.is_blank:

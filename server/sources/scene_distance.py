@@ -1,13 +1,13 @@
-"""How far two pictures of a stream are apart, in what they show rather than in their pixels.
+"""The distance between two pictures of a stream, in what they show rather than in their pixels.
 
 Three measures are combined, since each fails elsewhere:
 
 * The layout of brightness, in blocks, without its mean and contrast. Exposure does not change it,
-  and what moves by less than a block changes it little. Panning and zooming do change it.
+  and movement by less than a block changes it little. Panning and zooming do change it.
 * The peak of the phase correlation (Kuglin and Hines, 1975): how much of one picture is in the
   other, shifted as a whole. Panning, shaking and exposure leave it high.
-* The histogram of colours. Motion does not change it. Exposure does, so it counts no more than
-  the layout.
+* The histogram of colours. Motion does not change it. Exposure does, so it counts at most as much
+  as the layout.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from server.frame import Pixels
 Floats: TypeAlias = NDArray[np.float32]
 
 SAMPLES = (88, 120)
-"""Rows and columns of pixels that are looked at, at least, if the picture has as many."""
+"""Minimum rows and columns of pixels that are examined, if the picture has as many."""
 
 BLOCK = 4
-"""Samples. The side of a block of the layout."""
+"""The side of a block of the layout, in samples."""
 
 FLAT = 4
-"""Levels. Blocks that deviate less show nothing but noise."""
+"""In levels. If blocks deviate less, they show nothing but noise."""
 
 BLACK, WHITE = 32, 224
-"""Levels. A flat picture that is darker or lighter may belong to any scene."""
+"""In levels. A flat picture that is darker or lighter may belong to any scene."""
 
 FLAT_STEP = 64
 """Levels of red, green or blue that make two flat pictures differ about as two scenes do."""
@@ -44,24 +44,24 @@ SHARED = 0.35
 different scenes stay below 0.28, and 99 % of them below 0.18."""
 
 RELIT = 20
-"""Levels by which the mean changes at least if only the light did."""
+"""Minimum change of the mean, in levels, if only the light has changed."""
 
 CHANGED = 6
-"""Levels by which a block changes at least if it shows something else."""
+"""Minimum change of a block, in levels, if it shows something else."""
 
 SMALL_PART = 0.15
-"""Part of the blocks that an object in front of a scene may change."""
+"""Share of the blocks that an object in front of a scene may change."""
 
 LUMA = np.array([[77 / 256, 150 / 256, 29 / 256]], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What is compared of one picture.
+    """The properties of one picture that are compared.
 
     ``samples`` are some of its pixels, ``grey`` is their brightness and ``blocks`` that of each
     block, in levels; ``contrast`` is how far the blocks deviate. The rest is computed when it is
-    needed, which is seldom.
+    needed, which is rare.
     """
 
     samples: Pixels
@@ -91,12 +91,12 @@ class Look:
 
     @cached_property
     def low(self) -> Floats:
-        """Return the least of the layout among each inner block and its eight neighbours."""
+        """Return the minimum of the layout over each inner block and its eight neighbours."""
         return _among_neighbours(self.layout, np.minimum)
 
     @cached_property
     def high(self) -> Floats:
-        """Return the same for the greatest."""
+        """Return the maximum of the layout over each inner block and its eight neighbours."""
         return _among_neighbours(self.layout, np.maximum)
 
     @cached_property
@@ -111,7 +111,7 @@ class Look:
 
 
 def look_at(pixels: Pixels) -> Look:
-    """Return what is compared of (H, W, 3) pixels, at least 12 x 12."""
+    """Return the properties of (H, W, 3) pixels, at least 12 x 12."""
     samples = _sample(pixels)
     grey: Floats = cv2.transform(samples.astype(np.float32), LUMA)  # type: ignore[assignment]
     blocks = _shrink(grey, BLOCK)
@@ -155,8 +155,8 @@ def _is_relit(one: Look, other: Look) -> bool:
 
 
 def _relit(one: Look, other: Look) -> float:
-    """Return how far the layouts are apart once each block of one has the level that is as high
-    among the other's: levels that have reached white or black then do no harm."""
+    """Return the distance of the layouts after each block of one has been given the level with the
+    same rank in the other, so that levels that have reached white or black do no harm."""
     levels = np.empty_like(one.blocks)
     levels.flat[np.argsort(one.blocks, axis=None)] = np.sort(other.blocks, axis=None)
     layout = _without_light(levels)
@@ -178,14 +178,14 @@ def _sample(pixels: Pixels) -> Pixels:
 
 
 def _shrink(grey: Floats, times: int) -> Floats:
-    """Return the means of squares of so many pixels a side."""
+    """Return the means of squares with this many pixels per side."""
     size = grey.shape[1] // times, grey.shape[0] // times
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _without_light(blocks: Floats) -> Floats:
-    """Take mean and contrast away. What is added to the contrast keeps the noise of a picture with
-    little of it from being blown up."""
+    """Remove mean and contrast. A constant added to the contrast keeps the noise of a picture with
+    little contrast from being amplified."""
     layout: Floats = ((blocks - blocks.mean()) / (blocks.std() + FLAT)).astype(np.float32)
     return layout
 
@@ -220,7 +220,7 @@ def _shares(samples: Pixels) -> Floats:
 
 
 def _beyond(layout: Floats, low: Floats, high: Floats) -> float:
-    """Return by how much blocks are outside what another picture has around them."""
+    """Return by how much blocks are outside the range of another picture around them."""
     inner = layout[1:-1, 1:-1]
     return float(np.maximum(np.maximum(low - inner, inner - high), 0).mean())
 

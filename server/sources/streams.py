@@ -17,15 +17,15 @@ from av.video.stream import VideoStream
 from server.errors import BadVideo
 
 LOOK_AHEAD = 1000
-"""Packets that are read to find the streams with a single picture."""
+"""Number of packets that are read to find the streams with a single picture."""
 
 CUT_OFF = "The video is damaged or cut off: its index or first frames are missing."
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A video stream that may be chosen: ``default`` is its container's flag, ``pictures`` how many
-    there are in the first packets or, if there are none, in the container's header."""
+    """A video stream that may be chosen: ``default`` is its container's flag, ``pictures`` the
+    number in the first packets or, if there are none, in the container's header."""
 
     index: int
     default: bool

@@ -1,7 +1,8 @@
-"""What is asked about a file in a process of its own, and the answers: JSON, read with distrust.
+"""The questions to a separate process about a file, and its answers, in JSON. The answers are not
+trusted.
 
-Whoever takes over the process by a fault in a demuxer controls what it answers. So an answer is
-believed only if it could be that of the file that was asked about.
+An attacker who takes over the process by a fault in a demuxer controls its answers. So an answer is
+accepted only if it is possible for the given file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ KEYS_OF_A_LINE = 4096
 
 SIDE = 2**16
 TEXT = 64
-"""Characters of a codec's name."""
+"""Maximum characters of a codec's name."""
 
 Order = dict[str, Any]
 Answer = Mapping[str, Any]
@@ -67,8 +68,8 @@ def answers(order: Answer, file: Path | OpenFile) -> Iterator[Answer]:
 
 
 def info_of(lines: Iterable[bytes], limits: VideoLimits) -> VideoInfo:
-    """Return what was answered to :func:`probe_order`. Raises the error that was answered, and one
-    of NONSENSE if the answer cannot be right."""
+    """Return the answer to :func:`probe_order`. Raises the error in the answer, or one of NONSENSE
+    if the answer cannot be right."""
     told = _first(iter(lines))["info"]
     info = VideoInfo.from_dict({**told, **{name: str(fraction(told[name])) for name in EXACT}})
     whole = (info.width, info.height, info.rotation, info.frames or 0)
@@ -92,7 +93,7 @@ def info_of(lines: Iterable[bytes], limits: VideoLimits) -> VideoInfo:
 
 
 def cuts_of(lines: Iterable[bytes]) -> Cuts:
-    """Return what was answered to :func:`cuts_order`. Raises as :func:`info_of`."""
+    """Return the answer to :func:`cuts_order`. Raises as :func:`info_of`."""
     rest = iter(lines)
     first = _first(rest)
     pictures, count = _whole(first["pictures"]), _whole(first["keys"])
@@ -110,7 +111,7 @@ def cuts_of(lines: Iterable[bytes]) -> Cuts:
 
 
 def found_of(lines: Iterable[bytes]) -> bool:
-    """Return what was answered to :func:`seek_order`. Raises as :func:`info_of`."""
+    """Return the answer to :func:`seek_order`. Raises as :func:`info_of`."""
     return bool(_first(iter(lines))["found"])
 
 
@@ -124,7 +125,7 @@ def _told(cuts: Cuts) -> Iterator[Answer]:
 
 
 def _first(lines: Iterator[bytes]) -> Answer:
-    """Return the first line of an answer. Raises the error that it tells."""
+    """Return the first line of an answer. Raises the error in it."""
     answer = json.loads(next(lines, b""))
     if "error" in answer:
         raise error_of(answer)

@@ -22,7 +22,7 @@ class SyntheticSource(Source):
     Blocks of coloured noise drift to the left, one pixel per frame and repeating after the
     picture's width, under a bright square that moves. So every frame differs from its neighbours,
     like those of a camera. ``live`` paces the frames in real time: none is early, and a late reader
-    gets those that are due at once.
+    gets all due frames at once.
     """
 
     def __init__(

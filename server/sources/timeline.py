@@ -1,4 +1,4 @@
-"""Rising presentation times: the container's, corrected where they are missing or wrong."""
+"""Rising presentation times: the container's, corrected if they are missing or wrong."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from server.sources.clocks import Clocks, Stamp
 T = TypeVar("T")
 
 PATIENCE = 4
-"""How many later pictures must come before a time is believed."""
+"""Number of later pictures that must come before a time is trusted."""
 
 UNTIMED = 16
-"""How many pictures without a time wait for one that has it."""
+"""Maximum number of pictures without a time that wait for one that has a time."""
 
 RESTART = Fraction(1)
-"""Seconds. Without patience, a clock that falls back by more counts as restarted."""
+"""In seconds. Without patience, a clock that falls back by more counts as restarted."""
 
 MAX_PAUSE = Fraction(4 * 3600)
-"""Seconds. No picture is shown for longer, so a clock that advances further has jumped."""
+"""In seconds. No picture is shown for longer, so a clock that advances further has jumped."""
 
 MAX_PAUSE_OF_JUMPY = Fraction(10)
 """The same for clocks known to jump (MPEG-TS and PS, Ogg): FFmpeg's dts_delta_threshold."""
@@ -31,18 +31,19 @@ SLOW = 10
 
 
 def longest_pause(rate: Fraction, jumpy: bool) -> Fraction:
-    """Return the longest plausible time from one picture to the next; more is a clock's jump.
+    """Return the longest plausible time from one picture to the next; beyond it, the clock has
+    jumped.
 
-    A pause is shown, so it counts. Only a time that is longer than any video accepted, or that the
-    format is known for (``jumpy``), counts as a jump, and not even that if pictures come as slowly.
+    A pause is shown, so it counts. Only a time longer than any accepted video, or a typical jump of
+    the format (``jumpy``), counts as a jump, and not even that if the pictures come as slowly.
     """
     return max(MAX_PAUSE_OF_JUMPY if jumpy else MAX_PAUSE, SLOW / rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Properties of one stream: ``rate`` in pictures per second; ``grain``, the unit of times that
-    are made up, in seconds; ``pause``, the result of :func:`longest_pause`, in seconds."""
+    """Properties of one stream: ``rate`` in pictures per second; ``grain``, the unit of estimated
+    times, in seconds; ``pause``, the result of :func:`longest_pause`, in seconds."""
 
     rate: Fraction
     grain: Fraction

@@ -1,4 +1,4 @@
-"""The answers to one session's frames, which outlive the socket that they were made for."""
+"""The answers to one session's frames, which outlive the socket for which they were made."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from server.streams.outbox import Answer, Outbox, Packed, failure
 class AnswerLog(Sink):
     """Stands between a session and the outbox of the socket that has it.
 
-    It keeps the last ``most`` answers, sent or not. If the socket is lost, the next one asks for
-    those that its client lacks, by sending their frames again: :meth:`again` answers them without
-    another step. A client that keeps to a window of ``most`` unanswered frames lacks no others.
-    Kept answers hold at most ``limit`` bytes, and those of all streams at most ``budget``: the
-    oldest are forgotten first.
+    It keeps the last ``most`` answers, sent or not. If the socket is lost, the client sends the
+    frames without an answer again on the next one, and :meth:`again` answers them without another
+    step. A client with at most ``most`` unanswered frames lacks no other answers. Kept answers hold
+    at most ``limit`` bytes, and those of all streams at most ``budget``; the oldest are dropped
+    first.
 
     ``processed`` is the seq of the last frame that was offered to the session or refused, -1 if
     there is none. One event loop uses it.
@@ -34,9 +34,9 @@ class AnswerLog(Sink):
         self._kept: dict[int, Answer] = {}
         self._nbytes = 0
         self._pending: set[int] = set()
-        """The frames in the session whose answers go to the outbox."""
+        """The frames in the session whose answers are sent to the outbox."""
         self._orphans: set[int] = set()
-        """The frames in the session that came by a lost socket and were not sent again."""
+        """The frames in the session that arrived on a lost socket and were not sent again."""
 
     def __repr__(self) -> str:
         state = "detached" if self._outbox is None else "attached"
@@ -44,15 +44,15 @@ class AnswerLog(Sink):
 
     @property
     def nbytes(self) -> int:
-        """Return about how many bytes the kept answers hold."""
+        """Return the approximate number of bytes that the kept answers hold."""
         return self._nbytes
 
     def attach(self, outbox: Outbox) -> None:
-        """Send the answers to come to this outbox."""
+        """Send future answers to this outbox."""
         self._outbox = outbox
 
     def detach(self) -> None:
-        """Keep what the outbox has not sent, and all answers to come: the socket is lost."""
+        """Keep the unsent answers of the outbox, and all future ones: the socket is lost."""
         outbox, self._outbox = self._outbox, None
         for answer in outbox.unsent() if outbox else ():
             self.keep(answer)
@@ -78,7 +78,7 @@ class AnswerLog(Sink):
             self._outbox.put(self._kept.get(seq, _forgotten(seq)))
 
     def keep(self, answer: Answer) -> None:
-        """Keep an answer until newer ones take its place; call this before it is sent."""
+        """Keep an answer until newer ones replace it; call this before it is sent."""
         for seq, part in _parts(answer):
             if seq not in self._kept and self._most:
                 self._kept[seq] = part
@@ -108,7 +108,7 @@ class AnswerLog(Sink):
         self._answer(failure(error, seq))
 
     def _answer(self, answer: Answer) -> None:
-        """Send an answer to a frame of this socket; keep that to a frame of an earlier one."""
+        """Send an answer to a frame of this socket; keep an answer to a frame of an earlier one."""
         for seq, part in _parts(answer):
             if self._outbox and seq not in self._orphans:
                 self._outbox.put(part)
@@ -131,7 +131,7 @@ class AnswerLog(Sink):
 
 
 def _parts(answer: Answer) -> Iterable[tuple[int, Answer]]:
-    """Return the frames that a message answers, each with an answer of its own."""
+    """Return the frames that a message answers, each with its own answer."""
     match answer:
         case Mask():
             return ((answer.frame.seq, answer),)

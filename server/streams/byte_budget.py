@@ -10,8 +10,8 @@ from server.settings import TOTAL_BYTES
 class ByteBudget:
     """How many bytes all streams together may hold.
 
-    ``others`` returns the bytes that something else holds for them. Mutable state: ``held``, the
-    bytes that they hold themselves.
+    ``others`` returns the bytes that other parts hold for them. Mutable state: ``held``, the bytes
+    that they hold themselves.
     """
 
     def __init__(self, limit: int = TOTAL_BYTES, others: Callable[[], int] = lambda: 0) -> None:
@@ -24,7 +24,7 @@ class ByteBudget:
 
     @property
     def total(self) -> int:
-        """Return the bytes that count."""
+        """Return the bytes that count against the limit."""
         return self.held + self._others()
 
     @property
@@ -34,5 +34,5 @@ class ByteBudget:
 
     @property
     def is_exceeded(self) -> bool:
-        """Return whether more is held than may be."""
+        """Return whether more than the limit is held."""
         return self.total > self.limit

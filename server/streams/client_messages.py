@@ -36,9 +36,9 @@ class ClientMessages:
     """Acts on one client's messages; records the stream if there are ``recordings``. ``owner`` is
     the client whose session it is.
 
-    ``on_taken_over`` is called when a newer socket resumes the session. Mutable state: what was
-    opened, the last seq that was read, whether the next frame resets the memory, and which of the
-    frames that are not processed yet do.
+    ``on_taken_over`` is called when a newer socket resumes the session. Mutable state: the result
+    of ``open``, the last seq that was read, whether the next frame resets the memory, and which of
+    the unprocessed frames reset it.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class ClientMessages:
             self._take_frame(message, now)
 
     def assume(self) -> None:
-        """Open a session with the defaults if the client has begun without ``open``. Idempotent."""
+        """Open a session with the defaults if the client has started without ``open``.
+        Idempotent."""
         if self.opened is None:
             self._open(protocol.Open())
 
@@ -114,7 +115,7 @@ class ClientMessages:
             self._recording.refused(packet, self.opened.decoder.raw, error)
 
     def offer(self, frame: Frame) -> None:
-        """Offer a decoded frame to the session. Raises what the worker's ``offer`` raises."""
+        """Offer a decoded frame to the session. Raises the errors of the worker's ``offer``."""
         assert self.opened, "a frame came before its session"
         if frame.replay:
             self.opened.log.passed(frame.seq)
@@ -187,8 +188,8 @@ class ClientMessages:
             self._recording.dropped(drops)
 
     def _number(self, given: int | None) -> int:
-        """Return the frame's seq, which must rise on this socket; the next number of the session
-        if none was given."""
+        """Return the frame's seq, which must rise on this socket; the session's next number if none
+        was given."""
         last = -1 if self.last_seq is None else self.last_seq
         processed = self.opened.log.processed if self.opened else -1
         seq = max(last, processed) + 1 if given is None else given

@@ -67,16 +67,16 @@ class Connection:
         return f"<Connection {self.number} {self._source!r}>"
 
     def begin(self, take: TakeFrame, end: Finished, report: Callable[[Event], None]) -> None:
-        """Read from now on: ``take`` is awaited for every frame, and ``report`` receives ``end``
-        after the last one, or why there are no more."""
+        """Start reading: ``take`` is awaited for every frame, and ``report`` receives ``end`` after
+        the last one, or the reason why there are no more."""
         self._reading = asyncio.create_task(self._read(take, end, report))
 
     def overdue(self) -> Deadline:
-        """Return for how long nothing was decoded, and whether data came meanwhile.
+        """Return for how long nothing was decoded, and whether data arrived in that time.
 
-        A picture that was decoded counts even if the stream could not take it yet: it is not the
-        camera that is late if the engine is. A file is never late while its next picture is not due
-        or has not been taken.
+        A decoded picture counts even if the stream could not take it yet: if the engine is late,
+        the camera is not. A file is never late while its next picture is not due or has not been
+        taken.
         """
         if self._holds_picture and not self.live:
             return Deadline(0.0)
@@ -110,7 +110,7 @@ class Connection:
                 await self._settled()
         except MastreamError as error:
             report(Broken(error.code, str(error), isinstance(error, SourceRefused)))
-        except Exception:  # our own mistake must not leave the stream waiting for ever
+        except Exception:  # our own mistake must not leave the stream waiting forever
             _log.exception("reading %r failed", self)
             report(Broken("fault", "The server failed; its log says why."))
         else:

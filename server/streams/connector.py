@@ -14,10 +14,10 @@ from server.streams.pulled_services import PulledServices
 from server.streams.states import Broken, Deadline, Event, Finished, Hung
 
 MAX_ABANDONED = 32
-"""Most decoders, of all streams, that may hang and be abandoned; beyond that a stream fails."""
+"""Maximum number of abandoned decoders, of all streams, that hang; beyond that a stream fails."""
 
 CROWDED_TRIES = 5
-"""How often a stream waits until decoders that hang have ended, before it fails."""
+"""How often a stream waits for hanging decoders to end before it fails."""
 
 Report = Callable[[Event], None]
 
@@ -25,8 +25,8 @@ Report = Callable[[Event], None]
 class Connector:
     """Opens and closes the connections of one stream.
 
-    Mutable state: the connection that is open, if any, how many there were, and how often in a row
-    too many decoders hung.
+    Mutable state: the open connection, if any, the number of connections so far, and how often in a
+    row too many decoders hung.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Connector:
         self._connection: Connection | None = None
         self._crowded = 0
         self.count = 0
-        """How many connections there were."""
+        """The number of connections so far."""
 
     def __repr__(self) -> str:
         return f"<Connector {self._connection!r} of {self.count}>"
@@ -50,7 +50,7 @@ class Connector:
 
     def open(self, take: TakeFrame, settled: Callable[[], Awaitable[None]], report: Report) -> None:
         """Connect: ``take`` is awaited for every frame, ``settled`` after the last one of a file,
-        and ``report`` receives why there are no more, or why there is no connection."""
+        and ``report`` receives the reason why there are no more frames, or no connection."""
         if abandoned_decoders() >= MAX_ABANDONED:
             report(self._too_many_hang())
             return
@@ -73,11 +73,11 @@ class Connector:
             self._connection = None
 
     def overdue(self) -> Event:
-        """Return what the deadline means; without a connection there is nothing to ask."""
+        """Return the event for a deadline that has passed."""
         return self._connection.overdue() if self._connection else Deadline(0.0)
 
     def forget_crowds(self) -> None:
-        """Let hanging decoders count anew, since a person has resumed the stream."""
+        """Count hanging decoders anew, since a person has resumed the stream."""
         self._crowded = 0
 
     def _opened(self, number: int, settled: Callable[[], Awaitable[None]]) -> Connection:

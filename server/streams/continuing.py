@@ -1,4 +1,4 @@
-"""A file that was taken over goes on at its place: it is sought, reached, or given up."""
+"""A file that was taken over continues at its place, which is searched, reached, or given up."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from server.streams.continuity import Continuity
 from server.streams.place import Place, Takeover, begun_elsewhere, continued
 
 SEARCHES = 2
-"""How many connections look for the place at which a file is to be continued."""
+"""How many connections search for the place at which a file is to be continued."""
 
 NOWHERE = Fraction(-1)
 """A time before the first picture of a file."""
 
 
 class Continuing:
-    """Finds the picture with which a file goes on.
+    """Finds the picture with which a file continues.
 
     Frames up to the last one that the earlier owner sent get no mask again: they fill the memory,
-    if all of them are there. If SEARCHES connections have not found the place, the file is played
-    from its beginning, with an empty memory.
+    if all of them are available. If SEARCHES connections have not found the place, the file is
+    played from its beginning, with an empty memory.
 
     Mutable state: the place while it is sought, and then until there is a new mask; the connections
-    that have looked for it, and the one that has reached it; whether the file is to be played from
-    its beginning; what the memory is.
+    that have searched for it, and the one that has reached it; whether the file is to be played
+    from its beginning; the state of the memory.
     """
 
     def __init__(self, takeover: Takeover | None) -> None:
@@ -44,16 +44,16 @@ class Continuing:
 
     @property
     def place(self) -> Place | None:
-        """Return the earlier owner's place until there is a mask of our own."""
+        """Return the earlier owner's place until this server has made a mask."""
         return None if self._is_given_up else self._sought or self._reached
 
     def start_of(self, connection: int) -> Fraction | None:
-        """Return from when on a connection reads the file, None for its beginning."""
+        """Return the time from which a connection reads the file, None for its beginning."""
         return self.place.look if self.place is not None and connection == 1 else None
 
     def hurries(self, connection: int, at: Fraction) -> bool:
-        """Return whether a picture at a time in the file is only looked at, or fills the memory: it
-        is read as soon as possible rather than when it is due."""
+        """Return whether a picture at a time in the file is only examined, or only fills the
+        memory: then it is read as soon as possible rather than when it is due."""
         if self._sought is not None:
             return at <= self._sought.sent_at and not self._is_given_up_by(connection)
         return connection == self._reached_by and at <= self._fills_to
@@ -64,12 +64,12 @@ class Continuing:
         return self._reached is not None and connection != self._reached_by and seq < self.sent
 
     def search_again(self) -> None:
-        """Look for the place that was reached already."""
+        """Search for the place again after it was reached."""
         self._sought, self._reached = self._reached, None
 
     def follow(self, before: Continuity, connection: int, at: Fraction) -> Continuity | None:
-        """Return the stream before the picture at a time in the file, None if it does not go on
-        with this one."""
+        """Return the continuity before the picture at a time in the file, None if the file does not
+        continue with it."""
         place = self._sought
         if place is None:
             return before
@@ -86,16 +86,16 @@ class Continuing:
 
     @property
     def is_cold(self) -> bool:
-        """Return whether frames that were sent already are of no use for the memory."""
+        """Return whether frames that were already sent are useless for the memory."""
         return self.memory is MemoryState.COLD
 
     def begins(self) -> bool:
-        """Note that a frame is to get a mask; return whether it is the first one."""
+        """Record that a frame will get a mask; return whether it is the first one."""
         is_first, self._has_begun = not self._has_begun, True
         return is_first
 
     def made(self, seq: int) -> None:
-        """Note that a frame has its mask."""
+        """Record that a frame has its mask."""
         if seq > self.sent:
             self._reached = None
 
@@ -110,7 +110,7 @@ class Continuing:
 
 
 def _memory_after(takeover: Takeover | None) -> MemoryState:
-    """Return what a stream's memory is expected to be when it begins."""
+    """Return the expected state of a stream's memory when it starts."""
     if takeover is None:
         return MemoryState.NEW
     is_known = takeover.place is not None and takeover.place.fills

@@ -1,7 +1,7 @@
-"""One stream out of many connections: numbers and times that rise, and when to forget.
+"""One stream out of many connections: rising numbers and times, and when to empty the memory.
 
-State in, state out; no clock. The memory is only as good as its past: after a pause, a new
-connection, a change of size or a scene cut it describes something else.
+State in, state out; no clock. After a pause, a new connection, a change of size or a scene cut, the
+memory describes something else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from server.frame import Frame, ResetCause
 from server.streams.definition import StreamDefinition
 
 EARLY = Fraction(1, 10)
-"""Of the period of ``max_fps``: a frame that comes so much too early still counts."""
+"""Share of the period of ``max_fps`` by which a frame may be early and still counts."""
 
 LEAST_RISE = Fraction(1, 1000)
 """Seconds by which the first picture of a connection is at least later than the last one before."""
@@ -21,11 +21,11 @@ LEAST_RISE = Fraction(1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Continuity:
-    """What is known of the stream so far.
+    """The state of the stream so far.
 
-    ``shift`` is what is added to the times of this ``connection``; ``pts`` and ``arrived`` are
-    those of the last frame that was taken, ``due`` is when the next one may be. ``seen`` is when
-    the last frame arrived, taken or not, and ``pending`` why the memory is to be emptied before the
+    ``shift`` is added to the times of this ``connection``; ``pts`` and ``arrived`` are those of the
+    last frame that was taken, ``due`` is when the next one may be taken. ``seen`` is when the last
+    frame arrived, taken or not, and ``pending`` is the reason for emptying the memory before the
     next frame that is taken.
     """
 
@@ -42,7 +42,8 @@ class Continuity:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A frame with its place in the stream, and why the memory is emptied before it, if so."""
+    """A frame with its place in the stream, and the reason for emptying the memory before it, if
+    any."""
 
     frame: Frame
     reset: ResetCause | None
@@ -51,10 +52,10 @@ class Placed:
 def follow(
     before: Continuity, frame: Frame, connection: int, is_cut: bool, asked: StreamDefinition
 ) -> tuple[Continuity, Placed | None]:
-    """Return the stream with this frame, and the frame in it; None if ``max_fps`` passes it over.
+    """Return the stream with this frame, and the frame in it; None if ``max_fps`` skips it.
 
-    Times rise across connections: the first picture of a new one comes as long after the last
-    one as it arrived later.
+    Times rise across connections: the first picture of a new connection follows the last one by as
+    much as it arrived later.
     """
     shift = _shift(before, frame, connection)
     pts = (frame.pts or Fraction(0)) + shift

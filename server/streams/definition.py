@@ -1,4 +1,4 @@
-"""What a pulled stream is to be: its address, its pace, and when its memory is emptied."""
+"""The definition of a pulled stream: its address, its pace, and when its memory is emptied."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class StreamDefinition:
         return urlsplit(self.url).scheme == "file"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, the url's secrets included, for the rows alone, which seal them."""
+        """Return everything, including the url's secrets, only for the rows, which seal them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_dict` gave; fields of a newer version are passed over."""
+        """Read the result of :meth:`to_dict`; fields of a newer version are ignored."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in given.items() if name in known}
         return cls(**values | {"policy": DropPolicy(values["policy"])})

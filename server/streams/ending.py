@@ -11,7 +11,8 @@ from server.errors import Elsewhere, Fault, MastreamError, NoCapacity
 from server.streams.outbox import failure
 
 RECONNECT_MS = 1000
-"""When clients should reconnect after ``going_away``: the next server needs a moment to start."""
+"""Milliseconds after which clients should reconnect after ``going_away``: the next server needs a
+moment to start."""
 
 _BAD_INPUT = 400
 _TOO_LARGE = 413
@@ -30,17 +31,18 @@ ENDED = Ending(CloseCode.NORMAL, "end", protocol.End())
 
 
 def going_away(taken: int | None = None, url: str | None = None) -> Ending:
-    """Return how a stream ends when the server stops or is full.
+    """Return the ending of a stream when the server stops or is full.
 
-    ``taken`` is the last seq that was read; ``url`` is the socket of a server that has room, where
-    clients need not wait.
+    ``taken`` is the last seq that was read; ``url`` is the socket of a server that has room, to
+    which clients can connect at once.
     """
     message = protocol.GoingAway(RECONNECT_MS if url is None else 0, taken, url)
     return Ending(CloseCode.RESTART, "going_away", message)
 
 
 def refusal(error: MastreamError | ProtocolError, elsewhere: str | None) -> Ending:
-    """Return how a socket ends that gets no session; ``elsewhere`` is one that may get it."""
+    """Return the ending of a socket that gets no session; ``elsewhere`` is a socket where it may
+    get one."""
     is_full = isinstance(error, NoCapacity) and elsewhere is not None
     return going_away(url=elsewhere) if is_full else ending_of(error)
 
@@ -54,8 +56,8 @@ class EndStream(Exception):
 
 
 def ending_of(error: Exception, seq: int | None = None, path: str = "") -> Ending:
-    """Return how an error ends a stream; ``seq`` is the frame that it answers, if any, and ``path``
-    that of the socket, which is the same on the server that Elsewhere names."""
+    """Return the ending of a stream by an error; ``seq`` is the frame that it answers, if any, and
+    ``path`` is the socket's, which is the same on the server that Elsewhere names."""
     if isinstance(error, Elsewhere):
         return going_away(url=socket_url(error.url, path))
     if isinstance(error, ProtocolError):

@@ -1,4 +1,4 @@
-"""How far a file has been played: its frames that wait for their masks, and the last that have
+"""How far a file has been played: its frames that wait for their masks, and the last ones that have
 them."""
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from dataclasses import replace
 from server.streams.place import Made, Place, place_of
 
 WAITING = 16
-"""Frames that are remembered until they have their masks: more than a session has, since the
-results of its last step may still be on their way."""
+"""Maximum number of frames that are remembered until they have their masks: more than a session
+holds, since the results of its last step may not have arrived yet."""
 
 
 class FilmProgress:
     """Knows the place at which another server would continue a file.
 
     Mutable state: the frames that wait for their masks, of which the oldest are forgotten if there
-    are too many, as if none of them succeeds; and as many that have them as the memory depends on,
-    which is ``horizon``.
+    are too many, as if they all failed; and the last ``horizon`` frames that have masks, on which
+    the memory depends.
     """
 
     def __init__(self, horizon: int | None) -> None:
@@ -39,17 +39,17 @@ class FilmProgress:
         self._waiting.append(taken)
 
     def note_sent(self, taken: Made, sent: int) -> None:
-        """Remember a frame that has its mask already, as have those up to ``sent``."""
+        """Remember a frame that already has its mask, as do all up to ``sent``."""
         is_first = not self._made and sent - taken.seq + 1 < (self._made.maxlen or 0)
         self._made.append(replace(taken, is_first=is_first))
 
     def made(self, seq: int, is_first: bool) -> None:
-        """Note that a frame has its mask; ``is_first``: the memory was empty."""
+        """Record that a frame has its mask; ``is_first``: the memory was empty."""
         while self._waiting and self._waiting[0].seq <= seq:
             taken = self._waiting.popleft()
             if taken.seq == seq:
                 self._made.append(replace(taken, is_first=taken.is_first or is_first))
 
     def begin_anew(self) -> None:
-        """Forget what was made: the file is played from its beginning."""
+        """Forget all masks: the file is played from its beginning."""
         self._made.clear()

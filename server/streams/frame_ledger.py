@@ -22,13 +22,13 @@ class _Frame:
 class FrameLedger:
     """The frames of one stream, from their arrival until their answers are sent.
 
-    A frame is owed an answer from :meth:`expect` until :meth:`answered`. It holds the bytes of its
+    A frame is unanswered from :meth:`expect` until :meth:`answered`. It holds the bytes of its
     packet until that is decoded, then those of its picture, and finally those of its mask. One
     event loop uses it.
 
-    While the budget of all streams is spent, a stream may continue only if nothing of its own is
-    on the way. So each stream always makes progress, and all together hold no more than the budget
-    plus one message and one picture each.
+    While the budget of all streams is spent, a stream may continue only if it holds nothing itself.
+    So each stream always makes progress, and all together hold at most the budget plus one message
+    and one picture each.
     """
 
     def __init__(self, budget: ByteBudget | None = None, limit: int = STREAM_BYTES) -> None:
@@ -54,7 +54,7 @@ class FrameLedger:
         return self._picture_bytes > self._limit or self._budget.is_exceeded
 
     def expect(self, seq: int) -> None:
-        """Count a frame that was taken from the client: one answer is owed."""
+        """Count a frame that was taken from the client and needs an answer."""
         frame = self._frames.setdefault(seq, _Frame())
         self._owed += not frame.owed
         frame.owed = True
@@ -68,13 +68,13 @@ class FrameLedger:
         self._count(seq, picture=nbytes)
 
     def free(self, seqs: Iterable[int]) -> None:
-        """Count no more bytes for these frames; their answers are still owed. Idempotent."""
+        """Count no more bytes for these frames; they still need their answers. Idempotent."""
         for seq in seqs:
             self._count(seq)
         self._changes.notify()
 
     def answered(self, seqs: Iterable[int]) -> None:
-        """Forget frames whose answer is on its way to the client. Idempotent."""
+        """Forget frames whose answer has been sent. Idempotent."""
         for seq in seqs:
             self._count(seq)
             frame = self._frames.pop(seq, None)
@@ -82,7 +82,7 @@ class FrameLedger:
         self._changes.notify()
 
     def close(self) -> None:
-        """Free everything, and count no bytes from now on: the stream is over."""
+        """Free everything, and count no bytes from now on: the stream has ended."""
         self.free([*self._frames])
         self._closed = True
 

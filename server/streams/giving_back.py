@@ -1,4 +1,4 @@
-"""Streams are given back as they end, so that another server need not wait for the slowest."""
+"""Giving streams back as they end, so that other servers need not wait for the slowest."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _log = logging.getLogger(__name__)
 async def give_back(running: Iterable[RunningStream], ownership: Ownership) -> None:
     """End these streams and give each back, with its place, once it has ended. Idempotent.
 
-    If the database does not take one back, it is not asked again: the leases end by themselves, and
-    each question may take long.
+    If the database fails for one of them, it is not asked again: the leases end by themselves, and
+    each request may take long.
     """
     giving = _Giving(ownership)
     await asyncio.gather(*(giving.give(one) for one in running))
 
 
 class _Giving:
-    """Mutable state: the turn of those that have ended, and whether one could not be given back."""
+    """Mutable state: the queue of streams that have ended, and whether one could not be given
+    back."""
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership

@@ -57,7 +57,7 @@ class Inbox:
         self._changes.notify()
 
     def discard(self) -> None:
-        """Close, and release the waiting packets: nobody will take them. Idempotent."""
+        """Close, and release the waiting packets, which will not be taken. Idempotent."""
         self.close()
         self._waiting.clear()
 

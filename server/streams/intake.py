@@ -1,4 +1,4 @@
-"""How the frames of a pulled stream enter its session, and are recorded."""
+"""The way of a pulled stream's frames into its session, and their recording."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from server.streams.scene_watch import SceneWatch
 from server.workers.serving import Serving
 
 WINDOW = 4
-"""Frames of one stream between its source and its masks."""
+"""Maximum frames of one stream between its source and its masks."""
 
 
 class Intake:
     """Gives the frames of all connections their places in one stream and offers them to a session.
 
     Mutable state: the session, which stays open across connections so that a memory can be kept;
-    how the frames so far continue; the scene; how far a file has been played, and how it was
+    the continuity of the frames so far; the scene; how far a file has been played, and how it was
     continued if it was taken over.
     """
 
@@ -76,8 +76,8 @@ class Intake:
         return self._session
 
     async def take(self, connection: Connection, frame: Frame) -> None:
-        """Offer a connection's next frame, or pass it over if ``max_fps`` says so; wait for room if
-        no frame may be lost. Raises NoCapacity or Draining."""
+        """Offer a connection's next frame, or skip it because of ``max_fps``; wait for room if no
+        frame may be lost. Raises NoCapacity or Draining."""
         self._measures.lost(DropCause.OVERLOAD, connection.newly_lost())
         if self.continuing.has_broken_off(connection.number, self._continuity.seq):
             self._search_again()
@@ -108,25 +108,26 @@ class Intake:
             await self._worker.settled(self._session)
 
     def made(self, mask: Mask) -> None:
-        """Note that a frame has its mask."""
+        """Record that a frame has its mask."""
         self.continuing.made(mask.frame.seq)
         self._progress.made(mask.frame.seq, mask.reset is not None)
 
     @property
     def memory(self) -> MemoryState:
-        """Return what the memory was when this server began with the stream."""
+        """Return the state of the memory when this server started with the stream."""
         return self.continuing.memory
 
     @property
     def place(self) -> Place | None:
-        """Return where a file would have to be continued; None for a camera, or before a mask.
+        """Return the place where a file would have to be continued; None for a camera, or before
+        the first mask.
 
-        After a takeover it is the earlier owner's place until there is a mask of our own.
+        After a takeover it is the previous owner's place until this server has made a mask.
         """
         return self.continuing.place or self._progress.place
 
     def begin_anew(self) -> None:
-        """Forget the place of a file, which is played from its beginning."""
+        """Forget the place of a file, which is then played from its beginning."""
         self._progress.begin_anew()
         self.continuing.begin_anew()
 
@@ -154,8 +155,8 @@ class Intake:
             self._worker.close(session)
 
     def _search_again(self) -> None:
-        """Look once more for the place that was reached: some frames that fill the memory are in
-        the session already, so another one is opened."""
+        """Search again for the place that was reached: some frames that fill the memory are already
+        in the session, so another one is opened."""
         self.close()
         self._progress.begin_anew()
         self.continuing.search_again()
@@ -165,7 +166,7 @@ class Intake:
             self._scenes.begin(frame)
 
     def _note(self, before: Continuity, frame: Frame, placed: Placed) -> None:
-        """Remember a file's frame until it has its mask, or longer if it has it already."""
+        """Remember a file's frame until it has its mask, or longer if it already has it."""
         seq, now, at = placed.frame.seq, self._continuity, frame.pts or Fraction(0)
         taken = Made(seq, at, now.shift, before.due, now.connection, self._scenes.since)
         if seq > self.continuing.sent:
@@ -174,8 +175,8 @@ class Intake:
             self._progress.note_sent(taken, self.continuing.sent)
 
     def _offered(self, session: Session, placed: Placed) -> Frame | None:
-        """Return what the session gets of a frame; of one that has its mask only what fills the
-        memory, if that is of use."""
+        """Return the frame for the session; a frame that already has its mask only fills the
+        memory, if that is useful."""
         is_cold = self.continuing.is_cold
         if placed.frame.seq <= self.continuing.sent:
             return None if is_cold else replace(placed.frame, replay=True)

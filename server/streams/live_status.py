@@ -1,4 +1,5 @@
-"""What is reported of a pulled stream: its state, rates, latency and losses. Time is passed in."""
+"""What is reported about a pulled stream: its state, rates, latency and losses. Time is passed
+in."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from server.streams.viewers import Viewers
 SPAN_SECONDS = 10.0
 LATENCIES = 512
 NEWS = 256
-"""Events that are kept for followers that reconnect."""
+"""Number of events that are kept for followers that reconnect."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """A pulled stream as it is now. ``since`` is seconds in this state; rates are per second over
-    the last SPAN_SECONDS; latency in milliseconds from a packet's arrival to its mask.
+    """The current status of a pulled stream. ``since`` is seconds in this state; rates are per
+    second over the last SPAN_SECONDS; latency in milliseconds from a packet's arrival to its mask.
     ``lost_by_viewers`` counts masks that were made but not read in time; ``mask_age`` is the
     seconds since the picture of the newest mask arrived, None if there is none."""
 
@@ -58,7 +59,7 @@ class News:
 
 @dataclass(slots=True)
 class Measures:
-    """Counts of one stream since it began. Mutable state; every queue in it is bounded."""
+    """Counts of one stream since its start. Mutable state; every queue in it is bounded."""
 
     frames: int = 0
     masks: int = 0
@@ -95,7 +96,7 @@ class Measures:
         self._tell("reset", {"cause": cause.value, "seq": seq, "at": wall})
 
     def moved(self, cause: str, memory: str, seq: int, wall: float) -> None:
-        """Report that the stream was taken over, and what its memory was before this frame."""
+        """Report that the stream was taken over, and the state of its memory before this frame."""
         self._tell("moved", {"cause": cause, "memory": memory, "seq": seq, "at": wall})
 
     def frame(self, frame: Frame, now: float) -> None:
@@ -122,7 +123,7 @@ class Measures:
     def status(
         self, supervised: Supervised, connections: int, viewers: Viewers, now: float
     ) -> LiveStatus:
-        """Return everything as it is now."""
+        """Return the current status."""
         p50, p99 = _percentiles(self._latencies)
         return LiveStatus(
             state=supervised.state,

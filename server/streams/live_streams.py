@@ -1,4 +1,4 @@
-"""The pulled streams that this server has, each with its supervisor at work."""
+"""The pulled streams that this server has, each with its running supervisor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from server.streams.tending import cancelled, repeat
 from server.streams.whereabouts import Whereabouts
 
 PLACE_SECONDS = 1.0
-"""How often the places of files are stored: a new owner repeats the masks made since then."""
+"""Seconds between storing the places of files: a new owner repeats the masks made since then."""
 
 NO_STREAM = "There is no stream {!r}: it was removed, or never added."
 
@@ -60,12 +60,12 @@ class LiveStreams:
 
     @property
     def whereabouts(self) -> Whereabouts:
-        """Return where all streams are, those of other servers included."""
+        """Return the places of all streams, including those of other servers."""
         return self._ownership.whereabouts
 
     async def start(self) -> None:
-        """Pull every stream that an earlier process of this server had, and those that fall to
-        this one of the free ones."""
+        """Pull every stream that an earlier process of this server had, and the free ones that this
+        server should take."""
         await self._begin_each(await self._ownership.start())
         await self._take_free()
         self._tending = [
@@ -99,7 +99,7 @@ class LiveStreams:
     async def _give_back(self) -> None:
         await give_back(self._running, self._ownership)
         await self._running.lost_have_ended()
-        async with self._changing:  # a change that had begun before may have added another one
+        async with self._changing:  # a change that started earlier may have added another one
             await give_back(self._running, self._ownership)
 
     def all(self) -> list[PulledStream]:
@@ -116,8 +116,9 @@ class LiveStreams:
         return sum(one is not None and one.status.state is state for one in publishers)
 
     def find(self, name: str, may_see: Callable[[str], bool] = lambda _: True) -> PulledStream:
-        """Return a stream. Raises Elsewhere if another server has it, NoCapacity if none has it
-        yet, NotFound if there is none; this also for one elsewhere whose key ``may_see`` rejects.
+        """Return a stream. Raises Elsewhere if another server has it, NoCapacity if no server has
+        it yet, and NotFound if there is none, or if it is elsewhere and ``may_see`` rejects its
+        key.
         """
         return self._find(name, may_see).stream
 
@@ -129,10 +130,10 @@ class LiveStreams:
         return running
 
     async def add(self, definition: StreamDefinition) -> PulledStream:
-        """Write a new stream down and pull it.
+        """Store a new stream and pull it.
 
-        Raises Conflict if the name is taken, TooMany if its owner has as many here as may be,
-        NoCapacity if all together have, Draining if the server is stopping.
+        Raises Conflict if the name is taken, TooMany if its owner has the maximum here, NoCapacity
+        if all owners together have the maximum, and Draining if the server is stopping.
         """
         async with self._changing:
             return await self._add(definition)
@@ -160,7 +161,7 @@ class LiveStreams:
             return stream
 
     async def remove(self, name: str) -> None:
-        """Forget a stream; its source is closed and its viewers have ended when this returns.
+        """Remove a stream; its source is closed and its viewers have ended when this returns.
 
         Raises NotFound.
         """
@@ -175,7 +176,7 @@ class LiveStreams:
             raise Draining("The server is about to stop; try again in a moment.")
 
     async def _renew(self) -> None:
-        """Renew the leases, and end the streams that this server has no longer."""
+        """Renew the leases, and end the streams that this server no longer has."""
         try:
             await self._ownership.renew()
         finally:
@@ -183,7 +184,7 @@ class LiveStreams:
             self._end_lost()
 
     def _end_lost(self) -> None:
-        """End the streams that this server has no longer, besides those that end anyway."""
+        """End the streams that this server no longer has, except those that are ending already."""
         if self._draining:
             return
         for one in self._running:
@@ -194,7 +195,7 @@ class LiveStreams:
                 self._running.lose(one)
 
     async def _take_free(self) -> None:
-        """Take those free streams that fall to this server, as far as there is a place for them."""
+        """Take the free streams that this server should take, as far as it has places for them."""
         async with self._changing:
             total = self._limit.total
             places = None if total is None else max(0, total - len(self))
@@ -202,13 +203,13 @@ class LiveStreams:
             await self._begin_each(taken)
 
     async def _keep_places(self) -> None:
-        """Store where the files are, as far as they have moved."""
+        """Store the places of the files, if they have moved."""
         async with self._changing:
             await self._places.keep(self._running)
 
     async def _begin_each(self, taken: list[TakenStream]) -> None:
-        """Pull streams that were taken, and give back what cannot be pulled: all of them if the
-        server is to stop by now."""
+        """Pull streams that were taken, and give back those that cannot be pulled: all of them if
+        the server is stopping."""
         for one in taken:
             if self._draining or not self._has_begun(one):
                 await self._ownership.release(one.held, one.definition)

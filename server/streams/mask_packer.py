@@ -18,7 +18,7 @@ _PIXEL_SECONDS = {
     MaskEncoding.RAW: 1e-9,
     MaskEncoding.NONE: 1e-9,
 }
-"""Seconds per pixel of each encoding on one core, areas included; only the magnitude matters."""
+"""Seconds per pixel of each encoding on one core, including areas; only the magnitude matters."""
 
 _OVERLAY_SECONDS = 12e-9
 
@@ -32,7 +32,7 @@ class MaskPacker:
         self._wish = wish
 
     def cost(self, mask: Mask) -> float:
-        """Return about how many seconds :meth:`pack` takes."""
+        """Return approximately how many seconds :meth:`pack` takes."""
         height, width = self._size(mask)
         each = _PIXEL_SECONDS[self._wish.output] + (_OVERLAY_SECONDS if self._wish.overlay else 0)
         return height * width * each

@@ -1,4 +1,5 @@
-"""What a client's ``open`` settles: the session, how its frames are decoded and answers packed."""
+"""The result of a client's ``open``: the session, and how its frames are decoded and answers
+packed."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ from server.streams.resuming import Resumable, Resuming
 from server.workers.serving import Serving
 
 _RAW_OVERHEAD_BYTES = 4
-"""What the shortest message adds to its picture: the length field of an empty header."""
+"""Bytes that the shortest message adds to its picture: the length field of an empty header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What ``open`` settled for the rest of a stream. ``ready`` is the answer to it."""
+    """The result of ``open`` for the rest of a stream. ``ready`` is the answer to it."""
 
     resumable: Resumable
     policy: DropPolicy
@@ -55,7 +56,7 @@ class Opener:
     pictures: DevicePictures | None = None
     recordings: Recordings | None = None
     owner: str = ""
-    """Whose sessions they are."""
+    """The client that owns the sessions."""
 
     def open(self, wish: protocol.Open) -> Opened:
         """Open a session as requested. Raises TooMany, NoCapacity or Draining."""
@@ -92,8 +93,8 @@ class Opener:
             raise
 
     def _record(self, wish: protocol.Open, name: str) -> Recording | None:
-        """Begin the recording, which has the session's name, if one is wanted. Raises NoCapacity if
-        too many streams are recorded already."""
+        """Begin the recording, named after the session, if one is requested. Raises NoCapacity if
+        too many streams are being recorded."""
         if self.recordings is None:
             return None
         return self.recordings.begin(

@@ -35,7 +35,7 @@ Answer = Mask | Packed | Notice
 
 MAX_NOTICES = 1024
 MAX_SEQS = 1024
-"""Most frames reported as dropped in one message."""
+"""Maximum number of frames reported as dropped in one message."""
 
 
 class Outbox(Sink):
@@ -64,7 +64,7 @@ class Outbox(Sink):
         self._masks: deque[Mask | Packed] = deque()
         self._notices: deque[Notice] = deque()
         self._taken: Answer | None = None
-        """What was taken and is not sent yet."""
+        """The message that was taken and is not sent yet."""
         self._closed = False
         self._discarded = False
         self._overrun = False
@@ -106,14 +106,14 @@ class Outbox(Sink):
         self._changes.notify()
 
     def discard(self) -> None:
-        """Close, and release the waiting masks and all that still come. Idempotent."""
+        """Close, and release the waiting masks and all later ones. Idempotent."""
         self._discarded = True
         self._masks.clear()
         self._taken = None
         self.close()
 
     def unsent(self) -> list[Answer]:
-        """Return the messages that were not sent, the one that was taken last included."""
+        """Return the messages that were not sent, including the one that was taken last."""
         taken = [] if self._taken is None else [self._taken]
         return [*taken, *self._masks, *self._notices]
 

@@ -24,19 +24,18 @@ from server.threads import ThreadRunner
 _log = logging.getLogger(__name__)
 
 CAUSES = ("given_back", "expired", "restart")
-"""Why a server takes a stream: its server gave it back, died or froze, or was this one's earlier
-process."""
+"""Why a server takes a stream: another server gave it back, died or froze, or an earlier process of
+this one had it."""
 
 
 class Ownership:
     """Takes, renews and gives back the rows of pulled streams.
 
-    Whoever acts for a stream says under which epoch: if the stream was lost, nothing is done for
-    its earlier task, although this server may have taken it again meanwhile, or another stream of
-    its name.
+    Every action for a stream names its epoch: if the stream was lost, nothing is done for its
+    earlier task, even if this server has taken it again meanwhile, or another stream with its name.
 
-    Mutable state: the streams that are held, by name, each with its lease; where all are; whether
-    the database has not answered the last renewal, or not yet.
+    Mutable state: the held streams by name, each with its lease; the places of all; whether the
+    last renewal has no answer from the database, or none yet.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Ownership:
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_taken`` receives why a stream was taken, one of CAUSES; ``on_lost`` is called when
-        one that was not given back is this server's no more."""
+        this server loses a stream that it did not give back."""
         self._rows = rows
         self._membership = membership
         self._terms = terms or Terms()
@@ -67,8 +66,8 @@ class Ownership:
     def holds(self, name: str) -> bool:
         """Return whether this server may act for a stream now.
 
-        A server that knew no other when the database ceased to answer keeps its streams: nobody
-        could take them. One that was frozen asks first: another may have begun meanwhile.
+        A server that knew of no other when the database stopped answering keeps its streams: no
+        other can take them. One that was frozen asks first: another may have begun meanwhile.
         """
         if name not in self._leases:
             return False
@@ -81,11 +80,11 @@ class Ownership:
 
     @property
     def tend_seconds(self) -> float:
-        """Return how often leases and free streams are to be looked at."""
+        """Return the seconds between checks of leases and free streams."""
         return ALONE_SECONDS if self._membership.is_alone else self._terms.renew / 2
 
     async def start(self) -> list[TakenStream]:
-        """Take back what an earlier process of this server had; return it."""
+        """Take back the streams that an earlier process of this server had; return them."""
         await self._disk(self._rows.seal_all)
         await self._read()
         places = self.whereabouts.places
@@ -120,7 +119,7 @@ class Ownership:
             await self._disk(self._rows.change_all, kept)
 
     async def release(self, held: HeldStream, definition: Mapping[str, Any] | None = None) -> None:
-        """Give a stream back, with this definition if it is given; it must run no more.
+        """Give a stream back, with this definition if it is given; it must have stopped.
         Idempotent."""
         if self._has(held):
             await self._disk(self._rows.release, held, definition)
@@ -148,8 +147,8 @@ class Ownership:
             self._lose(name)
 
     async def take_free(self, most: int | None) -> list[TakenStream]:
-        """Take those free streams that fall to this server, at most ``most`` if it is given; return
-        them."""
+        """Take the free streams that this server should take, at most ``most`` if it is given;
+        return them."""
         await self._read()
         if self._membership.is_replaced:
             return []
@@ -159,7 +158,7 @@ class Ownership:
         return await self._take_each(self._rows.take, mine[:most])
 
     async def close(self) -> None:
-        """Wait until all work with the database is done."""
+        """Wait until all database work is done."""
         await self._disk.close()
 
     @property
@@ -177,7 +176,8 @@ class Ownership:
         self.whereabouts.read(places, self._clock())
 
     async def _kept(self, due: Sequence[HeldStream]) -> set[HeldStream]:
-        """Renew leases, or only look at them if nobody else can; return those that are kept."""
+        """Renew leases, or only check them if no other server can read them; return those that are
+        kept."""
         server = self._membership.name
         if self._membership.is_alone:
             return await self._disk(self._rows.still, due, server)

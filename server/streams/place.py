@@ -1,9 +1,9 @@
-"""Where a played file is, so that another server, or a restart, continues it there.
+"""The place of a playing file, at which another server, or this one after a restart, continues it.
 
-The row of the stream has the place of a moment ago. Whoever takes the stream reads the file from
-there, fills the memory with the frames that it depends on, without masks, and sends those masks
-again that were made since then: the same ones, with the same numbers. A camera has no place: its
-frames are gone. Pure; times are seconds.
+The row of the stream has a recent place. The server that takes the stream reads the file from
+there, fills the memory with the frames that it depends on, without masks, and repeats the masks
+that were made since then: the same ones, with the same numbers. A camera has no place: its frames
+are gone. Pure; times are seconds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any, Self
 from server.streams.continuity import LEAST_RISE, Continuity
 
 LOOK_SECONDS = Fraction(2)
-"""Pictures of so long before the first frame are looked at, since a scene cut depends on them."""
+"""Seconds of pictures before the first frame that are examined, since a scene cut depends on
+them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A frame that has its mask: its number, its time ``at`` in the file, what was added to that,
-    when a frame was ``due`` before it, its connection, and since when the ``scene`` had been
+    """A frame that has its mask: its number, its time ``at`` in the file, the ``shift`` added to
+    that, when a frame was ``due`` before it, its connection, and since when the ``scene`` had been
     followed. ``is_first``: the memory was empty."""
 
     seq: int
@@ -38,9 +39,9 @@ class Made:
 class Place:
     """Where a file is to be continued: after frame ``sent``, whose time in the file is ``sent_at``.
 
-    Frames are numbered from ``seq`` on, which is at ``at``; pictures from ``look`` on are looked
-    at. ``fills``: the frames up to ``sent`` leave the memory as it was, so that masks equal those
-    of an unbroken stream. ``shift`` and ``due`` are those of a Continuity.
+    Frames are numbered from ``seq`` on, which is at ``at``; pictures from ``look`` on are examined.
+    ``fills``: the frames up to ``sent`` leave the memory as it was, so that masks equal those of an
+    unbroken stream. ``shift`` and ``due`` are those of a Continuity.
     """
 
     seq: int
@@ -61,7 +62,8 @@ class Place:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any] | None) -> Self | None:
-        """Read what :meth:`to_dict` gave; None if there is nothing, or another version wrote it."""
+        """Read the result of :meth:`to_dict`; None if there is none, or another version wrote
+        it."""
         if given is None or given.keys() != cls.__dataclass_fields__.keys():
             return None
         exact = {name: Fraction(given[name]) for name in ("at", "look", "shift", "sent_at")}
@@ -76,8 +78,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """Why this server has a stream that it was not asked for: restart, given_back or expired; under
-    which epoch, and where to continue, None if that is not known."""
+    """The takeover of a stream: its cause (restart, given_back or expired), the epoch, and the
+    place where to continue, None if it is not known."""
 
     cause: str
     epoch: int
@@ -85,8 +87,8 @@ class Takeover:
 
 
 def place_of(made: Sequence[Made], horizon: int | None) -> Place | None:
-    """Return the place after the last of the frames that were made; None before the first.
-    ``horizon`` is the model's memory_horizon."""
+    """Return the place after the last frame that has its mask; None before the first. ``horizon``
+    is the model's memory_horizon."""
     if not made:
         return None
     last, found = made[-1], _filling(made, horizon)
@@ -97,20 +99,20 @@ def place_of(made: Sequence[Made], horizon: int | None) -> Place | None:
 
 
 def continued(place: Place, connection: int) -> Continuity:
-    """Return the stream before the frame at the place."""
+    """Return the continuity before the frame at the place."""
     return Continuity(connection, place.seq - 1, shift=place.shift, due=place.due)
 
 
 def begun_elsewhere(place: Place, connection: int, at: Fraction) -> Continuity:
-    """Return the stream before a frame at another time in the file, which follows the last one that
-    was sent: numbers and times rise, also if it is an earlier picture."""
+    """Return the continuity before a frame at another time in the file, which follows the last one
+    that was sent: numbers and times rise, even if it is an earlier picture."""
     rising = place.sent_at + place.shift + LEAST_RISE - at
     return Continuity(connection, place.sent, shift=max(place.shift, rising))
 
 
 def _filling(made: Sequence[Made], horizon: int | None) -> Made | None:
     """Return the first of the frames on which the memory depends after the last one, None if they
-    cannot be read in one go: some frame failed, or the file began anew with its memory kept."""
+    cannot be read at once: a frame failed, or the file started again with its memory kept."""
     if horizon is None:
         return None
     last = made[-1]

@@ -1,4 +1,4 @@
-"""The places of files that play are stored as they move, for whoever continues them."""
+"""Storing the places of playing files as they move, for the next owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PlaceKeeper:
         self._stored: dict[HeldStream, Place | None] = {}
 
     async def keep(self, running: Iterable[RunningStream]) -> None:
-        """Store where the files are, as far as they have moved since."""
+        """Store the places of the files, if they have moved."""
         streams = {one.held: one.stream for one in running}
         places = {held: stream.place for held, stream in streams.items()}
         changed = {

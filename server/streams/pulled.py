@@ -31,7 +31,7 @@ IDLE = (StreamState.PAUSED, StreamState.ENDED, StreamState.FAILED)
 """States in which no connection is tried until it is requested."""
 
 EPOCH_EVENTS = 2**32
-"""The ids of a stream's events begin with a multiple of this, so that they rise from one owner to
+"""The ids of an owner's events begin with a multiple of this, so that they rise from one owner to
 the next."""
 
 _ASKED = Pause | Resume
@@ -39,13 +39,13 @@ _ASKED = Pause | Resume
 
 
 class PulledStream:
-    """Runs one definition until :meth:`run` is cancelled. ``takeover`` says why this server has it,
-    and where a file is to be continued, if it was taken over. While ``may_send`` is false, it waits
-    with its masks: another server, or a later task, may send its own.
+    """Runs one definition until :meth:`run` is cancelled. ``takeover`` has the cause and the place
+    of a file if the stream was taken over. While ``may_send`` is false, it holds its masks back:
+    another server, or a later task, may send its own.
 
-    Mutable state: what the supervisor decided last, the events that it has still to see, and the
-    takeover that is still to be reported. The intake's session stays open across connections, so
-    that a memory can be kept.
+    Mutable state: the supervisor's last decision, the events that it has yet to see, and the
+    takeover that is not reported yet. The intake's session stays open across connections, so that a
+    memory can be kept.
     """
 
     def __init__(
@@ -76,14 +76,15 @@ class PulledStream:
 
     @property
     def status(self) -> LiveStatus:
-        """Return what the stream is doing now."""
+        """Return the stream's current status."""
         now = self._services.clock()
         return self.measures.status(self.supervised, self._connector.count, self.viewers, now)
 
     async def news_after(self, seen: int) -> list[News]:
-        """Wait for events with a higher id and return them; none if the stream is over.
+        """Wait for events with a higher id and return them; none if the stream has ended.
 
-        An id that was not given out yet is of an earlier run of the server: all events are new.
+        An id that has not been used yet is from an earlier run of the server: then all events are
+        new.
         """
         seen = seen if seen <= self.measures.told else 0
         await self.changes.until(lambda: self._over or self.measures.told > seen)
@@ -104,12 +105,12 @@ class PulledStream:
 
     @property
     def memory(self) -> MemoryState:
-        """Return what its memory was when this server began with it."""
+        """Return the state of its memory when this server started with it."""
         return self._intake.memory
 
     @property
     def place(self) -> Place | None:
-        """Return where the next owner is to continue; None where it cannot."""
+        """Return the place where the next owner should continue; None if it cannot."""
         plays = self.definition.is_file and not self.definition.paused
         return self._intake.place if plays else None
 
@@ -123,7 +124,7 @@ class PulledStream:
         self._intake.record(wanted)
 
     def leave(self) -> None:
-        """End every viewer as the server stops; :meth:`run` is still to be cancelled."""
+        """End every viewer because the server stops; :meth:`run` must still be cancelled."""
         self.viewers.is_leaving = True
         self.viewers.close()
 
@@ -195,8 +196,8 @@ class PulledStream:
         self._arrived.notify()
 
     async def _disconnect(self) -> None:
-        """Close the connection, and forget what it had still to report: it is not about the next
-        one. Idempotent, even if cancelled."""
+        """Close the connection, and discard its pending reports, which are not about the next one.
+        Idempotent, even if cancelled."""
         if self._connector.is_open:
             await self._connector.close()
             self._events = deque(one for one in self._events if isinstance(one, _ASKED))

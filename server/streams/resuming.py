@@ -23,7 +23,7 @@ from server.streams.byte_budget import ByteBudget
 from server.workers.serving import Serving
 
 _SHARE = 4
-"""The part of the bytes of all streams that kept answers, or parked sessions, may hold."""
+"""The share of the bytes of all streams that kept answers, or parked sessions, may hold."""
 
 _TOKEN_BYTES = 16
 
@@ -32,11 +32,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Resumable:
-    """A session with what it takes to continue it on another socket.
+    """A session with everything needed to continue it on another socket.
 
-    ``resets`` are the seqs of frames with a reset that were read but not processed: whatever frame
-    comes next from there on is reset. ``hand_over`` makes the socket that has it leave it. A
-    recording in ``sink`` goes on with the session.
+    ``resets`` are the seqs of frames with a reset that were read but not processed: the next frame
+    from there on is reset. ``hand_over`` makes the socket that has the session leave it. A
+    recording in ``sink`` continues with the session.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Resuming:
         """Open a session of ``owner``. Raises TooMany, NoCapacity or Draining.
 
         ``record`` begins the recording of the session with a name, if it is to be recorded; it may
-        raise the same.
+        raise the same errors.
         """
         kept, name = self._settings.window if self.is_on else 0, uuid4().hex
         log = AnswerLog(kept, self._settings.stream_bytes, self._kept_budget)
@@ -122,7 +122,7 @@ class Resuming:
         """Return the session with this token, taken from the socket that has it if there is one,
         and the state of its memory.
 
-        That is COLD without a session if there is none, or if its memory is lost.
+        The state is COLD, without a session, if there is none or if its memory is lost.
         """
         if (held := self._held.get(token)) and held.hand_over:
             held.hand_over()
@@ -139,7 +139,7 @@ class Resuming:
         return self._hold(found), memory
 
     def park(self, one: Resumable) -> None:
-        """Let the session of a lost socket wait for its client; close it if there is nothing to
+        """Keep the session of a lost socket for its client; close it if there is nothing to
         resume."""
         one.log.detach()
         if not self.is_on or one.log.processed < 0 or one.session.closed:
@@ -153,7 +153,7 @@ class Resuming:
         asyncio.get_running_loop().call_later(self._seconds + 0.1, self._expire)
 
     def make_room(self) -> bool:
-        """Close the session that has been parked longest; return whether there was one."""
+        """Close the session that has been parked for the longest; return whether there was one."""
         oldest = self._parked.take_oldest()
         self._close(oldest)
         return bool(oldest)

@@ -1,4 +1,4 @@
-"""The pulled streams that run here, each with its task and the epoch under which it was taken."""
+"""The pulled streams that run here, each with its task and the epoch in which it was taken."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from server.streams.tending import cancelled, report_failure
 
 
 class RunningStream:
-    """One stream, and what it was taken as. Mutable state: the task that runs it, and the one that
-    ends it, if any."""
+    """One stream, and the row under which it was taken. Mutable state: the task that runs it, and
+    the one that ends it, if any."""
 
     def __init__(self, held: HeldStream, stream: PulledStream) -> None:
         self.held = held
         self.stream = stream
         name = f"stream {held.name}"
-        # In a context of its own, so that its log lines do not name the request that added it.
+        # In a separate context, so that its log lines do not name the request that added it.
         self._task = asyncio.create_task(stream.run(), name=name, context=Context())
         self._task.add_done_callback(report_failure)
         self._ending: asyncio.Task[None] | None = None
@@ -34,8 +34,8 @@ class RunningStream:
     async def end(self) -> None:
         """End the stream; its source is closed and its viewers have ended when this returns.
 
-        Idempotent: who calls it again waits for the same end, since another cancellation would
-        interrupt it.
+        Idempotent: another call waits for the same end, since a second cancellation would interrupt
+        it.
         """
         await asyncio.shield(self.begin_to_end())
 
@@ -47,8 +47,8 @@ class RunningStream:
 
 
 class RunningStreams:
-    """Mutable state: the streams by name, the oldest first, and the tasks that end those that were
-    lost, while a stream of the same name may run already."""
+    """Mutable state: the streams by name, the oldest first, and the tasks that end lost streams,
+    while a stream of the same name may already run."""
 
     def __init__(self) -> None:
         self._streams: dict[str, RunningStream] = {}
@@ -67,7 +67,7 @@ class RunningStreams:
         return iter(list(self._streams.values()))
 
     def find(self, name: str) -> RunningStream | None:
-        """Return the stream of this name, None if none runs here."""
+        """Return the stream with this name, None if it does not run here."""
         return self._streams.get(name)
 
     def begin(self, held: HeldStream, stream: PulledStream) -> None:
@@ -81,7 +81,7 @@ class RunningStreams:
         await one.end()
 
     def lose(self, one: RunningStream) -> None:
-        """End a stream as if the server stopped, besides all others."""
+        """End a stream as if the server stopped, without affecting others."""
         self._forget(one)
         one.stream.leave()
         ending = one.begin_to_end()

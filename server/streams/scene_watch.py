@@ -1,4 +1,4 @@
-"""Where scenes begin in the pictures of a pulled stream."""
+"""Finds the starts of scenes in the pictures of a pulled stream."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from server.sources.scene_cut import SceneCut, look
 
 
 class SceneWatch:
-    """Looks at every picture. Mutable state: the scene, the number of the connection that it
-    belongs to, and the time in that connection ``since`` when it has been followed."""
+    """Examines every picture. Mutable state: the scene, the number of its connection, and the time
+    in that connection ``since`` when it has been followed."""
 
     def __init__(self) -> None:
         self.since = Fraction(0)
@@ -21,7 +21,7 @@ class SceneWatch:
         return f"<SceneWatch since {self.since}>"
 
     def is_cut(self, connection: int, frame: Frame) -> bool:
-        """Return whether the next picture of a connection begins another scene; the pictures of two
+        """Return whether the next picture of a connection starts a new scene; the pictures of two
         connections are not compared."""
         if self._connection != connection:
             self._connection = connection
@@ -30,7 +30,7 @@ class SceneWatch:
         return is_cut
 
     def begin(self, frame: Frame) -> None:
-        """Let a scene begin with this picture."""
+        """Start a scene with this picture."""
         self._begin(frame)
         self._scene, _ = look(self._scene, host_pixels(frame.pixels), frame.pts)
 

@@ -7,7 +7,7 @@ from enum import Enum, StrEnum
 
 
 class StreamState(StrEnum):
-    """What a pulled stream is doing."""
+    """The state of a pulled stream."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -35,11 +35,11 @@ class Action(Enum):
 class Rules:
     """Times in seconds.
 
-    ``connect``: from opening to the first picture. ``stall``: without a picture until a live
-    stream counts as stalled, and ``give_up`` from there until it is opened again. ``backoff``
-    and ``longest_backoff``: the shortest and longest wait before the next try; ``refused``: the
-    wait after a refusal, which a person has to put right. ``settled``: after that long a live
-    stream counts as healthy, and its next wait is the shortest again.
+    ``connect``: from opening to the first picture. ``stall``: without a picture until a live stream
+    counts as stalled, and ``give_up`` from there until it is opened again. ``backoff`` and
+    ``longest_backoff``: the shortest and longest wait before the next attempt; ``refused``: the
+    wait after a refusal, which a person must resolve. ``settled``: after this time a live stream
+    counts as healthy, and its next wait is the shortest again.
     """
 
     connect: float = 10.0
@@ -74,8 +74,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The deadline has passed. ``silent`` is for how many seconds no picture came; ``has_packets``
-    is whether data came in that time nevertheless."""
+    """The deadline has passed. ``silent`` is for how many seconds no picture arrived;
+    ``has_packets`` is whether data arrived in that time."""
 
     silent: float
     has_packets: bool = False

@@ -1,4 +1,4 @@
-"""What the row of a pulled stream has: its definition, and the place of its file."""
+"""The content of a pulled stream's row: its definition, and the place of its file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from server.streams.definition import StreamDefinition
 from server.streams.place import Place, Takeover
 
 PLACE = "place"
-"""The field of the place; a version that does not know it passes it over."""
+"""The field of the place; a version that does not know it ignores it."""
 
 
 def stored(definition: StreamDefinition, place: Place | None) -> Mapping[str, Any]:
-    """Return what the row has of a stream."""
+    """Return the content of a stream's row."""
     given = definition.to_dict()
     return given if place is None else given | {PLACE: place.to_dict()}
 
 
 def takeover_of(taken: TakenStream) -> Takeover:
-    """Return why this server has a stream that it took, and where a file is to be continued."""
+    """Return the takeover of a stream that this server took: its cause, and the place where a file
+    is continued."""
     return Takeover(taken.cause, taken.held.epoch, Place.from_dict(taken.definition.get(PLACE)))

@@ -1,4 +1,5 @@
-"""The tasks that run next to pulled streams: repeated, cancelled for certain, never silent."""
+"""Helpers for the tasks that run next to pulled streams: they repeat, are reliably cancelled, and
+log their failures."""
 
 from __future__ import annotations
 
@@ -9,14 +10,15 @@ from collections.abc import Awaitable, Callable
 from server.errors import MastreamError, Unavailable
 
 CANCEL_SECONDS = 15.0
-"""Longer than closing a source and a publisher takes; then a supervisor is cancelled again."""
+"""Seconds after which a supervisor is cancelled again; closing a source and a publisher takes
+less."""
 
 _log = logging.getLogger(__name__)
 
 
 async def repeat(act: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Act every ``seconds``, whatever fails. Log when it begins to fail; the database logs by
-    itself if it does not answer."""
+    """Call ``act`` every ``seconds``, even after failures. Log when it starts to fail; the database
+    logs by itself if it does not answer."""
     fails = False
     while True:
         await asyncio.sleep(seconds)
@@ -28,13 +30,13 @@ async def repeat(act: Callable[[], Awaitable[None]], seconds: float) -> None:
         except Exception as error:
             if not fails:
                 trace = None if isinstance(error, MastreamError) else error
-                _log.error("the pulled streams cannot be kept up: %s", error, exc_info=trace)
+                _log.error("the pulled streams cannot be maintained: %s", error, exc_info=trace)
             fails = True
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end; again after a while, should the first cancellation be
-    lost to a library that swallows it, or nothing could be changed any more."""
+    """Cancel a task and wait for its end. Cancel it again after a while, in case a library
+    swallowed the first cancellation: otherwise nothing could be changed any more."""
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_SECONDS)

@@ -16,7 +16,8 @@ from server.streams.definition import StreamDefinition
 from server.streams.pulled_source import OpenSource
 
 MAX_TRIALS = 4
-"""Addresses that are tried at the same time; each holds a connection and a decoder."""
+"""Maximum number of addresses that are tried at the same time; each holds a connection and a
+decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Trial:
 
 
 class Trials:
-    """Tries addresses. One too many is refused rather than queued, since a person is waiting.
+    """Tries addresses. Further ones are refused rather than queued, since a person is waiting.
 
     ``seconds`` is how long a first picture may take. Mutable state: how many are being tried.
     """

@@ -20,25 +20,26 @@ from server.streams.outbox import Outbox
 from server.threads import PicturePool
 
 VIEWER_MASKS = 2
-"""Masks that wait for one viewer: enough to keep it busy, too few to be old."""
+"""Maximum masks that wait for one viewer: enough to keep it busy, too few to be old."""
 
 UNSENT = 8
-"""Masks that wait until they may be sent: more than a stream makes of the frames that it has."""
+"""Maximum masks that wait until they may be sent: more than a stream makes from the frames that it
+holds."""
 
 ASK_SECONDS = 0.05
-"""How often a stream that may not send asks again. It may soon, or it ends."""
+"""Seconds between checks of a stream that may not send; soon it may, or it ends."""
 
 RENDITIONS = 16
-"""What was made last is kept for viewers who still have to send it."""
+"""Number of recent renditions that are kept for viewers that have yet to send them."""
 
 PAINT_SECONDS = 5e-3
-"""About what painting a picture and encoding it takes."""
+"""Approximate seconds for painting a picture and encoding it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureForm:
-    """How a picture is painted: with the mask over it or not, how opaque (0..1), and with which
-    note below."""
+    """How a picture is painted: whether the mask is drawn over it, with which opacity (0..1), and
+    with which note below."""
 
     overlay: bool = True
     opacity: float = 0.5
@@ -49,13 +50,13 @@ Form = protocol.Open | PictureForm
 
 
 class Viewers(Sink):
-    """Hands every mask to every viewer's outbox; a slow viewer loses masks of its own.
+    """Puts every mask into every viewer's outbox; a slow viewer loses only its own masks.
 
     ``on_mask`` is called for each mask first, ``on_loss`` for each frame without one. The masks
-    themselves are shared, so a viewer's ledger counts against a budget of its own. ``is_leaving``
-    says that the stream ended because the server stops or another has taken it over, and may be
-    back soon. While ``may_send`` is false, masks wait, since another server may send its own; they
-    are lost if the stream ends.
+    themselves are shared, so a viewer's ledger counts against its own budget. ``is_leaving`` means
+    that the stream ended because the server stops or another has taken it over, and may be back
+    soon. While ``may_send`` is false, masks wait, since another server may send its own; they are
+    lost if the stream ends.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class Viewers(Sink):
         return f"<Viewers {len(self)}>"
 
     def join(self, on_lost: Callable[[], None] = lambda: None) -> Outbox:
-        """Return the outbox of a new viewer; the newest mask is in it already, or its end if the
-        stream is over."""
+        """Return the outbox of a new viewer, which already contains the newest mask, or the end if
+        the stream has ended."""
 
         def count_lost() -> None:
             self.lost += 1
@@ -109,8 +110,8 @@ class Viewers(Sink):
         await self.changes.until(lambda: not self._outboxes)
 
     async def next_after(self, seq: int | None) -> Mask | None:
-        """Wait for a mask other than that of ``seq`` and return the newest; None if the stream is
-        over."""
+        """Wait for a mask other than that of ``seq`` and return the newest; None if the stream has
+        ended."""
         await self.changes.until(lambda: self._closed or self._newest_seq() not in (None, seq))
         return None if self._closed else self.newest
 
@@ -122,7 +123,7 @@ class Viewers(Sink):
         return None if self.newest is None else max(0.0, now - self.newest.frame.arrived)
 
     def close(self) -> None:
-        """End every viewer, since the stream is over."""
+        """End every viewer, since the stream has ended."""
         self._closed = True
         self._lose_unsent(beyond=0)
         self.newest = None
@@ -218,12 +219,14 @@ class Renditions:
 
 
 async def _result(making: asyncio.Task[bytes]) -> bytes:
-    """Return what is being made; a viewer who leaves meanwhile takes nothing from the others."""
+    """Wait for a rendition that is being made; a viewer that leaves meanwhile does not cancel it
+    for the others."""
     return making.result() if making.done() else await asyncio.shield(making)
 
 
 def form_of(wish: protocol.Open) -> protocol.Open:
-    """Return what of a viewer's ``open`` decides its messages; the rest is the stream's."""
+    """Return the fields of a viewer's ``open`` that decide its messages; the others are the
+    stream's."""
     return protocol.Open(
         output=wish.output, size=wish.size, overlay=wish.overlay, opacity=wish.opacity
     )

@@ -1,4 +1,4 @@
-"""Where all pulled streams are, as last read: here, with another server, or free."""
+"""The places of all pulled streams when they were last read: here, on another server, or free."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 class Whereabouts:
-    """Answers from what was last read of the rows; ``holds`` says whether this server may act for a
-    stream now.
+    """Answers from the rows as last read; ``holds`` says whether this server may act for a stream
+    now.
 
-    Mutable state: the places, how they changed, and whether the database was away when they were to
-    be read, or since when it has answered again.
+    Mutable state: the places, their changes, and whether the database was away at the last read, or
+    since when it has answered again.
     """
 
     def __init__(self, membership: Membership, holds: Callable[[str], bool]) -> None:
@@ -37,18 +37,18 @@ class Whereabouts:
 
     @property
     def places(self) -> list[StreamPlace]:
-        """Return where all streams are."""
+        """Return the places of all streams."""
         return list(self._places.values())
 
     def read(self, places: list[StreamPlace], now: float) -> None:
-        """Note where all streams are, as was just read."""
+        """Record the places of all streams, as just read."""
         if self._is_away:
             self._is_away, self._answers_since = False, now
         self._places = {one.name: one for one in places}
         self.history.look({one.name: self._condition(one) for one in places})
 
     def note(self, place: StreamPlace) -> None:
-        """Note where one stream is, which this server has just added."""
+        """Record the place of a stream that this server has just added."""
         self._places[place.name] = place
 
     def forget(self, name: str) -> None:
@@ -56,15 +56,15 @@ class Whereabouts:
         self._places.pop(name, None)
 
     def note_away(self) -> None:
-        """Note that the places could not be read."""
+        """Record that the places could not be read."""
         self._is_away = True
 
     def answers_for(self, now: float) -> float:
-        """Return for how many seconds the database has answered, after it had not."""
+        """Return for how many seconds the database has answered again."""
         return now - self._answers_since
 
     def free(self) -> list[FreeStream]:
-        """Return the streams that nobody has."""
+        """Return the free streams."""
         free = (one for one in self._places.values() if one.is_free)
         return [FreeStream(one.name, -one.lasts, one.server) for one in free]
 
@@ -102,7 +102,7 @@ class Whereabouts:
         mine = place.server == self._membership.name
         url = None if place.is_free or mine else self._membership.url_of(place.server)
         if url is None:
-            raise NoCapacity(f"Another server is to pull {name}: try again in a moment.")
+            raise NoCapacity(f"Another server will pull {name}: try again in a moment.")
         raise Elsewhere(f"Another server pulls {name}: ask {url}.", url)
 
     def _condition(self, place: StreamPlace) -> Condition:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Arrivals:
     """Checks new videos and hands them to the queue.
 
-    ``model`` returns the name of the model that segments, ``seen`` what users see of a record.
+    ``model`` returns the name of the model that segments, ``seen`` a record as users see it.
     Mutable state: ``_left``, the videos whose files may have to be removed.
     """
 
@@ -56,7 +56,7 @@ class Arrivals:
         self._left: list[str] = []
 
     async def close(self) -> None:
-        """End the threads that probe; their process was ended before."""
+        """End the threads that probe; their process must have ended before."""
         await self._probes.close()
 
     async def check_capacity(self, size: int, key: str | None, owner: str = "") -> None:
@@ -82,10 +82,10 @@ class Arrivals:
         self._files.check_room(size)
 
     async def probe(self, path: Path, artefacts: Collection[str] = ()) -> VideoInfo:
-        """Return the description of an uploaded file's video.
+        """Return the description of the video in an uploaded file.
 
-        Raises UnsupportedMedia, TooLarge, or BadVideo, the last also if its pictures are too large
-        or too small for one of the artefacts.
+        Raises UnsupportedMedia, TooLarge, or BadVideo (also if its pictures are too large or too
+        small for one of the artefacts).
         """
         limits = VideoLimits(
             max_bytes=self._settings.max_bytes,
@@ -133,7 +133,7 @@ class Arrivals:
         try:
             await self._disk(self._files.add, record, callback_url)
         finally:
-            self._runner.added()  # after an error too: a store that fails may have added it before
+            self._runner.added()  # after an error too: a failing store may already have added it
         log_event(_log, "video queued", video=record.id, bytes=record.size, owner=record.owner)
         return self._seen(record)
 
@@ -148,7 +148,7 @@ class Arrivals:
         return None if record is None else self._seen(record)
 
     async def remove_left(self) -> None:
-        """Remove the files of those that were not added while the store did not answer."""
+        """Remove the files of videos that were not added because the store did not answer."""
         left, self._left = self._left, []
         for video in left:
             await self._discard(video)

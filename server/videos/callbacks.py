@@ -1,4 +1,4 @@
-"""Callbacks: which addresses may be called, how calls are signed and when they are tried again.
+"""Callbacks: which addresses may be called, how calls are signed, and when they are repeated.
 
 Calls follow https://www.standardwebhooks.com, for which libraries exist in most languages. Pure:
 time and chance are passed in.
@@ -24,7 +24,7 @@ SECRET_PREFIX = "whsec_"
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 3600.0
 GIVE_UP_SECONDS = 24 * 3600.0
-"""How long after the end of its video a call is tried."""
+"""For how many seconds after the end of its video a call is tried."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -32,8 +32,8 @@ _PORTS = {"http": 80, "https": 443}
 def check_callback(url: str | None, hosts: Collection[str]) -> str | None:
     """Return an address to call, None if there is none.
 
-    It must be HTTP or HTTPS and its host one of ``hosts``: ``example.org`` for the usual port, or
-    ``example.org:8443``. Raises BadRequest otherwise.
+    It must be HTTP or HTTPS, and its host must be one of ``hosts``: ``example.org`` for the default
+    port, or ``example.org:8443``. Raises BadRequest otherwise.
     """
     if url is None:
         return None
@@ -44,15 +44,15 @@ def check_callback(url: str | None, hosts: Collection[str]) -> str | None:
         )
     if _host_of(url) not in {host.lower() for host in hosts}:
         raise BadRequest(
-            "The server calls no such host: let its operator add the callback_url's host to "
+            "The server may not call this host: let its operator add the callback_url's host to "
             "MASTREAM_VIDEOS__CALLBACK_HOSTS."
         )
     return url
 
 
 def callback_rules(rules: AddressRules, hosts: Collection[str]) -> AddressRules:
-    """Return the rules for the addresses of ``hosts``: those for cameras, but an address that is
-    listed as a host may be called."""
+    """Return the rules for the addresses of ``hosts``: the same as for cameras, except that a
+    listed IP address may be called."""
     addresses = (literal(host_and_port(f"http://{host}")[0]) for host in hosts)
     listed = (ip_network(str(address)) for address in addresses if address is not None)
     return replace(rules, hosts=(), networks=(*rules.networks, *listed))
@@ -76,13 +76,13 @@ def signed_headers(secret: str, name: str, now: float, body: bytes) -> dict[str,
 
 def delay(attempts: int, chance: float) -> float:
     """Return the seconds until the next attempt after ``attempts`` that failed: doubled each time,
-    less up to half of it by ``chance``, in 0..1."""
+    then shortened by up to a half, by ``chance`` in 0..1."""
     doubled = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempts - 1, 32))
     return doubled * (1 - chance / 2)
 
 
 def _host_of(url: str) -> str | None:
-    """Return the host of an address, with its port unless that is the usual one; None if it is no
+    """Return the host of an address, with its port unless that is the default; None if it is not an
     address that may be called."""
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Calling those who want to know that a video has ended, until they answer."""
+"""Calling the receivers that want to know that a video has ended, until they answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_ONCE = 8
 CALL_SECONDS = 10.0
 
 _TURN_SECONDS = 3 * CALL_SECONDS
-"""How long no other server makes a call that one has begun."""
+"""For how many seconds no other server makes a call that one server has begun."""
 
 _GONE = 410
 """The status with which a receiver asks not to be called again."""
@@ -37,8 +37,8 @@ Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 async def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard) -> int:
     """Send a POST and return the status; redirects are not followed, and the answer is not read.
 
-    The host is resolved once, and the address that ``guard`` allows is the one that is connected
-    to. Raises an httpx.HTTPError, SourceForbidden, SourceUnreachable, or TimeoutError after
+    The host is resolved once, and the connection is made to an address that ``guard`` allows.
+    Raises an httpx.HTTPError, SourceForbidden, SourceUnreachable, or TimeoutError after
     ``CALL_SECONDS``.
     """
     host, _ = host_and_port(url)
@@ -66,8 +66,8 @@ async def _status_at(address: IPAddress, asked: httpx.Request, client: httpx.Asy
 class Caller:
     """Calls the callbacks that are due, at most ``AT_ONCE`` at a time, each at least once.
 
-    ``find`` returns a video by its id, ``render`` its JSON and ``secret`` signs it. All state is in
-    the rows, so nothing is lost with the process.
+    ``find`` returns a video by its id, ``render`` returns its JSON, and ``secret`` signs it. All
+    state is in the rows, so nothing is lost with the process.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Caller:
             await asyncio.sleep(POLL_SECONDS)
 
     async def call_due(self) -> None:
-        """Call all that are due once; those that fail are postponed."""
+        """Make all due calls once; those that fail are postponed."""
         await self._disk(self._rows.remove_orphans)
         due = await self._disk(self._rows.due, self._clock(), AT_ONCE)
         await asyncio.gather(*(self._call(callback) for callback in due))

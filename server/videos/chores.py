@@ -31,7 +31,7 @@ def chores(
     settings: VideoSettings,
     guard: Guard,
 ) -> list[Chore]:
-    """Return the chores that the settings ask for; ``render`` returns a video's JSON, and ``guard``
+    """Return the chores that the settings require; ``render`` returns a video's JSON, and ``guard``
     decides which addresses may be called."""
     found: list[Chore] = [clean(jobs.expire, uploads.expire)]
     if storage is not None:

@@ -1,4 +1,4 @@
-"""The regular removal of what has expired."""
+"""The regular removal of expired objects."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ async def clean(*chores: Callable[[], Awaitable[None]]) -> None:
             try:
                 await chore()
             except Exception:
-                _log.exception("what has expired cannot be removed")
+                _log.exception("expired objects cannot be removed")

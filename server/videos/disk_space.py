@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def enough(free: int, pause_below: int, *, paused: bool) -> bool:
     """Return whether videos may write while ``free`` bytes are left.
 
-    Once paused they need twice as much, so that they do not stop and start with every byte.
+    Once paused, they need twice as much, so that they do not pause and continue with every byte.
     """
     return free >= (2 * pause_below if paused else pause_below)
 
@@ -30,7 +30,7 @@ def free_bytes(folder: Path) -> int:
 
 
 class DiskSpace:
-    """Watches the free space of ``folder``, and makes those wait who write into it.
+    """Watches the free space of ``folder``, and makes writers into it wait.
 
     Mutable state: whether videos are paused. ``measure`` replaces :func:`free_bytes` in tests.
     """
@@ -49,11 +49,11 @@ class DiskSpace:
 
     @property
     def reason(self) -> str | None:
-        """Return why videos wait, as one sentence for users; None if they need not."""
+        """Return why videos wait, as one sentence for users; None if they do not."""
         return REASON if self.paused else None
 
     def full(self) -> None:
-        """Pause until the next look, since a write has failed with DiskFull."""
+        """Pause until the next check, since a write has failed with DiskFull."""
         self._set(paused=True)
 
     async def wait_for_room(self) -> None:
@@ -61,13 +61,13 @@ class DiskSpace:
         await self._changes.until(lambda: not self.paused)
 
     async def watch(self) -> None:
-        """Look at the free space every ``POLL_SECONDS``, until cancelled."""
+        """Check the free space every ``POLL_SECONDS``, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await self.look()
 
     async def look(self) -> None:
-        """Look once. A file system that cannot be asked changes nothing, nor does any failure."""
+        """Check once. Failures, such as a file system that does not answer, change nothing."""
         try:
             free = await asyncio.to_thread(self._measure, self._folder)
         except Exception:

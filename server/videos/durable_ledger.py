@@ -1,5 +1,5 @@
 """The pieces of an uploaded video, in the database: they survive the server, and other servers on
-the same folder take them, too."""
+the same folder can take them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ RETRY_SECONDS = 1.0
 MAX_FAILURES = 3
 
 NEAR = 8
-"""Frames. A piece that kills the server does so within a window of frames after the last one that
-was recorded; other deaths are farther apart."""
+"""In frames. A piece that kills the server does so within a window of frames after the last
+recorded one; other deaths are farther apart."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 OnPiece = Callable[[str], None]
-"""Receives what became of a piece here: done, failed or lost."""
+"""Receives the result of a piece on this server: done, failed or lost."""
 OnTaken = Callable[[str], None]
-"""Receives why a piece was taken over that another process had begun: restart or expired."""
+"""Receives why this server took over a piece that another process had begun: restart or expired."""
 
 _log = logging.getLogger(__name__)
 
@@ -193,8 +193,8 @@ class DurableLedger(Ledger):
         return None
 
     async def _begun(self, taken: Taken, before: Sequence[PieceRow]) -> Taken:
-        """Remove what is left of a piece's earlier attempts, after noting how far the last one got
-        if its server died."""
+        """Remove the files of a piece's earlier attempts, after recording the progress of the last
+        one if its server died."""
         was_held = PieceState.RUNNING is before[taken.piece.number].state
         older = await self._disk(older_attempts, self._folder, taken)
         if taken.deaths and (was_held or older):
@@ -216,7 +216,7 @@ class DurableLedger(Ledger):
             try:
                 return await self._disk(act, *args, **kwargs)
             except Fault:
-                _log.exception("the database failed; it is asked again in %s s", RETRY_SECONDS)
+                _log.exception("the database failed; trying again in %s s", RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -234,7 +234,7 @@ def _taken(row: PieceRow) -> Taken:
 
 
 def _frames_in(attempt: Path) -> int:
-    """Return how many frames an attempt that was interrupted has recorded."""
+    """Return how many frames an interrupted attempt has recorded."""
     try:
         return int((attempt / REACHED).read_text())
     except (OSError, ValueError):

@@ -37,8 +37,8 @@ class VideoFiles:
     """One folder and one row per video. Synchronous; used by one thread at a time.
 
     Every change of state is made in the store first; if the store refuses it, no file is touched.
-    Where servers share the folder, nothing is removed that another one may still need. Mutable
-    state: the videos that have succeeded and whose pieces are still read.
+    If servers share the folder, nothing is removed that another one may still need. Mutable state:
+    the videos that have succeeded and whose pieces are still read.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class VideoFiles:
         settings: VideoSettings,
         most_of_one: int | None = None,
     ) -> None:
-        """Use ``folder``, which other servers use, too, if ``settings.folder`` is set."""
+        """Use ``folder``; other servers use it, too, if ``settings.folder`` is set."""
         self.store = store
         self.is_shared = settings.folder is not None
         self.uploads = UploadRows(store.database, store.seal, store.server)
         self.piece_rows = PieceRows(store.database)
         self.owner = store.server or f"{socket.gethostname()}:{folder.resolve()}"[:255]
-        """Whose pieces are those of this server."""
+        """The owner's name for the pieces of this server."""
         self.terms = SHARED if self.is_shared else ALONE
         self.places = Places(folder, keep_uploads=settings.keep_uploads)
         self.folder = self._folder = folder
@@ -79,12 +79,12 @@ class VideoFiles:
         return self.places.results(video, name)
 
     def parts(self, video: str, name: str) -> PartOf:
-        """Return where the parts of an artefact are while the video runs."""
+        """Return the parts of an artefact while the video runs."""
         planned: int | None = None
 
         def part_of(number: int) -> Part | None:
             nonlocal planned
-            with suppress(Unavailable):  # the number of pieces that was known before holds
+            with suppress(Unavailable):  # the number of pieces that was known before is still valid
                 record = self.store.get(video)
                 planned = 0 if record is None else record.pieces
             if planned is not None and number >= planned:
@@ -109,8 +109,8 @@ class VideoFiles:
             raise NoCapacity("The server's disk is nearly full: remove videos, or try again later.")
 
     def check_capacity(self, size: int, key: str | None, owner: str = "") -> None:
-        """Raise TooMany if the owner has enough videos that wait or run, and NoCapacity if there is
-        no room for an upload on the disk, in the queue or in the quota.
+        """Raise TooMany if the owner has the maximum number of videos that wait or run, and
+        NoCapacity if there is no room for an upload on the disk, in the queue or in the quota.
 
         An upload that was queued before with the same key needs no room in the queue, and none
         among the videos.
@@ -119,7 +119,7 @@ class VideoFiles:
         if key is not None and self.store.by_key(key) is not None:
             return
         if not fits(self.store.kept(), self._quota, size):
-            raise NoCapacity("The server keeps no more videos: remove some, or try again later.")
+            raise NoCapacity("The server cannot keep more videos: remove some, or try again later.")
         self._check_owner(owner)
         if self.store.count(VideoState.QUEUED) >= self.settings.max_jobs:
             raise NoCapacity(
@@ -132,9 +132,9 @@ class VideoFiles:
         return self.upload(video)
 
     def add(self, record: VideoRecord, callback_url: str | None = None) -> None:
-        """Queue a video whose bytes are in its file, and remove the videos in whose place it comes.
+        """Queue a video whose bytes are in its file, and remove the videos that it replaces.
 
-        Raises as :meth:`VideoRows.add`, and TooMany if its owner has enough that wait or run.
+        Raises as :meth:`VideoRows.add`, and TooMany if its owner has the maximum that wait or run.
         """
         self._check_owner(record.owner)
         self.store.add(record, self.settings.max_jobs, callback_url)
@@ -149,13 +149,14 @@ class VideoFiles:
             self.places.settle(video, None)
 
     def put_back(self, video: str, running: Collection[str] = ()) -> None:
-        """Give back all that this server holds, except of the videos that are ``running`` here, and
-        queue a running video again unless other servers work on it."""
+        """Release all rows that this server holds, except of the videos that are ``running`` here,
+        and queue a running video again unless other servers work on it."""
         self.give_back(running)
         self.store.release(video)
 
     def give_back(self, running: Collection[str]) -> None:
-        """Give back all that this server holds, except of the videos that are ``running`` here."""
+        """Release all rows that this server holds, except of the videos that are ``running``
+        here."""
         self.piece_rows.free(self.owner, running, died=False)
 
     def end(
@@ -168,11 +169,10 @@ class VideoFiles:
         losses: Losses | None = None,
         results: str = RESULTS,
     ) -> bool:
-        """Mark a running video as succeeded or failed, unless it was cancelled meanwhile or what is
-        held ``by`` this server was lost; return whether it was.
+        """Mark a running video as succeeded or failed, unless it was cancelled meanwhile or the row
+        held ``by`` this server was lost; return whether it was marked.
 
-        Its files become those of the state that is stored: a store that fails may have made the
-        change before.
+        Its files become those of the stored state: a failing store may have made the change before.
         """
         video, succeeded = by.video, state is VideoState.SUCCEEDED
         stored = self.places.bytes_kept(video, results) if succeeded else 0
@@ -183,7 +183,7 @@ class VideoFiles:
         return ended
 
     def leave(self, video: str, now: float) -> None:
-        """Remove the files that a video on which this server has worked does not keep."""
+        """Remove the files that a video does not keep and on which this server has worked."""
         record = self.store.get(video)
         if record is None:
             self.places.settle(video, None)
@@ -196,8 +196,8 @@ class VideoFiles:
         self.places.clear(video)
 
     def take_idle(self, video: str) -> Held | None:
-        """Take the work on a whole video on which nobody works; None if others do, or it has
-        ended."""
+        """Take the work on a whole video on which nobody works; return None if others work on it,
+        or it has ended."""
         whole = self.take_whole(video)
         # Not before: others may have begun in between.
         if whole is not None and any(one.held for one in self.store.standings(video)):
@@ -206,7 +206,7 @@ class VideoFiles:
         return whole
 
     def take_whole(self, video: str) -> Held | None:
-        """Take the work on a whole video; None if others have it."""
+        """Take the work on a whole video; return None if others have it."""
         row = self.piece_rows.take_whole(video, self.owner, self.terms.lease)
         return None if row is None else Held(video, WHOLE, row.epoch)
 

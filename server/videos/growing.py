@@ -23,7 +23,7 @@ _BOX = 8
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where the part of one piece is: ``path`` once it is complete, ``partial`` until then."""
+    """The place of one piece's part: ``path`` once it is complete, ``partial`` until then."""
 
     path: Path
     partial: Path
@@ -34,7 +34,8 @@ PartOf = Callable[[int], Part | None]
 
 
 class GrowingFile:
-    """Reads what is there of the parts, in order, each from where the last call ended.
+    """Reads the existing bytes of the parts, in order; each call continues where the last one
+    ended.
 
     Mutable state: the number of the piece, its file if it is open, and whether its head is read or
     skipped. A file that is open stays readable if it is renamed or removed. A part that is written
@@ -51,7 +52,7 @@ class GrowingFile:
         return f"<GrowingFile piece={self._number} open={self._file is not None}>"
 
     def read(self) -> bytes:
-        """Return at most CHUNK_BYTES more; nothing if no more is there so far. Blocks briefly."""
+        """Return at most CHUNK_BYTES more; empty if there are no more so far. Blocks briefly."""
         while part := self._part_of(self._number):
             complete = part.path.exists()  # before reading: afterwards more might have been written
             if data := self._read(part):
@@ -77,8 +78,8 @@ class GrowingFile:
         return self._file.read(CHUNK_BYTES)
 
     def _reopen(self, path: Path) -> bool:
-        """If the complete part is another file than the open one, which was given up and written
-        again, continue in it at the same place; return whether it is another."""
+        """If the open file was given up and the part was written again, continue in the complete
+        file at the same place; return whether it is another file."""
         if self._file is None:
             return True
         with suppress(FileNotFoundError):
@@ -91,7 +92,7 @@ class GrowingFile:
         return False
 
     def _begin(self, file: BinaryIO) -> bool:
-        """Go to the first byte to be sent of a part; return whether it is there."""
+        """Go to the first byte of a part that is to be sent; return whether it exists."""
         file.seek(0)
         size = head_size(file.read(_HEAD_BYTES))
         if size is None:
@@ -113,14 +114,14 @@ def head_size(data: bytes) -> int | None:
 
 
 def empty_overlays(folder: Path) -> None:
-    """Truncate the overlays in a folder and below, so that a reader who has one open ends there."""
+    """Truncate the overlays in a folder and below, so that readers that have one open end there."""
     for path in list(folder.rglob("overlay.mp4*")):
         with suppress(OSError):  # it may have been renamed or removed
             os.truncate(path, 0)
 
 
 def _opened(part: Part) -> BinaryIO | None:
-    for path in (part.partial, part.path):  # in this order: it may be renamed in between
+    for path in (part.partial, part.path):  # check in this order: it may be renamed in between
         with suppress(FileNotFoundError):
             return path.open("rb")
     return None

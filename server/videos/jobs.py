@@ -40,20 +40,20 @@ GATHER_SECONDS = 0.2
 """How long further changes gather before they are reported in one event."""
 
 RETRY_SECONDS = 1.0
-"""How often a database that does not answer is asked for those who watch."""
+"""Seconds between attempts to read the database for watchers while it does not answer."""
 
 LOOK_SECONDS = 1.0
-"""How often those who watch are told what other servers on the same folder have done."""
+"""Seconds after which watchers receive changes made by other servers on the same folder."""
 
 _log = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Uploaded videos from their first byte to their removal; what /v1/videos does.
+    """Uploaded videos from their first byte to their removal: the operations of /v1/videos.
 
-    ``arrivals`` takes new ones, ``outputs`` finds what users get of them. One thread does all
-    database and file work, in order; the job runner segments. Mutable state of its own:
-    ``_changed``, an event that is set and replaced whenever something has changed.
+    ``arrivals`` accepts new ones, ``outputs`` finds their results. One thread does all database and
+    file work, in order; the job runner segments. Mutable state: ``_changed``, an event that is set
+    and replaced whenever something has changed.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Jobs:
         self._watching = asyncio.create_task(self.space.watch())
 
     async def drain(self) -> None:
-        """Begin no more videos; put those that run back into the queue for the next start.
+        """Start no more videos; put running ones back into the queue for the next start.
         Idempotent."""
         await self._runner.drain()
 
@@ -172,12 +172,12 @@ class Jobs:
     async def delete(self, video: str) -> None:
         """Cancel a video, or remove it if it has ended.
 
-        Its files are gone when this returns; the row of a cancelled video stays until it is deleted
-        again. Raises NotFound if there is no such video.
+        Its files have been removed when this returns; the row of a cancelled video stays until it
+        is deleted again. Raises NotFound if there is no such video.
         """
         await self.find(video)
         is_cancelled = await self._disk(self._cancel, video)
-        await self._runner.halt(video)  # it runs still if a store that failed has cancelled it
+        await self._runner.halt(video)  # it may still run, if a failing store has cancelled it
         if is_cancelled:
             await self._disk(self._files.clear, video)
         else:
@@ -186,7 +186,7 @@ class Jobs:
         self._notify()
 
     async def expire(self) -> None:
-        """Remove the videos whose time is up, and the files of those that were not added."""
+        """Remove the videos whose time is up, and the files of videos that were not added."""
         await self.arrivals.remove_left()
         if await self._disk(self._files.expire, self._clock()):
             self._notify()
@@ -194,8 +194,8 @@ class Jobs:
     async def watch(self, video: str, seen: str | None) -> AsyncGenerator[Video]:
         """Yield the video now unless its version is ``seen``, and again after each change.
 
-        Yield at most once per ``GATHER_SECONDS``, and nothing while the database does not answer;
-        what other servers did after ``LOOK_SECONDS`` at most. End when the video ends or is
+        Yield at most once per ``GATHER_SECONDS``, and not while the database does not answer; yield
+        changes by other servers after at most ``LOOK_SECONDS``. End when the video ends or is
         removed, or the server drains.
         """
         most = LOOK_SECONDS if self._files.is_shared else None

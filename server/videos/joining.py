@@ -1,4 +1,5 @@
-"""The pieces of a video become its artefacts: packets are copied and nothing is encoded again."""
+"""Joining the pieces of a video into its artefacts: packets are copied and nothing is encoded
+again."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ async def join_pieces(work: Work, finished: Sequence[Finished], results: Path) -
     """Make the artefacts in ``results``, which is created, from all pieces of a video.
 
     The pieces stay, so it can be repeated after a failure. If cancelled, it still completes the
-    artefact that it is about. Raises Fault, or DiskFull if there is no space.
+    current artefact. Raises Fault, or DiskFull if there is no space.
     """
     folders = [work.folder / piece.folder for piece in finished]
     await _in_thread(_make_folder, results)

@@ -10,12 +10,13 @@ from server.videos.ledger import Ledger, Taken
 
 
 class Lost(Exception):
-    """Another server has what this one was working on, or the video has ended."""
+    """Another server has the piece that this one was working on, or the video has ended."""
 
 
 class Keeping:
-    """Keeps a piece during a block, and reports how many of its ``frames`` are done; once it is
-    lost, the block ends with Lost. Not a generator, as in the recorder."""
+    """Keeps a piece's lease during a block, and reports how many of its ``frames`` are done; once
+    the piece is lost, the block ends with Lost. Not a generator, for the same reason as in the
+    recorder."""
 
     def __init__(self, ledger: Ledger, taken: Taken) -> None:
         self.frames = 0

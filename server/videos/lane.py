@@ -1,4 +1,4 @@
-"""One lane: segments piece after piece of a video, as long as any is free."""
+"""One lane: segments pieces of a video, one after the other, as long as any is free."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_DEATHS = 5
 """How often in a row a server may die in the same place of a piece before its video fails."""
 
 REACHED = "reached"
-"""The file in a piece's folder with the number of frames recorded so far: it outlives a crash."""
+"""The file in a piece's folder with the number of frames recorded so far: it survives a crash."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ class Outcome(Enum):
 class Lane:
     """Segments the pieces that its ledger gives it.
 
-    A piece that fails with a Fault is begun again, by any lane, until the ledger's
-    ``max_failures``; then the Fault names its place. So it does if servers died in it too often. A
-    piece that ends its video stays taken. On a full disk the lane waits, if it can.
+    A piece that fails with a Fault is started again, by any lane, until the ledger's
+    ``max_failures``; then the Fault names its place. The same happens if servers died in it too
+    often. A piece that ends its video stays taken. On a full disk the lane waits, if it can.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Lane:
             taken = await self._read_on(taken)
 
     async def _read_on(self, taken: Taken) -> Taken | None:
-        """Segment a piece, and those behind it while they are free; return the next one that begins
-        elsewhere."""
+        """Segment a piece, and the following ones while they are free; return the next piece that
+        begins elsewhere."""
         async with PieceReader(self._work) as reader:
             while True:
                 number = taken.piece.number
@@ -87,7 +87,7 @@ class Lane:
                 taken = following
 
     async def _segment(self, reader: PieceReader, taken: Taken) -> Outcome:
-        """Segment one piece; it is done, or released for another attempt."""
+        """Segment one piece; afterwards it is done, or released for another attempt."""
         outcome = Outcome.DONE
         self._on_frames(taken.piece.number, 0)
         try:
@@ -122,7 +122,7 @@ class Lane:
             raise Fault("The server died there each time; its log may say why.")
 
     async def _has_failed(self, taken: Taken, error: Fault) -> bool:
-        """Return whether a piece that raised a Fault is given up. It has not failed if it was lost:
+        """Return whether to give up a piece that raised a Fault. It has not failed if it was lost:
         then others may have removed its files."""
         failures = await self._ledger.fail(taken)
         if not failures:
@@ -191,7 +191,7 @@ class Lane:
 
 
 def check_losses(losses: Losses, frames: int) -> None:
-    """Raise BadVideo if most of a video is lost, of which ``frames`` pictures were decoded."""
+    """Raise BadVideo if most of a video is lost; ``frames`` pictures were decoded."""
     if losses.most_of(frames):
         lost = losses.undecodable + losses.missing
         raise BadVideo(

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from server.engines.info import EngineInfo
 
 GAIN = 1.1
-"""How much faster frames must come for a larger batch to be worth its memory."""
+"""By which factor a larger batch must be faster to be worth its memory."""
 
 
 def lanes_for(engines: Iterable[EngineInfo]) -> int:
-    """Return the number of lanes at which a video is done soonest: the best batch of each engine,
-    from the steps that were timed when it was warmed up. An engine whose steps were not timed gets
-    one lane.
+    """Return the number of lanes with which a video is finished soonest: the sum of the engines'
+    best batches, according to the steps that were timed when they were warmed up. An engine whose
+    steps were not timed gets one lane.
     """
     return sum(_best_batch(engine) for engine in engines)
 

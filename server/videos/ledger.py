@@ -1,4 +1,5 @@
-"""Which piece of a video is whose: the contract, and a ledger that lasts as long as its process."""
+"""Which lane or server has which piece of a video: the contract, and a ledger that lasts as long as
+its process."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A piece that is done: the folder of its files, and what was found in it."""
+    """A finished piece: the folder of its files, and the results of decoding it."""
 
     number: int
     folder: str
@@ -41,13 +42,14 @@ class Finished:
 
 
 def newest_attempt(folder: Path, number: int) -> Path:
-    """Return the folder of a piece's last attempt in the ``folder`` of all; there may be none."""
+    """Return the folder of a piece's last attempt, in the ``folder`` of all; it may not exist."""
     none = folder / f"{number:05d}.e0"
     return max(_attempts(folder, number), key=_epoch, default=none)
 
 
 def older_attempts(folder: Path, taken: Taken) -> list[Path]:
-    """Return the folders of a piece's earlier attempts, the oldest first: nobody will use them."""
+    """Return the folders of a piece's earlier attempts, the oldest first; they are no longer
+    needed."""
     found = sorted(_attempts(folder, taken.piece.number), key=_epoch)
     return [path for path in found if _epoch(path) < taken.epoch]
 
@@ -80,7 +82,7 @@ class Terms(NamedTuple):
 
 
 ALONE = Terms(30.0, 10.0)
-"""The terms of a server that shares its videos with no other: nobody waits for its leases."""
+"""The terms of a server that does not share its videos: nobody waits for its leases."""
 
 SHARED = Terms(10.0, 2.0, patience=10.0, rest=60.0)
 """The terms of servers that share a folder of videos."""
@@ -96,8 +98,8 @@ class Ledger(ABC):
 
     @abstractmethod
     async def take(self, after: int | None = None) -> Taken | None:
-        """Take the next piece for a lane that has just finished piece ``after``; None: none is
-        free."""
+        """Take the next piece for a lane that has just finished piece ``after``; return None if
+        none is free."""
 
     @abstractmethod
     async def renew(self, taken: Taken, frames: int) -> bool:
@@ -117,7 +119,7 @@ class Ledger(ABC):
         """Let any lane take a piece again."""
 
     def give_up(self, taken: Taken) -> None:  # noqa: B027  nobody else can begin it
-        """Note that a piece ends its video: it stays taken, so that nobody else begins it."""
+        """Record that a piece ends its video: it stays taken, so that nobody else starts it."""
 
     def rest(self) -> None:  # noqa: B027  nobody else can take them
         """Note that a piece has failed here: if others may take pieces, none are taken here any

@@ -23,9 +23,10 @@ _log = logging.getLogger(__name__)
 class Mover:
     """Copies the files of each video that has succeeded, and removes the local ones afterwards.
 
-    Its pace is its own: until a video is moved, its files are served from the disk. It continues
-    after a restart, since it looks at what is there. Mutable state: the videos that are copied;
-    their local files go one pass later, when no request is about to open them any more.
+    It works at its own pace: until a video is moved, its files are served from the disk. It
+    continues after a restart, since it checks which files exist. Mutable state: the videos that are
+    copied; their local files are removed one pass later, when no request is about to open them any
+    more.
     """
 
     def __init__(self, files: VideoFiles, storage: Storage, disk: ThreadRunner) -> None:
@@ -38,14 +39,14 @@ class Mover:
         return f"<Mover to {self._storage!r}, copied={len(self._copied)}>"
 
     async def run(self) -> None:
-        """Move what there is every ``MOVE_SECONDS``, until cancelled."""
+        """Move all files that are due every ``MOVE_SECONDS``, until cancelled."""
         while True:
             await self._try(self.move)
             await asyncio.sleep(MOVE_SECONDS)
 
     async def move(self) -> None:
         """Remove the local files of the videos that are copied, copy those of the others, and
-        remove from the storage what belongs to removed videos."""
+        remove the files of removed videos from the storage."""
         local = await self._disk(self._local)
         self._copied.intersection_update(local)
         for video in local:

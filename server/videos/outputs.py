@@ -1,4 +1,5 @@
-"""What users get of a video: its uploaded file, its artefacts, and their parts while it runs."""
+"""The files of a video for users: its uploaded file, its artefacts, and their parts while it
+runs."""
 
 from __future__ import annotations
 
@@ -55,12 +56,12 @@ class Outputs:
         return found.record, await self._located(self._files.upload(video), video, SOURCE)
 
     def parts(self, video: str, name: str) -> PartOf:
-        """Return where the parts of an artefact are while the video runs."""
+        """Return the parts of an artefact while the video runs."""
         return self._files.parts(video, name)
 
     @asynccontextmanager
     async def viewing(self, video: str) -> AsyncIterator[None]:
-        """Keep the parts of a video that runs in the block, unless it is cancelled, removed or
+        """Keep the parts of a running video during the block, unless it is cancelled, removed or
         fails."""
         viewers = self._files.places.viewers
         viewers.begin(video)
@@ -70,7 +71,7 @@ class Outputs:
             await asyncio.shield(asyncio.to_thread(viewers.end, video))
 
     async def _located(self, path: Path, video: str, name: str) -> Path | StoredFile:
-        """Return a file where it is: on the disk, or else in the storage."""
+        """Return a file from its place: the disk, otherwise the storage."""
         if await self._disk(path.exists):
             return path
         if self._storage is None:

@@ -1,6 +1,6 @@
-"""The pieces of a video: where it is cut, where each begins to be read, and which is next.
+"""The pieces of a video: where it is cut, where reading of each piece begins, and which is next.
 
-Pieces depend on the video, the model's horizon and one setting alone, so every run cuts a video at
+Pieces depend only on the video, the model's horizon and one setting, so every run cuts a video at
 the same places, whatever the number of lanes and after any interruption.
 """
 
@@ -18,7 +18,7 @@ from server.sources.decoding import Stretch
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames ``first`` to ``last`` of a video; ``last`` None: up to its end, wherever that is."""
+    """Frames ``first`` to ``last`` of a video; ``last`` None: up to its end."""
 
     number: int
     first: int
@@ -30,7 +30,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All pieces of a video, in order, and why there is only one, if so."""
+    """All pieces of a video, in order, and the reason if there is only one."""
 
     pieces: tuple[Piece, ...]
     reason: Uncut | None = None
@@ -59,8 +59,8 @@ def in_one_piece(reason: Uncut) -> Plan:
 
 
 def stretch_of(piece: Piece, cuts: Cuts, horizon: int | None) -> Stretch | None:
-    """Return where to read a piece from, so that the memory is filled first; None: from the start
-    of the file."""
+    """Return the stretch to read for a piece, so that the memory is filled first; None: from the
+    start of the file."""
     if piece.first == 0 or horizon is None:
         return None
     warm_up = max(0, piece.first - horizon)
@@ -68,8 +68,8 @@ def stretch_of(piece: Piece, cuts: Cuts, horizon: int | None) -> Stretch | None:
 
 
 def keys_of(piece: Piece, cuts: Cuts, horizon: int | None) -> list[KeyFrame]:
-    """Return the key frames that reading a piece depends on: the one from which it is read, and the
-    one with which it begins. None if the video is not cut."""
+    """Return the key frames on which reading a piece depends: the one from which it is read, and
+    the one with which it begins; None if the video is not cut."""
     if piece.last is None:
         return []
     stretch = stretch_of(piece, cuts, horizon)
@@ -83,8 +83,9 @@ def stored_keys(keys: Sequence[KeyFrame]) -> list[list[int | str | None]]:
 
 
 def cuts_of(pieces: Sequence[Piece], stored: Sequence[Any]) -> Cuts:
-    """Return what is known of a video by its pieces and their :func:`stored_keys`: all that reading
-    them depends on. So no server but the one that planned them reads the file for that."""
+    """Return the cuts of a video according to its pieces and their :func:`stored_keys`: everything
+    that reading them depends on. So only the server that planned the pieces has to search the
+    file."""
     last = pieces[-1].last
     if last is None:
         return Cuts(0)
@@ -97,10 +98,11 @@ def cuts_of(pieces: Sequence[Piece], stored: Sequence[Any]) -> Cuts:
 
 
 def next_piece(free: Collection[int], taken: Collection[int], after: int | None) -> int | None:
-    """Return which free piece a lane takes that has just finished piece ``after``.
+    """Return the free piece that a lane takes after it has finished piece ``after``.
 
-    The following one is best: decoder and memory continue. Otherwise it begins in the largest gap:
-    in its middle if another lane is on its way into it, so that both read on as long as possible.
+    The following piece is best: decoder and memory continue. Otherwise it begins in the largest
+    gap: in its middle if another lane will reach the gap, so that both can continue reading as long
+    as possible.
     """
     if after is not None and after + 1 in free:
         return after + 1

@@ -1,11 +1,11 @@
-"""Where the files of uploaded videos are, and which of them a video's state keeps.
+"""The places of the files of uploaded videos, and which of them a video's state keeps.
 
 ``<video>/upload`` is kept until the video has ended, and afterwards too if it has succeeded and
 uploads are kept; ``<video>/pieces/<piece>`` until it has ended and nobody reads them, which servers
 that share the folder learn from ``<video>/pieces/viewed``; ``<video>/<results>/<artefact>`` once it
-has succeeded. Who joins the pieces makes ``results`` under a name of its own, and the video's row
-has the name of those that count. So a server that was thought dead harms no file that counts, nor
-does it by removing those of an older attempt.
+has succeeded. The server that joins the pieces writes ``results`` under a name with its epoch, and
+the video's row names the valid ones. So a server that was believed dead cannot damage valid files,
+not even when it removes those of an older attempt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.videos.growing import empty_overlays
 from server.videos.viewers import Viewers
 
 RESULTS = "results"
-"""How the name of every folder with results begins."""
+"""The beginning of the name of every folder with results."""
 
 VIEWED = "viewed"
 """The file next to the pieces whose time says when somebody last read them."""
@@ -63,8 +63,8 @@ class Places:
         return self.pieces(video).exists() or any(self.folder.glob(f"{video}/{RESULTS}*"))
 
     def changed(self, video: str) -> float:
-        """Return when the folder of a video or its upload was last written, in seconds since the
-        epoch; 0 if there is none."""
+        """Return when the folder of a video or its upload was last changed, in seconds since the
+        epoch; 0 if there is neither."""
         paths = (self.folder / video, self.upload(video))
         return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
@@ -83,7 +83,7 @@ class Places:
 
     def settle(self, video: str, state: VideoState | None, results: str = RESULTS) -> None:
         """Remove the files that a video in this state does not keep; None is an unknown video, and
-        ``results`` are those that count if it has succeeded.
+        ``results`` names the valid ones if it has succeeded.
 
         Files that cannot be removed are left for the next start.
         """
@@ -121,12 +121,13 @@ class Places:
 
 
 def results_name(epoch: int) -> str:
-    """Return the name of the folder with the results of who joined the pieces under an epoch."""
+    """Return the name of the folder for the results of joining the pieces under an epoch."""
     return f"{RESULTS}.e{epoch}"
 
 
 def results_epoch(name: str) -> int:
-    """Return the epoch of a folder with results; 0 for those of versions without epochs."""
+    """Return the epoch in the name of a folder with results; 0 for those of versions without
+    epochs."""
     return int(name.rpartition(".e")[2]) if ".e" in name else 0
 
 

@@ -1,4 +1,4 @@
-"""The progress of an uploaded video, from its row and from the job that runs."""
+"""The progress of an uploaded video, from its row and from its running job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Video:
     """The present state of a video: its row, its progress, whether its upload is kept, when it is
-    removed, in seconds since the epoch (None: unknown), and why it waits, if it runs and does."""
+    removed, in seconds since the epoch (None: unknown), and why it waits, if it runs and waits."""
 
     record: VideoRecord
     progress: Progress
@@ -44,8 +44,8 @@ def progress(done: int, total: int | None, seconds: float) -> Progress:
 
 
 def video_now(record: VideoRecord, frames: int | None, now: float) -> Video:
-    """Return a video as it is at ``now``; ``frames`` is how many are known to be recorded if it
-    runs here: other servers may have reported more.
+    """Return the state of a video at ``now``; ``frames`` is how many are known to be recorded if it
+    runs here; other servers may have reported more.
 
     A video that failed or was cancelled keeps its number of frames and has no ``eta_s``.
     """

@@ -15,10 +15,11 @@ end, and after somebody has last read them on any server: these note it much mor
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Limits on all videos together, and seconds that one is kept after its end; None: no limit.
+    """Limits on all videos together, and for how many seconds a video is kept after its end; None:
+    no limit.
 
-    ``oldest_first`` removes ended videos to make room, the first to end first; otherwise another
-    video is refused.
+    ``oldest_first`` removes ended videos to make room, in the order of their ends; otherwise
+    further videos are refused.
     """
 
     max_videos: int | None = None
@@ -36,8 +37,8 @@ def expired(videos: Sequence[Kept], quota: Quota, now: float) -> list[str]:
 
 
 def fits(videos: Sequence[Kept], quota: Quota, size: int) -> bool:
-    """Return whether one more video of ``size`` bytes is accepted: it fits, or would if all that
-    may be removed were."""
+    """Return whether one more video of ``size`` bytes is accepted: it fits, or would fit after the
+    removal of all that may be removed."""
     kept = [one for one in videos if one.ended is None] if quota.oldest_first else videos
     return _within(len(kept) + 1, sum(one.nbytes for one in kept) + size, quota)
 

@@ -1,5 +1,5 @@
 """One decoder and one memory that read consecutive pieces of a video, and check that the video is
-as it was planned."""
+as planned."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ OVERLAY = "overlay.mp4"
 
 
 class Space(Protocol):
-    """The free space of the disk, which whoever writes waits for."""
+    """The free space of the disk, for which writers wait."""
 
     async def wait_for_room(self) -> None:
-        """Wait while there is little."""
+        """Wait while there is little space."""
 
     async def wait_for_space(self) -> None:
-        """Wait until there is some again, after a write has failed with DiskFull."""
+        """Wait until there is space again, after a write has failed with DiskFull."""
 
 
 class CutsDiffer(Exception):
-    """A video that was cut is not what its packets promised: a picture is damaged or missing, or
-    has another size or time. It has to be segmented in one piece."""
+    """A cut video is not what its packets promised: a picture is damaged or missing, or has another
+    size or time. It must be segmented in one piece."""
 
 
 OnLosses = Callable[[Losses], None]
-"""Called on the event loop with what was lost in decoding, once it is known."""
+"""Called on the event loop with the losses in decoding, once they are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One video to segment: its file, what it is, which artefacts are made and where their parts
-    lie. At most ``window`` frames of a lane are between decoder and recorder. On a full disk it
-    waits for ``space``; without one it fails. ``on_losses`` is called even if too much is lost.
-    It is decoded in the ``sandbox``, if there is one, and read by the ``prober``'s processes where
-    its packets are looked at; without one, in this process."""
+    """One video to segment: its file, its description, its artefacts and the places of their parts.
+    At most ``window`` frames of a lane are between decoder and recorder. On a full disk it waits
+    for ``space``; without ``space`` it fails. ``on_losses`` is called even if too much is lost. It
+    is decoded in the ``sandbox``, if there is one; its packets are examined by the ``prober``'s
+    processes, or in this process if there is none."""
 
     worker: Serving
     video: Path
@@ -73,7 +73,7 @@ class Work:
 
 
 class Relay(Sink):
-    """Passes a session's results on to the recording of the present piece."""
+    """Passes a session's results on to the recording of the current piece."""
 
     def __init__(self) -> None:
         self.recording: Recording | None = None
@@ -119,11 +119,11 @@ class PieceReader:
             await self._source.aclose()
 
     def losses(self) -> Losses:
-        """Return what was lost in decoding so far."""
+        """Return the losses in decoding so far."""
         return self._source.losses() if self._source else Losses()
 
     async def feed(self, piece: Piece, recording: Recording) -> int:
-        """Have every frame of a piece segmented; return how many there are.
+        """Segment every frame of a piece; return how many there are.
 
         Raises NoCapacity if there is no session for it, CutsDiffer if the video was cut and is not
         as planned, BadInput if it is damaged, and SourceFault if this server cannot decode it.
@@ -183,7 +183,7 @@ class PieceReader:
             raise CutsDiffer(str(error)) from None
 
     def _check(self, piece: Piece, frame: Frame, before: int) -> None:
-        """Raise CutsDiffer if the frame that follows ``before`` others of a cut piece is not the
+        """Raise CutsDiffer if the frame after the first ``before`` frames of a cut piece is not the
         planned one."""
         if piece.last is None:
             return

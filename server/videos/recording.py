@@ -1,4 +1,4 @@
-"""The masks of one piece of a video on their way to its files, in a thread of its own."""
+"""Writes the masks of one piece of a video into its files, in a separate thread."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ OnProgress = Callable[[int], None]
 
 
 class Recording(Sink):
-    """Carries the masks of one piece of a video to a Recorder in a thread of its own.
+    """Passes the masks of one piece of a video to a Recorder in a separate thread.
 
     Mutable state: ``window`` credits, one held by each frame from :meth:`wait_for_room` until its
     mask is written; the first failure, which has its traceback as a note; the number of masks
-    written. If the block ends with an
-    error, the recorder is aborted. The recorder is made, used and closed by its thread alone, which
-    also keeps the number of masks written in the file ``reached``.
+    written. If the block ends with an error, the recorder is aborted. Only its thread makes, uses
+    and closes the recorder; it also keeps the number of masks written in the file ``reached``.
     """
 
     def __init__(
@@ -71,7 +70,8 @@ class Recording(Sink):
         self._release(Fault(f"Frame {seq} could not be segmented: {error}"))
 
     def give_up(self) -> None:
-        """Ignore answers from now on: closing the session drops its frames, which is no failure."""
+        """Ignore answers from now on: closing the session drops its frames, which is not a
+        failure."""
         self._over = True
 
     async def finish(self, frames: int, losses: Losses) -> None:
@@ -114,7 +114,7 @@ class Recording(Sink):
         recorder = self._recorder()
         recorder.write(mask)
         if self._reached is not None:
-            with suppress(OSError):  # a full disk is noticed by what matters
+            with suppress(OSError):  # a full disk is noticed by the other files
                 self._reached.write_text(str(recorder.frames))
 
     def _close(self, losses: Losses) -> None:

@@ -1,4 +1,4 @@
-"""What is put right when a server starts: rows of its earlier process, and files that nobody needs.
+"""Recovery when a server starts: rows of its earlier process, and files that nobody needs.
 
 Synchronous, as the files are.
 """
@@ -16,8 +16,8 @@ _log = logging.getLogger(__name__)
 
 
 def recover(files: VideoFiles, now: float) -> int:
-    """Queue the videos that a dead process of this server left running, unless others work on them,
-    and remove stale files. Return how many videos are queued."""
+    """Queue again the videos that a dead process of this server left running, unless others work on
+    them, and remove stale files. Return how many videos are queued."""
     store, uploads = files.store, files.uploads
     files.piece_rows.free(files.owner)
     store.requeue()
@@ -37,7 +37,7 @@ def recover(files: VideoFiles, now: float) -> int:
 
 
 def _measure_results(files: VideoFiles) -> None:
-    """Store how many bytes the results hold that an older version has made."""
+    """Store the sizes of results that an older version made."""
     for one in files.store.kept():
         is_measured = one.ended is None or one.nbytes
         if not is_measured and files.results(one.id, one.results).exists():
@@ -45,13 +45,13 @@ def _measure_results(files: VideoFiles) -> None:
 
 
 def _leave_unknown(files: VideoFiles, name: str, known: Collection[str], now: float) -> None:
-    """Remove a folder of no video, unless it may be another's: of another database, or of a server
-    that receives an upload into the same folder at present.
+    """Remove a folder that belongs to no video, unless it may belong to another database, or to a
+    server that is receiving an upload into the same folder.
 
     An interrupted upload leaves no results or pieces, and a database that knows no video proves
     nothing.
     """
     if not known or files.places.was_segmented(name):
-        _log.warning("%s belongs to no video in this database: it is kept", files.folder / name)
+        _log.warning("%s belongs to no video in this database, so it is kept", files.folder / name)
     elif not files.is_shared or files.places.changed(name) < now - files.settings.upload_seconds:
         files.places.settle(name, None)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class RemovedMarks:
-    """An empty file for each such video, so that none is forgotten with the process.
+    """An empty file for each such video, so that none is forgotten when the process ends.
 
-    Synchronous; used by one thread at a time. A mark precedes the removal of the video's row: one
-    whose row is still there counts for nothing.
+    Synchronous; used by one thread at a time. A mark is made before the video's row is removed; a
+    mark whose row still exists is ignored.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,7 +21,7 @@ class RemovedMarks:
         (self._folder / video).touch()
 
     def all(self) -> list[str]:
-        """Return the videos that are marked."""
+        """Return the marked videos."""
         return [mark.name for mark in self._folder.glob("*")]
 
     def forget(self, video: str) -> None:

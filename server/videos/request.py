@@ -1,4 +1,4 @@
-"""What a client asks for with an upload."""
+"""A client's request with an upload."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from server.sinks.style import DEFAULT, Style
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
-    """The video that is to be made of an upload.
+    """The video that an upload will become.
 
-    ``name`` is for display. ``style`` says what the artefacts show of the masks. ``key`` is the
+    ``name`` is for display. ``style`` says how the artefacts show the masks. ``key`` is the
     client's idempotency key, if any. ``owner`` is the id of its API key, empty if none was
     required. ``callback_url`` is called when the video has ended.
     """
@@ -28,10 +28,10 @@ class VideoRequest:
     callback_url: str | None = field(default=None, repr=False)
 
     def fingerprint(self, digest: str) -> str:
-        """Return a hash of what is asked for, with the file's SHA-256; its name does not count.
+        """Return a hash of the request, with the file's SHA-256; its name does not count.
 
-        What is made in any case does not count either, nor does a style that is the default: keys
-        from before there were any stay valid.
+        Artefacts that are always made do not count either, nor does a default style: keys from
+        before there were any stay valid.
         """
         asked = [digest, *(name for name in self.artefacts if name not in ALWAYS)]
         if self.style != DEFAULT:

@@ -20,7 +20,7 @@ from server.videos.video_job import VideoJob
 RETRY_SECONDS = 1.0
 
 LOOK_SECONDS = 1.0
-"""How often to look for work on videos that other servers on the same folder may have added, or
+"""Seconds between searches for videos that other servers on the same folder may have added, or
 left."""
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class JobRunner:
     """Works on the videos of its folder, oldest first, ``settings.running`` of them at a time.
 
-    A task leaves a video when it has ended, or when other servers do all that is left of it.
+    A task leaves a video when it has ended, or when other servers do all the remaining work.
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: an
     event that is set when there may be more to do, the videos that run here, those that are left to
     others since they failed here (and until when), whether the store may have more rows of this
@@ -68,11 +68,11 @@ class JobRunner:
         self._tasks = [asyncio.create_task(self._run()) for _ in range(self._settings.running)]
 
     def added(self) -> None:
-        """Note that there may be more to do."""
+        """Signal that there may be more work."""
         self._more.set()
 
     def frames(self, video: str) -> int | None:
-        """Return how many frames of a video are recorded, as far as that is known here; None if it
+        """Return how many frames of a video are recorded, as far as this server knows; None if it
         does not run here."""
         running = self._running.get(video)
         return None if running is None else running.job.counts.total
@@ -85,7 +85,7 @@ class JobRunner:
             await asyncio.wait([running.task])
 
     async def drain(self) -> None:
-        """Begin no more videos, and put those that run back into the queue. Idempotent."""
+        """Start no more videos, and put running ones back into the queue. Idempotent."""
         self.draining = True
         for running in self._running.values():
             running.task.cancel()
@@ -101,15 +101,15 @@ class JobRunner:
                 pause = await self._next()
                 if pause == 0:
                     await self._disk(heap.give_back)
-            except Exception:  # whatever it was, the waiting videos must not wait for ever
+            except Exception:  # whatever the error is, the waiting videos must not wait forever
                 _log.exception("the queue of videos failed; retrying in %s s", RETRY_SECONDS)
                 pause = RETRY_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), pause)
 
     async def _next(self) -> float | None:
-        """Work on the oldest video for which there is something to do; return after how many
-        seconds to look for the next, None: when it is added."""
+        """Work on the oldest video for which there is work; return after how many seconds to look
+        for the next one, None: when one is added."""
         record, pause = await self._claim()
         if record is None:
             return pause
@@ -127,11 +127,11 @@ class JobRunner:
         return RETRY_SECONDS if running.may_fail_again else 0
 
     async def _claim(self) -> tuple[VideoRecord | None, float | None]:
-        """Begin the oldest video for which there is something to do, if any; return, too, after how
-        many seconds to look again if there is none.
+        """Start the oldest video for which there is work, if any; also return after how many
+        seconds to look again if there is none.
 
-        A store that fails may have given this server more than it knows of: nobody would work on
-        that before its lease ends. So it is given back before the next video is begun.
+        A failing store may have given this server rows that it does not know of; nobody would work
+        on those before their leases end. So they are released before the next video is started.
         """
         async with self._claiming:
             store, here, record = self._files.store, list(self._running), None
@@ -164,12 +164,12 @@ class JobRunner:
         running = self._running[record.id] = Running(record.id, job, task, self._clock())
         if self.draining:
             running.task.cancel()
-        self._more.set()  # another one may have been added while the others did not wait
+        self._more.set()  # another video may have been added while the others did not wait
         log_event(_log, "video started", video=record.id, owner=record.owner)
         self._changed()
 
     def _lanes(self) -> int:
-        """Return how many pieces to segment at the same time, with the engines that serve now."""
+        """Return how many pieces to segment at the same time with the current engines."""
         return self._settings.lanes or lanes_for(self._services.worker.engines)
 
     async def _until_stored(
@@ -177,7 +177,7 @@ class JobRunner:
     ) -> None:
         """Store how a video ended, and retry until that succeeds.
 
-        A row that stayed running would make clients wait for ever. When draining, give up instead:
+        A row that stayed running would make clients wait forever. When draining, give up instead:
         the next start queues the video again.
         """
         while True:

@@ -24,7 +24,7 @@ from server.videos.recording import OnProgress
 from server.workers.serving import Serving
 
 PIECE_FRAMES = 250
-"""How many frames a piece has at least, unless a setting says otherwise."""
+"""Default minimum frames of a piece."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ async def segment_video(
 ) -> int:
     """Segment every frame of a video and write its artefacts into ``folder``, which is created.
 
-    Return the number of frames, which is the number of masks. At most ``window`` frames of each
-    of the ``lanes`` are between decoder and recorder, so memory does not grow with the video.
-    A ``sandbox`` decodes it, or ``hardware`` what it can; the latter's pictures are copied to the
-    host only if an overlay or a poster is drawn. A ``prober`` reads it for its key frames.
+    Return the number of frames, which is the number of masks. At most ``window`` frames of each of
+    the ``lanes`` are between decoder and recorder, so memory does not grow with the video. A
+    ``sandbox`` decodes it, or ``hardware`` decodes what it can; the latter's pictures are copied to
+    the host only if an overlay or a poster is drawn. A ``prober`` searches it for key frames.
 
     Raises BadRequest if ``style`` names a class that the model does not have, BadVideo or
     SourceFault if decoding fails or most of the video is lost, Fault if a frame got no mask,
@@ -88,7 +88,7 @@ async def segment_video(
 
 
 def planned(work: Work, piece_frames: int) -> Plan:
-    """Return the pieces of a video; reads its file where they begin."""
+    """Return the pieces of a video; read its file at their beginnings."""
     horizon = work.worker.spec.memory_horizon
     found = plan(work.cuts, horizon, piece_frames)
     begins = [stretch_of(piece, work.cuts, horizon) for piece in found.pieces]
@@ -99,8 +99,8 @@ def planned(work: Work, piece_frames: int) -> Plan:
 
 
 def cuts_of_video(prober: Prober | None, video: Path, info: VideoInfo, max_pixels: int) -> Cuts:
-    """Return where a video can be cut; nowhere if reading that exceeds the prober's limits, which
-    depends on what else the machine does."""
+    """Return where a video can be cut; nowhere if the search exceeds the prober's limits, which
+    also depends on the machine's load."""
     if prober is None:
         return read_cuts(video, info.rate, max_pixels)
     try:
@@ -116,17 +116,17 @@ async def segment_pieces(
     lanes: int,
     on_frames: OnFrames,
 ) -> None:
-    """Segment pieces of a video in ``lanes`` lanes until none is free: all are done, or other
+    """Segment pieces of a video in ``lanes`` lanes until none is free: then all are done, or other
     servers have them.
 
-    Raises as :meth:`Lane.run`, NoCapacity only if there was no session for any lane.
+    Raises as :meth:`Lane.run`, but NoCapacity only if there was no session for any lane.
     """
     while await ledger.any_free():
         await _run([Lane(work, ledger, on_frames) for _ in range(lanes)])
 
 
 def all_losses(finished: Sequence[Finished]) -> Losses:
-    """Return what was lost in all pieces together."""
+    """Return the losses of all pieces together."""
     return Losses(
         sum(piece.losses.undecodable for piece in finished),
         sum(piece.losses.damaged for piece in finished),
@@ -164,8 +164,8 @@ async def _segmented(
 
 
 async def _run(lanes: Sequence[Lane]) -> None:
-    """Run lanes until all have ended; the first error ends them, unless it is only that there is
-    no session for one of them."""
+    """Run lanes until all have ended; the first error ends them, except that a single lane may lack
+    a session."""
     tasks = [asyncio.create_task(lane.run()) for lane in lanes]
     try:
         await _until_error(tasks)

@@ -40,13 +40,13 @@ class VideoService:
         self._make_chores = make_chores
 
     async def start(self) -> None:
-        """Queue again what a dead process left running, and begin. Raises Fault if another process
-        uses the folder."""
+        """Queue again the videos that a dead process left running, and start. Raises Fault if
+        another process uses the folder."""
         await self.jobs.start()
         self.chores = [asyncio.create_task(chore) for chore in self._make_chores()]
 
     async def drain(self) -> None:
-        """Take no more bytes and begin no more videos; put those that run back into the queue.
+        """Accept no more bytes and start no more videos; put running ones back into the queue.
         Idempotent."""
         self.uploads.drain()
         await self.jobs.drain()
@@ -73,12 +73,12 @@ def video_service(
     folder: str,
     tracing: Tracing | None = None,
 ) -> VideoService:
-    """Return the service of videos, still to be started, and have its videos counted.
+    """Return the service of videos, which must still be started, and add its videos to the metrics.
 
-    ``sandbox`` is where they are decoded, if not here; ``render`` returns the JSON that is sent to
-    those who are called; ``guard`` decides which addresses may be called, and ``seal`` seals them
-    where they are stored; ``server`` is this server's name, and ``folder`` that of the folder with
-    its videos. Raises Fault if the storage cannot be used.
+    ``sandbox`` is where they are decoded, if not here; ``render`` returns the JSON that callbacks
+    send; ``guard`` decides which addresses may be called, and ``seal`` seals them for storage;
+    ``server`` is this server's name, and ``folder`` that of the folder with its videos. Raises
+    Fault if the storage cannot be used.
     """
     rows = VideoRows(database, seal, server, folder)
     chosen = settings.videos

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from server.telemetry.tracing import Tracing
 
 FORMAT = 2
-"""Raised whenever parts of pieces change, so that those of an older version are not continued."""
+"""Increased whenever the format of parts of pieces changes, so that those of an older version are
+not continued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all jobs share."""
+    """The services that all jobs share."""
 
     worker: Serving
     files: VideoFiles
@@ -43,8 +44,8 @@ class Services:
     on_taken: OnTaken = lambda _: None
 
     def signature(self) -> str:
-        """Return what has to be equal for pieces planned by one server to be segmented by
-        another, or by a later process of the same."""
+        """Return a signature that must be equal for pieces planned by one server to be segmented by
+        another, or by a later process of the same server."""
         spec = self.worker.spec
         model = (spec.name, spec.fingerprint, spec.height, spec.width, spec.memory_horizon)
         made = [FORMAT, model, self.settings.piece_frames]

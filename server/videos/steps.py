@@ -1,9 +1,9 @@
-"""What a server does next for the videos of its folder. Pure: rows in, a decision out.
+"""A server's next step for the videos of its folder. Pure: rows in, a decision out.
 
 plan (one server) -> segment (any number of servers, piece by piece) -> join (one server)
 
-Servers that share a folder decide alone, from the same rows; who is first takes a piece, and the
-others find something else to do.
+Servers that share a folder decide alone, from the same rows; the first one takes a piece, and the
+others find other work.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Step(Enum):
 
 
 def step_of(video: Standing, signature: str, patience: float = 0.0) -> Step | None:
-    """Return what can be done now for a video by a server that plans videos for ``signature``;
-    None: others do all there is.
+    """Return the step that a server that plans videos for ``signature`` can do now for a video;
+    None if others do all the work.
 
     A video that was planned for something else, by a server with another model or other settings,
     is planned again once nobody has segmented any of it for ``patience`` seconds: whoever does, has
@@ -54,5 +54,5 @@ def is_idle(video: Standing) -> bool:
 
 
 def others_work(videos: Iterable[Standing], running: Collection[str]) -> bool:
-    """Return whether there is a video that others work on, and do not if they die."""
+    """Return whether there is a video that others work on, which would need work if they died."""
     return any(one.id not in running for one in videos)

@@ -41,19 +41,19 @@ class Storage:
     def __init__(self, url: str) -> None:
         """Open the storage at a URL such as ``s3://bucket/prefix`` or ``file:///mnt/results``.
 
-        Raises BadRequest if no such storage is known or its driver is not installed.
+        Raises BadRequest if the kind of storage is unknown or its driver is not installed.
         """
         if not urlsplit(url).scheme:
             raise BadRequest(
                 f"MASTREAM_VIDEOS__STORAGE is {url!r}: give a URL such as file:///mnt/results."
             )
         try:
-            # In a bucket there are no folders to make, and a bucket that is missing is an error.
+            # A bucket has no folders to create, and a missing bucket is an error.
             options = {"auto_mkdir": True} if url.startswith("file:") else {}
             self._files, self._root = fsspec.url_to_fs(url, **options)
         except (ImportError, ValueError) as error:
             raise BadRequest(
-                f"MASTREAM_VIDEOS__STORAGE is of no use ({error}): for s3:// install mastream[s3]."
+                f"MASTREAM_VIDEOS__STORAGE is unusable ({error}): for s3:// install mastream[s3]."
             ) from error
         self._name = url.partition("://")[0]
 
@@ -61,7 +61,7 @@ class Storage:
         return f"<Storage {self._name} {self._root}>"
 
     def put(self, video: str, name: str, file: Path) -> None:
-        """Copy a file into the storage. One with this name is replaced."""
+        """Copy a file into the storage; replace a file with the same name."""
         with self._faults():
             self._files.put_file(str(file), f"{self._folder(video)}/{name}")
 
@@ -92,7 +92,7 @@ class Storage:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Translate the errors of the storage, whose drivers raise those of many libraries."""
+        """Translate errors of the storage, whose drivers raise errors of many libraries."""
         try:
             yield
         except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What can be seen of a video while it is segmented: the overlay so far, and a poster."""
+"""The results of a video while it is segmented: the overlay so far, and a poster."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from server.videos.jobs import Jobs
 
 OVERLAY, POSTER = "overlay.mp4", "poster.jpg"
 UNFINISHED = (OVERLAY, POSTER)
-"""The artefacts that can be read while a video runs, once a frame of it is done."""
+"""The artefacts that can be read while a video runs, once its first frame is done."""
 
 
 async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
     """Yield the bytes of a video's overlay as they are written, from the first on, until it ends;
-    nothing if it has ended already.
+    nothing if it has already ended.
 
     They are a fragmented MP4 file. If the video is cancelled, removed or fails, or the server
-    drains, they end there. The parts stay until their last viewer has ended, however slow it is.
+    drains, they end there. The parts stay until their last viewer has finished, however slow it is.
     """
     growing, seen = GrowingFile(jobs.outputs.parts(video, OVERLAY)), False
     try:
@@ -38,7 +38,7 @@ async def growing_overlay(jobs: Jobs, video: str) -> AsyncGenerator[bytes]:
 
 
 async def first_poster(jobs: Jobs, video: str) -> bytes | None:
-    """Return the poster of the first piece that has one, as JPEG; None if none has."""
+    """Return the poster of the first piece that has one, as JPEG; None if no piece has one."""
     return await asyncio.to_thread(_first, jobs.outputs.parts(video, POSTER))
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to write an upload: the newest request's, since older ones are likely dead."""
+"""Which request may write an upload: the newest one, since older ones are probably dead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from server.errors import Draining, MastreamError, TakenOver
 
 
 class Turn:
-    """One request's turn to write. Mutable state: why it should end, None if it need not."""
+    """One request's turn to write. Mutable state: the reason why it should end, None if it need
+    not."""
 
     def __init__(self) -> None:
         self._stopped = asyncio.Event()
@@ -32,8 +33,8 @@ class Turn:
 class UploadTurns:
     """Gives each upload to one request at a time.
 
-    Mutable state: a lock for each upload in use, how many requests use it or wait for it, and the
-    turn that lasts.
+    Mutable state: for each upload in use a lock, how many requests use it or wait for it, and the
+    current turn.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class UploadTurns:
 
     @asynccontextmanager
     async def take(self, upload: str) -> AsyncIterator[Turn]:
-        """Ask the request whose turn it is to end it, wait until it has, and begin a turn."""
+        """Ask the request whose turn it is to end it, wait until it has ended, and begin a turn."""
         lock = self._locks.setdefault(upload, asyncio.Lock())
         self._users[upload] += 1
         if upload in self._turns:
@@ -59,7 +60,7 @@ class UploadTurns:
             self._leave(upload)
 
     def drain(self) -> None:
-        """Ask all requests to end their turns, those that come later too. Idempotent."""
+        """Ask all requests to end their turns, including later ones. Idempotent."""
         self._draining = True
         for turn in self._turns.values():
             turn.stop(_draining())

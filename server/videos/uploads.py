@@ -1,6 +1,6 @@
-"""Uploads that arrive in parts: what /v1/uploads does.
+"""Uploads that arrive in parts: the operations of /v1/uploads.
 
-An upload has the id and the file of the video that it becomes, so completing it moves no byte. Its
+An upload has the id and the file of the video that it becomes, so completing it moves no bytes. Its
 offset is the size of that file, which survives the process.
 """
 
@@ -34,9 +34,9 @@ NO_UPLOAD = "There is no such upload: it has expired, or its id is wrong."
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload and how far it is: ``offset`` of its bytes are durable.
+    """An upload and its progress: ``offset`` of its bytes are durable.
 
-    ``expires`` is when it is removed, in seconds since the epoch, unless more bytes come.
+    ``expires`` is when it is removed unless more bytes arrive, in seconds since the epoch.
     """
 
     record: UploadRecord
@@ -51,9 +51,9 @@ class Upload:
 class Uploads:
     """Unfinished uploads, from their creation to the videos that they become.
 
-    Bounds: ``settings.max_uploads`` are unfinished at once, with ``settings.unfinished_bytes``
-    together; each is removed ``settings.upload_seconds`` after its last byte. Mutable state: the
-    turns of requests.
+    At most ``settings.max_uploads`` are unfinished at once, with at most
+    ``settings.unfinished_bytes`` together; each is removed ``settings.upload_seconds`` after its
+    last byte. Mutable state: the turns of requests.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Uploads:
         return self._jobs.classes
 
     async def create(self, request: VideoRequest, length: int) -> Upload:
-        """Return a new upload, or the one that was created before with the request's key.
+        """Return a new upload, or the one that was created earlier with the request's key.
 
         Raises NoCapacity if there is no room for it, and Conflict if the key was used for another
         upload.
@@ -94,8 +94,8 @@ class Uploads:
         return Upload(record, 0, now + self.settings.upload_seconds)
 
     async def find(self, upload: str) -> Upload:
-        """Return an upload, also of another server. Raises NotFound if there is none with this
-        id."""
+        """Return an upload, even if it is on another server. Raises NotFound if there is none with
+        this id."""
         found = await self._disk(self._find, upload)
         if found is None or found.expires < self._clock():
             raise NotFound(NO_UPLOAD)
@@ -106,7 +106,7 @@ class Uploads:
         await asyncio.to_thread(_sync, self.path(upload))
 
     def turn(self, upload: str) -> AbstractAsyncContextManager[Turn]:
-        """Give an upload to one request; the one that writes it so far ends first."""
+        """Give an upload to one request; the one that has been writing it ends first."""
         return self._turns.take(upload)
 
     def path(self, upload: str) -> Path:
@@ -118,9 +118,10 @@ class Uploads:
         self._files.check_room(size)
 
     async def complete(self, upload: str) -> Upload:
-        """Queue the video that a complete upload is, in this request's turn. Idempotent.
+        """Queue the video of a complete upload, in this request's turn. Idempotent.
 
-        Raises what makes it no video, also if asked again, and NoCapacity if the queue is full.
+        Raises the error for which it is not accepted as a video, also if called again, and
+        NoCapacity if the queue is full.
         """
         found = await self.find(upload)
         if found.record.problem is not None:
@@ -146,11 +147,11 @@ class Uploads:
         await self._disk(self._rows.remove_ended, self._clock() - self.settings.upload_seconds)
 
     def drain(self) -> None:
-        """Let all requests end that write uploads. Idempotent."""
+        """End all requests that write uploads. Idempotent."""
         self._turns.drain()
 
     async def _before(self, request: VideoRequest, length: int) -> Upload | None:
-        """Return the upload created with the same key; one that was refused may be sent again."""
+        """Return the upload created with the same key; a refused upload may be sent again."""
         key = request.key
         record = None if key is None else await self._disk(self._rows.by_key, key)
         if record is None:
@@ -194,7 +195,7 @@ class Uploads:
         return None if record is None else self._measured(record)
 
     def _measured(self, record: UploadRecord) -> Upload:
-        """Return how far an upload is; one whose file is lost has expired."""
+        """Return the progress of an upload; it has expired if its file is lost."""
         keep = self.settings.upload_seconds
         if record.ended is not None:
             return Upload(record, record.length, record.ended + keep)
@@ -209,7 +210,7 @@ class Uploads:
         return [one for one in found if one is not None and one.record.ended is None]
 
     def _promised(self) -> int:
-        """Return how many bytes the unfinished uploads have yet to send."""
+        """Return how many bytes of the unfinished uploads have yet to arrive."""
         return sum(one.record.length - one.offset for one in self._unfinished())
 
     def _expired(self) -> list[str]:

@@ -1,4 +1,5 @@
-"""One uploaded video while it is worked on here: planned, segmented piece by piece, and joined."""
+"""The work of this server on one uploaded video: planning, segmenting piece by piece, and
+joining."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from server.videos.whole import Whole
 
 @dataclass(slots=True)
 class Counts:
-    """The frames of each piece recorded so far, and once they are known the video's losses."""
+    """The frames of each piece recorded so far, and the video's losses once they are known."""
 
     frames: dict[int, int] = field(default_factory=dict)
     losses: Losses | None = None
@@ -40,8 +41,8 @@ class Counts:
 
 
 class VideoJob:
-    """Does for one video what there is to do here, next to other servers on the same folder; a job
-    for the same record continues it after an interruption.
+    """Does this server's work on one video, next to other servers on the same folder; a job for the
+    same record continues it after an interruption.
 
     ``lanes`` returns how many pieces are segmented at the same time; ``changed`` is called on the
     event loop after each recorded frame. Mutable state: the counts.
@@ -78,8 +79,8 @@ class VideoJob:
 
     @property
     def ends_by(self) -> Held | None:
-        """Return what this server holds that lets it end the video after an error; None: nothing
-        yet."""
+        """Return the row held by this server with which it can end the video after an error; None
+        if it holds none yet."""
         return self._whole.held or self._ledger.ends_by
 
     @property
@@ -88,9 +89,9 @@ class VideoJob:
         return self._ledger.rests
 
     async def run(self) -> str | None:
-        """Take step after step until the results are made; return the name of their folder, to be
-        stored as held ``ends_by``. Return None if nothing is left to do here: other servers do the
-        rest, or the video has ended.
+        """Take step after step until the results are made; return the name of their folder, which
+        must be stored under ``ends_by``. Return None if there is no more work here: other servers
+        do the rest, or the video has ended.
 
         Raises as :func:`segment_pieces` and :meth:`Whole.taken`, except for Lost.
         """
@@ -205,7 +206,7 @@ class VideoJob:
 
 
 class _Announced(Space):
-    """Waits for the disk's free space, and lets those who watch the video know."""
+    """Waits for free space on the disk, and notifies the video's watchers."""
 
     def __init__(self, space: DiskSpace, changed: Callable[[], None]) -> None:
         self._space = space

@@ -1,4 +1,5 @@
-"""Viewers of videos that are segmented: the parts that they read stay until they have ended."""
+"""Viewers of videos that are being segmented: the parts that they read stay until they have
+finished."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from collections.abc import Callable
 
 
 class Viewers:
-    """How many read each video. Any thread may use it.
+    """Counts the viewers of each video. Any thread may use it.
 
-    Mutable state: the counts, and what is to be removed once nobody reads a video any more.
+    Mutable state: the counts, and the removals to do once nobody reads a video any more.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class Viewers:
             self._counts[video] += 1
 
     def end(self, video: str) -> None:
-        """Count one less; after the last one, remove what had to wait for it."""
+        """Count one viewer less; after the last one, do the removals that had to wait."""
         with self._lock:
             self._counts[video] -= 1
             if self._counts[video]:
@@ -43,8 +44,8 @@ class Viewers:
             remove()
 
     def after_last(self, video: str, remove: Callable[[], object]) -> None:
-        """Call ``remove`` once, at once if nobody reads the video, else after its last viewer; it
-        takes the place of an earlier one that still waits."""
+        """Call ``remove`` once: at once if nobody reads the video, otherwise after its last viewer.
+        It replaces an earlier one that is still waiting."""
         with self._lock:
             if video in self._counts:
                 self._removals[video] = remove

@@ -1,4 +1,4 @@
-"""A server that is started on the folder of another is refused; the other loses nothing."""
+"""A server that is started on the folder of another one fails to start; the other loses nothing."""
 
 from __future__ import annotations
 

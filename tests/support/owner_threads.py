@@ -51,7 +51,7 @@ class Sent(NamedTuple):
 
 @dataclass
 class Seen:
-    """What all servers did, in the order in which they did it."""
+    """The actions of all servers, in order."""
 
     sent: list[Sent] = field(default_factory=list)
     open_sources: list[Source] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Pictures(Source):
 
 
 class WatchedStreams(LiveStreams):
-    """Notes every mask that leaves a stream."""
+    """Records every mask that leaves a stream."""
 
     name: str
     seen: Seen
@@ -157,7 +157,7 @@ class OwnerThread:
         self._loop.call_soon_threadsafe(self._may_go_on.wait)
 
     def thaw(self) -> None:
-        """Go on as if no time had passed. Idempotent."""
+        """Continue as if no time had passed. Idempotent."""
         self._may_go_on.set()
 
     def kill(self) -> None:

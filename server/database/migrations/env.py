@@ -1,4 +1,4 @@
-"""What Alembic runs for each command: the scripts, in the caller's own transaction."""
+"""The code that Alembic runs for each command: the scripts, in the caller's own transaction."""
 
 from alembic import context
 

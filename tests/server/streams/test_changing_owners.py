@@ -33,7 +33,7 @@ STREAMS_THERE = 20
 TERMS = Terms(lease=1.5, renew=0.5, margin=0.4)
 TIMES = Times(beat=0.3, alive=1.5)
 FREE_SECONDS = 1.0
-"""For how long a stream may be free, after its lease, while one server of three is away."""
+"""Seconds for which a stream may be free, after its lease, while one server of three is away."""
 
 PATIENCE = 60.0
 
@@ -46,7 +46,8 @@ def definition(number: int) -> StreamDefinition:
 
 @dataclass
 class Servers:
-    """Mutable state: what befell each server, until when, and since when two are not away."""
+    """Mutable state: what happened to each server, until when, and since when at most one is
+    away."""
 
     all: list[OwnerThread]
     chance: random.Random
@@ -59,7 +60,8 @@ class Servers:
         return [one for one in self.all if one not in self.away]
 
     def step(self, most_away: int) -> None:
-        """Let those return whose time has come, and perhaps something else happen."""
+        """Let the servers return whose time has come; with some probability, cause another
+        event."""
         for server in [one for one, until in self.away.items() if time.monotonic() > until]:
             self._bring_back(server)
         if len(self.away) < most_away and self.chance.random() < 0.15:

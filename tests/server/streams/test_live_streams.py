@@ -32,7 +32,7 @@ from server.workers.serving import Serving
 
 pytestmark = pytest.mark.anyio
 
-FAILED = "the pulled streams cannot be kept up"
+FAILED = "the pulled streams cannot be maintained"
 
 
 class Owner:

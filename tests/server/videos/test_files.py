@@ -272,7 +272,7 @@ def test_videos_expire(limited: MakeFiles) -> None:
 def test_another_video_is_refused_when_the_quota_is_full(limited: MakeFiles) -> None:
     video_files = limited(max_videos=1)
     old = succeeded(video_files, 3.0)
-    with pytest.raises(NoCapacity, match="keeps no more videos"):
+    with pytest.raises(NoCapacity, match="cannot keep more videos"):
         video_files.check_capacity(1, None)
     assert files(video_files, old) == {"upload", "results.e1/masks.mkv"}
 

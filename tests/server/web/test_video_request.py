@@ -37,5 +37,5 @@ def test_only_an_allowed_host_is_called() -> None:
     given = {"callback_url": "https://hooks.example.org/done"}
     asked = video_request(given, None, None, CLASSES, "", ["hooks.example.org"])
     assert asked.callback_url == "https://hooks.example.org/done"
-    with pytest.raises(BadRequest, match="calls no such host"):
+    with pytest.raises(BadRequest, match="may not call this host"):
         video_request(given, None, None, CLASSES)

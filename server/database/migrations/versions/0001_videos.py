@@ -1,4 +1,4 @@
-"""The videos, as they were when Alembic came."""
+"""The videos, as they were when Alembic was introduced."""
 
 import sqlalchemy as sql
 from alembic import op

@@ -1,4 +1,5 @@
-"""How many bytes the files of a video hold, for quotas; and whom to call when it has ended."""
+"""How many bytes the files of a video hold, for quotas; and the addresses to call when it has
+ended."""
 
 import sqlalchemy as sql
 from alembic import op

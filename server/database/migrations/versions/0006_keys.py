@@ -1,4 +1,4 @@
-"""API keys, and the key that owns a video. Videos of before belong to admins."""
+"""API keys, and the key that owns a video. Earlier videos belong to admins."""
 
 import sqlalchemy as sql
 from alembic import op

@@ -1,4 +1,4 @@
-"""The pieces of videos that are segmented, and how far a video is across restarts."""
+"""The pieces of videos that are segmented, and the progress of a video across restarts."""
 
 import sqlalchemy as sql
 from alembic import op
