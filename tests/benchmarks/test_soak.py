@@ -15,12 +15,12 @@ from benchmarks.soak.watch import Sample, minutes, sessions, slope
 ROOT = Path(__file__).parents[2]
 
 
-def test_growth_is_told_in_mib_a_minute() -> None:
+def test_growth_is_reported_in_mib_per_minute() -> None:
     assert slope([Sample(60.0 * i, 100 + 3 * i, 5, 9) for i in range(5)]) == pytest.approx(3)
     assert slope([Sample(0, 100, 5, 9)]) == 0.0
 
 
-def test_a_minute_is_told_by_its_median() -> None:
+def test_a_minute_is_reported_by_its_median() -> None:
     samples = [Sample(at, rss, 5, 9) for at, rss in ((0, 1), (1, 2), (59, 90), (60, 7))]
     assert [(one.at, one.rss) for one in minutes(samples)] == [(0, 2), (60, 7)]
 

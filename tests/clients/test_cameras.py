@@ -103,7 +103,7 @@ async def test_events_come_with_their_ids() -> None:
     assert transport.asked[0].headers["Last-Event-ID"] == "3"
 
 
-async def test_a_refusal_is_told_in_the_servers_words() -> None:
+async def test_a_refusal_is_reported_in_the_servers_words() -> None:
     problem = {"detail": "There is no stream 'front'.", "code": "not_found"}
     with pytest.raises(NotFound, match=r"^There is no stream 'front'\.$"):
         await ask(httpx.Response(404, json=problem), lambda all_: all_.get("front"))
@@ -174,7 +174,7 @@ async def test_a_viewer_that_stops_closes_its_socket(small_server: Any) -> None:
     assert server.ended.wait(10)
 
 
-async def test_an_unknown_camera_is_told_by_the_socket(small_server: Any) -> None:
+async def test_an_unknown_camera_is_reported_by_the_socket(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.say(Failure("not_found", "There is no stream 'front'.", 404, fatal=True))
         await talk.socket.close(4404, "not_found")
@@ -183,7 +183,7 @@ async def test_an_unknown_camera_is_told_by_the_socket(small_server: Any) -> Non
         await watched(small_server(handler).url)
 
 
-async def test_a_server_that_stops_or_breaks_off_is_told(small_server: Any) -> None:
+async def test_a_server_that_stops_or_breaks_off_is_reported(small_server: Any) -> None:
     async def stops(talk: Any) -> None:
         await talk.greet()
         await talk.say(GoingAway(1500))

@@ -194,7 +194,7 @@ def test_a_refusal_is_one_sentence(web: Any, capsys: pytest.CaptureFixture[str])
         ["remove", "front", "yard"],
     ],
 )
-def test_wrong_use_is_told_with_2_and_without_passwords(
+def test_wrong_use_is_reported_with_2_and_without_passwords(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -91,7 +91,7 @@ def test_serve_leaves_all_arguments_to_the_server(monkeypatch: pytest.MonkeyPatc
         ["load", "--what"],
     ],
 )
-def test_wrong_use_is_told_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_is_reported_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2

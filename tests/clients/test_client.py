@@ -80,7 +80,7 @@ async def test_no_address(url: str) -> None:
         (CloseCode.UNAUTHENTICATED, Denied),
     ],
 )
-async def test_a_refusal_is_told_in_the_servers_words(
+async def test_a_refusal_is_reported_in_the_servers_words(
     small_server: Any, close: int, kind: type[ClientError]
 ) -> None:
     async def refuse(talk: Any) -> None:

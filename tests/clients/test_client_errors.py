@@ -11,7 +11,7 @@ def test_every_close_code_has_its_error(close: CloseCode) -> None:
     assert (str(error), error.code) == ("what happened", "some_word")
 
 
-def test_a_close_without_words_tells_its_reason_or_code() -> None:
+def test_a_close_without_words_reports_its_reason_or_code() -> None:
     assert str(errors.of_close(4503, "no_capacity")).endswith(": no_capacity.")
     assert str(errors.of_close(4503, "")).endswith(": 4503.")
     assert isinstance(errors.of_close(None, ""), errors.Unreachable)

@@ -83,7 +83,7 @@ async def test_areas_alone_have_no_labels(small_server: Any) -> None:
     assert mask.header.ms.total == 3
 
 
-async def test_an_overlay_comes_beside_the_mask(small_server: Any) -> None:
+async def test_an_overlay_comes_next_to_the_mask(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()
@@ -144,7 +144,7 @@ async def test_no_more_than_a_window_is_unanswered(small_server: Any) -> None:
     assert max(waiting) == 2
 
 
-async def test_losses_are_told_and_counted(small_server: Any) -> None:
+async def test_losses_are_reported_and_counted(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet(window=8)
         for _ in range(5):

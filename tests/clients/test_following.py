@@ -31,7 +31,7 @@ def test_any_other_end_leads_back_to_the_entry(error: Any) -> None:
     assert (route.address, route.is_named) == (ENTRY, False)
 
 
-def test_servers_that_send_each_other_clients_keep_none_for_ever() -> None:
+def test_servers_that_send_each_other_clients_keep_none_forever() -> None:
     route, named = entrance(ENTRY), 0
     while (route := after(route, sent_to("ws://b/"))).is_named:
         named += 1

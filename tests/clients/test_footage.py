@@ -104,7 +104,7 @@ def test_an_absent_camera_says_so() -> None:
     ("source", "live"),
     [("0", True), ("rtsp://h/a", True), ("https://h/a.mp4", False), ("a.mp4", False)],
 )
-def test_what_goes_on_without_us(source: str, live: bool) -> None:
+def test_work_that_continues_without_us(source: str, live: bool) -> None:
     assert is_live(source) is live
 
 

@@ -69,7 +69,7 @@ def test_the_web(raised: Exception, kind: type[Exception], says: str) -> None:
         raise raised
 
 
-def test_the_web_tells_what_the_system_said() -> None:
+def test_the_web_reports_what_the_system_said() -> None:
     raised = httpx.ConnectError("All connection attempts failed")
     raised.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "x")])
     says = r"answers at http://h:1: connection refused\.$"
@@ -77,7 +77,7 @@ def test_the_web_tells_what_the_system_said() -> None:
         raise raised
 
 
-def test_a_closed_socket_tells_why_or_that_it_was_lost() -> None:
+def test_a_closed_socket_reports_why_or_that_it_was_lost() -> None:
     told = closed(ConnectionClosedError(Close(4408, "too_slow"), None, None))
     assert isinstance(told, errors.TooSlow)
     assert told.code == "too_slow"

@@ -38,14 +38,14 @@ def test_a_second_answer_is_no_answer() -> None:
     assert not ledger.answered_once
 
 
-def test_an_answer_to_a_frame_never_sent_is_told_apart() -> None:
+def test_an_answer_to_a_frame_never_sent_is_distinguished() -> None:
     ledger = Ledger()
     assert ledger.mask(0) is None
     assert (ledger.unknown, ledger.doubled) == (1, 0)
     assert not ledger.answered_once
 
 
-def test_it_tells_its_state() -> None:
+def test_it_reports_its_state() -> None:
     ledger = Ledger()
     ledger.send(FRAME, 0.0)
     assert repr(ledger) == "<Ledger sent=1 masks=0 dropped=0 failed=0 unanswered=1>"

@@ -30,7 +30,7 @@ async def test_every_stream_is_fed_and_measured(obliging: Any) -> None:
     assert all(str(talk.heard[0].policy) == "every" for talk in obliging.talks)
 
 
-async def test_losses_and_breaches_are_told(small_server: Any) -> None:
+async def test_losses_and_breaches_are_reported(small_server: Any) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.frame()

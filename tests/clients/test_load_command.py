@@ -50,7 +50,9 @@ def test_frames_that_stay_unanswered_fail_it(
     assert "frames were not answered, 0 answered twice." in capsys.readouterr().err
 
 
-def test_streams_that_fail_are_told(small_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_streams_that_fail_are_reported(
+    small_server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def handler(talk: Any) -> None:
         await talk.greet()
         await talk.socket.close(1011, "engine_dead")
@@ -183,7 +185,7 @@ def test_on_a_terminal_progress_is_a_bar(
     assert "masks, 0 dropped" in told
 
 
-def test_a_model_that_is_not_there_is_told_in_the_servers_words(
+def test_a_model_that_is_not_there_is_reported_in_the_servers_words(
     small_server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def refuse(talk: Any) -> None:

@@ -14,7 +14,7 @@ def mask(round_trip: float, *ms: float) -> Mask:
     return Mask(header, None, b"", Frame(b""), round_trip)
 
 
-def test_a_masks_time_is_told_by_stage() -> None:
+def test_a_masks_time_is_reported_by_stage() -> None:
     times = Times()
     times.add(mask(0.020, 1, 2, 3, 4, 5))
     assert [times.samples[stage] for stage in STAGES] == [
@@ -67,7 +67,7 @@ def test_outcomes_add_up() -> None:
     json.dumps(outcome.to_dict())
 
 
-def test_unanswered_and_doubled_frames_are_told() -> None:
+def test_unanswered_and_doubled_frames_are_reported() -> None:
     ledger = Ledger()
     ledger.send(Frame(b""), 0.0)
     ledger.mask(7)

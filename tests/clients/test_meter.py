@@ -23,7 +23,7 @@ def test_latency_is_the_median_of_late() -> None:
     assert meter.latency() == 0.2
 
 
-def test_the_line_tells_what_is_lost() -> None:
+def test_the_line_reports_what_is_lost() -> None:
     meter, ledger = Meter(), Ledger()
     for _ in range(5):
         ledger.send(Frame(b""), 0.0)

@@ -52,7 +52,7 @@ def test_an_overlay_is_saved_frame_by_frame(obliging: Any, clip: str, tmp_path: 
     assert second[0] > second[2] + 50
 
 
-def test_losses_and_failures_are_told(
+def test_losses_and_failures_are_reported(
     small_server: Any, clip: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def handler(talk: Any) -> None:

@@ -31,7 +31,7 @@ def test_what_did_not_happen_is_left_out_save_what_must_be_nought() -> None:
     assert "held back" not in text
 
 
-def test_a_load_tells_rates_and_failures() -> None:
+def test_a_load_reports_rates_and_failures() -> None:
     plan = Plan("http://h", 2, 30.0, 1.0, [b""])
     streams = [StreamResult(Ledger(), error="the server was lost") for _ in range(2)]
     text = shown(load_tables(LoadResult(plan, 2.0, streams)))

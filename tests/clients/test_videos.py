@@ -202,7 +202,7 @@ class Breaking(httpx.AsyncBaseTransport):
         raise AssertionError("it is not read to its end")
 
 
-async def test_refusals_are_told_in_the_servers_words(tmp_path: Path) -> None:
+async def test_refusals_are_reported_in_the_servers_words(tmp_path: Path) -> None:
     clip = tmp_path / "a.mp4"
     clip.write_bytes(b"x")
 

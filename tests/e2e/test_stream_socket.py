@@ -158,7 +158,7 @@ def test_a_silent_client_is_given_its_ready_and_may_open_later(server: Any) -> N
         assert header["encoding"] == "none" and payload == b""
 
 
-def test_a_mask_header_tells_all_that_the_protocol_promises(server: Any) -> None:
+def test_a_mask_header_reports_all_that_the_protocol_promises(server: Any) -> None:
     with stream(server, {"output": "raw", "size": "model"}) as (web_socket, ready):
         web_socket.send(frame(7, pts=1.25))
         header, payload = hear(web_socket)
@@ -216,7 +216,7 @@ def test_every_loses_nothing_however_fast_the_client_sends(server: Any) -> None:
     assert told[-1] == {"type": "end"} and web_socket.close_code == 1000
 
 
-def test_latest_tells_every_frame_that_a_newer_one_replaced(run_server: Any) -> None:
+def test_latest_reports_every_frame_that_a_newer_one_replaced(run_server: Any) -> None:
     with run_server(engine__fake_step_ms="50") as slow, stream(slow, {}) as (web_socket, _):
         for seq in range(40):
             web_socket.send(frame(seq))

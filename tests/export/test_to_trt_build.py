@@ -102,7 +102,7 @@ def test_every_name_in_the_text_is_there(tensorrt_bindings: ModuleType, module: 
             found = getattr(found, name)
 
 
-def test_a_graph_that_the_parser_refuses_is_told_by_node(contract: Contract) -> None:
+def test_a_graph_that_the_parser_refuses_is_reported_by_node(contract: Contract) -> None:
     contract.answers |= {
         "OnnxParser.parse": False,
         "OnnxParser.num_errors": 1,

@@ -93,7 +93,7 @@ def test_a_version_compatible_plan_fits_later_ones_of_its_major(version: str, fi
     assert compatible.misfit(replace(HERE, gpu="NVIDIA L4")) is not None
 
 
-def test_the_file_name_tells_the_key() -> None:
+def test_the_file_name_shows_the_key() -> None:
     name = KEY.file_name("little")
     assert name == (
         f"little.fp16.b1-2-4.nvidia-h100-80gb-hbm3-sm90.trt11.4.0.106.{KEY.graph[:8]}.plan"

@@ -461,7 +461,7 @@ def test_what_lies_in_empty_slots_never_matters(engine: Engine) -> None:
     np.testing.assert_array_equal(poisoned, masks)
 
 
-def test_a_saved_memory_goes_on_where_it_was(engine: Engine) -> None:
+def test_a_saved_memory_continues_where_it_was(engine: Engine) -> None:
     frames = pictures(engine, 4)
     expected, _ = run(engine, frames)
     _, memory = run(engine, frames[:2])
@@ -598,7 +598,7 @@ def test_devices_are_numbers_by_comma(devices: str) -> None:
         EngineSettings(devices=devices)
 
 
-def test_an_unknown_engine_is_told_with_those_there_are() -> None:
+def test_an_unknown_engine_is_reported_with_those_there_are() -> None:
     with pytest.raises(NotFound, match=r"'gpu'.*fake, onnx_rt"):
         make_engine(EngineSettings(name="gpu"))
 

@@ -103,7 +103,7 @@ def test_what_decoded_and_what_was_copied_to_the_host() -> None:
     assert f"mastream_host_copies_total {before + 1}.0" in told
 
 
-def test_what_serves_and_what_could_not_is_told() -> None:
+def test_what_serves_and_what_could_not_is_reported() -> None:
     metrics = Metrics()
     spec = fake_spec(16, 16)
     reasons = ("tensorrt: not installed", "cuda: no driver: none at all")
@@ -123,7 +123,7 @@ def test_what_serves_and_what_could_not_is_told() -> None:
     assert not any(name == "mastream_engine_info" for name, _ in samples(metrics))
 
 
-def test_of_several_engines_the_oldest_step_is_told() -> None:
+def test_of_several_engines_the_oldest_step_is_reported() -> None:
     metrics = Metrics()
     metrics.watch_step_age(lambda: 0.5)
     metrics.watch_step_age(lambda: 2.0)

@@ -59,7 +59,7 @@ def test_what_is_given_comes_in_its_own_type() -> None:
     ("flag", "wrong"),
     [("--memory-stages", "1,5"), ("--memory-stages", ""), ("--precision", "fp8")],
 )
-def test_wrong_values_are_told_with_the_flag(
+def test_wrong_values_are_reported_with_the_flag(
     flag: str, wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

@@ -125,7 +125,7 @@ def test_what_cannot_be_mixed_is_refused(
     assert not (tmp_path / "c.pt").exists()
 
 
-def test_weights_that_do_not_fit_their_recipe_are_told(
+def test_weights_that_do_not_fit_their_recipe_are_reported(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.pt"

@@ -73,7 +73,7 @@ def test_runs_trained_otherwise_are_not_seeds_of_one_trial(folder: Path) -> None
         assert len(trials([run, other])) == apart
 
 
-def test_a_run_of_before_some_settings_is_told_in_full(folder: Path) -> None:
+def test_a_run_of_before_some_settings_is_reported_in_full(folder: Path) -> None:
     path = sorted(folder.glob("*.json"))[0]
     settings = TrainSettings().to_dict()
     del settings["drop_path"], settings["dropout"]
@@ -93,7 +93,7 @@ def test_seeds_are_averaged(folder: Path) -> None:
     assert str(found[2].average("test", "with")) == "55.00"
 
 
-def test_table_1_has_the_papers_figures_beside_ours(folder: Path) -> None:
+def test_table_1_has_the_papers_figures_next_to_ours(folder: Path) -> None:
     sheet = tables.table_1(trials(read_runs(folder)))
     (ours,) = cells(sheet, "camvid", "deeplabv3plus", "MA-ResNet50")
     assert (ours["paper"], ours["test"], ours["series"]) == (
@@ -220,7 +220,7 @@ def test_no_column_is_cut_on_a_narrow_terminal(
     assert "MA-ResNet50" in shown and "62.00 ± 2.00" in shown and "…" not in shown
 
 
-def test_other_trials_are_told_too(folder: Path) -> None:
+def test_other_trials_are_reported_too(folder: Path) -> None:
     (row,) = cells(tables.all_runs(trials(read_runs(folder))), "frozen", "deeplabv3plus", "judge")
     assert row["test"] == "50.00"
 

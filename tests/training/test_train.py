@@ -70,7 +70,7 @@ def test_wrong_input_ends_in_one_sentence(
     assert line.startswith("training.train: ") and told in line
 
 
-def test_an_interrupted_run_says_how_to_go_on(
+def test_an_interrupted_run_says_how_to_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> Path:

@@ -81,7 +81,7 @@ async def test_a_second_process_of_the_same_name_replaces_the_first(
     assert "give each its own folder" in caplog.text
 
 
-async def test_a_server_goes_on_reporting_whatever_fails(
+async def test_a_server_keeps_reporting_whatever_fails(
     rows: OwnerRows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with member(rows, "a", HERE, beat=0.001) as a:
@@ -154,7 +154,7 @@ async def test_alone_it_writes_nothing_until_it_leaves_and_sees_who_replaced_it(
     await alone.stop()
 
 
-async def test_what_became_of_the_others_is_remembered(rows: OwnerRows) -> None:
+async def test_the_results_of_the_others_are_remembered(rows: OwnerRows) -> None:
     async with member(rows, "a", HERE) as a:
         async with member(rows, "b", HERE):
             await a.report_now()

@@ -28,7 +28,7 @@ FAKE = Settings(engine=EngineSettings(name="fake"))
 MakeClip = Callable[..., Path]
 
 
-def test_the_artefacts_are_in_the_folder_and_the_rate_is_told(
+def test_the_artefacts_are_in_the_folder_and_the_rate_is_reported(
     tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a" / "b"
@@ -61,7 +61,7 @@ def test_only_what_was_asked_for_replaces_what_was_there(
         ("empty.mp4/clip.mp4", None, "Not a directory"),
     ],
 )
-def test_what_is_no_video_is_told_in_a_sentence_and_leaves_nothing(
+def test_what_is_no_video_is_reported_in_a_sentence_and_leaves_nothing(
     name: str,
     content: bytes | None,
     words: str,
@@ -79,7 +79,7 @@ def test_what_is_no_video_is_told_in_a_sentence_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_engine_that_cannot_be_made_is_told(
+def test_an_engine_that_cannot_be_made_is_reported(
     tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(engine=EngineSettings(name="quantum"))
@@ -88,7 +88,7 @@ def test_an_engine_that_cannot_be_made_is_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     tmp_path: Path, make_clip: MakeClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4")

@@ -38,7 +38,9 @@ def of_sqlite(code: int) -> sqlite3.OperationalError:
         (ProgrammingError("SELECT", None, Exception("no such table")), Fault),
     ],
 )
-def test_what_may_pass_is_told_from_what_does_not(raised: Exception, kind: type[Fault]) -> None:
+def test_what_may_pass_is_distinguished_from_what_does_not(
+    raised: Exception, kind: type[Fault]
+) -> None:
     with pytest.raises(Fault) as caught, translated():
         raise raised
     assert type(caught.value) is kind
@@ -71,7 +73,7 @@ def test_the_end_and_the_return_of_a_database_are_logged_once(
     assert told == ["the database does not answer", "the database answers again"]
 
 
-def test_the_watch_notices_without_a_request_and_goes_on_whatever_fails(
+def test_the_watch_notices_without_a_request_and_continues_whatever_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(sqlite_url(tmp_path / "rows.db"))

@@ -112,7 +112,7 @@ def test_a_lease_that_ended_frees_a_piece_and_its_holder_changes_nothing(
         assert pieces.finish(held(row), 10, Losses(), 1.0), "who got no answer finishes it again"
 
 
-def test_a_lease_that_is_renewed_goes_on(pieces: PieceRows) -> None:
+def test_a_lease_that_is_renewed_continues(pieces: PieceRows) -> None:
     row = held(taken(pieces, 0, OVER))
     assert pieces.renew(row, LONG)
     assert pieces.take(VIDEO, 0, "other", LONG, PLANNED_FOR) is None

@@ -307,7 +307,7 @@ def test_only_an_ended_video_is_removed_and_its_key_is_free_again(store: OwnRows
     added(store, key="k")
 
 
-def test_counts_and_states_tell_every_video(store: OwnRows) -> None:
+def test_counts_and_states_report_every_video(store: OwnRows) -> None:
     first, second = added(store, 1.0), added(store, 2.0)
     store.begin(first.id, 3.0, anew=True)
     counts = {state: store.count(state) for state in VideoState}

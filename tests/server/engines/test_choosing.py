@@ -33,7 +33,7 @@ def choose(*on_gpu: Attempt, **settings: str) -> Engine:
     return first_that_works(EngineSettings.model_validate(settings), on_gpu, works("CPU"))
 
 
-def test_the_first_that_works_is_taken_and_the_others_are_told() -> None:
+def test_the_first_that_works_is_taken_and_the_others_are_reported() -> None:
     engine = choose(("tensorrt", fails("not installed")), ("cuda", works("CUDA")))
     assert engine.provider == "CUDA"
     assert engine.passed_over == ("tensorrt: not installed",)
@@ -65,7 +65,7 @@ def test_what_is_asked_for_is_not_passed_over() -> None:
     assert (engine.provider, engine.passed_over) == ("CPU", ())
 
 
-def test_what_an_engine_goes_without_is_told_too() -> None:
+def test_what_an_engine_goes_without_is_reported_too() -> None:
     def make() -> Engine:
         engine = FakeEngine()
         engine.passed_over = ("CUDA graphs: a node is on the CPU",)
@@ -86,7 +86,7 @@ def test_an_error_of_our_own_is_not_passed_over() -> None:
         choose(("cuda", make))
 
 
-def test_a_model_that_no_engine_runs_is_told_by_the_last() -> None:
+def test_a_model_that_no_engine_runs_is_reported_by_the_last() -> None:
     def make() -> Engine:
         raise BadInput("not a graph")
 

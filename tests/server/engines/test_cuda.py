@@ -159,7 +159,9 @@ def test_a_gpu_that_is_not_there_is_not_found() -> None:
         count_devices(Runtime(cudaGetDeviceCount=Code.cudaErrorNoDevice))
 
 
-def test_missing_bindings_are_told_with_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bindings_are_reported_with_what_brings_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cuda.bindings", None)
     with pytest.raises(NotFound, match=r"mastream\[gpu\]"):
         load_runtime()

@@ -76,7 +76,7 @@ def test_tensorrt_knows_every_shape_and_keeps_what_it_builds() -> None:
     assert shared.keys() == {"device_id", "has_user_compute_stream", "user_compute_stream"}
 
 
-def test_steps_that_cannot_be_recorded_run_as_they_are_and_that_is_told(
+def test_steps_that_cannot_be_recorded_run_as_they_are_and_that_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[bool] = []
@@ -138,7 +138,7 @@ def test_a_silent_fall_to_the_cpu_is_an_error(runtime: pytest.MonkeyPatch) -> No
         opened()
 
 
-def test_an_onnx_runtime_without_the_provider_is_told_with_what_brings_it(
+def test_an_onnx_runtime_without_the_provider_is_reported_with_what_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
@@ -146,7 +146,7 @@ def test_an_onnx_runtime_without_the_provider_is_told_with_what_brings_it(
         opened()
 
 
-def test_without_a_gpu_the_reason_is_told_and_asking_for_one_is_an_error(
+def test_without_a_gpu_the_reason_is_reported_and_asking_for_one_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none(_: int) -> None:
@@ -159,7 +159,7 @@ def test_without_a_gpu_the_reason_is_told_and_asking_for_one_is_an_error(
         make_engine(EngineSettings(provider="cuda"))
 
 
-def test_a_tensorrt_that_onnx_runtime_cannot_load_is_told_before_anything_is_tried(
+def test_a_tensorrt_that_onnx_runtime_cannot_load_is_reported_before_anything_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none(_: int) -> None:

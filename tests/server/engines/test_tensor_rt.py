@@ -199,7 +199,9 @@ def test_it_runs_on_no_cpu_and_on_no_unnamed_plan() -> None:
         make_engine(EngineSettings(name="tensor_rt"))
 
 
-def test_a_missing_tensorrt_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tensorrt_is_reported_with_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     with pytest.raises(NotFound, match=r"mastream\[gpu\]"):
         load_tensorrt()

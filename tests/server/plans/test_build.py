@@ -47,7 +47,7 @@ async def build(text: str) -> tuple[Ready | Failed, list[PlanState]]:
     return ended, heard[:-1]
 
 
-async def test_progress_is_heard_and_then_the_plan() -> None:
+async def test_progress_is_reported_and_then_the_plan() -> None:
     ended, heard = await build(
         "print('progress 0 parsing', file=sys.stderr)\n"
         "print('[TRT] a word of its own', file=sys.stderr)\n"

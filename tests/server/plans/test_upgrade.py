@@ -222,7 +222,7 @@ class Nobody(Sink):
     def failed(self, seq: int, error: Exception) -> None: ...
 
 
-def test_a_stream_keeps_its_memory_while_the_service_goes_over(bench: Bench) -> None:
+def test_a_stream_keeps_its_memory_while_the_service_switches(bench: Bench) -> None:
     frames = pictures(9)
     with (
         service(bench) as web,
@@ -284,7 +284,7 @@ def test_a_plan_of_something_else_is_not_taken(bench: Bench, change: dict[str, A
     assert bench.builds == 1
 
 
-def test_a_build_that_fails_says_why_and_the_service_goes_on(bench: Bench) -> None:
+def test_a_build_that_fails_says_why_and_the_service_continues(bench: Bench) -> None:
     with service(bench) as web:
         until(web, "building", 42)
         bench.go_on(fail=True)
@@ -366,7 +366,7 @@ async def test_without_tensorrt_it_says_so(bench: Bench) -> None:
     assert told == PlanStatus("off", detail="TensorRT needs pip install 'mastream[gpu]'")
 
 
-async def test_what_the_real_command_says_is_what_is_told(
+async def test_what_the_real_command_says_is_what_is_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -408,7 +408,7 @@ async def test_an_engine_that_stays_hinders_no_other(bench: Bench) -> None:
         assert [built.provider for built in fleet.engines] == ["CUDA", "TensorRT 11.4.0"]
 
 
-async def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) -> None:
+async def test_a_plan_that_is_gone_when_its_engine_dies_is_reported(bench: Bench) -> None:
     shown = pictures(1)[0]
 
     def die(frames: Sequence[AnyPixels]) -> None:
@@ -435,7 +435,7 @@ async def test_a_plan_that_is_gone_when_its_engine_dies_is_told(bench: Bench) ->
         assert upgrade.status == PlanStatus("failed", 100, told)
 
 
-def test_the_log_tells_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_reports_each_tenth(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.go_on()
     with caplog.at_level("INFO", "server.plans.upgrade"), service(bench) as web:
         until(web, "serving")

@@ -64,7 +64,7 @@ def test_the_first_frame_finds_a_new_memory_and_the_next_what_was_kept() -> None
     assert step(session, "second") == (1, None)
 
 
-def test_latest_keeps_the_newest_and_tells_the_loss() -> None:
+def test_latest_keeps_the_newest_and_reports_the_loss() -> None:
     session = Session(DropPolicy.LATEST)
     assert offer(session, 0, 1, 2) == [Dropped(0, DropCause.NEWER), Dropped(1, DropCause.NEWER)]
     assert steps(session) == [(2, ResetCause.NEW)]
@@ -150,7 +150,7 @@ def test_a_reset_has_the_cause_that_was_given() -> None:
     assert steps(session) == [(0, ResetCause.NEW), (1, ResetCause.SOURCE)]
 
 
-def test_the_reset_of_a_dropped_frame_goes_on_to_the_next() -> None:
+def test_the_reset_of_a_dropped_frame_passes_to_the_next() -> None:
     session = Session(DropPolicy.LATEST)
     offer(session, 0)
     steps(session)
@@ -281,7 +281,7 @@ def test_a_stream_without_memory_loses_none() -> None:
     assert step(session) == (1, None)
 
 
-def test_when_rebuilding_fails_the_stream_goes_on_empty_and_says_so() -> None:
+def test_when_rebuilding_fails_the_stream_continues_empty_and_says_so() -> None:
     session = Session(DropPolicy.EVERY, horizon=2)
     offer(session, 0, 1)
     steps(session)

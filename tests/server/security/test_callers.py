@@ -35,7 +35,7 @@ def test_a_role_may_do_what_those_before_it_may() -> None:
         UPLOADER.require(Role.ADMIN)
 
 
-def test_nothing_belongs_to_whoever_has_no_key() -> None:
+def test_nothing_belongs_to_a_caller_without_a_key() -> None:
     assert not any(NOBODY.owns(owner) for owner in ("", "mas1"))
     assert not NOBODY.watches("gate", "")
     with pytest.raises(Unauthorized, match="API key"):

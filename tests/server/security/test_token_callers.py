@@ -82,7 +82,7 @@ def test_a_token_names_somebody(subject: object) -> None:
         id_of(subject)
 
 
-def test_tokens_are_told_from_keys() -> None:
+def test_tokens_are_distinguished_from_keys() -> None:
     assert is_token("a.b.c")
     assert not is_token("mas_0123456789ab_AAAA")
 

@@ -132,7 +132,7 @@ def test_a_password_is_sent_and_shown_nowhere(
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/overlay"])
-def test_what_is_not_there_is_told(path: str, rtsp_recorder: Any) -> None:
+def test_what_is_not_there_is_reported(path: str, rtsp_recorder: Any) -> None:
     url = rtsp_recorder().url.replace("/overlay", path)
     if path == "/overlay":
         with socket.socket() as free:

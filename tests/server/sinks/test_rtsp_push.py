@@ -23,7 +23,9 @@ SECRET = "rtsp://user:geheim@host/overlay"
         (ValueError(SECRET), "broke off: ValueError."),
     ],
 )
-def test_failures_are_told_in_a_sentence_without_the_address(error: Exception, words: str) -> None:
+def test_failures_are_reported_in_a_sentence_without_the_address(
+    error: Exception, words: str
+) -> None:
     told = sentence(error)
     assert words in told
     assert told.endswith(".") and "geheim" not in told and "\n" not in told

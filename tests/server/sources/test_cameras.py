@@ -36,7 +36,7 @@ def watch(url: str, frames: int = 8) -> list[tuple[int, int, clock_picture.Taken
 
 
 @pytest.mark.parametrize("size", [(640, 360), (320, 240), (64, 48)])
-def test_a_picture_tells_its_number_and_time(size: tuple[int, int]) -> None:
+def test_a_picture_shows_its_number_and_time(size: tuple[int, int]) -> None:
     width, height = size
     planes = np.frombuffer(clock_picture.paint(70_001, 1.7e9, width, height), np.uint8)
     frame = av.VideoFrame.from_ndarray(planes.reshape(-1, width), format="yuv420p")

@@ -162,7 +162,7 @@ def test_a_size_that_changes_in_the_middle(film: Film, tmp_path: Path) -> None:
     assert shades(frames) == [0, 1, 2, 0, 1]
 
 
-def test_joined_streams_go_on_in_time(film: Film, tmp_path: Path) -> None:
+def test_joined_streams_continue_in_time(film: Film, tmp_path: Path) -> None:
     path = tmp_path / "joined.ts"
     part = film("part.ts", ticks=range(0, 75, 25), tick=Fraction(1, 25))
     other = film("other.ts", ticks=range(0, 75, 25), tick=Fraction(1, 25), height=80, width=96)

@@ -141,7 +141,7 @@ def test_the_unit_is_the_tick_wherever_it_can_be() -> None:
     assert unit(NS, NS, Fraction(1, 25), Fraction(3600)) == NS
 
 
-def test_a_fine_clock_is_told_in_a_unit_of_its_times() -> None:
+def test_a_fine_clock_is_reported_in_a_unit_of_its_times() -> None:
     fine = footage(plain([t * 10**6 for t in (0, 40, 3000, 6000)], 0), tick=NS)
     assert fine.unit() > NS
     assert all((t * MS / fine.unit()).denominator == 1 for t in (40, 3000, 6000))

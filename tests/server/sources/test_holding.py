@@ -97,7 +97,7 @@ async def test_a_file_waits_for_room_and_loses_nothing(film: Film) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_live_source_without_room_loses_pictures_and_goes_on(film: Film) -> None:
+async def test_a_live_source_without_room_loses_pictures_and_continues(film: Film) -> None:
     shared = Pictures()
     shared.is_spent = lambda: True
     source = ContainerSource(

@@ -9,7 +9,7 @@ from living import open_files
 from server.sources.pipe import pipe, tell
 
 
-def test_everything_is_told_however_much_it_is() -> None:
+def test_everything_is_reported_however_much_it_is() -> None:
     data = bytes(range(256)) * 1024
     reader, writer = pipe()
     with reader:

@@ -58,7 +58,7 @@ def test_containers(film: Film, name: str, codec: str) -> None:
     assert info.duration == pytest.approx(6 / 25, abs=0.05)
 
 
-def test_a_count_that_only_decoding_tells_is_left_open(film: Film) -> None:
+def test_a_count_that_only_decoding_reveals_is_left_open(film: Film) -> None:
     assert probe(film("a.webm", codec="libvpx", pix_fmt="yuv420p"), LIMITS).frames is None
 
 

@@ -103,7 +103,7 @@ def test_flat_pictures_of_another_colour_are_another_scene() -> None:
     assert cuts([red] * 8 + [blue] * 8) == [8]
 
 
-def test_scenes_of_the_same_colours_are_told_apart() -> None:
+def test_scenes_of_the_same_colours_are_distinguished() -> None:
     mirrored = np.ascontiguousarray(A[::-1, ::-1])
     assert cuts([A] * 8 + [mirrored] * 8) == [8]
 

@@ -134,7 +134,7 @@ def test_a_camera_is_never_waited_for() -> None:
     assert list(timeline.add("b", Stamp(Fraction(3)))) == [("b", 3)]
 
 
-def test_a_camera_goes_on_after_a_jump() -> None:
+def test_a_camera_continues_after_a_jump() -> None:
     assert stamps((0, 1, None, 3), live=True) == [0, 1, 2, 3]
     assert stamps((0, 1, 9000, 9001), jumpy=True, live=True) == [0, 1, 2, 3]
     assert stamps((500, 501, 0, 1), live=True) == [500, 501, 502, 503]

@@ -121,7 +121,7 @@ async def test_a_frame_that_is_not_sent_again_gets_no_answer() -> None:
     assert await told(outbox) == [mine]
 
 
-async def test_dropped_frames_of_both_sockets_are_told_apart() -> None:
+async def test_dropped_frames_of_both_sockets_are_distinguished() -> None:
     log, _ = attached()
     log.offered(0)
     outbox = moved(log)

@@ -194,7 +194,7 @@ async def test_reset_falls_on_the_next_frame_alone() -> None:
     await at_desk(scene)
 
 
-async def test_a_replaced_packet_is_told_and_counted() -> None:
+async def test_a_replaced_packet_is_reported_and_counted() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.handle(frame(1), 0.0)
         desk.listener.handle(frame(2), 0.0)
@@ -239,7 +239,7 @@ async def test_ping_end_and_nonsense() -> None:
     await at_desk(scene)
 
 
-async def test_a_full_worker_is_told_and_counted() -> None:
+async def test_a_full_worker_is_reported_and_counted() -> None:
     async def scene(desk: Desk) -> None:
         desk.worker.open(Outbox(1), policy=DropPolicy.LATEST, window=1)
         with pytest.raises(NoCapacity):

@@ -179,7 +179,7 @@ async def test_masks_equal_those_of_an_unbroken_stream(
         assert after.starts == [place.look if place else None]
 
 
-async def test_whoever_follows_learns_of_it(film: Path) -> None:
+async def test_followers_receive_the_news(film: Path) -> None:
     unbroken = await play(film)
     after = await play(film, FILM, taken_at(unbroken.places[99]))
     assert after.news("moved") == [{"cause": "expired", "memory": "rebuilt", "seq": 100, "at": 5.0}]
@@ -203,7 +203,7 @@ async def test_before_its_first_mask_the_next_owner_gets_the_same_place(film: Pa
     assert after.stream.place == place
 
 
-async def test_a_loop_goes_on_with_the_next_round(tmp_path: Path) -> None:
+async def test_a_loop_continues_with_the_next_round(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "film.mp4", 20)
     looped = replace(FILM, loop=True)
     unbroken = await play(path, looped, until=lambda played: len(played.masks) >= 45)

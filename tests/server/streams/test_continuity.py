@@ -56,11 +56,11 @@ def test_numbers_and_times_rise_across_connections() -> None:
     ]  # fmt: skip
 
 
-def test_a_connection_that_tells_no_times_begins_at_0() -> None:
+def test_a_connection_without_times_begins_at_0() -> None:
     assert times(play([(frame(None, 3.0), 1, False)])) == [F(0)]
 
 
-def test_each_cause_empties_the_memory_and_the_first_that_holds_is_told() -> None:
+def test_each_cause_empties_the_memory_and_the_first_that_holds_is_reported() -> None:
     found = play(
         [
             (frame(F(0), 0.0), 1, True),

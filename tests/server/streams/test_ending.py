@@ -22,7 +22,7 @@ from server.streams.ending import ENDED, ending_of, going_away
         (ProtocolError("huge", "too_large", CloseCode.TOO_BIG), 1009, "too_large"),
     ],
 )
-def test_an_error_is_told_and_then_closed_with(error: Exception, close: int, word: str) -> None:
+def test_an_error_is_reported_and_then_closed_with(error: Exception, close: int, word: str) -> None:
     last = ending_of(error, seq=3)
     assert (last.close, last.reason) == (close, word)
     assert isinstance(last.message, Failure) and last.message.fatal

@@ -67,7 +67,7 @@ async def test_a_spent_budget_lets_a_stream_decode_one_picture_at_a_time() -> No
     await waits(ours.wait_to_decode, lambda: ours.free([1]))
 
 
-async def test_a_stream_goes_on_at_once_where_another_has_left_room() -> None:
+async def test_a_stream_continues_at_once_where_another_has_left_room() -> None:
     budget = ByteBudget(100)
     ours, theirs = FrameLedger(budget), FrameLedger(budget)
     theirs.picture(1, 100)

@@ -39,7 +39,7 @@ async def test_every_keeps_all_in_order() -> None:
     assert [one.seq for one in await left(inbox)] == [0, 1, 2]
 
 
-async def test_a_reset_goes_on_to_the_packet_that_takes_its_place() -> None:
+async def test_a_reset_passes_to_the_packet_that_takes_its_place() -> None:
     inbox = Inbox(DropPolicy.LATEST)
     inbox.put(packet(1, reset=True))
     inbox.put(packet(2))

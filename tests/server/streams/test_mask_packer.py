@@ -41,7 +41,7 @@ def test_a_mask_comes_back_as_it_was(encoding: str) -> None:
     assert np.array_equal(found, LABELS)
 
 
-def test_the_header_tells_where_the_mask_comes_from() -> None:
+def test_the_header_reports_where_the_mask_comes_from() -> None:
     header, _, overlay = packed(Open(size=MaskSize.MODEL), mask())
     assert (header.seq, header.pts, header.batch, overlay) == (9, 1.5, 3, b"")
     assert header.memory == protocol.MaskMemory(2, "client")

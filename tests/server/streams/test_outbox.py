@@ -56,7 +56,7 @@ async def test_masks_come_in_order_behind_notices() -> None:
     assert await soon(drained(outbox)) == [protocol.Pong(), 1, 2]
 
 
-async def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
+async def test_the_oldest_mask_goes_when_it_is_full_and_is_reported() -> None:
     lost: list[None] = []
     ledger = FrameLedger()
     outbox = filled(Outbox(2, lambda: lost.append(None), ledger), 1, 2, 3, 4)
@@ -66,7 +66,7 @@ async def test_the_oldest_mask_goes_when_it_is_full_and_is_told() -> None:
     assert ledger.unanswered == 0
 
 
-async def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
+async def test_losses_of_one_cause_are_reported_together_and_of_two_apart() -> None:
     outbox = Outbox(4)
     outbox.dropped([Dropped(1, DropCause.NEWER), Dropped(2, DropCause.NEWER)])
     outbox.dropped([Dropped(3, DropCause.STALE)])
@@ -77,7 +77,7 @@ async def test_losses_of_one_cause_are_told_together_and_of_two_apart() -> None:
     ]
 
 
-async def test_a_loss_with_a_detail_is_told_alone() -> None:
+async def test_a_loss_with_a_detail_is_reported_alone() -> None:
     outbox = Outbox(4)
     undecodable = protocol.DropCause.UNDECODABLE
     outbox.notice(protocol.Dropped((1,), undecodable, "cut off"))
@@ -85,7 +85,7 @@ async def test_a_loss_with_a_detail_is_told_alone() -> None:
     assert [one.seqs for one in await soon(drained(outbox))] == [(1,), (2,)]
 
 
-async def test_one_message_tells_a_bounded_number_of_losses() -> None:
+async def test_one_message_reports_a_bounded_number_of_losses() -> None:
     outbox = Outbox(4)
     for seq in range(MAX_SEQS + 5):
         outbox.dropped([Dropped(seq, DropCause.NEWER)])
@@ -132,7 +132,7 @@ async def test_a_client_that_lets_too_many_notices_wait_is_given_up() -> None:
         await soon(outbox.take())
 
 
-def test_a_failure_of_ours_is_told_and_a_foreign_one_only_as_a_fault() -> None:
+def test_a_failure_of_ours_is_reported_and_a_foreign_one_only_as_a_fault() -> None:
     ours = failure(EngineFault("the step failed"), 7)
     assert (ours.code, ours.detail, ours.seq) == ("engine_fault", "the step failed", 7)
     foreign = failure(RuntimeError("password=secret"), fatal=True)

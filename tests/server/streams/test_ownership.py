@@ -163,7 +163,7 @@ async def test_a_server_that_knows_no_other_keeps_its_streams_while_the_database
         assert not a.may_act(held)
 
 
-async def test_a_server_that_knows_no_other_asks_after_a_freeze_before_it_goes_on(
+async def test_a_server_that_knows_no_other_asks_after_a_freeze_before_it_continues(
     rows: StreamRows,
 ) -> None:
     clock = Clock()

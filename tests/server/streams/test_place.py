@@ -90,7 +90,7 @@ def test_what_another_version_wrote_is_no_place() -> None:
     assert Place.from_dict({"seq": 1}) is None
 
 
-def test_the_stream_goes_on_at_the_place_or_behind_what_was_sent() -> None:
+def test_the_stream_continues_at_the_place_or_behind_what_was_sent() -> None:
     place = Place(7, Fraction(2), Fraction(0), Fraction(10), Fraction(5), 9, Fraction(3), True)
     assert continued(place, 4) == Continuity(4, 6, shift=Fraction(10), due=Fraction(5))
     later = begun_elsewhere(place, 4, at=Fraction(4))

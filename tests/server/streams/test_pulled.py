@@ -191,13 +191,13 @@ async def test_a_silent_camera_stalls_and_is_opened_again() -> None:
         assert stage.states()[:5] == ["connecting", "live", "stalled", "backoff", "connecting"]
 
 
-async def test_data_that_decodes_to_nothing_is_told_apart_from_silence() -> None:
+async def test_data_that_decodes_to_nothing_is_distinguished_from_silence() -> None:
     async with playing(noise) as stage:
         await stage.state(StreamState.BACKOFF)
         assert stage.stream.supervised.code == "source_undecodable"
 
 
-async def test_a_broken_source_is_opened_again_and_numbers_go_on() -> None:
+async def test_a_broken_source_is_opened_again_and_numbers_continue() -> None:
     every = StreamDefinition("cam", "rtsp://host/path", policy=DropPolicy.EVERY, max_gap=60)
     async with playing(breaks, three_and_silence, definition=every) as stage:
         await stage.until(lambda: len(stage.masks) == 4)
@@ -229,7 +229,7 @@ async def test_a_memory_may_be_kept_across_connections() -> None:
             assert np.array_equal(mask.labels, expected)
 
 
-async def test_a_refusal_is_told_in_the_cameras_own_case() -> None:
+async def test_a_refusal_is_reported_in_the_cameras_own_case() -> None:
     async with playing(refuses) as stage:
         await stage.state(StreamState.BACKOFF)
         supervised = stage.stream.supervised

@@ -348,7 +348,7 @@ async def test_a_video_whose_server_was_killed_is_finished_by_the_next(
     assert zips[0] == zips[1]
 
 
-async def test_watching_tells_each_change_once_and_picks_up_where_it_was_left(
+async def test_watching_reports_each_change_once_and_picks_up_where_it_was_left(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip, gate = make_clip(tmp_path / "clip.mp4", 10), Gate(3)

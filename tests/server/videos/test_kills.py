@@ -103,7 +103,7 @@ def test_a_database_that_is_stopped_and_killed_servers_change_nothing(
     undisturbed.check(finished(tmp_path, url, clip))
 
 
-def test_a_job_goes_on_by_itself_when_its_database_was_killed(
+def test_a_job_continues_by_itself_when_its_database_was_killed(
     tmp_path: Path, undisturbed: Undisturbed, postgres: Postgres, chance: random.Random
 ) -> None:
     with running(tmp_path, postgres.add("killed"), undisturbed.clip) as said:

@@ -21,7 +21,7 @@ RECORD = VideoRecord(
 RUNNING = replace(RECORD, state=VideoState.RUNNING, started=10.0, attempts=1)
 
 
-def test_progress_tells_rate_and_what_is_left() -> None:
+def test_progress_reports_rate_and_what_is_left() -> None:
     assert progress(25, 100, 5.0) == Progress(25, 100, 5.0, 15.0)
 
 

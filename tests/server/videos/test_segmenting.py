@@ -218,7 +218,7 @@ async def test_a_file_that_is_gone_leaves_nothing(
     assert list((tmp_path / "out").glob("*")) == []
 
 
-async def test_results_that_cannot_be_written_are_told(
+async def test_results_that_cannot_be_written_are_reported(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     (tmp_path / "out").write_bytes(b"a file, not a folder")

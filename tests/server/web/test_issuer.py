@@ -50,7 +50,7 @@ def test_an_answer_that_is_too_long_is_not_read(
         fetch_keys(issuer.url)
 
 
-async def test_all_share_one_fetch_and_the_loop_goes_on_meanwhile() -> None:
+async def test_all_share_one_fetch_and_the_loop_continues_meanwhile() -> None:
     has_asked, may_answer, asked = Event(), Event(), []
 
     def fetch(issuer: str) -> list[Jwk]:

@@ -143,7 +143,7 @@ def test_a_removed_stream_ends_its_viewers(web: TestClient) -> None:
         assert message["code"] == 1000
 
 
-def test_an_unknown_stream_is_told_on_its_socket(web: TestClient) -> None:
+def test_an_unknown_stream_is_reported_on_its_socket(web: TestClient) -> None:
     with web.websocket_connect("/v1/streams/nobody/masks") as socket:
         told = socket.receive_json()
         assert (told["code"], told["fatal"]) == ("not_found", True)
@@ -217,7 +217,7 @@ def test_the_preview_is_motion_jpeg(web: TestClient) -> None:
     assert Image.open(io.BytesIO(parts[begin:])).size == (96, 72)
 
 
-def test_events_tell_states_with_ids(web: TestClient) -> None:
+def test_events_report_states_with_ids(web: TestClient) -> None:
     body = added(web)
     masks(web, 1)
     with web.stream("GET", body["links"]["events"], headers={"Last-Event-ID": "1"}) as answer:
@@ -228,7 +228,7 @@ def test_events_tell_states_with_ids(web: TestClient) -> None:
     assert "live" in states
 
 
-def test_a_film_goes_on_after_a_restart_and_says_so(
+def test_a_film_continues_after_a_restart_and_says_so(
     tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     make_clip(tmp_path / "film.mp4", 500, (96, 72))

@@ -88,7 +88,7 @@ def test_the_first_answer_names_hashed_files(web: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PAGE.files))
-def test_each_file_is_kept_for_ever_under_its_hash(web: TestClient, name: str) -> None:
+def test_each_file_is_kept_forever_under_its_hash(web: TestClient, name: str) -> None:
     answer = web.get(hashed(name))
     assert answer.content == PAGE.files[name].data
     assert answer.headers["content-type"] == TYPES[Path(name).suffix]

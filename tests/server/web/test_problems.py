@@ -83,7 +83,7 @@ def test_wrong_fields_are_named() -> None:
         ("size=1&name=abc&share=much", "query.share is not valid"),
     ],
 )
-def test_what_is_wrong_with_a_field_is_told_in_our_own_words(query: str, detail: str) -> None:
+def test_what_is_wrong_with_a_field_is_reported_in_our_own_words(query: str, detail: str) -> None:
     answer = client().get(f"/typed?{query}")
     assert answer.status_code == 422
     assert answer.json()["detail"] == f"The request is not valid: {detail}."

@@ -133,7 +133,7 @@ def test_a_stream_that_is_resumed_is_one_recording(tmp_path: Path) -> None:
     assert blocks[-1].record == Ending(why="stopped")
 
 
-def test_a_stream_goes_on_when_its_recording_has_reached_its_limit(tmp_path: Path) -> None:
+def test_a_stream_continues_when_its_recording_has_reached_its_limit(tmp_path: Path) -> None:
     limit = 3 * len(jpeg(0)) + 6000
     with service(tmp_path, record_bytes=limit, record_total_bytes=limit) as web:
         with web.websocket_connect("/v1/stream?record=1") as socket:

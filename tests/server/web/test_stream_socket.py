@@ -74,7 +74,7 @@ def refuse_poison(frames: Sequence[Pixels]) -> None:
         raise EngineFault("this frame is poison")
 
 
-def test_a_failed_step_is_told_and_the_stream_goes_on(tmp_path: Path) -> None:
+def test_a_failed_step_is_reported_and_the_stream_continues(tmp_path: Path) -> None:
     with service(tmp_path, refuse_poison) as web, stream(web) as socket, stream(web) as other:
         send(socket, 0)
         assert mask(socket).memory.filled == 0

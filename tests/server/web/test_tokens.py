@@ -54,7 +54,7 @@ async def refusal(tokens: Tokens, token: str) -> MastreamError:
     return caught.value
 
 
-async def test_a_valid_token_tells_who_sends_it(tokens: Tokens, issuer: Issuer) -> None:
+async def test_a_valid_token_identifies_its_caller(tokens: Tokens, issuer: Issuer) -> None:
     ends = int(time.time()) + 60
     token = issuer.token(exp=ends, roles=["watch"], streams=["gate", "yard"])
     caller = await tokens.verify(token)

@@ -106,7 +106,7 @@ def test_a_content_length_over_the_limit_is_refused_at_once() -> None:
     ],
     ids=["empty", "cut off", "cut off at once", "silent"],
 )
-async def test_a_bad_body_is_told(
+async def test_a_bad_body_is_reported(
     sender: Sender, error: type[MastreamError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.web.upload, "IDLE_SECONDS", 0.05)

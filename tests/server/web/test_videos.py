@@ -537,7 +537,7 @@ def test_an_unknown_video_is_not_found(video: str, lasting: TestClient) -> None:
         assert lasting.get(f"/v1/videos/{video}{path}").status_code == 404
 
 
-def test_events_tell_every_change_and_resume(tmp_path: Path, clip: Path) -> None:
+def test_events_report_every_change_and_resume(tmp_path: Path, clip: Path) -> None:
     with serving(tmp_path) as client:
         video = post(client, clip.read_bytes())
         told = events(client, video)

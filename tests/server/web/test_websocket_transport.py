@@ -351,7 +351,7 @@ async def test_a_server_that_ends_says_so() -> None:
 @pytest.mark.parametrize(
     ("last", "code"), [(b"", 1006), (small(8), 1005), (small(8, struct.pack(">H", 1000)), 1000)]
 )
-async def test_a_lost_connection_is_told_from_a_close(last: bytes, code: int) -> None:
+async def test_a_lost_connection_is_distinguished_from_a_close(last: bytes, code: int) -> None:
     told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def app(_: Any, receive: Any, send: Any) -> None:

@@ -221,7 +221,7 @@ async def test_the_cpu_needs_no_second_engine() -> None:
     await served.stop()
 
 
-async def test_a_gpu_that_fails_to_start_is_told() -> None:
+async def test_a_gpu_that_fails_to_start_is_reported() -> None:
     def fail() -> FakeEngine:
         raise NotFound("there is no GPU 1")
 

@@ -175,7 +175,7 @@ async def test_latest_loses_what_waited_behind_the_step() -> None:
         np.testing.assert_array_equal(notes.labels, expected([frames[0], frames[3]]))
 
 
-async def test_a_frame_over_its_budget_is_told_as_stale() -> None:
+async def test_a_frame_over_its_budget_is_reported_as_stale() -> None:
     gate, now = Gate(), [0.0]
     async with serving(gate, clock=lambda: now[0]) as worker:
         session, notes = opened(worker, budget=1.0)

@@ -62,7 +62,7 @@ def test_every_class_of_vspw_has_a_colour_of_its_own() -> None:
     ]
 
 
-def test_wrong_names_and_empty_folders_are_told(tmp_path: Path) -> None:
+def test_wrong_names_and_empty_folders_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="camvid, camvid32, vspw, vspw-person"):
         open_dataset("cityscapes", tmp_path)
     with pytest.raises(DataError, match=r"absent/test\.txt is missing"):

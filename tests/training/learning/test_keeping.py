@@ -105,7 +105,7 @@ def test_a_run_of_other_origin_is_not_gone_on_with(
         Keeper(tmp_path, recipe, SETTINGS, more).resume(make_learner(0))
 
 
-def test_a_file_that_does_not_tell_its_start_is_taken_up(tmp_path: Path) -> None:
+def test_a_file_that_does_not_name_its_start_is_resumed(tmp_path: Path) -> None:
     Keeper(tmp_path, RECIPE, SETTINGS, {"dataset": "camvid"}).keep_last(make_learner(0), Best(0.5))
     more = {"dataset": "camvid", "start_sha256": "a"}
     assert Keeper(tmp_path, RECIPE, SETTINGS, more).resume(make_learner(0)) == Best(0.5)

@@ -125,7 +125,7 @@ def test_blocks_are_left_out_while_training_in_half_precision_too() -> None:
     assert torch.equal(whole.step(frames, memory)[0], whole.step(frames, memory)[0])
 
 
-def test_dropout_is_as_often_as_it_is_told() -> None:
+def test_dropout_is_as_often_as_requested() -> None:
     for dropout in (0.0, 0.3):
         head = small(dropout=dropout).network.head
         assert [m.p for m in head.modules() if isinstance(m, nn.Dropout)] == [dropout]
