@@ -1,4 +1,4 @@
-"""A database that does not answer is told from one that fails."""
+"""A database that does not answer is distinguished from one that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases of every age come to today's tables, and newer ones are left alone."""
+"""Databases of every age are upgraded to the current tables, and newer ones are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of pieces: one owner at a time, and no write of one that was thought dead."""
+"""The rows of pieces: one owner at a time, and no write by an owner that was believed dead."""
 
 from __future__ import annotations
 

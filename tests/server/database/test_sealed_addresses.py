@@ -1,4 +1,4 @@
-"""A definition is stored without its passwords, and comes back with them."""
+"""A definition is stored without its passwords, and read with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions in a database: their passwords are in none of its files."""
+"""Definitions in a database: none of its files contains their passwords."""
 
 from __future__ import annotations
 

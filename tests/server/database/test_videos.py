@@ -109,7 +109,7 @@ def test_a_failure_keeps_its_problem(store: OwnRows) -> None:
 
 
 def test_only_who_holds_the_work_ends_a_video(store: OwnRows) -> None:
-    """Whoever was thought dead and wakes holds an epoch that has passed."""
+    """A server that was believed dead and wakes up holds an outdated epoch."""
     fresh, pieces = added(store), PieceRows(store.database)
     late = store.begun(fresh.id)
     pieces.free("me")

@@ -71,7 +71,7 @@ def restamped(tmp_path: Path) -> Film:
     """Copy a video's packets, in their order, into another file; return its path.
 
     Packet ``i`` gets ``times[i]`` and ``dts[i]`` (the same where that is not given) in ``tick``,
-    and is shown for ``duration`` ticks (0: that is not told).
+    and is shown for ``duration`` ticks (0: not specified).
     """
 
     def copy(
@@ -101,7 +101,7 @@ def restamped(tmp_path: Path) -> Film:
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Iterator[Path]:
-    """A file with sound and nothing else."""
+    """A file that contains only sound."""
     path = tmp_path / "sound.mp4"
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=8000)

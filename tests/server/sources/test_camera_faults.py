@@ -1,4 +1,4 @@
-"""FFmpeg's errors become ours, told apart, and never repeat a URL."""
+"""FFmpeg's errors become ours, are distinguished, and never repeat a URL."""
 
 from __future__ import annotations
 

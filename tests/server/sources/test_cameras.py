@@ -1,4 +1,4 @@
-"""What the tests' own cameras do, seen by PyAV alone: a test that trusts them can trust them."""
+"""The tests' own cameras, read only by PyAV: other tests can rely on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 def watch(url: str, frames: int = 8) -> list[tuple[int, int, clock_picture.Taken | None]]:
-    """(height, width, what the clock says) of the first pictures."""
+    """Return (height, width, content of the clock) of the first pictures."""
     options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
     seen: list[tuple[int, int, clock_picture.Taken | None]] = []
     with av.open(url, options=options, timeout=10) as container:

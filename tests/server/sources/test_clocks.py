@@ -1,4 +1,4 @@
-"""Which of a decoded picture's two timestamps tells when it is shown."""
+"""Which of a decoded picture's two timestamps is its presentation time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Times = Sequence[int | None]
 
 
 def chosen(pts: Times, dts: Times) -> list[Fraction | None]:
-    """What the clocks take each stamp for once all have been seen."""
+    """Return the time that the clocks choose for each stamp once all have been seen."""
     clocks = Clocks(STEP)
     stamps = [
         Stamp(*(None if time is None else Fraction(time) for time in pair))

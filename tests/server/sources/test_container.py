@@ -59,14 +59,14 @@ async def collect(source: ContainerSource) -> list[Frame]:
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """Accepts and never says a word."""
+    """Accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
 def web_server(data: bytes, then_hang: threading.Event | None = None) -> Iterator[str]:
-    """Serves ``data``; where ``then_hang`` is given, promises more and falls silent."""
+    """Serves ``data``; if ``then_hang`` is given, announces more and then sends nothing."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

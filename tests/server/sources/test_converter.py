@@ -1,4 +1,4 @@
-"""The device's arithmetic, run for real on the CPU, against the path that the CPU takes."""
+"""The device's arithmetic, run on the CPU, compared with the path that the CPU takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver's calls, on a library that only writes them down."""
+"""The driver's calls, on a library that only records them."""
 
 from __future__ import annotations
 

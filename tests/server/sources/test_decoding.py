@@ -33,7 +33,7 @@ def frames_of(path: Path, height: int = 48, width: int = 64, **given: object) ->
 
 
 def shades(frames: Sequence[Frame]) -> list[int]:
-    """Which flat pictures (conftest's ``shade``) these are."""
+    """Return which flat pictures (conftest's ``shade``) these are."""
     return [round((float(frame.pixels.mean()) - 20) / 10) for frame in frames]
 
 

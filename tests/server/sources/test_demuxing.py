@@ -1,4 +1,4 @@
-"""Packets as they come: a camera's only as long as its pictures come, and somebody wants them."""
+"""Packets as they arrive: a camera's only as long as its pictures arrive and are wanted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def container(clock: SimpleNamespace, *came: tuple[float, Any]) -> Any:
-    """Each packet: after how many seconds it comes, of which stream."""
+    """For each packet the seconds until it arrives, and its stream."""
 
     def demux() -> Iterator[Any]:
         for seconds, stream in came:

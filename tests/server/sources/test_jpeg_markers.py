@@ -1,4 +1,4 @@
-"""Where a JPEG ends, and whether its scans say that they are all there."""
+"""Where a JPEG ends, and whether its scans are complete."""
 
 from __future__ import annotations
 

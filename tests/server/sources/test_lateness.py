@@ -1,4 +1,4 @@
-"""Delays that grow are seen; clocks that are set, drift or start late are none."""
+"""Growing delays are found; clocks that are set, drift or start late do not count as such."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 async def some(source: ContainerSource, number: int) -> list[Frame]:
-    """Read so many frames; fewer if it ends."""
+    """Read this many frames; fewer if the source ends."""
     frames: list[Frame] = []
     async for frame in source:
         frames.append(frame)
@@ -64,7 +64,7 @@ async def some(source: ContainerSource, number: int) -> list[Frame]:
 
 
 def clock(frame: Frame) -> Taken:
-    """What the picture says, which must be intact."""
+    """Return the content of a picture, which must be intact."""
     taken = clock_picture.read(frame.pixels)
     assert taken is not None
     return taken
@@ -177,7 +177,7 @@ async def test_a_decoder_that_hangs_is_counted_until_it_ends(camera: MakeCamera)
 
 
 async def some_end(source: ContainerSource) -> None:
-    """Leave it once all that was on its way has come."""
+    """Leave it once everything in transit has arrived."""
     await asyncio.sleep(0.1)
     await source.aclose()
 

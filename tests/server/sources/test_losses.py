@@ -1,4 +1,4 @@
-"""What decoding loses is counted."""
+"""Losses in decoding are counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def noise(index: int) -> NDArray[np.uint8]:
 
 
 def damaged(path: Path, damage: Callable[[int, bytes], bytes]) -> Path:
-    """The same file, packet by packet as ``damage(index, data)`` has it; nothing leaves it out."""
+    """Return a copy with each packet changed by ``damage(index, data)``, without empty ones."""
     worse = path.with_name(f"worse{path.suffix}")
     with av.open(path) as given, av.open(worse, "w") as taken:
         source = given.streams.video[0]
@@ -44,7 +44,7 @@ def damaged(path: Path, damage: Callable[[int, bytes], bytes]) -> Path:
 
 
 def read(path: Path) -> tuple[list[bool], Losses]:
-    """Which pictures are damaged, and the losses."""
+    """Return which pictures are damaged, and the losses."""
     packets, counts = probe(path, VideoLimits()).frames, Counts()
     frames = read_frames(Reading(path, 24, 32, False, None, 10**7, None, 1), counts)
     marks = [frame.damaged for frame in frames]

@@ -20,7 +20,7 @@ LIMIT = 10_000
 
 
 def nvjpeg() -> JpegDecoder:
-    """The real library, let run on the CPU."""
+    """The real library, running on the CPU."""
     pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed")
     return NvJpeg(HOST)
 

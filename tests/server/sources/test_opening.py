@@ -1,4 +1,4 @@
-"""What may be opened, and what is said of the rest."""
+"""What may be opened, and the errors for the rest."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_title_that_is_not_utf8(film: Film) -> None:
 def test_a_file_that_brings_an_error_of_the_system_is_to_blame_itself(
     film: Film, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """FFmpeg returns such codes for damaged files, too."""
+    """FFmpeg also returns such codes for damaged files."""
     path = film()
 
     def fail(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Reading a child's answer: in lines, within bounds, and not for ever."""
+"""Reading a child's answer: in lines, within bounds, and within a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probing behind a limit of memory and time: what comes back, and what does not."""
+"""Probing with limits of memory and time: possible answers and failures."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def claiming(film: Path, samples: int, tracks: int = 1, honest: int = 0) -> Path:
-    """An MP4 whose tracks claim so many samples of one byte, after ``honest`` ones that do not."""
+    """An MP4 whose tracks claim this many samples of one byte, after ``honest`` ones that do
+    not."""
     tables = {
         b"stsz": struct.pack(">III", 0, 1, samples),
         b"stts": struct.pack(">IIII", 0, 1, samples, 1),

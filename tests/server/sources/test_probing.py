@@ -1,4 +1,4 @@
-"""What an uploaded file is, found out before it is accepted."""
+"""The description of an uploaded file, before it is accepted."""
 
 from __future__ import annotations
 

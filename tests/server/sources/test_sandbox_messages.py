@@ -1,4 +1,4 @@
-"""What a sandboxed decoder is told, and how its answers are read."""
+"""The orders for a sandboxed decoder, and reading its answers."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HEIGHT, WIDTH, FRAMES = 24, 32, 9
 
 @pytest.fixture(params=SOURCES)
 def make(request: pytest.FixtureRequest, film: Film) -> Callable[..., Source]:
-    """A source of nine frames, made by each row; a new row says here how it is made."""
+    """A source of nine frames, made by each row; define here how to make a new row's source."""
     kind: Any = source_class(request.param)
     path = film(frames=FRAMES)
     ways: dict[str, Callable[..., Source]] = {

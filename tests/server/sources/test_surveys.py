@@ -1,4 +1,4 @@
-"""Questions about a file: what comes back from an honest process, and what is not believed."""
+"""Questions about a file: the answers of an honest process, and answers that are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lines(*answer: object) -> list[bytes]:
 
 
 def answered(order: Order, path: Path) -> list[bytes]:
-    """What a process answers, as it passes through JSON on both ways."""
+    """The answer of a process, after JSON in both directions."""
     return lines(*answers(json.loads(json.dumps(order)), path))
 
 

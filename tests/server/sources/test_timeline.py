@@ -37,7 +37,7 @@ def seconds(time: float | None) -> Fraction | None:
 def stamps(
     times: Times, dts: Times = (), *, jumpy: bool = False, live: bool = False
 ) -> list[float]:
-    """When these pictures are shown."""
+    """Return when these pictures are shown."""
     timeline = Timeline[int](
         Rhythm(RATE, GRAIN, longest_pause(RATE, jumpy)), patience=0 if live else PATIENCE
     )

@@ -1,4 +1,4 @@
-"""AnswerLog: what becomes of the answers of a session whose socket is lost."""
+"""AnswerLog: the answers of a session whose socket is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def moved(log: AnswerLog) -> Outbox:
 
 
 async def sent(log: AnswerLog, outbox: Outbox) -> Answer | None:
-    """What is sent next; it is kept before, as the socket does."""
+    """Return the message that is sent next, after keeping it, as the socket does."""
     item = await outbox.take()
     assert item is not None
     log.keep(Packed(item.frame.seq, b"mask") if isinstance(item, Mask) else item)

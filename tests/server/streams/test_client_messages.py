@@ -1,4 +1,4 @@
-"""ClientMessages: what each message of a client brings about, without a socket."""
+"""ClientMessages: the effect of each message of a client, without a socket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JPEG = b"\xff\xd8\xff and so on"
 
 @dataclass
 class Desk:
-    """A listener and all that it moves."""
+    """A ClientMessages with all parts that it uses."""
 
     listener: ClientMessages
     inbox: Inbox

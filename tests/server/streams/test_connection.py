@@ -1,4 +1,4 @@
-"""One connection: what its end is reported as, and what a watchdog learns of it."""
+"""One connection: the report of its end, and what a watchdog can see of it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ FILM = StreamDefinition("film", "file:///film.mp4", max_gap=600.0)
 PATIENT = Rules(connect=600.0, stall=600.0, give_up=600.0, backoff=0.01)
 WAIT = 30.0
 HURRY = 20
-"""How many times faster than its own pace a film is played here."""
+"""By which factor a film is played faster than its own pace."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Definitions: written down and read back, and shown without their secrets."""
+"""Definitions: stored and read, and shown without their secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Farewells: each error has its close code and its word."""
+"""Endings: each error has its close code and its word."""
 
 from __future__ import annotations
 

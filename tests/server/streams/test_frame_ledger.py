@@ -1,4 +1,4 @@
-"""FrameLedger: what is counted of a stream, and who waits for whom when all hold too much."""
+"""FrameLedger: the counts of a stream, and which streams wait when all together hold too much."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def waits(turn: Callable[[], Awaitable[None]], until: Callable[[], None]) -> None:
-    """The turn does not come before ``until`` was called, and comes then."""
+    """Check that the wait ends only after ``until`` was called."""
     waiting = asyncio.ensure_future(turn())
     await asyncio.sleep(0)
     assert not waiting.done()

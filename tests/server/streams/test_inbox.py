@@ -1,4 +1,4 @@
-"""Inbox: who waits to be decoded, and who loses."""
+"""Inbox: which packets wait to be decoded, and which are dropped."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Kept(Sink):
 
 
 class Stage:
-    """An intake and what comes out of it."""
+    """An intake and its results."""
 
     def __init__(self, worker: Worker, definition: StreamDefinition) -> None:
         self.worker = worker

@@ -37,7 +37,7 @@ FAILED = "the pulled streams cannot be maintained"
 
 class Owner:
     """Holds what it is told to. ``free`` is taken in turn; ``answers`` are what renewals raise, the
-    last one for ever; ``acts`` are the changes that were made."""
+    last one repeatedly; ``acts`` are the changes that were made."""
 
     tend_seconds = 0.001
 

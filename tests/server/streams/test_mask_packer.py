@@ -1,4 +1,4 @@
-"""MaskPacker: what a mask's message holds, for every wish."""
+"""MaskPacker: the content of a mask's message for every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outbox: bounded, nothing answered twice, and who loses when it is full."""
+"""Outbox: bounded, nothing answered twice, and which masks are dropped when it is full."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def filled(outbox: Outbox, *seqs: int) -> Outbox:
 
 
 async def drained(outbox: Outbox) -> list[object]:
-    """All that is in it: seqs of masks, and notices."""
+    """Return all its messages: seqs of masks, and notices."""
     outbox.close()
     told: list[object] = []
     while (item := await outbox.take()) is not None:

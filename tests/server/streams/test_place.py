@@ -1,4 +1,5 @@
-"""From where a file is continued: only as far back as the memory reaches, and only if it can be."""
+"""Where a file is continued: only as far back as the memory reaches, and only if that is
+possible."""
 
 from __future__ import annotations
 

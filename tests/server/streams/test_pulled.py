@@ -1,4 +1,4 @@
-"""Pulled streams over scripted sources: what viewers and the status see of each misfortune."""
+"""Pulled streams over scripted sources: the effect of each fault on viewers and the status."""
 
 from __future__ import annotations
 

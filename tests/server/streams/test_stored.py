@@ -1,4 +1,4 @@
-"""A row has the definition, and the place of a file that older versions pass over."""
+"""A row has the definition, and the place of a file, which older versions ignore."""
 
 from __future__ import annotations
 

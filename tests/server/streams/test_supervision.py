@@ -1,4 +1,4 @@
-"""A pulled stream's states: table by table, without a camera or a clock."""
+"""The states of a pulled stream, without a camera or a clock."""
 
 from __future__ import annotations
 

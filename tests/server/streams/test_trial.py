@@ -1,4 +1,4 @@
-"""An address is tried: its first picture, or a sentence that says what is wrong; nothing stays."""
+"""An address is tried: its first picture, or an error message; nothing is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Viewers of one stream: a late one gets the newest mask, a slow one loses only its own."""
+"""Viewers of one stream: a late one gets the newest mask, a slow one loses only its own masks."""
 
 from __future__ import annotations
 

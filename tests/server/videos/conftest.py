@@ -1,4 +1,4 @@
-"""What all tests of uploaded videos share."""
+"""Shared by all tests of uploaded videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses may be called, how calls are signed, and when they are tried again."""
+"""Which addresses may be called, how calls are signed, and when they are repeated."""
 
 from __future__ import annotations
 

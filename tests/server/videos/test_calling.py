@@ -53,7 +53,7 @@ class Receiver:
 
 
 class House:
-    """A caller over one ended video, at a time of its own."""
+    """A caller for one ended video, with its own time."""
 
     def __init__(self, videos: OwnRows, disk: ThreadRunner, receiver: Receiver) -> None:
         self.now = ENDED
@@ -171,7 +171,7 @@ async def test_a_database_that_fails_ends_nothing(
 
 
 def any_address(**names: str) -> Guard:
-    """Lets loopback be called, and knows these names only."""
+    """Allows calls to loopback, and knows only these names."""
     rules = address_rules(("127.0.0.0/8",), (), is_local=False)
     return Guard(rules, lambda host: [ip_address(names[host])])
 

@@ -1,4 +1,4 @@
-"""The chores are those that the settings ask for, and end with the server."""
+"""The chores are those that the settings require, and end with the server."""
 
 from __future__ import annotations
 

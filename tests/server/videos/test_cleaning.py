@@ -1,4 +1,4 @@
-"""Chores are done again and again, whatever happens."""
+"""Chores are repeated, whatever happens."""
 
 from __future__ import annotations
 

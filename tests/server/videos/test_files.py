@@ -117,7 +117,7 @@ def test_nothing_is_touched_where_the_state_says_no(video_files: VideoFiles) -> 
 
 
 def test_a_video_that_has_ended_before_keeps_the_files_of_that_end(video_files: VideoFiles) -> None:
-    """A store that fails may have stored the end before: it is then stored again."""
+    """A failing store may already have stored the end, which is then stored again."""
     held = begun(video_files)
     video_files.store.finish(held, VideoState.SUCCEEDED, 3.0, 10, results="results.e1")
     assert not end(video_files, held, VideoState.SUCCEEDED, 4.0)
@@ -223,7 +223,7 @@ MakeFiles = Callable[..., VideoFiles]
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[MakeFiles]:
-    """Makes VideoFiles with settings of their own: ``limited(max_videos=1)``."""
+    """Makes VideoFiles with its own settings: ``limited(max_videos=1)``."""
     stores: list[OwnRows] = []
 
     def make(**settings: Any) -> VideoFiles:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def files(folder: Path) -> set[str]:
-    """What lies in the videos' folder."""
+    """The content of the videos' folder."""
     videos = folder / "videos"
     return {str(p.relative_to(videos)) for p in videos.rglob("*") if p.is_file()}
 

@@ -1,4 +1,4 @@
-"""A piece is kept while it is worked on; work on one that was lost ends."""
+"""A piece's lease is kept while it is worked on; work on a lost piece ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Renewals(MemoryLedger):
-    """A ledger that grants so many renewals, and notes what each reports."""
+    """A ledger that grants this many renewals, and records what each reports."""
 
     terms = Terms(lease=1.0, renew=0.001)
 

@@ -23,7 +23,7 @@ FRAMES = 500
 KILLS = 20
 
 DEAD_SECONDS = 3.0
-"""Longer than the pause after which a database is asked again, many times."""
+"""Many times longer than the pause before a database is asked again."""
 
 
 def finished(folder: Path, url: str, clip: Path, *, faulty: bool = False) -> Path:
@@ -34,7 +34,7 @@ def finished(folder: Path, url: str, clip: Path, *, faulty: bool = False) -> Pat
 
 
 def results_of(folder: Path, last: str) -> Path:
-    """Return the folder of the results, when the last thing said is that the video succeeded."""
+    """Return the folder of the results; the last line must say that the video has succeeded."""
     assert last == "succeeded None"
     (results,) = (folder / "videos").glob("*/results.e*")
     assert not list((folder / "videos").glob("*/pieces"))
@@ -73,7 +73,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @pytest.fixture
 def chance() -> random.Random:
-    """Chance whose seed is printed, should the test fail."""
+    """A random generator whose seed is printed if the test fails."""
     seed = random.randrange(2**32)
     print("seed", seed)
     return random.Random(seed)

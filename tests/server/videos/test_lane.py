@@ -41,7 +41,7 @@ OnStep = Callable[[Sequence[Pixels]], None]
 
 
 def write_clip(path: Path, frames: int = 60, group: int = 10) -> Path:
-    """Write a video with a key frame every ``group`` frames, each picture another."""
+    """Write a video with a key frame every ``group`` frames; all pictures differ."""
     options = {"g": str(group), "keyint_min": str(group), "sc_threshold": "0", "bf": "2"}
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=25, options=options)
@@ -324,7 +324,7 @@ async def test_a_piece_in_which_servers_died_is_given_up_and_named(tmp_path: Pat
 async def test_a_piece_that_is_lost_is_dropped_at_once_and_no_failure(
     tmp_path: Path,
 ) -> None:
-    """Another server has taken it: this one goes on with others, and leaves no file."""
+    """Another server has taken it: this one continues with others, and leaves no file."""
     clip = write_clip(tmp_path / "clip.mp4")
     lost = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A store that did what it was asked, and then failed to say so, costs no video and no file."""
+"""If a store carries out a request and then fails to answer, no video and no file is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARTEFACTS = ("masks.mkv", "overlay.mp4")
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks the store again does so soon, and leases end soon."""
+    """Retries of the store and the ends of leases come soon."""
     for module in (durable_ledger, jobs_module, runner):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)

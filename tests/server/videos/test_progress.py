@@ -1,4 +1,4 @@
-"""How far a video is."""
+"""The progress of a video."""
 
 from __future__ import annotations
 

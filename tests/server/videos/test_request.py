@@ -1,4 +1,4 @@
-"""What a client asks for with an upload."""
+"""A client's request with an upload."""
 
 from __future__ import annotations
 

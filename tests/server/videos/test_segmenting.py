@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 MAX_PIXELS = 10**7
 SPEC = fake_spec(48, 64)
 HEAVY = (av.VideoFrame, Frame, Mask, Recorder, Recording)
-"""What holds pictures, decoders or encoders."""
+"""Types that hold pictures, decoders or encoders."""
 OnStep = Callable[[Sequence[Pixels]], None]
 
 
@@ -273,7 +273,7 @@ def working() -> list[str]:
 async def test_no_more_than_the_window_is_under_way(
     tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recorder that is slow holds up the source; nothing piles up before it."""
+    """A slow recorder holds up the source; nothing accumulates in front of it."""
     offered, written, most = [0], [0], [0]
     offer = Worker.offer
 

@@ -45,7 +45,7 @@ OnStep = Callable[[Sequence[Pixels]], None]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers look often at what others do."""
+    """Servers check the work of others often."""
     monkeypatch.setattr(files, "SHARED", Terms(10.0, 0.05, patience=0.3))
     for module in (jobs, runner):
         monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
@@ -57,7 +57,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 class Server:
-    """``pieces`` counts what became of the pieces here."""
+    """``pieces`` counts the results of the pieces here."""
 
     def __init__(self, jobs: Jobs, pieces: Counter[str]) -> None:
         self.jobs = jobs
@@ -132,7 +132,7 @@ async def results(server: Server, video: str) -> dict[str, Any]:
 
 
 class Meeting:
-    """Lets the engines of two servers step only once both have begun."""
+    """Lets the engines of two servers step only once both have started."""
 
     def __init__(self) -> None:
         self._all_here = threading.Barrier(2)
@@ -148,7 +148,7 @@ class Meeting:
 
 
 class Gate:
-    """Holds an engine after so many steps until it is opened."""
+    """Holds an engine after this many steps until it is opened."""
 
     def __init__(self, steps: int) -> None:
         self._steps = iter(range(steps))
@@ -207,8 +207,8 @@ async def test_who_watches_elsewhere_sees_frames_before_a_piece_is_done(
 async def test_a_video_is_read_once_for_where_it_can_be_cut(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A large file in a folder on the network would be read by each server otherwise, and one that
-    cannot read all of it in time would undo what others have done."""
+    """Otherwise each server would read a large file in a folder on the network, and one that cannot
+    read all of it in time would undo the work of others."""
     meeting, folder, read = Meeting(), tmp_path / "shared", video_job.cuts_of_video
     reads: list[Cuts] = []
 
@@ -230,7 +230,8 @@ async def test_a_video_is_read_once_for_where_it_can_be_cut(
 async def test_a_video_with_a_damaged_picture_is_one_piece_on_whichever_server(
     tmp_path: Path, clip: Path
 ) -> None:
-    """Damage is found by decoding, when other servers segment other pieces: those are dropped."""
+    """Damage is found by decoding, while other servers segment other pieces, which are then
+    dropped."""
     with av.open(clip) as container:
         packet = [bytes(packet) for packet in container.demux(video=0)][45]
     # The length of its first NAL unit is wrong.

@@ -1,4 +1,4 @@
-"""What a server does next for videos, from the rows that it shares with others."""
+"""A server's next step for videos, from the rows that it shares with others."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ FRAMES, PIECE = 400, 80
 
 
 class Valve:
-    """Lets the engine take so many frames, and more when it is opened further."""
+    """Lets the engine take this many frames, and more when it is opened further."""
 
     def __init__(self) -> None:
         self._taken = self._allowed = 0
@@ -69,7 +69,7 @@ async def end_of(jobs: Jobs, video: str) -> VideoState:
 
 
 class Viewer:
-    """Receives the first bytes of an overlay, and the rest when it is told to."""
+    """Receives the first bytes of an overlay, and the rest on request."""
 
     def __init__(self, jobs: Jobs, video: str) -> None:
         self._bytes = growing_overlay(jobs, video)

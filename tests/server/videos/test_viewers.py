@@ -1,4 +1,4 @@
-"""What viewers read is removed after the last of them has ended, and only once."""
+"""Parts that viewers read are removed after the last viewer has finished, and only once."""
 
 from __future__ import annotations
 

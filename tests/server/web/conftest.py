@@ -1,4 +1,4 @@
-"""What all tests of routes share."""
+"""Shared by all tests of routes."""
 
 from __future__ import annotations
 
