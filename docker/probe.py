@@ -69,7 +69,7 @@ async def stream_frames(url: str) -> str:
             check(
                 mask.labels is not None and mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape"
             )
-            check(int(mask.labels.max()) < classes, "a label that is not a class")
+            check(int(mask.labels.max()) < classes, "a label that is no class")
             filled.append(mask.header.memory.filled)
     horizon = stream.ready.model["memory_horizon"]
     check(filled == [min(index, horizon) for index in range(FRAMES)], f"memory filled {filled}")

@@ -170,7 +170,7 @@ def test_a_piece_given_back_is_no_death(pieces: PieceRows) -> None:
     assert (row.epoch, row.deaths) == (2, 1)
 
 
-def test_an_owner_is_told_how_many_pieces_it_has(pieces: PieceRows) -> None:
+def test_an_owner_is_reported_how_many_pieces_it_has(pieces: PieceRows) -> None:
     pieces.take_whole(VIDEO, "me", LONG)
     done = held(taken(pieces, 0))
     taken(pieces, 1)

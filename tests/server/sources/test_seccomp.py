@@ -25,7 +25,7 @@ def outcome(code: str) -> tuple[int, str]:
 
 
 @filtering
-def test_computing_goes_on() -> None:
+def test_computing_continues() -> None:
     code = "data = bytearray(2**24)\nthreading.Thread(target=print, args=('thread',)).start()"
     status, said = outcome(code)
     assert status == 0 and said.endswith("went on")

@@ -102,7 +102,7 @@ def test_a_socket_is_closed() -> None:
 
 
 @pytest.mark.parametrize("keyring", [Revocable(None), Revocable(None, fails=True)])
-def test_what_is_served_to_a_valid_key_goes_on(keyring: Revocable) -> None:
+def test_what_is_served_to_a_valid_key_continues(keyring: Revocable) -> None:
     async def slow(_: Any, __: Any, send: Any) -> None:
         await asyncio.sleep(0.1)
         await send(START)
