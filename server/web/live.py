@@ -22,7 +22,7 @@ from server.sinks.areas import areas
 from server.streams.ending import Ending, ending_of
 from server.streams.live_streams import NO_STREAM
 from server.streams.pulled import PulledStream
-from server.streams.viewers import PictureForm
+from server.streams.renditions import PictureForm
 from server.web.auth import caller_of, client_of
 from server.web.live_body import (
     NAME,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from server.errors import NotReady
 from server.frame import Mask
 from server.streams.pulled import PulledStream
-from server.streams.viewers import PictureForm
+from server.streams.renditions import PictureForm
 from server.web.live_service import LiveService
 
 BOUNDARY = "mastream-frame"

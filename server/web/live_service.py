@@ -22,9 +22,9 @@ from server.streams.ownership import CAUSES, Ownership
 from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
 from server.streams.pulled_source import source_opener
+from server.streams.renditions import Renditions
 from server.streams.states import Rules, StreamState
 from server.streams.trial import Trials
-from server.streams.viewers import Renditions
 from server.streams.whereabouts import STATES
 from server.threads import PicturePool
 from server.web.viewer_socket import ViewerServices

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from server.frame import Frame, Pixels, host_pixels
 from server.sinks.overlay import encode_jpeg
-from server.streams.viewers import PAINT_SECONDS
+from server.streams.renditions import PAINT_SECONDS
 from server.web.live_body import AnyUrl, StreamRequest
 from server.web.live_service import LiveService
 from server.web.problems import PROBLEMS

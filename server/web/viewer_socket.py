@@ -22,7 +22,7 @@ from server.settings import StreamSettings
 from server.streams.ending import ENDED, Ending, EndStream, ending_of, going_away
 from server.streams.outbox import Outbox, Packed
 from server.streams.pulled import PulledStream
-from server.streams.viewers import Renditions, form_of
+from server.streams.renditions import Renditions, form_of
 
 
 @dataclass(frozen=True, slots=True)
