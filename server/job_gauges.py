@@ -14,7 +14,7 @@ Count = Callable[[], float]
 
 
 class JobGauges:
-    """Mutable state: the folder of the videos, and where the numbers come from."""
+    """Mutable state: the folder of the videos, and the sources of the numbers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._jobs = Gauge(
@@ -31,7 +31,7 @@ class JobGauges:
         """Report the number of jobs of a folder in each state, and of ``pieces`` that this server
         has.
 
-        Servers that share a folder report the same jobs: by its name they can be counted once.
+        Servers that share a folder report the same jobs; its name allows to count them only once.
         """
         self._folder, self._counts, self._count_pieces = folder, dict(counts), pieces
 

@@ -155,7 +155,7 @@ class Metrics:
         self._late.observe(seconds)
 
     def held_back(self) -> None:
-        """Count what is read later since its client causes too much work."""
+        """Count a message or body that is read later because its client causes too much work."""
         self._held_back.inc()
 
     def memory_reset(self, cause: str) -> None:

@@ -55,7 +55,7 @@ def parse(argv: list[str]) -> tuple[Namespace, list[str]]:
 
 
 def _misplaced(args: Namespace) -> str:
-    """Return what is wrong with the combination of options; empty if nothing is."""
+    """Return a sentence about a wrong combination of options; empty if it is valid."""
     if args.command == "stream" and args.overlay and args.output == MaskEncoding.NONE:
         return "--overlay needs masks: omit --output none"
     return misplaced_of_segment(args) if args.command == "segment" else ""

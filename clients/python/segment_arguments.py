@@ -60,7 +60,7 @@ def add_segment(commands: Any) -> None:
 
 
 def misplaced_of_segment(args: Namespace) -> str:
-    """Return what is wrong with the combination of options; empty if nothing is."""
+    """Return a sentence about a wrong combination of options; empty if it is valid."""
     if args.url and (local := given_options(args, LOCAL_OPTIONS)):
         return f"{local[0]} is for a model that runs here: omit either it or --url"
     if args.remove and not args.url:

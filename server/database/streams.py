@@ -32,8 +32,8 @@ _HELD = STREAMS.c.name, STREAMS.c.epoch, STREAMS.c.created
 class HeldStream(NamedTuple):
     """A stream under the epoch in which its server took it.
 
-    Epochs begin anew if a stream is removed and another gets its name: that one was ``created`` at
-    another time.
+    Epochs start anew if a stream is removed and another one gets its name: that one was ``created``
+    at another time.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The filter of system calls as a program for the kernel (BPF), assembled here since it is only a
+"""The filter of system calls as a program for the kernel (BPF), assembled here since it is just a
 list of numbers. Pure.
 
 Opening a file fails as if the process had no permission, because libraries look for files that
@@ -15,20 +15,20 @@ from collections.abc import Iterable
 from server.sources.system_calls import ALLOWED, DENIED, Architecture
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-"""The instructions that the filter consists of."""
+"""The instructions of which the filter consists."""
 
 KILL, ALLOW, ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
-"""What the kernel does with a call; the last with an error number added."""
+"""The actions of the kernel for a call; an error number is added to the last one."""
 
 PROT_EXEC, CLONE_THREAD, PR_SET_NAME = 4, 0x10000, 15
 
 _NUMBER, _ARCH, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
-"""Where the kernel's ``struct seccomp_data`` has them; of arguments the lower half, on machines
-that put that first."""
+"""Their offsets in the kernel's ``struct seccomp_data``; for arguments that of the lower half, on
+machines that store it first."""
 
 
 def program(on: Architecture, denied: Iterable[str] = DENIED) -> bytes:
-    """Return the filter for an architecture; on any other it kills. What is ``denied`` fails."""
+    """Return the filter for an architecture; on any other it kills. ``denied`` calls fail."""
     numbers = on.numbers
     return b"".join((
         _step(LOAD, _ARCH), _step(EQUAL, on.audit, 1, 0), _step(RETURN, KILL),
@@ -36,7 +36,7 @@ def program(on: Architecture, denied: Iterable[str] = DENIED) -> bytes:
         _none_from(on.first_alien),
         _answer(ALLOW, on.of(ALLOWED)),
         _answer(ERRNO | errno.EACCES, on.of(denied)),
-        # glibc then takes clone, whose flags can be seen.
+        # glibc then uses clone, whose flags can be checked.
         _answer(ERRNO | errno.ENOSYS, on.of(["clone3"])),
         *(_unless(numbers[name], _THIRD_ARGUMENT, PROT_EXEC) for name in ("mmap", "mprotect")),
         # FFmpeg names its threads.
@@ -66,5 +66,6 @@ def _unless(number: int, argument: int, bits: int) -> bytes:
 
 
 def _step(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
-    """Return one instruction; ``true`` and ``false`` are how many a comparison skips."""
+    """Return one instruction; ``true`` and ``false`` are the number of instructions that a
+    comparison skips."""
     return struct.pack("=HBBI", code, true, false, value)

@@ -58,10 +58,10 @@ def limit_memory(memory: int) -> None:
 
 
 def give_up_rights(*, connected: bool = False) -> None:
-    """Leave this process the descriptors that it has, and the system calls that computing needs.
+    """Give up all rights except the open descriptors and the system calls that computing needs.
 
-    One that is ``connected`` may wait for its socket, and is only refused another one, for which
-    FFmpeg may ask, while any other process is killed. Descriptor 0 must be in use then.
+    A ``connected`` process may wait for its socket; if FFmpeg requests another one, it is only
+    refused, while any other process is killed. Descriptor 0 must be in use then.
     """
     # The kernel polls no more descriptors than the limit; a new one would have to be below it.
     most = 1 if connected else 0

@@ -24,7 +24,7 @@ SIDE = 64
 
 
 def check_sandbox(sandbox: Sandbox) -> None:
-    """Raise Fault if this machine has no sandbox, or if no video can be decoded in it."""
+    """Raise Fault if this machine supports no sandbox, or if no video can be decoded in it."""
     check_machine()
     descriptor = os.memfd_create("trial", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
@@ -56,7 +56,7 @@ def _unfit(why: str) -> Fault:
 
 
 def _video() -> bytes:
-    """Return a video that decoders of several threads read."""
+    """Return a video that makes decoders use several threads."""
     made = io.BytesIO()
     with av.open(made, "w", format="matroska") as container:
         stream = container.add_stream("mpeg4", rate=25)

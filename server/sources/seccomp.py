@@ -1,5 +1,5 @@
-"""Filtering the system calls of this process, which leaves it nothing but computing, memory and the
-descriptors that it has; Linux on x86-64 and aarch64."""
+"""Filtering the system calls of this process, which leaves it only computing, memory and its open
+descriptors; Linux on x86-64 and aarch64."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def check_machine() -> None:
         )
     if _libc().prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
         raise Fault(
-            f"Decoding in a sandbox needs a kernel with seccomp, which this has not: {_REMEDY}"
+            f"Decoding in a sandbox needs a kernel with seccomp, which this kernel lacks: {_REMEDY}"
         )
 
 
 def install(denied: Iterable[str] = DENIED) -> None:
-    """Give up new privileges and filter the calls of all threads of this process; those that are
-    ``denied`` fail. Raises OSError if the kernel refuses."""
+    """Give up new privileges and filter the calls of all threads of this process; ``denied`` calls
+    fail. Raises OSError if the kernel refuses."""
     on = architecture()
     assert on is not None, "check_machine() was not called"
     code = program(on, denied)

@@ -20,23 +20,23 @@ ALLOWED = (
     "futex", "sched_getaffinity", "clock_gettime", "clock_nanosleep", "exit_group",
     "set_robust_list", "getrandom", "membarrier", "rseq",
 )  # fmt: skip
-"""What decoding needs, found by trying all formats of the tests. ``sendto`` and ``recvfrom`` reach
-only sockets that are there, since no new one can be made."""
+"""The calls that decoding needs, found by trying all formats of the tests. ``sendto`` and
+``recvfrom`` reach only existing sockets, since no new one can be made."""
 
 DENIED = (
     "open", "stat", "lstat", "access", "getcwd", "readlink", "openat", "newfstatat", "readlinkat",
     "faccessat", "statx", "openat2", "faccessat2",
 )  # fmt: skip
-"""What looks for files."""
+"""Calls that look for files."""
 
 DIALLING = ("socket",)
-"""What a process that has its connection may be refused rather than killed for."""
+"""Calls that are refused, rather than killing the process, if it has its connection."""
 
 LIMITED = ("mmap", "mprotect", "clone", "clone3", "prctl")
-"""What is allowed with some arguments only."""
+"""Calls that are allowed only with some arguments."""
 
 X32_BIT = 0x40000000
-"""Set in the numbers of the x32 calls of x86-64, which would go around the list."""
+"""Set in the numbers of the x32 calls of x86-64, which would bypass the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Architecture:
     first_alien: int | None = None
 
     def of(self, names: Iterable[str]) -> list[int]:
-        """Return the numbers of those calls that there are."""
+        """Return the numbers of those calls that exist."""
         return [self.numbers[name] for name in names if name in self.numbers]
 
 
@@ -87,7 +87,7 @@ AARCH64 = Architecture(
 )  # fmt: skip
 
 ARCHITECTURES = {"x86_64": X86_64, "aarch64": AARCH64}
-"""By the name that the kernel gives its machine."""
+"""The architectures by the kernel's name for the machine."""
 
 
 def architecture() -> Architecture | None:

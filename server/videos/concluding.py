@@ -1,4 +1,4 @@
-"""How the work on a video ended on this server, and what is stored of it."""
+"""Storing how the work on a video ended on this server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A video that is worked on here, its task, and when it began."""
+    """A video that is worked on here, its task, and when it started."""
 
     video: str
     job: VideoJob
@@ -29,22 +29,23 @@ class Running:
 
     @property
     def error(self) -> BaseException | None:
-        """Return why it ended, unless it was cancelled or did what there was to do."""
+        """Return why it ended, unless it was cancelled or has done its work."""
         return None if self.task.cancelled() else self.task.exception()
 
     @property
     def is_refused(self) -> bool:
-        """Return whether it has to wait: for a session, for the database or for another server."""
+        """Return whether it must wait for a session, for the database or for another server."""
         return isinstance(self.error, NoCapacity | Unavailable) or self.is_left
 
     @property
     def is_left(self) -> bool:
-        """Return whether it is left to other servers for a while, since it failed here."""
+        """Return whether it is left to other servers for a while because it failed here."""
         return self.task.done() and self.error is None and self.job.rests
 
     @property
     def may_fail_again(self) -> bool:
-        """Return whether to wait before the next one: this server could not end it."""
+        """Return whether to wait before the next video, because this server could not end this
+        one."""
         has_failed = self.error is not None and self.job.ends_by is None
         return self.is_refused or has_failed
 
@@ -60,7 +61,7 @@ class Concluding:
         self._others = others
 
     async def conclude(self, running: Running) -> None:
-        """Store how a video ended; the store ignores it if the video was cancelled meanwhile, or
+        """Store how a video ended; the store ignores this if the video was cancelled meanwhile, or
         if others have it now. Raises Fault if the store fails."""
         video = running.video
         if running.task.cancelled() or running.is_refused:
@@ -79,12 +80,12 @@ class Concluding:
             if not _is_users(error):
                 _log.error("video %s failed", running.video, exc_info=error)
         else:
-            _log.warning("%s failed here, but not for all: %s", running.video, error)
+            _log.warning("%s failed here, but not on all servers: %s", running.video, error)
 
     async def _end(
         self, running: Running, state: VideoState, problem: Any = None, results: str = RESULTS
     ) -> bool:
-        """Return whether a video has ended so, which it has not if others have it."""
+        """Return whether a video has ended like this; it has not if others have it."""
         video, counts, by = running.video, running.job.counts, running.job.ends_by
         by = by or await self._disk(self._files.take_idle, video)
         if by is None:
@@ -110,5 +111,5 @@ def problem_of(error: BaseException) -> dict[str, Any]:
 
 
 def _is_users(error: BaseException) -> bool:
-    """Return whether an error is the video's, and not of this server."""
+    """Return whether an error is the video's fault, and not this server's."""
     return isinstance(error, MastreamError) and not isinstance(error, Fault)

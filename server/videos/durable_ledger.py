@@ -44,14 +44,15 @@ _log = logging.getLogger(__name__)
 
 
 class DurableLedger(Ledger):
-    """The rows of one video, used by one ``owner`` who segments it for ``signature``; ``folder``
+    """The rows of one video, used by one ``owner`` that segments it for ``signature``; ``folder``
     has the files of its pieces.
 
-    Pieces are taken of the plan that :meth:`follow` has found, and of no other: who reads them
-    depends on all of it. A database that fails is asked again until it answers, except to release a
-    piece: its lease ends by itself. It may have done what it was asked before it failed: each of
-    these may be done twice. Mutable state: the plan; ``ends_by``, the piece that ends the video, if
-    one does; ``rests``, whether no more pieces are taken since one has failed.
+    Pieces are taken only from the plan that :meth:`follow` has found, since reading them depends on
+    the whole plan. If the database fails, requests are repeated until it answers, except the
+    release of a piece: its lease ends by itself. The database may have carried out a request before
+    it failed, so every request may be carried out twice. Mutable state: the plan; ``ends_by``, the
+    piece that ends the video, if there is one; ``rests``, whether no more pieces are taken because
+    one has failed.
     """
 
     max_failures = MAX_FAILURES
@@ -94,20 +95,21 @@ class DurableLedger(Ledger):
 
     async def plan(self, by: Held, found: Plan, keys: Sequence[Sequence[KeyFrame]] = ((),)) -> None:
         """Store a plan in place of all earlier pieces, with the ``keys`` of each, and remove their
-        files. Raises Lost if what is held ``by`` this server was, or if others segment pieces."""
+        files. Raises Lost if the row held ``by`` this server was lost, or if others segment
+        pieces."""
         pieces = [
             (piece.first, piece.last, stored_keys(of_piece))
             for piece, of_piece in zip(found.pieces, keys, strict=True)
         ]
-        # Before others can take pieces of the new plan.
+        # This must happen before others can take pieces of the new plan.
         stale = await self._disk(attempts, self._folder)
         if not await self._ask(self._rows.plan, by, pieces, found.reason, self._signature):
             raise Lost
         await self._remove(stale)
 
     async def follow(self) -> list[PieceRow]:
-        """Return the pieces as they are planned at present, and take of these from now on; none if
-        the video is planned for something else, or has ended."""
+        """Return the pieces of the present plan, and take pieces from it from now on; none if the
+        video is planned for another signature, or has ended."""
         rows = await self._ask(self._rows.all, self._video, self._signature)
         self._plan = [_piece(row) for row in rows]
         return rows
@@ -175,13 +177,13 @@ class DurableLedger(Ledger):
             self._on_piece(result)
 
     async def _followed(self) -> list[PieceRow]:
-        """Return the pieces as they are stored; none if the plan is another one by now, or if this
-        server takes no more."""
+        """Return the rows of all pieces; none if the plan has changed, or if this server takes no
+        more."""
         rows = await self._ask(self._rows.all, self._video, self._signature)
         return rows if [_piece(row) for row in rows] == self._plan and not self.rests else []
 
     async def _taken(self, number: int) -> Taken | None:
-        """Take a piece; None if somebody else has, or if it is of another plan by now."""
+        """Take a piece; return None if another server has it, or if the plan has changed."""
         given = self._video, number, self._owner, self.terms.lease, self._signature
         row = await self._ask(self._rows.take, *given)
         if row is None:

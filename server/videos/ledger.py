@@ -70,9 +70,9 @@ def _epoch(attempt: Path) -> int:
 class Terms(NamedTuple):
     """For how many seconds a piece is leased, and how often the lease is renewed.
 
-    After ``patience`` seconds in which nobody has segmented a video that servers with another model
-    or other settings have planned, it is planned again. For ``rest`` seconds after a failure, a
-    server leaves the video to others.
+    A video that was planned by servers with another model or other settings is planned again after
+    nobody has segmented it for ``patience`` seconds. For ``rest`` seconds after a failure, a server
+    leaves the video to others.
     """
 
     lease: float
@@ -122,8 +122,8 @@ class Ledger(ABC):
         """Record that a piece ends its video: it stays taken, so that nobody else starts it."""
 
     def rest(self) -> None:  # noqa: B027  nobody else can take them
-        """Note that a piece has failed here: if others may take pieces, none are taken here any
-        more, since the cause may be this server."""
+        """Record that a piece has failed here: if others may take pieces, this server takes no
+        more, since it may be the cause."""
 
     @abstractmethod
     async def finished(self) -> list[Finished]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from server.database.video_record import Kept, VideoRecord, VideoState
 
 LINGER_SECONDS = 60.0
-"""How long the pieces of a video that has succeeded stay in a folder that servers share after its
-end, and after somebody has last read them on any server: these note it much more often."""
+"""For how many seconds the pieces of a video that has succeeded stay in a shared folder after its
+end, and after they were last read on any server; servers record reads much more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,16 @@ def surplus(videos: Sequence[Kept], quota: Quota, spared: str) -> list[str]:
 
 
 def lingers(video: VideoRecord, viewed: float | None, now: float) -> bool:
-    """Return whether somebody may still read the pieces of a video on another server, since it has
-    succeeded, or was last ``viewed``, just now."""
+    """Return whether the pieces of a video may still be read on another server, because it has just
+    succeeded, or was just ``viewed``."""
     if video.state is not VideoState.SUCCEEDED or video.ended is None:
         return False
     return now - max(video.ended, viewed or 0.0) < LINGER_SECONDS
 
 
 def lingering(videos: Sequence[Kept], now: float) -> list[str]:
-    """Return the ids of the videos whose pieces may have to go: they ended long enough ago, and not
-    so long ago that they have, unless somebody has read them since."""
+    """Return the ids of the videos whose pieces may have to be removed: they ended long enough ago,
+    and not so long ago that the pieces have been removed, unless they were read since."""
     return [
         one.id
         for one in videos

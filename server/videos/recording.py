@@ -143,8 +143,8 @@ class Recording(Sink):
 
 
 def _noted(error: Exception) -> MastreamError:
-    """Return an equal error that keeps nothing alive, with its traceback as a note: whoever knows
-    whether it matters may log it. The files may be gone since the video has ended."""
+    """Return an equal error that keeps nothing alive, with its traceback as a note: the reader who
+    knows whether it matters may log it. The files may be gone since the video has ended."""
     kept = detached(error)
     for note in getattr(error, "__notes__", None) or format_exception(error):
         kept.add_note(note)

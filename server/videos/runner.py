@@ -31,10 +31,10 @@ class JobRunner:
 
     A task leaves a video when it has ended, or when other servers do all the remaining work.
     ``changed`` is called on the event loop whenever a video has made progress. Mutable state: an
-    event that is set when there may be more to do, the videos that run here, those that are left to
-    others since they failed here (and until when), whether the store may have more rows of this
-    server than that, and whether to begin no more. A video, database or disk that fails never ends
-    one of the tasks.
+    event that is set when there may be more work, the videos that run here, those that are left to
+    others because they failed here (and until when), whether the store may have more rows of this
+    server than those, and whether to start no more. Failures of a video, the database or the disk
+    never end one of the tasks.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class JobRunner:
         return [one for one in self._running if one != video]
 
     def _left_now(self) -> list[str]:
-        """Return the videos that are left to other servers at present."""
+        """Return the videos that are currently left to other servers."""
         now = self._clock()
         self._left = {video: until for video, until in self._left.items() if until > now}
         return list(self._left)

@@ -24,9 +24,9 @@ def step_of(video: Standing, signature: str, patience: float = 0.0) -> Step | No
     """Return the step that a server that plans videos for ``signature`` can do now for a video;
     None if others do all the work.
 
-    A video that was planned for something else, by a server with another model or other settings,
-    is planned again once nobody has segmented any of it for ``patience`` seconds: whoever does, has
-    no piece for a moment after each.
+    A video that was planned for another signature, by a server with another model or other
+    settings, is planned again once nobody has segmented any of it for ``patience`` seconds: a
+    server that segments it has no piece for a moment after each one.
     """
     if not video.total:
         return Step.PLAN if video.whole_is_free else None
@@ -42,8 +42,8 @@ def step_of(video: Standing, signature: str, patience: float = 0.0) -> Step | No
 def first_to_do(
     videos: Iterable[Standing], signature: str, but: Collection[str], patience: float = 0.0
 ) -> Standing | None:
-    """Return the first video for which there is something to do, except for those in ``but``, which
-    run here already or are left to others; None if there is none."""
+    """Return the first video for which there is work, except those in ``but``, which already run
+    here or are left to others; None if there is none."""
     found = (one for one in videos if one.id not in but and step_of(one, signature, patience))
     return next(found, None)
 

@@ -85,7 +85,8 @@ class VideoJob:
 
     @property
     def rests(self) -> bool:
-        """Return whether the video is to be left to other servers for a while: it failed here."""
+        """Return whether to leave the video to other servers for a while, because it failed
+        here."""
         return self._ledger.rests
 
     async def run(self) -> str | None:
@@ -105,7 +106,7 @@ class VideoJob:
         return None
 
     async def _standing(self) -> Standing:
-        """Return what there is to do. Raises Lost if the video has ended."""
+        """Return the remaining work. Raises Lost if the video has ended."""
         files = self._services.files
         found = await self._services.disk(files.store.standings, self._record.id)
         if not found:
@@ -116,7 +117,7 @@ class VideoJob:
         return step_of(video, self._signature, self._services.files.terms.patience)
 
     async def _is_next(self, step: Step) -> bool:
-        """Return whether a step is the next for this server, which has the whole video."""
+        """Return whether a step is the next one for this server, which has the whole video."""
         return self._step(replace(await self._standing(), whole_is_free=True)) is step
 
     async def _plan(self) -> None:

@@ -15,15 +15,17 @@ from server.videos.ledger import Taken
 from server.videos.steps import Step
 
 MAX_DEATHS = 3
-"""How often servers may die while they plan or join a video before it fails."""
+"""How often servers may die while planning or joining a video before it fails."""
 
 _log = logging.getLogger(__name__)
 
 
 class Whole:
-    """One video as a whole; ``is_next`` returns whether a step is the next for who has all of it.
+    """One video as a whole; ``is_next`` returns whether a step is the next one for the server that
+    has the whole video.
 
-    Mutable state: what is ``held``, which may end the video; None if it is not this server's.
+    Mutable state: ``held``, the row with which the video may be ended; None if this server does not
+    have it.
     """
 
     def __init__(self, ledger: DurableLedger, is_next: Callable[[Step], Awaitable[bool]]) -> None:
@@ -34,9 +36,9 @@ class Whole:
     @asynccontextmanager
     async def taken(self, step: Step) -> AsyncIterator[Taken]:
         """Take a step in the block; the whole is held afterwards, too, unless the block was
-        interrupted. A Fault interrupts it until it has failed as often as a piece may.
+        interrupted. A Fault interrupts it, until it has failed as often as a piece may fail.
 
-        Raises Lost if another server has the whole, or has taken the step before, and Fault if it
+        Raises Lost if another server has the whole, or has already taken the step, and Fault if it
         failed or servers died in it too often.
         """
         taken = await self._ledger.take_whole()
@@ -55,12 +57,12 @@ class Whole:
             raise Lost from error
 
     async def let_go(self, taken: Taken) -> None:
-        """Let any server have the whole."""
+        """Release the whole, so that any server can take it."""
         self.held = None
         await asyncio.shield(self._ledger.release(taken))
 
     async def _check(self, step: Step, taken: Taken) -> None:
-        # Others may have had it between this server's last look and now.
+        # Others may have had it since this server's last read.
         if not await self._is_next(step):
             raise Lost
         if taken.deaths >= MAX_DEATHS:

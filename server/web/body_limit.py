@@ -1,4 +1,4 @@
-"""How large the body of a request may be that is read into memory as a whole."""
+"""The limit for bodies of requests that are read into memory as a whole."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from server.errors import TooLarge
 from server.web.problems import refusal_of
 
 BODY_BYTES = 2**20
-"""No JSON that the server reads has more than a few KiB."""
+"""Maximum bytes; no JSON that the server reads has more than a few KiB."""
 
 _STREAMED = re.compile(r"/v1/(videos|uploads(/[^/]*)?)/?")
-"""Where bodies go to the disk as they come in, and have limits of their own."""
+"""Paths whose bodies are written to the disk as they arrive, and have their own limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """ASGI middleware that answers with 413 as soon as more has come in."""
+    """ASGI middleware that answers with 413 as soon as more has arrived."""
 
     app: ASGIApp
 

@@ -12,10 +12,10 @@ from server.web.auth import sender_of
 
 @dataclass(slots=True, eq=False)
 class BodyPace:
-    """Charges the bytes of bodies to those who send them, next to the messages of their sockets.
+    """Charges the bytes of bodies to their clients, in addition to the messages of their sockets.
 
-    ``fair`` decides who must let others go first, and ``held_back`` is called for each pause.
-    Mutable state: who sent the last bytes, "" before the first. ``now`` is passed in.
+    ``fair`` decides which clients must wait for others, and ``held_back`` is called for each pause.
+    Mutable state: the client that sent the last bytes, "" before the first. ``now`` is passed in.
     """
 
     fair: FairPace = field(default_factory=FairPace)
@@ -23,7 +23,7 @@ class BodyPace:
     _sender: str = ""
 
     def came(self, size: int, scope: Mapping[str, Any], now: float) -> None:
-        """Note bytes of a body."""
+        """Record bytes of a body."""
         self._sender = sender_of(scope)
         self.fair.spend(self._sender, body_cost(size), now)
 

@@ -9,7 +9,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class Flow(FlowControl):
-    """Keeps reading paused while the connection ``is_behind``, whoever asks to resume it."""
+    """Keeps reading paused while the connection ``is_behind``, even if something resumes it."""
 
     def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
         super().__init__(transport)
