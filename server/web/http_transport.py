@@ -150,7 +150,7 @@ class HttpTransport(HttpToolsProtocol):
             del self._unparsed[:size]
             super().data_received(data)
             self._count_head(len(data))
-        self._let_others_go_first()
+            self._let_others_go_first()
         if self._is_behind() and self._is_ours():
             self.flow.pause_reading()
 
