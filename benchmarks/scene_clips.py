@@ -257,4 +257,4 @@ KINDS: dict[str, Kind] = {
     "through black": through_black,
     "dissolving": dissolving,
 }
-"""What a camera may do to a detector; all but the last six have no cut."""
+"""Kinds of footage that may mislead a detector; all but the last six have no cut."""

@@ -64,7 +64,7 @@ HOW = {"form": form, "part": part, "refused": refused}
 
 
 def flood(host: str, port: int, send: Callable[[HTTPConnection], None]) -> None:
-    """Send one body after the other, for ever."""
+    """Send one body after the other, forever."""
     while True:
         connection = HTTPConnection(host, port, source_address=(ADDRESS, 0))
         with suppress(OSError, HTTPException):

@@ -1,4 +1,4 @@
-"""What each command does and prints."""
+"""The actions and the output of each command."""
 
 from __future__ import annotations
 

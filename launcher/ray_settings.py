@@ -1,4 +1,4 @@
-"""What Ray is started with, on every machine and in every command.
+"""The settings with which Ray is started, on every machine and in every command.
 
 The variables are settings of Ray, not its API: a test per row shows that this Ray knows it.
 """

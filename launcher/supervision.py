@@ -17,7 +17,7 @@ from enum import Enum, StrEnum, auto
 
 
 class State(StrEnum):
-    """Where a server is in its life. WAITING: until its folder and a port are free."""
+    """The state of a server. WAITING: until its folder and a port are free."""
 
     WAITING = auto()
     STARTING = auto()

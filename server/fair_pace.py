@@ -15,7 +15,7 @@ PERIOD_SECONDS = 0.1
 """How often the level is adjusted."""
 
 CUT, GROWTH = 0.5, 1.02
-"""What the level is multiplied by after a period in which the loop was late, or was not."""
+"""The factors of the level after a period in which the loop was late, or was not."""
 
 ALWAYS = 0.4
 """The share of the loop's time that all clients together always have, whatever makes it late."""

@@ -191,8 +191,8 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What could not be decoded of a video: ``undecodable`` packets, pictures that are ``damaged``
-    but have masks, and pictures that are ``missing`` although their packets are there."""
+    """The losses in decoding a video: ``undecodable`` packets, pictures that are ``damaged`` but
+    have masks, and pictures that are ``missing`` although their packets are there."""
 
     undecodable: int = 0
     damaged: int = 0

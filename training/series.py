@@ -51,7 +51,7 @@ existing files."""
 
 @dataclass(frozen=True)
 class Series:
-    """What all runs share.
+    """Parts that all runs share.
 
     ``size`` is the (height, width) for evaluation; ``out`` is the folder of results, ``work`` that
     of checkpoints and maps.

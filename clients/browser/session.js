@@ -5,7 +5,7 @@ import { socketAddress } from "./api.js";
 import { eachFrame, encoder } from "./capture.js";
 import { openStream, watch } from "./stream.js";
 
-const GAP = 2000; // After so many ms of a hidden page, the memory knows nothing of what is seen.
+const GAP = 2000; // After this many ms of a hidden page, the memory is out of date.
 
 // The page's streams stay at its own address wherever a server sends them: its policy allows no other host, which
 // would not receive its cookie either.

@@ -1,4 +1,4 @@
-"""What a stream must send again after its connection was lost. Pure."""
+"""The frames that a stream must send again after its connection was lost. Pure."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ async def _remove(cameras: Cameras, args: Namespace) -> None:
 
 @dataclass(slots=True)
 class _Seen:
-    """What arrived since the last line; ``last`` is the last mask ever, ``total`` counts all."""
+    """The masks since the last line; ``last`` is the last mask ever, ``total`` counts all."""
 
     masks: int = 0
     lost: int = 0

@@ -1,4 +1,4 @@
-"""What ``mastream top`` shows: one server at one moment, as text and tables."""
+"""The output of ``mastream top``: one server at one moment, as text and tables."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What there is to do for a video that has not ended: whether it is planned, and for what;
+    """The remaining work for a video that has not ended: whether it is planned, and for what;
     whether the work on all of it can be taken; how many of its pieces can be taken, are held and
     are done, of how many; and for how many seconds nobody has had any of them."""
 

@@ -34,8 +34,8 @@ class StepTime:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What an engine can do. ``rate`` is in frames per second, ``gain`` how many times as many
-    frames it segments in its best batches as one by one, ``used`` the frames per second of late,
+    """The capacity of an engine. ``rate`` is in frames per second, ``gain`` the speed in its best
+    batches divided by the speed one by one, ``used`` the recent number of frames per second,
     ``busy`` the share of time in which it computed (0 to 1). If no step was timed yet, ``rate`` and
     ``gain`` are 0.0; ``gain`` is 1.0 until steps of one frame and of more were timed."""
 
@@ -67,8 +67,8 @@ class StepTimes:
         self._recent.append((ended, size, ended - began))
 
     def start(self, warm_up: Mapping[int, float]) -> None:
-        """Start anew: another engine serves, whose steps took so many seconds by batch size while
-        it was warmed up."""
+        """Start anew: another engine serves, whose steps took these seconds by batch size while it
+        was warmed up."""
         self._by_size = {size: _remembered(seconds) for size, seconds in warm_up.items()}
         self._recent.clear()
 

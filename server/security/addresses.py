@@ -28,7 +28,7 @@ _HOME = [
         "::1/128", "fc00::/7",
     )
 ]  # fmt: skip
-"""Where cameras live: this machine and private networks."""
+"""The usual places of cameras: this machine and private networks."""
 
 _SPECIAL = [
     ipaddress.ip_network(block)

@@ -10,7 +10,7 @@ from server.security.keys import Key, Role
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. ``id`` is the key's; it is empty if none was required.
+    """The sender of a request. ``id`` is the key's; it is empty if none was required.
 
     A caller with a token of an identity provider is valid until ``ends``, in seconds since the
     epoch; the validity of a key is known only from its row.

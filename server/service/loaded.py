@@ -176,8 +176,10 @@ async def _join(
 
 def _log_engines(worker: Fleet) -> None:
     for built in worker.engines:
-        failed = ", ".join(built.passed_over) or "nothing"
-        _log.info("%s on %s serves; passed over: %s", built.provider, built.device, failed)
+        failed = ", ".join(built.passed_over) or "none"
+        _log.info(
+            "%s on %s serves; providers that failed: %s", built.provider, built.device, failed
+        )
 
 
 def terms_of(settings: ClusterSettings) -> Terms:

@@ -37,7 +37,8 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file is to be continued: after frame ``sent``, whose time in the file is ``sent_at``.
+    """The place at which a file is to be continued: after frame ``sent``, whose time in the file is
+    ``sent_at``.
 
     Frames are numbered from ``seq`` on, which is at ``at``; pictures from ``look`` on are examined.
     ``fills``: the frames up to ``sent`` leave the memory as it was, so that masks equal those of an

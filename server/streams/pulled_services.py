@@ -14,10 +14,10 @@ from server.workers.serving import Serving
 
 @dataclass(frozen=True, slots=True)
 class PulledServices:
-    """What all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day, both in
-    seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every connection
-    after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides which
-    addresses may be opened."""
+    """The services that all pulled streams share. ``clock`` is monotonic, ``wall`` the time of day,
+    both in seconds; ``random`` returns a number in 0..1. ``reconnected`` is called for every
+    connection after a stream's first, ``published`` in any thread: see Publisher. ``guard`` decides
+    which addresses may be opened."""
 
     worker: Serving
     open_source: OpenSource

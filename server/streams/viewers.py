@@ -123,7 +123,7 @@ class Viewers(Sink):
             self._send_one(self._unsent.popleft())
 
     def _lose_unsent(self, beyond: int) -> None:
-        """Lose the oldest of the masks that wait, beyond so many."""
+        """Drop the oldest waiting masks beyond the maximum."""
         while len(self._unsent) > beyond:
             self._unsent.popleft()
             self._on_loss("moved")

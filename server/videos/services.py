@@ -1,4 +1,4 @@
-"""What all jobs of videos share."""
+"""The services that all jobs of videos share."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class StepBody(BaseModel):
 
 
 class EngineCapacity(BaseModel):
-    """What one engine can do, measured at its start and while it serves."""
+    """The capacity of one engine, measured at its start and while it serves."""
 
     steps: list[StepBody]
     frames_per_second: float = Field(description="frames per second in its best batches")

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class ListingInfo(BaseModel):
-    """What made the masks."""
+    """The model and the program that made the masks."""
 
     description: str
 

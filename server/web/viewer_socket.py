@@ -27,7 +27,7 @@ from server.streams.renditions import Renditions, form_of
 
 @dataclass(frozen=True, slots=True)
 class ViewerServices:
-    """What all viewers share."""
+    """The services that all viewers share."""
 
     spec: ModelSpec
     metrics: Metrics
