@@ -3,7 +3,7 @@
 import { h } from "./ui.js";
 
 const KINDS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
-const LARGEST = 2 ** 30; // A film is finished at this many bytes, since the browser holds it.
+const LARGEST = 2 ** 30; // A recording ends at this many bytes, since the browser holds it.
 
 /** Offer `blob` as a download. */
 export function save(blob, name) {
