@@ -117,11 +117,17 @@ class Publisher:
                 self._thread.start()
             self._changed.notify_all()
 
+    def leave(self) -> None:
+        """Send no more masks and let the thread disconnect, so that another server can publish;
+        :meth:`close` must still be called. Never blocks. Idempotent."""
+        with self._changed:
+            self._closed, self._next = True, None
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Disconnect from the RTSP server; this takes up to twice CLOSE_SECONDS. Idempotent."""
+        self.leave()
         with self._changed:
-            self._closed = True
-            self._changed.notify_all()
             thread, push = self._thread, self._push
         if thread is None:
             return

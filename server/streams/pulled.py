@@ -124,9 +124,12 @@ class PulledStream:
         self._intake.record(wanted)
 
     def leave(self) -> None:
-        """End every viewer because the server stops; :meth:`run` must still be cancelled."""
+        """End every viewer, and what is published, because the server stops or has lost the stream;
+        :meth:`run` must still be cancelled."""
         self.viewers.is_leaving = True
         self.viewers.close()
+        if self.publisher is not None:
+            self.publisher.leave()
 
     async def run(self) -> None:
         """Supervise the source until cancelled; then everything is closed."""

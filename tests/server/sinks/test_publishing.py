@@ -204,6 +204,13 @@ def test_without_masks_the_server_is_left_until_the_next(
     assert not any(one.name == "publish front" for one in threading.enumerate())
 
 
+def test_who_leaves_disconnects_before_it_is_closed(rtsp_recorder: Any) -> None:
+    with publishing(rtsp_recorder().url) as publisher:
+        until(lambda: publisher.status.state is PublishState.LIVE)
+        publisher.leave()
+        until(lambda: not any(one.name == "publish front" for one in threading.enumerate()))
+
+
 def test_waits_are_doubled_up_to_the_longest() -> None:
     for attempt in range(12):
         longest = min(LONGEST_WAIT, 2.0**attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from fractions import Fraction
@@ -16,6 +17,7 @@ from protocol import DropPolicy
 from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadRequest, EngineDead, SourceFault, SourceUnauthorized
 from server.frame import AnyPixels, Frame, Mask, Pixels, ResetCause
+from server.sinks.publishing import PublishStatus
 from server.sources.base import Source
 from server.streams import connector
 from server.streams.definition import StreamDefinition
@@ -354,6 +356,17 @@ async def test_an_engine_that_dies_costs_a_stream_no_mask_and_no_memory() -> Non
         for mask, expected in zip(stage.masks, whole, strict=True):
             assert np.array_equal(mask.labels, expected)
         assert stage.stream.status.resets == {}
+
+
+async def test_a_stream_that_is_left_publishes_nothing_more() -> None:
+    published = StreamDefinition("cam", "rtsp://host/path", publish="rtsp://127.0.0.1:1/cam")
+    async with playing(three_and_silence, definition=published) as stage:
+        publisher = stage.stream.publisher
+        assert publisher is not None
+        stage.stream.leave()
+        await stage.until(lambda: len(stage.masks) == 3)
+        assert publisher.status == PublishStatus()
+        assert not any(one.name == "publish cam" for one in threading.enumerate())
 
 
 async def test_frames_that_nobody_took_in_time_are_counted() -> None:
