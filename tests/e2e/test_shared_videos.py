@@ -85,9 +85,10 @@ def has_worked(server: RunningServer, other: RunningServer, video: str, frames: 
     return pieces(server, "done") > 0 and far(other, video) >= frames
 
 
-async def undisturbed(folder: Path, clip: Path) -> dict[str, Any]:
+async def undisturbed(folder: Path, clip: Path, **settings: str) -> dict[str, Any]:
     """The results of a video on one server with its own folder."""
-    with server_process(folder, **SETTINGS | {"engine__fake_step_ms": "0"}) as server:
+    chosen = SETTINGS | settings | {"engine__fake_step_ms": "0"}
+    with server_process(folder, **chosen) as server:
         video = upload(server, clip)
         assert await eventually(lambda: has_ended(server, video)) == "succeeded"
         return results(server, video)
@@ -153,3 +154,35 @@ async def test_removed_on_any_server_a_video_is_gone_on_all(
     assert [ask(server, "/v1/videos")["videos"] for server in three] == [[], [], []]
     other = upload(b, clip)
     assert await eventually(lambda: has_ended(a, other)) == "succeeded"
+
+
+async def test_servers_that_get_other_settings_one_after_another_mix_no_plans(
+    tmp_path: Path, cluster: Cluster, clip: Path
+) -> None:
+    """Those with new settings leave the video to the others until none is left, and then begin it
+    anew."""
+    cluster.settings = SETTINGS | {"engine__fake_step_ms": "200"}
+    a, b, c = [cluster.start(name) for name in "abc"]
+    changed = {"videos__piece_frames": str(2 * PIECE_FRAMES)}
+
+    async def restarted(name: str) -> RunningServer:
+        process = cluster.servers[name].process
+        process.terminate()
+        await asyncio.to_thread(process.wait)
+        start = partial(cluster.start, name, **changed, engine__fake_step_ms="40")
+        return await asyncio.to_thread(start)
+
+    await knows(c, 3)
+    video = upload(a, clip)
+    await eventually(lambda: all(pieces(server, "done") for server in (a, b, c)))
+    b, c = await restarted("b"), await restarted("c")
+    frames = far(a, video)
+    await eventually(lambda: far(a, video) > frames)
+    assert state(a, video)["pieces"]["total"] >= LEAST_PIECES
+    assert [pieces(server, "done") for server in (b, c)] == [0, 0], "the video is a's alone"
+    a = await restarted("a")
+    assert await eventually(lambda: has_ended(b, video), 120) == "succeeded"
+    done = [pieces(server, "done") for server in (a, b, c)]
+    print("pieces by server:", done)
+    assert sum(done) == state(a, video)["pieces"]["total"] < LEAST_PIECES
+    assert results(c, video) == await undisturbed(tmp_path / "alone", clip, **changed)

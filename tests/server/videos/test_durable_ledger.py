@@ -285,7 +285,9 @@ async def test_who_follows_another_plan_takes_nothing_of_it(two: Two) -> None:
     """It would be read with what is known of the other one's key frames."""
     a, b = two
     await a.plan(in_one_piece(Uncut.DAMAGED))
-    assert await b.ledger.take() is None and not await b.ledger.any_free()
+    async with asyncio.timeout(30):
+        assert await b.ledger.take() is None
+    assert not await b.ledger.any_free()
     assert await b.ledger.finished() == []
     (row,) = await b.ledger.follow()
     assert row.last is None and (await b.takes()).piece.last is None
