@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ports
 import pytest
+from living import open_files
 
 from launcher.child import ServerChild, free_port
 from launcher.options import ServerOptions
@@ -50,12 +51,14 @@ def test_a_server_starts_serves_drains_and_leaves_its_folder_free(tmp_path: Path
     assert other.look().can_start
 
 
-def test_a_server_that_cannot_start_leaves_its_status(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_leaves_its_status_and_no_open_file(tmp_path: Path) -> None:
     flags = ("--model", str(tmp_path / "missing.onnx"))
     child = ServerChild(1, ServerOptions(tmp_path, ports=free_range(), flags=flags), "here")
+    child.look()
+    before = open_files()
     child.start()
     until(lambda: not child.look().running)
-    assert child.exit_code == 1
+    assert (child.exit_code, open_files()) == (1, before)
 
 
 def test_each_agent_prefers_a_port_of_its_own_and_takes_another_if_it_is_in_use(

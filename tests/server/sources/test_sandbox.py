@@ -199,6 +199,14 @@ def test_many_in_turn_leave_nothing(film: Film) -> None:
     assert decoders() == [] and descriptors() == open_before
 
 
+def test_children_that_die_before_they_have_read_their_order_leave_nothing(film: Film) -> None:
+    path, open_before = film(), descriptors()
+    for _ in range(3):
+        with pytest.raises(SourceFault, match="decoder died"):
+            list(sandboxed_frames(Sandbox(module="no.module"), reading(path)))
+    assert children("no.module") == [] and descriptors() == open_before
+
+
 def test_it_dies_with_its_parent(film: Film) -> None:
     code = (
         "import sys, os; from pathlib import Path\n"
