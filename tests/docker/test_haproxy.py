@@ -50,7 +50,7 @@ def entry(folder: Path, *servers: RunningServer | str) -> Iterator[str]:
     text = re.sub(r"^ +server-template .*$", "\n".join(lines), CONFIG.read_text(), flags=re.M)
     path = folder / "haproxy.cfg"
     path.write_text(text)
-    environment = {"MASTREAM_ENTRY": f"127.0.0.1:{port}", "MASTREAM_RESOLVER": "127.0.0.1:53"}
+    environment = {"MASTREAM_ENTRY": f"127.0.0.1:{port}"}
     assert HAPROXY
     process = subprocess.Popen(
         [HAPROXY, "-db", "-f", str(path)],
@@ -121,7 +121,6 @@ def test_the_shipped_file_is_valid() -> None:
     environment = {
         "MASTREAM_ENTRY": ":8000",
         "MASTREAM_NODES": "localhost:8000",
-        "MASTREAM_RESOLVER": "127.0.0.11:53",
     }
     assert HAPROXY
     done = subprocess.run(  # noqa: PLW1510  the status is asserted
