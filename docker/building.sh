@@ -13,18 +13,20 @@ fail() { say "FAILED: $*" >&2; exit 1; }
 
 images() { buildah --root "$cache/storage" --runroot "$cache/run" "$@"; }
 
+# make_base SUITE PACKAGES: make localhost/mastream-base:SUITE, a bare Debian with these packages.
 make_base() {
-  images inspect --type image "$base" >/dev/null 2>&1 && return
-  say "making the base with debootstrap"
-  local filesystem="$work/base" container
-  debootstrap --variant=minbase --include=python3,python3-venv bookworm "$filesystem" "$mirror" \
+  local made=localhost/mastream-base:$1 filesystem="$work/base" container
+  images inspect --type image "$made" >/dev/null 2>&1 && return
+  say "making $made with debootstrap"
+  debootstrap --variant=minbase ${2:+--include="$2"} "$1" "$filesystem" "$mirror" \
     >"$work/debootstrap.log" 2>&1 || fail "debootstrap: $(tail -3 "$work/debootstrap.log")"
   rm -rf "$filesystem"/var/cache/apt/archives/*.deb "$filesystem"/var/lib/apt/lists/*
   container=$(images from scratch)
   images add -q "$container" "$filesystem" / >/dev/null
-  images commit -q "$container" "$base" >/dev/null
+  images commit -q "$container" "$made" >/dev/null
   images rm "$container" >/dev/null
-  say "the base is ready after $SECONDS s"
+  rm -rf "$filesystem"
+  say "it is ready after $SECONDS s"
 }
 
 build_image() {
@@ -34,9 +36,12 @@ build_image() {
     "${secrets[@]}" --build-arg BASE="$base" --build-arg REVISION="$(git rev-parse HEAD)" \
     --file docker/Dockerfile --tag "$image" . >"$work/build.log" 2>&1 \
     || fail "the build: $(tail -20 "$work/build.log")"
-  say "built in $((SECONDS - began)) s: $(images images --format '{{.Size}}' "$image")," \
-    "of which $(images images --format '{{.Size}}' "$base") is the base"
+  say "built in $((SECONDS - began)) s: $(size_of "$image")," \
+    "of which $(size_of "$base") is the base"
 }
+
+# One image may have several names, and each has a line.
+size_of() { images images --format '{{.Size}}' "$1" | head -n 1; }
 
 # Let the build use this machine's pip settings: index, proxy, certificates.
 pass_pip_settings() {

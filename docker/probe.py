@@ -21,6 +21,7 @@ import numpy as np
 
 from clients.python.client import connect
 from clients.python.pattern import moving_pattern, pattern_pictures
+from clients.python.video import Video
 from clients.python.videos import Videos
 
 HEIGHT, WIDTH, FRAMES, RATE = 240, 320, 6, 10
@@ -66,9 +67,8 @@ async def stream_frames(url: str) -> str:
     async with connect(url, policy="every") as stream:
         classes = len(stream.ready.model["classes"])
         async for mask in stream.segment(pattern_pictures(HEIGHT, WIDTH, FRAMES)):
-            check(
-                mask.labels is not None and mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape"
-            )
+            assert mask.labels is not None
+            check(mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape")
             check(int(mask.labels.max()) < classes, "a label that is no class")
             filled.append(mask.header.memory.filled)
     horizon = stream.ready.model["memory_horizon"]
@@ -81,10 +81,7 @@ async def upload_video(url: str, folder: Path) -> str:
     clip = folder / "clip.mp4"
     write_clip(clip)
     async with Videos(url) as videos:
-        video = await videos.upload(clip)
-        while not video.ended:
-            await asyncio.sleep(POLL_SECONDS)
-            video = await videos.status(video.id)
+        video = await ended(videos, await videos.upload(clip))
         check(video.state == "succeeded", f"the video {video.state}: {video.error}")
         check(set(video.artefacts) >= ARTEFACTS, f"artefacts {sorted(video.artefacts)}")
         for name in sorted(ARTEFACTS):
@@ -96,11 +93,19 @@ async def upload_video(url: str, folder: Path) -> str:
     return f"a video of {FRAMES} frames uploaded, {', '.join(sorted(ARTEFACTS))} downloaded"
 
 
-def write_clip(path: Path) -> None:
+async def ended(videos: Videos, video: Video) -> Video:
+    """Return the video once it is finished."""
+    while not video.ended:
+        await asyncio.sleep(POLL_SECONDS)
+        video = await videos.status(video.id)
+    return video
+
+
+def write_clip(path: Path, frames: int = FRAMES) -> None:
     with av.open(path, "w") as container:
         track = container.add_stream("libx264", rate=Fraction(RATE))
         track.width, track.height, track.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for index in range(FRAMES):
+        for index in range(frames):
             picture = np.ascontiguousarray(moving_pattern(HEIGHT, WIDTH, index))
             container.mux(track.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(track.encode())

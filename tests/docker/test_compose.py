@@ -7,9 +7,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,9 +35,15 @@ PROFILES = {
 
 @cache
 def compose() -> tuple[str, ...]:
-    """The command: the `dev` extra's, docker's plugin, or the machine's."""
-    beside = Path(sys.executable).parent / "docker-compose"
-    candidates = [(str(beside),), ("docker", "compose"), ("docker-compose",)]
+    """The command: the `dev` extra's, docker's plugin, or the machine's.
+
+    The extra's is the program inside its package: the command that it installs ends with 0 whatever
+    happens.
+    """
+    package = find_spec("compose")
+    places = (package.submodule_search_locations or []) if package else []
+    inside = [(f"{place}/docker-compose",) for place in places]
+    candidates = [*inside, ("docker", "compose"), ("docker-compose",)]
     for candidate in candidates:
         if shutil.which(candidate[0]) and not _run([*candidate, "version"]).returncode:
             return candidate
@@ -67,6 +73,10 @@ def config(*profiles: str, **environment: str) -> dict[str, Any]:
     return found
 
 
+def test_compose_says_by_its_status_that_it_failed() -> None:
+    assert _run([*compose(), "--no-such-flag"]).returncode != 0
+
+
 @pytest.mark.parametrize("profiles", [(), *((one,) for one in PROFILES), ("*",)], ids="-".join)
 def test_each_profile_adds_its_services(profiles: tuple[str, ...]) -> None:
     added = PROFILES.values() if profiles == ("*",) else [PROFILES[one] for one in profiles]
@@ -85,6 +95,11 @@ def test_no_two_services_want_the_same_port_or_write_to_the_same_volume(profile:
     ]
     assert len(set(ports)) == len(ports)
     assert len(set(written)) == len(written)
+
+
+def test_every_profile_is_run_by_compose_check_but_the_gpus() -> None:
+    checked = {one.stem for one in (ROOT / "docker/profiles").iterdir()}
+    assert checked & PROFILES.keys() == PROFILES.keys() - {"gpu"}
 
 
 def test_every_service_is_hardened() -> None:
