@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from server.dialling.dial import Guard
-from server.dialling.relay import HttpRelay, Relay, RtspRelay
+from server.dialling.relay import Hold, HttpRelay, Relay, RtspRelay
 from server.errors import SourceForbidden
 from server.security.addresses import PORTS, host_and_port
 
@@ -23,23 +23,27 @@ class Passage:
 
 
 @contextmanager
-def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
+def passage(url: str, guard: Guard | None, hold: Hold | None = None) -> Iterator[Passage]:
     """Yield how to reach a URL: directly if there is no guard.
 
+    With ``hold`` the server connects at once, but passes nothing on before ``hold`` has returned.
     Raises SourceForbidden if the URL may not be opened, even if that is found out only while it is
-    read (instead of the resulting error), and BadRequest if it has no clear host.
+    read (instead of the resulting error), BadRequest if it has no clear host, and with ``hold``
+    SourceUnreachable.
     """
     if guard is None:
         yield Passage(url)
         return
     host, port = host_and_port(url)
     # Other schemes, which the operator has to allow by name, have no redirects.
-    if not guard.rules.is_strict and urlsplit(url).scheme not in PORTS:
+    if hold is None and not guard.rules.is_strict and urlsplit(url).scheme not in PORTS:
         guard.addresses(host)
         yield Passage(url)
         return
-    relay, way = _relayed(url, host, port, guard)
+    relay, way = _relayed(url, host, port, guard, hold)
     try:
+        if hold is not None:
+            relay.prepare(host, port)
         yield way
     except Exception:
         if relay.fault is not None:
@@ -49,7 +53,9 @@ def passage(url: str, guard: Guard | None) -> Iterator[Passage]:
         relay.close()
 
 
-def _relayed(url: str, host: str, port: int, guard: Guard) -> tuple[Relay, Passage]:
+def _relayed(
+    url: str, host: str, port: int, guard: Guard, hold: Hold | None
+) -> tuple[Relay, Passage]:
     parts = urlsplit(url)
     if parts.scheme not in PORTS:
         raise SourceForbidden(
@@ -59,9 +65,9 @@ def _relayed(url: str, host: str, port: int, guard: Guard) -> tuple[Relay, Passa
     guard.addresses(host)
     if parts.scheme in ("http", "https"):
         _use_proxy_for_all()
-        proxy = HttpRelay(guard)
+        proxy = HttpRelay(guard, hold)
         return proxy, Passage(url, {"http_proxy": f"http://127.0.0.1:{proxy.port}"})
-    relay = RtspRelay(guard, host, port, secure=parts.scheme == "rtsps")
+    relay = RtspRelay(guard, host, port, secure=parts.scheme == "rtsps", hold=hold)
     user, at, _ = parts.netloc.rpartition("@")
     inner = parts._replace(scheme="rtsp", netloc=f"{user}{at}127.0.0.1:{relay.port}")
     return relay, Passage(inner.geturl())

@@ -29,16 +29,22 @@ TUNNEL = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 Filter = Callable[[bytes], bytes]
 
+Hold = Callable[[], None]
+"""Returns when the client may get the server's bytes. Raises OSError if it may not."""
+
 
 class Relay(ABC):
     """Accepts connections on its own port until it is closed.
 
     ``fault`` is why the last connection failed; a refusal stays, and ends every connection.
-    Mutable state: the fault, and the sockets that are open, under a lock.
+    ``hold`` is called for each client once it has sent something. Mutable state: the fault, the
+    sockets that are open, and a connection that was prepared, under a lock.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, hold: Hold | None = None) -> None:
         self._guard = guard
+        self._hold = hold
+        self._prepared: tuple[str, int, socket.socket] | None = None
         self._lock = Lock()
         self._open: set[socket.socket] = set()
         self._closed = False
@@ -60,13 +66,35 @@ class Relay(ABC):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._take_prepared("", 0)
+
+    def prepare(self, host: str, port: int) -> None:
+        """Make the first connection before a client asks for it. Raises SourceFault."""
+        self._prepared = host, port, self._guard.connect(host, port)
 
     def dial(self, host: str, port: int) -> socket.socket:
         """Return a checked connection. Raises SourceFault."""
-        made = self._guard.connect(host, port)
+        made = self._take_prepared(host, port) or self._guard.connect(host, port)
         if not isinstance(self.fault, SourceForbidden):
             self.fault = None
         return made
+
+    def _take_prepared(self, host: str, port: int) -> socket.socket | None:
+        """Return the connection that was prepared; close it if it leads to another place."""
+        with self._lock:
+            prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return None
+        if prepared[:2] == (host, port):
+            return prepared[2]
+        prepared[2].close()
+        return None
+
+    def _wait_for_client(self, client: socket.socket) -> None:
+        """Wait until a client may get the server's bytes, if that has to be waited for."""
+        if self._hold is not None:
+            client.recv(1, socket.MSG_PEEK)  # it is connected for sure, and waits for an answer
+            self._hold()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -122,12 +150,15 @@ class RtspRelay(Relay):
     """Connects to one RTSP server, with TLS if ``secure``; its certificate is not verified, as
     cameras sign their own."""
 
-    def __init__(self, guard: Guard, host: str, port: int, *, secure: bool = False) -> None:
+    def __init__(
+        self, guard: Guard, host: str, port: int, *, secure: bool = False, hold: Hold | None = None
+    ) -> None:
         self._place = host, port
         self._tls = _unverified() if secure else None
-        super().__init__(guard)
+        super().__init__(guard, hold)
 
     def serve(self, client: socket.socket) -> None:
+        self._wait_for_client(client)
         with ExitStack() as stack:
             server = stack.enter_context(self.dial(*self._place))
             if self._tls is not None:
@@ -142,6 +173,7 @@ class HttpRelay(Relay):
     """A proxy for HTTP and, by CONNECT, for HTTPS. One request per connection."""
 
     def serve(self, client: socket.socket) -> None:
+        self._wait_for_client(client)
         request = read_request(_read_head(client))
         with self.dial(request.host, request.port) as server:
             if request.is_tunnel:

@@ -131,6 +131,7 @@ async def load(
         parts.metrics,
         settings,
         hardware,
+        sandbox if settings.decode.sandbox_cameras else None,
         parts.recordings,
         parts.guard,
         parts.pictures,

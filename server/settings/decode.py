@@ -23,6 +23,9 @@ class DecodeSettings(Group):
         description="whether each uploaded video is decoded on the CPU by a process of its own "
         "that can reach nothing but the video's bytes; Linux on x86-64 or aarch64",
     )
+    sandbox_cameras: bool = Field(
+        False, description="whether pulled streams are decoded in such processes, too"
+    )
     sandbox_bytes: PositiveInt = Field(2**31, description="bytes of memory of such a process")
     sandbox_seconds: PositiveFloat = Field(
         60.0, description="seconds without a sign of life after which such a process is ended"
@@ -34,5 +37,10 @@ class DecodeSettings(Group):
             raise ValueError(
                 "A sandbox decodes on the CPU: set MASTREAM_DECODE__DEVICE to auto, or "
                 "MASTREAM_DECODE__SANDBOX to false."
+            )
+        if self.sandbox_cameras and not self.sandbox:
+            raise ValueError(
+                "The sandbox of cameras is that of videos: set MASTREAM_DECODE__SANDBOX to true, "
+                "or MASTREAM_DECODE__SANDBOX_CAMERAS to false."
             )
         return self

@@ -12,7 +12,7 @@ import errno
 import struct
 from collections.abc import Iterable
 
-from server.sources.system_calls import ALLOWED, DENIED, Architecture
+from server.sources.system_calls import ALLOWED, CONNECTED, DENIED, DIALLING, Architecture
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 """The instructions of which the filter consists."""
@@ -27,14 +27,17 @@ _NUMBER, _ARCH, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
 machines that store it first."""
 
 
-def program(on: Architecture, denied: Iterable[str] = DENIED) -> bytes:
-    """Return the filter for an architecture; on any other it kills. ``denied`` calls fail."""
+def program(on: Architecture, *, connected: bool = False) -> bytes:
+    """Return the filter for an architecture, which kills on any other, for a process that may use a
+    connection if it is ``connected``."""
+    allowed = (*ALLOWED, *CONNECTED) if connected else ALLOWED
+    denied = (*DENIED, *DIALLING) if connected else DENIED
     numbers = on.numbers
     return b"".join((
         _step(LOAD, _ARCH), _step(EQUAL, on.audit, 1, 0), _step(RETURN, KILL),
         _step(LOAD, _NUMBER),
         _none_from(on.first_alien),
-        _answer(ALLOW, on.of(ALLOWED)),
+        _answer(ALLOW, on.of(allowed)),
         _answer(ERRNO | errno.EACCES, on.of(denied)),
         # glibc then uses clone, whose flags can be checked.
         _answer(ERRNO | errno.ENOSYS, on.of(["clone3"])),

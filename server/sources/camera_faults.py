@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import (
+    EACCES,
     ECONNABORTED,
     ECONNREFUSED,
     EHOSTDOWN,
@@ -51,6 +52,8 @@ def not_opened(error: FFmpegError, timeout: float | None, seconds: float) -> Sou
     """Return the error to raise if a URL could not be opened."""
     if isinstance(error, ExitError) or (timeout is not None and seconds >= timeout):
         return SourceSilent(f"The source did not answer within {timeout or 0:g} s.")
+    if error.errno == EACCES:
+        return _more_connections()
     for answer, fault, sentence in _ANSWERS:
         if isinstance(error, answer):
             return fault(sentence.format(error.strerror))
@@ -67,9 +70,19 @@ def broken_off(error: FFmpegError, timeout: float | None) -> SourceFault:
     """Return the error to raise if reading a URL failed."""
     if isinstance(error, ExitError):
         return silent(timeout or 0)
+    if error.errno == EACCES:
+        return _more_connections()
     return SourceFault(f"The connection to the source failed: {error.strerror}.")
 
 
 def silent(timeout: float) -> SourceSilent:
     """Return the error to raise if nothing arrived for ``timeout`` seconds."""
     return SourceSilent(f"The source sent nothing for {timeout:g} s.")
+
+
+def _more_connections() -> SourceFault:
+    """Return what to raise if FFmpeg asked for another connection than the one in the sandbox."""
+    return SourceFault(
+        "The source needs several connections (a password over HTTP, a redirect or a playlist), of "
+        "which the sandbox allows one: use RTSP, or the address that it redirects to."
+    )

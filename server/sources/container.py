@@ -58,9 +58,9 @@ class ContainerSource(Source):
 
     ``start`` skips pictures shown before that many seconds, by seeking if possible; a ``stretch``
     begins at a known key frame and numbers its frames as in the whole file. ``hardware`` decodes
-    the frames that it can, which then stay on its device; each Frame names its decoder. ``guard``
-    decides which addresses may be opened; without it, all may. With a ``sandbox`` a file is decoded
-    in a separate process.
+    the frames that it can, which then stay on its device; each Frame names its decoder.
+    ``guard`` decides which addresses may be opened; without it, all may. With a ``sandbox`` it is
+    decoded in a separate process; a URL then needs a guard.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ContainerSource(Source):
             stretch=stretch,
             guard=guard,
         )
-        assert sandbox is None or (isinstance(location, Path) and hardware is None)
+        assert sandbox is None or hardware is None
         self._sandbox = sandbox
         self._handover: Handover[Frame] | None = None
         self._thread: Thread | None = None

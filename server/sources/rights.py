@@ -14,7 +14,6 @@ from pkgutil import walk_packages
 import av
 
 from server.sources import seccomp
-from server.sources.system_calls import DENIED, DIALLING
 
 _KEPT = ("PATH", "LANG", "TZ", "VIRTUAL_ENV")
 _KEPT_GROUPS = ("PYTHON", "LD_", "LC_")
@@ -67,4 +66,4 @@ def give_up_rights(*, connected: bool = False) -> None:
     most = 1 if connected else 0
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    seccomp.install((*DENIED, *DIALLING) if connected else DENIED)
+    seccomp.install(connected=connected)

@@ -5,6 +5,10 @@
 Its standard input is a socket. It receives one order in JSON, then one byte for each slot that is
 free again. It sends one line of JSON for each frame, and one at the end. If the parent dies, so
 does this process.
+
+A file is open already. FFmpeg must connect to a camera first: another thread waits until the parent
+reports that the connection exists, and then gives up the rights of all threads. The parent passes
+on none of the camera's bytes before that.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock, Thread
 from typing import Any
 
 import cv2
@@ -27,6 +32,7 @@ from server.sources.frame_slots import FrameSlots
 from server.sources.open_file import OpenFile
 from server.sources.rights import die_with, give_up_rights, import_all, limit_memory
 from server.sources.sandbox_messages import (
+    SEAL,
     Order,
     counts_to_list,
     error_to_dict,
@@ -40,34 +46,52 @@ ALIVE_SECONDS = 1.0
 
 TOO_MUCH = "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows."
 
-Frames = Callable[[Reading, Counts], Iterator[Frame]]
+Frames = Callable[[Reading, Counts, Callable[[], bool]], Iterator[Frame]]
+"""As :func:`read_frames`."""
 
 
 class Parent:
-    """The child's side of the socket. Mutable state: the free slots, and the last sign of life."""
+    """The child's side of the socket. Mutable state: the free slots, the last sign of life, and
+    what was decoded so far."""
 
     def __init__(self, connection: socket.socket, slots: FrameSlots) -> None:
+        self.counts = Counts()
         self._connection = connection
         self._slots = slots
         self._free = deque(range(slots.count))
         self._told = time.monotonic()
+        self._lock = Lock()
 
     def alive(self) -> None:
         """Give a sign of life, if the last one is some time ago."""
         if time.monotonic() - self._told > ALIVE_SECONDS:
-            self.tell({"alive": True})
+            self.tell({"alive": True, "counts": counts_to_list(self.counts)})
 
-    def frame(self, frame: Frame, counts: Counts) -> None:
+    def left(self) -> bool:
+        """Give a sign of life; the parent kills this process when it leaves."""
+        self.alive()
+        return False
+
+    def seal(self) -> None:
+        """Give up the rights of all threads when the parent says so, and report it. If that fails,
+        the parent never passes anything on."""
+        if self._connection.recv(1) != SEAL:
+            _ended()
+        give_up_rights(connected=True)
+        self.tell({"sealed": True})
+
+    def frame(self, frame: Frame) -> None:
         """Pass a frame on, once a slot is free for it."""
         if not self._free:
             self._free.extend(self._connection.recv(self._slots.count) or _ended())
         slot = self._free.popleft()
         self._slots.write(slot, pictures_of(frame))
-        self.tell(frame_to_dict(frame, slot, counts))
+        self.tell(frame_to_dict(frame, slot, self.counts))
 
     def tell(self, answer: Mapping[str, Any]) -> None:
-        self._connection.sendall(json.dumps(answer).encode() + b"\n")
-        self._told = time.monotonic()
+        with self._lock:
+            self._connection.sendall(json.dumps(answer).encode() + b"\n")
+            self._told = time.monotonic()
 
 
 def run(frames: Frames = read_frames) -> None:
@@ -78,19 +102,30 @@ def run(frames: Frames = read_frames) -> None:
     import_all()
     cv2.setNumThreads(1)
     parent = Parent(connection, FrameSlots(order.slots, order.count, order.room))
-    reading = reading_of(order.reading, OpenFile(order.video, order.name, parent.alive))
+    reading = reading_of(order.reading, _location(order, parent))
     limit_memory(order.memory)
-    give_up_rights()
-    counts = Counts()
-    last = _decode(parent, reading, counts, frames)
-    parent.tell({**last, "counts": counts_to_list(counts)})
+    if order.video is None:
+        Thread(target=parent.seal, daemon=True).start()
+    else:
+        give_up_rights()
+    last = _decode(parent, reading, frames)
+    parent.tell({**last, "counts": counts_to_list(parent.counts)})
 
 
-def _decode(parent: Parent, reading: Reading, counts: Counts, frames: Frames) -> dict[str, Any]:
+def _location(order: Order, parent: Parent) -> OpenFile | str:
+    """Return the open file or the URL."""
+    if order.video is not None:
+        return OpenFile(order.video, order.name, parent.alive)
+    if order.proxy is not None:
+        os.environ["http_proxy"] = order.proxy  # FFmpeg reads it
+    return order.name
+
+
+def _decode(parent: Parent, reading: Reading, frames: Frames) -> dict[str, Any]:
     """Pass all frames on; return the error with which they end, if any."""
     try:
-        for frame in frames(reading, counts):
-            parent.frame(frame, counts)
+        for frame in frames(reading, parent.counts, parent.left):
+            parent.frame(frame)
     except MastreamError as error:
         return error_to_dict(error)
     except MemoryError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +17,11 @@ from server.errors import (
     Fault,
     MastreamError,
     SourceFault,
+    SourceNotFound,
+    SourceRefused,
+    SourceSilent,
+    SourceUnauthorized,
+    SourceUnreachable,
     TooLarge,
     UnsupportedMedia,
 )
@@ -26,7 +31,18 @@ from server.sources.decoding import Counts, Reading, Stretch
 from server.sources.frame_slots import Shape
 from server.sources.open_file import OpenFile
 
-ERRORS = {kind.code: kind for kind in (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)}
+_OF_FILES = (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)
+_OF_CAMERAS = (
+    SourceUnreachable,
+    SourceSilent,
+    SourceRefused,
+    SourceUnauthorized,
+    SourceNotFound,
+)
+ERRORS = {kind.code: kind for kind in (*_OF_FILES, *_OF_CAMERAS)}
+
+SEAL = b"\xff"
+"""Has the child give up its rights; no slot has this number."""
 
 TEXT = 1000
 """Maximum characters of an error message."""
@@ -39,11 +55,25 @@ _FRACTION = re.compile(r"-?\d{1,40}(/\d{1,40})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the child does: descriptors, slots, limits and the reading itself."""
+class Input:
+    """What the child reads: the file of that ``name`` behind the descriptor ``video``, or the URL
+    ``name``, over HTTP by a ``proxy``."""
 
-    video: int
-    name: str
+    name: str = field(repr=False)  # a URL may hold a password
+    video: int | None = None
+    proxy: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the child does: input, slots, limits and the reading itself."""
+
+    name: str = field(repr=False)
+    video: int | None
+    proxy: str | None
     slots: int
     count: int
     room: int
@@ -56,7 +86,7 @@ class Order:
 
 
 def reading_to_dict(reading: Reading) -> dict[str, Any]:
-    """Return the reading as JSON for the child; its file is passed as a descriptor."""
+    """Return the reading as JSON for the child, without its file or URL."""
     stretch = reading.stretch
     return {
         "height": reading.height,
@@ -65,6 +95,8 @@ def reading_to_dict(reading: Reading) -> dict[str, Any]:
         "start": _text(reading.start),
         "max_pixels": reading.max_pixels,
         "threads": reading.threads,
+        "timeout": reading.timeout,
+        "late": reading.late,
         "rate": _text(reading.rate),
         "stretch": None
         if stretch is None
@@ -76,18 +108,19 @@ def reading_to_dict(reading: Reading) -> dict[str, Any]:
     }
 
 
-def reading_of(data: Mapping[str, Any], file: OpenFile) -> Reading:
-    """Return the reading of an open file."""
+def reading_of(data: Mapping[str, Any], location: OpenFile | str) -> Reading:
+    """Return the reading of an open file or of a URL."""
     stretch = data["stretch"]
     return Reading(
-        location=file,
+        location=location,
         height=data["height"],
         width=data["width"],
         keep_original=data["keep_original"],
         start=_fraction(data["start"]),
         max_pixels=data["max_pixels"],
-        timeout=None,
+        timeout=data["timeout"],
         threads=data["threads"],
+        late=data["late"],
         rate=_fraction(data["rate"]),
         stretch=None if stretch is None else _stretch(stretch),
     )
@@ -106,6 +139,7 @@ def frame_to_dict(frame: Frame, slot: int, counts: Counts) -> dict[str, Any]:
         "replay": frame.replay,
         "arrived": frame.arrived,
         "wall": frame.wall,
+        "camera_time": frame.camera_time,
         "decode": frame.decode,
         "damaged": frame.damaged,
         "counts": counts_to_list(counts),
@@ -134,7 +168,6 @@ def frame_of(data: Mapping[str, Any], pictures: list[Pixels]) -> Frame:
     """Return the frame of an answer. Raises ValueError, TypeError or KeyError if it is not a
     frame."""
     height, width = data["size"]
-    wall = data["wall"]
     return Frame(
         pixels=pictures[0],
         original=pictures[1] if len(pictures) > 1 else None,
@@ -144,7 +177,8 @@ def frame_of(data: Mapping[str, Any], pictures: list[Pixels]) -> Frame:
         size=(int(height), int(width)),
         replay=bool(data["replay"]),
         arrived=float(data["arrived"]),
-        wall=None if wall is None else float(wall),
+        wall=_number(data["wall"]),
+        camera_time=_number(data["camera_time"]),
         decode=float(data["decode"]),
         decoder="cpu",
         damaged=bool(data["damaged"]),
@@ -181,14 +215,17 @@ def take_counts(data: list[Any], counts: Counts) -> None:
     arrivals = counts.arrivals
     arrivals.packets, arrivals.frames = int(packets), int(frames)
     arrivals.passed_over = int(passed_over)
-    arrivals.last_packet = None if last_packet is None else float(last_packet)
-    arrivals.last_frame = None if last_frame is None else float(last_frame)
+    arrivals.last_packet, arrivals.last_frame = _number(last_packet), _number(last_frame)
     counts.tally.take(int(undecodable), int(damaged), int(pictures), bool(fields))
 
 
 def _stretch(data: Mapping[str, Any]) -> Stretch:
     number, pts, dts, time = data["key"]
     return Stretch(KeyFrame(number, pts, dts, Fraction(time)), data["warm_up"], data["first"])
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _text(value: Fraction | None) -> str | None:

@@ -6,11 +6,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Iterable
 
 from server.errors import Fault
 from server.sources.call_filter import program
-from server.sources.system_calls import ARCHITECTURES, DENIED, architecture
+from server.sources.system_calls import ARCHITECTURES, architecture
 
 _REMEDY = "set MASTREAM_DECODE__SANDBOX to false, or run the server on another machine."
 
@@ -36,12 +35,12 @@ def check_machine() -> None:
         )
 
 
-def install(denied: Iterable[str] = DENIED) -> None:
-    """Give up new privileges and filter the calls of all threads of this process; ``denied`` calls
-    fail. Raises OSError if the kernel refuses."""
+def install(*, connected: bool = False) -> None:
+    """Give up new privileges and filter the calls of all threads of this process, which may use a
+    connection if it is ``connected``. Raises OSError if the kernel refuses."""
     on = architecture()
     assert on is not None, "check_machine() was not called"
-    code = program(on, denied)
+    code = program(on, connected=connected)
     _check(_libc().prctl(_PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))))
     filtered = _Program(len(code) // 8, code)
     _check(

@@ -29,8 +29,12 @@ DENIED = (
 )  # fmt: skip
 """Calls that look for files."""
 
-DIALLING = ("socket",)
-"""Calls that are refused, rather than killing the process, if it has its connection."""
+CONNECTED = ("getsockopt", "getsockname")
+"""What a process with a connection is allowed in addition; neither changes anything."""
+
+DIALLING = ("socket", "uname")
+"""What fails in such a process instead of killing it: FFmpeg may try to connect again, and asks for
+the machine's name."""
 
 LIMITED = ("mmap", "mprotect", "clone", "clone3", "prctl")
 """Calls that are allowed only with some arguments."""
@@ -59,13 +63,14 @@ X86_64 = Architecture(
         "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7,
         "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13,
         "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "access": 21, "sched_yield": 24,
-        "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39, "sendto": 44, "recvfrom": 45,
-        "socket": 41, "clone": 56, "exit": 60, "getcwd": 79, "readlink": 89, "gettimeofday": 96,
-        "sigaltstack": 131, "prctl": 157, "gettid": 186, "time": 201, "futex": 202,
-        "sched_getaffinity": 204, "clock_gettime": 228, "clock_nanosleep": 230, "exit_group": 231,
-        "openat": 257, "newfstatat": 262, "readlinkat": 267, "faccessat": 269, "ppoll": 271,
-        "set_robust_list": 273, "seccomp": 317, "getrandom": 318, "membarrier": 324, "statx": 332,
-        "rseq": 334, "clone3": 435, "openat2": 437, "faccessat2": 439,
+        "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39, "socket": 41, "sendto": 44,
+        "recvfrom": 45, "getsockname": 51, "getsockopt": 55, "clone": 56, "exit": 60, "uname": 63,
+        "getcwd": 79, "readlink": 89, "gettimeofday": 96, "sigaltstack": 131, "prctl": 157,
+        "gettid": 186, "time": 201, "futex": 202, "sched_getaffinity": 204, "clock_gettime": 228,
+        "clock_nanosleep": 230, "exit_group": 231, "openat": 257, "newfstatat": 262,
+        "readlinkat": 267, "faccessat": 269, "ppoll": 271, "set_robust_list": 273, "seccomp": 317,
+        "getrandom": 318, "membarrier": 324, "statx": 332, "rseq": 334, "clone3": 435,
+        "openat2": 437, "faccessat2": 439,
     },
     first_alien=X32_BIT,
 )  # fmt: skip
@@ -78,11 +83,11 @@ AARCH64 = Architecture(
         "exit": 93, "exit_group": 94, "futex": 98, "set_robust_list": 99, "nanosleep": 101,
         "clock_gettime": 113, "clock_nanosleep": 115, "sched_getaffinity": 123, "sched_yield": 124,
         "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139,
-        "prctl": 167, "gettimeofday": 169, "getpid": 172, "gettid": 178, "socket": 198,
-        "sendto": 206,
-        "recvfrom": 207, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220, "mmap": 222,
-        "mprotect": 226, "madvise": 233, "seccomp": 277, "getrandom": 278, "membarrier": 283,
-        "statx": 291, "rseq": 293, "clone3": 435, "openat2": 437, "faccessat2": 439,
+        "uname": 160, "prctl": 167, "gettimeofday": 169, "getpid": 172, "gettid": 178,
+        "socket": 198, "getsockname": 204, "sendto": 206, "recvfrom": 207, "getsockopt": 209,
+        "brk": 214, "munmap": 215, "mremap": 216, "clone": 220, "mmap": 222, "mprotect": 226,
+        "madvise": 233, "seccomp": 277, "getrandom": 278, "membarrier": 283, "statx": 291,
+        "rseq": 293, "clone3": 435, "openat2": 437, "faccessat2": 439,
     },
 )  # fmt: skip
 

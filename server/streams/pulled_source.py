@@ -15,6 +15,7 @@ from server.sources.base import Source
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
 from server.sources.holding import Pictures
+from server.sources.sandbox import Sandbox
 from server.streams.definition import StreamDefinition
 
 
@@ -32,12 +33,13 @@ def source_opener(
     hardware: Hardware | None,
     guard: Guard | None,
     pictures: Pictures | None = None,
+    sandbox: Sandbox | None = None,
 ) -> OpenSource:
     """Return a function that opens a definition's source: a camera or a file of the allowed folder.
 
     Original pictures are kept, since a viewer may request an overlay at any time; ``pictures``
-    bounds those of all streams. The function
-    raises BadRequest if the server may no longer play that file.
+    bounds those of all streams. A ``sandbox`` decodes them, on the CPU. The function raises
+    BadRequest if the server may no longer play that file.
     """
 
     def open_source(
@@ -53,7 +55,8 @@ def source_opener(
             start=start,
             max_pixels=max_pixels,
             timeout=settings.connect_seconds,
-            hardware=hardware,
+            hardware=None if sandbox else hardware,
+            sandbox=sandbox,
             guard=guard,
             room=None if pictures is None else pictures.of_one(),
         )

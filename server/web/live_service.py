@@ -17,6 +17,7 @@ from server.settings import LiveSettings, Settings
 from server.sinks.publishing import PublishState
 from server.sources.hardware import Hardware
 from server.sources.holding import Pictures
+from server.sources.sandbox import Sandbox
 from server.streams.live_streams import LiveStreams
 from server.streams.ownership import CAUSES, Ownership
 from server.streams.pulled import PulledStream
@@ -67,14 +68,15 @@ def live_service(
     metrics: Metrics,
     settings: Settings,
     hardware: Hardware | None,
+    sandbox: Sandbox | None,
     recordings: Recordings,
     guard: Guard,
     pictures: Pictures,
 ) -> LiveService:
-    """Return the service of pulled streams, which hold ``pictures``; its ``streams`` must still be
-    started."""
+    """Return the service of pulled streams, which hold ``pictures`` and are decoded in the
+    ``sandbox``, if there is one; its ``streams`` must still be started."""
     most = settings.streams.max_pixels
-    open_source = source_opener(settings.live, most, hardware, guard, pictures)
+    open_source = source_opener(settings.live, most, hardware, guard, pictures, sandbox)
     services = PulledServices(
         worker=worker,
         open_source=open_source,

@@ -1,4 +1,7 @@
-"""A sandboxed decoder that misbehaves as the video's name says; run as a module by the tests."""
+"""A sandboxed decoder that misbehaves as the video's name, or the user in the camera's URL, says.
+
+The tests run it as a module.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -40,11 +44,16 @@ def _misbehave(what: str, frame: Frame) -> Frame:
     return frame
 
 
-def frames(reading: Reading, counts: Counts) -> Iterator[Frame]:
-    assert isinstance(reading.location, OpenFile)
-    what = Path(reading.location.open().name).stem
-    for frame in read_frames(reading, counts):
-        yield _misbehave(what, frame)
+def frames(reading: Reading, counts: Counts, left: Callable[[], bool]) -> Iterator[Frame]:
+    for frame in read_frames(reading, counts, left):
+        yield _misbehave(_what(reading.location), frame)
+
+
+def _what(location: Path | OpenFile | str) -> str:
+    assert not isinstance(location, Path)
+    if isinstance(location, OpenFile):
+        return Path(location.open().name).stem
+    return urlsplit(location).username or ""
 
 
 if __name__ == "__main__":

@@ -4,16 +4,16 @@ the tests."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from server.frame import Frame
 from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.sandbox_child import run
 
 
-def frames(reading: Reading, counts: Counts) -> Iterator[Frame]:
+def frames(reading: Reading, counts: Counts, left: Callable[[], bool]) -> Iterator[Frame]:
     os.getppid()
-    yield from read_frames(reading, counts)
+    yield from read_frames(reading, counts, left)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -20,9 +20,9 @@ from cameras import Camera
 from http_cameras import http_camera
 
 from server.dialling.dial import Guard
-from server.dialling.passage import passage
+from server.dialling.passage import Passage, passage
 from server.dialling.relay import RtspRelay
-from server.errors import SourceFault, SourceForbidden, SourceUnauthorized
+from server.errors import SourceFault, SourceForbidden, SourceUnauthorized, SourceUnreachable
 from server.frame import Frame
 from server.security.addresses import IPAddress, address_rules
 from server.sources.decoding import Reading, read_frames
@@ -269,3 +269,86 @@ def test_files_are_not_affected(make_clip: Callable[..., Path], tmp_path: Path) 
     clip = make_clip(tmp_path / "clip.mp4", 3, (64, 48))
     frames = read_frames(Reading(clip, 48, 64, False, None, 10**7, None, 1, guard=OUTSIDE))
     assert len(list(frames)) == 3
+
+
+def read_within(client: socket.socket, seconds: float) -> bytes:
+    client.settimeout(seconds)
+    try:
+        return client.recv(100)
+    except (TimeoutError, ConnectionResetError):
+        return b""
+
+
+def connected_to(way: Passage) -> socket.socket:
+    parts = urlsplit(way.url)
+    assert parts.hostname and parts.port
+    return socket.create_connection((parts.hostname, parts.port))
+
+
+@contextmanager
+def talkative() -> Iterator[str]:
+    """Yield the URL of a server that speaks at once."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionResetError):
+                self.wfile.write(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+                self.rfile.read()
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"rtsp://127.0.0.1:{server.server_address[1]}/cam"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_nothing_passes_before_it_may() -> None:
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert free.wait(10.0)
+
+    with talkative() as url, passage(url, HOME, hold) as way, connected_to(way) as client:
+        assert read_within(client, 0.1) == b"" and not held.is_set()
+        client.sendall(b"OPTIONS * RTSP/1.0\r\n\r\n")
+        assert held.wait(10.0) and read_within(client, 0.1) == b""
+        free.set()
+        assert read_within(client, 10.0).startswith(b"RTSP/1.0 200 OK")
+
+
+def test_who_may_not_read_is_cut_off() -> None:
+    def hold() -> None:
+        raise ConnectionRefusedError
+
+    with talkative() as url, passage(url, HOME, hold) as way, connected_to(way) as client:
+        client.sendall(b"OPTIONS * RTSP/1.0\r\n\r\n")
+        assert read_within(client, 10.0) == b""
+
+
+def test_who_has_to_wait_is_connected_to_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
+        with passage(url, HOME, lambda: None):
+            server.settimeout(10.0)
+            first, _ = server.accept()
+        with first:
+            assert read_within(first, 10.0) == b""  # closed with the passage
+    with pytest.raises(SourceUnreachable), passage(url, HOME, lambda: None):
+        raise AssertionError("nobody listens there")
+
+
+def test_a_connection_that_was_made_ahead_serves_its_own_place_only() -> None:
+    with talkative() as url:
+        port = urlsplit(url).port
+        assert port
+        with closing(RtspRelay(HOME, "127.0.0.1", port)) as relay:
+            relay.prepare("127.0.0.1", port)
+            with pytest.raises(SourceUnreachable), relay.dial("127.0.0.1", 1):
+                raise AssertionError("nobody listens there")
+            relay.prepare("127.0.0.1", port)
+            with relay.dial("127.0.0.1", port) as first, relay.dial("127.0.0.1", port) as second:
+                assert first.getsockname() != second.getsockname()

@@ -22,6 +22,7 @@ from server.sources.system_calls import (
     AARCH64,
     ALLOWED,
     ARCHITECTURES,
+    CONNECTED,
     DENIED,
     DIALLING,
     LIMITED,
@@ -101,12 +102,13 @@ def test_calls_of_another_architecture_are_killed(
 
 @every
 def test_a_process_that_is_connected_is_refused_another_socket(on: Architecture) -> None:
-    filtered = program(on, (*DENIED, *DIALLING))
-    (socket,) = on.of(DIALLING)
-    assert answer(on, socket) == KILL
-    assert bpf.answer(filtered, on.audit, socket) == ERRNO | errno.EACCES
-    for number in set(range(MORE_THAN_ALL)) - {socket}:
-        assert bpf.answer(filtered, on.audit, number) == answer(on, number)
+    filtered = program(on, connected=True)
+    expected = {number: answer(on, number) for number in range(MORE_THAN_ALL)}
+    assert {expected[number] for number in on.of([*CONNECTED, *DIALLING])} == {KILL}
+    expected |= dict.fromkeys(on.of(CONNECTED), ALLOW)
+    expected |= dict.fromkeys(on.of(DIALLING), ERRNO | errno.EACCES)
+    found = {number: bpf.answer(filtered, on.audit, number) for number in expected}
+    assert found == expected
 
 
 def test_each_architecture_refuses_the_calls_of_the_other() -> None:

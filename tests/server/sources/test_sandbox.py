@@ -25,7 +25,8 @@ from server.sources import open_sandbox
 from server.sources.container import ContainerSource
 from server.sources.cuts import read_cuts
 from server.sources.decoding import Counts, Reading, Stretch, read_frames
-from server.sources.sandbox import CHILD, Sandbox, _Child, sandboxed_frames
+from server.sources.sandbox import Sandbox, sandboxed_frames
+from server.sources.sandbox_process import CHILD, Decoder
 from server.sources.system_calls import architecture
 
 Film = Callable[..., Path]
@@ -182,7 +183,7 @@ def test_a_decoder_that_is_killed_fails_only_its_own_video(film: Film) -> None:
 
 
 def test_a_decoder_that_never_reads_does_not_block_its_reader() -> None:
-    child = object.__new__(_Child)
+    child = object.__new__(Decoder)
     child._socket, theirs = socket.socketpair()
     with theirs, child._socket, pytest.raises(SourceFault, match="makes no sense"):
         for _ in range(10**6):
@@ -242,6 +243,8 @@ def test_the_setting() -> None:
     assert open_sandbox(chosen) == Sandbox(2**30, 5.0)
     with pytest.raises(ValueError, match="A sandbox decodes on the CPU"):
         DecodeSettings(sandbox=True, device="gpu")
+    with pytest.raises(ValueError, match="set MASTREAM_DECODE__SANDBOX to true"):
+        DecodeSettings(sandbox_cameras=True)
 
 
 def decoders() -> list[int]:

@@ -35,8 +35,9 @@ READING = Reading(
     keep_original=True,
     start=Fraction(1, 3),
     max_pixels=100,
-    timeout=None,
+    timeout=2.5,
     threads=2,
+    late=0.5,
     rate=Fraction(30000, 1001),
     stretch=Stretch(KeyFrame(8, 800, None, Fraction(8, 25)), 10, 12),
 )
@@ -49,6 +50,7 @@ FRAME = Frame(
     size=(8, 12),
     arrived=5.5,
     wall=9.25,
+    camera_time=1.7e9,
     decode=0.125,
     decoder="cpu",
     damaged=True,
@@ -68,7 +70,7 @@ def test_a_reading_arrives_whole() -> None:
     os.close(writer)
     assert found.location is file
     names = ("height", "width", "keep_original", "start", "max_pixels", "threads", "rate")
-    for name in (*names, "stretch", "timeout"):
+    for name in (*names, "stretch", "timeout", "late"):
         assert getattr(found, name) == getattr(READING, name)
 
 

@@ -13,6 +13,7 @@ import pytest
 from server.sources.system_calls import (
     ALLOWED,
     ARCHITECTURES,
+    CONNECTED,
     DENIED,
     DIALLING,
     LIMITED,
@@ -63,12 +64,12 @@ def test_the_copies_are_those_of_the_headers(machine: str) -> None:
 @pytest.mark.parametrize("machine", ARCHITECTURES)
 def test_a_call_is_missing_only_if_the_architecture_has_none(machine: str) -> None:
     table, kernels = ARCHITECTURES[machine].numbers, copy_of(machine)
-    wanted = {*ALLOWED, *DENIED, *DIALLING, *LIMITED, "seccomp"}
+    wanted = {*ALLOWED, *DENIED, *CONNECTED, *DIALLING, *LIMITED, "seccomp"}
     assert {name for name in wanted if name not in table} == wanted - set(kernels)
 
 
 def test_no_call_is_in_two_lists() -> None:
-    names = [*ALLOWED, *DENIED, *DIALLING, *LIMITED]
+    names = [*ALLOWED, *DENIED, *CONNECTED, *DIALLING, *LIMITED]
     assert len(names) == len(set(names))
 
 
