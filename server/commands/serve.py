@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -34,6 +36,10 @@ CUT_SECONDS = 1
 
 BACKLOG = 1024
 
+OPEN_FILES = 65_536
+"""Files and sockets that may be open at once. Processes often start with a limit of 1,024, which is
+less than the sockets of as many viewers as are allowed."""
+
 STDIN = 0
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
@@ -54,6 +60,7 @@ def serve(
     address cannot be bound.
     """
     heap.share_arenas()
+    allow_open_files()
     check_folder(settings.folder)
     check_certificate(settings.security)
     listener = bind(settings.host, settings.port)
@@ -63,6 +70,15 @@ def serve(
         call_at_eof(STDIN, server.begin_to_drain)
     server.run(sockets=[listener])
     return server.exit_code
+
+
+def allow_open_files() -> None:
+    """Raise this process's limit of open files to OPEN_FILES, or as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS allows less than it reports
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def check_folder(folder: Path) -> None:

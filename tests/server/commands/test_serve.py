@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,24 @@ from server.errors import Fault
 from server.settings import Settings
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((256, 4096), (4096, 4096)),
+        ((256, 10**6), (65_536, 10**6)),
+        ((10**5, 10**6), (10**5, 10**6)),
+    ],
+)
+def test_as_many_files_may_be_open_as_the_machine_allows(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    limits = {resource.RLIMIT_NOFILE: before}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+    serve.allow_open_files()
+    assert limits == {resource.RLIMIT_NOFILE: after}
 
 
 def test_port_0_takes_a_free_one() -> None:
