@@ -14,7 +14,7 @@ def pipe() -> tuple[FileIO, FileIO]:
     return FileIO(reader, "r"), FileIO(writer, "w")
 
 
-def tell(writer: FileIO, data: bytes) -> None:
+def write_all(writer: FileIO, data: bytes) -> None:
     """Write everything, unless the reader has ended."""
     left = memoryview(data)
     with suppress(BrokenPipeError):

@@ -78,25 +78,25 @@ def _child(
         die_with(parent)
         requests.close()  # its file must not read the requests for other files
         with os.fdopen(order, "rb") as came:
-            told: Answer = json.loads(came.read())
-        limit_memory(told["memory"])
-        _limit_time(told["seconds"])
-        for line in _answered(told, answer):
+            request: Answer = json.loads(came.read())
+        limit_memory(request["memory"])
+        _limit_time(request["seconds"])
+        for line in _answered(request, answer):
             _write(to, json.dumps(line).encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _answered(told: Answer, answer: Answers) -> Iterator[Answer]:
-    path = Path(told["path"])
-    if told["rights"]:
-        return answer(told, path)
+def _answered(request: Answer, answer: Answers) -> Iterator[Answer]:
+    path = Path(request["path"])
+    if request["rights"]:
+        return answer(request, path)
     try:
         file = OpenFile(opened(path), f"file:{path}")
     except SourceFault as fault:
         return iter([error_to_dict(fault)])
     give_up_rights()
-    return answer(told, file)
+    return answer(request, file)
 
 
 def _limit_time(seconds: float | None) -> None:

@@ -25,7 +25,7 @@ from typing import TypeVar
 from server.errors import BadVideo, Draining, Fault
 from server.frame import VideoInfo
 from server.sources.cuts import Cuts, KeyFrame
-from server.sources.pipe import pipe, tell
+from server.sources.pipe import pipe, write_all
 from server.sources.probe_answer import Child
 from server.sources.probe_child import SANDBOXED, TAKEN
 from server.sources.probing import VideoLimits
@@ -114,14 +114,14 @@ class Prober:
     def _child_for(self, order: bytes) -> Child:
         """Return the child that carries out an order; one that has died before it has read the
         order is noticed at its answer. Raises OSError if there are too many open files."""
-        theirs, told = pipe()
-        with theirs, told, ExitStack() as unless_it_lives:
+        theirs, orders = pipe()
+        with theirs, orders, ExitStack() as unless_it_lives:
             answer, writer = pipe()
             with writer:
                 child = unless_it_lives.enter_context(closing(Child(answer)))
                 child.handle = self._hand_over(theirs.fileno(), writer.fileno())
             theirs.close()
-            tell(told, order)
+            write_all(orders, order)
             unless_it_lives.pop_all()
         return child
 

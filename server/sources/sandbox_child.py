@@ -59,13 +59,13 @@ class Parent:
         self._connection = connection
         self._slots = slots
         self._free = deque(range(slots.count))
-        self._told = time.monotonic()
+        self._last_sent = time.monotonic()
         self._lock = Lock()
 
     def alive(self) -> None:
         """Give a sign of life, if the last one is some time ago."""
-        if time.monotonic() - self._told > ALIVE_SECONDS:
-            self.tell({"alive": True, "counts": counts_to_list(self.counts)})
+        if time.monotonic() - self._last_sent > ALIVE_SECONDS:
+            self.send({"alive": True, "counts": counts_to_list(self.counts)})
 
     def left(self) -> bool:
         """Give a sign of life; the parent kills this process when it leaves."""
@@ -78,7 +78,7 @@ class Parent:
         if self._connection.recv(1) != SEAL:
             _ended()
         give_up_rights(connected=True)
-        self.tell({"sealed": True})
+        self.send({"sealed": True})
 
     def frame(self, frame: Frame) -> None:
         """Pass a frame on, once a slot is free for it."""
@@ -86,12 +86,12 @@ class Parent:
             self._free.extend(self._connection.recv(self._slots.count) or _ended())
         slot = self._free.popleft()
         self._slots.write(slot, pictures_of(frame))
-        self.tell(frame_to_dict(frame, slot, self.counts))
+        self.send(frame_to_dict(frame, slot, self.counts))
 
-    def tell(self, answer: Mapping[str, Any]) -> None:
+    def send(self, answer: Mapping[str, Any]) -> None:
         with self._lock:
             self._connection.sendall(json.dumps(answer).encode() + b"\n")
-            self._told = time.monotonic()
+            self._last_sent = time.monotonic()
 
 
 def run(frames: Frames = read_frames) -> None:
@@ -109,7 +109,7 @@ def run(frames: Frames = read_frames) -> None:
     else:
         give_up_rights()
     last = _decode(parent, reading, frames)
-    parent.tell({**last, "counts": counts_to_list(parent.counts)})
+    parent.send({**last, "counts": counts_to_list(parent.counts)})
 
 
 def _location(order: Order, parent: Parent) -> OpenFile | str:

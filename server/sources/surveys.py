@@ -59,7 +59,7 @@ def answers(order: Answer, file: Path | OpenFile) -> Iterator[Answer]:
                 yield {"info": probe(file, VideoLimits(**order["limits"])).to_dict()}
             case "cuts":
                 rate = None if order["rate"] is None else Fraction(order["rate"])
-                yield from _told(read_cuts(file, rate, order["max_pixels"]))
+                yield from _answers_of(read_cuts(file, rate, order["max_pixels"]))
             case "seek":
                 keys = [KeyFrame(n, pts, dts, Fraction(0)) for n, pts, dts in order["keys"]]
                 yield {"found": can_seek(file, keys, order["max_pixels"])}
@@ -70,8 +70,8 @@ def answers(order: Answer, file: Path | OpenFile) -> Iterator[Answer]:
 def info_of(lines: Iterable[bytes], limits: VideoLimits) -> VideoInfo:
     """Return the answer to :func:`probe_order`. Raises the error in the answer, or one of NONSENSE
     if the answer cannot be right."""
-    told = _first(iter(lines))["info"]
-    info = VideoInfo.from_dict({**told, **{name: str(fraction(told[name])) for name in EXACT}})
+    found = _first(iter(lines))["info"]
+    info = VideoInfo.from_dict({**found, **{name: str(fraction(found[name])) for name in EXACT}})
     whole = (info.width, info.height, info.rotation, info.frames or 0)
     if not all(type(one) is int for one in whole) or info.rotation not in (0, 90, 180, 270):
         raise ValueError("no numbers")
@@ -115,7 +115,7 @@ def found_of(lines: Iterable[bytes]) -> bool:
     return bool(_first(iter(lines))["found"])
 
 
-def _told(cuts: Cuts) -> Iterator[Answer]:
+def _answers_of(cuts: Cuts) -> Iterator[Answer]:
     tick = next((key.time / key.pts for key in cuts.keys if key.pts), Fraction(1))
     reason = None if cuts.reason is None else cuts.reason.value
     yield {"pictures": cuts.pictures, "keys": len(cuts.keys), "reason": reason, "tick": str(tick)}

@@ -68,7 +68,7 @@ class Measures:
     resets: Counter[str] = field(default_factory=Counter)
     news: deque[News] = field(default_factory=lambda: deque(maxlen=NEWS))
     size: tuple[int, int] = (0, 0)
-    told: int = 0
+    last_id: int = 0
     """The id of the last event."""
     _in: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     _out: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
@@ -80,7 +80,7 @@ class Measures:
 
     def state(self, supervised: Supervised, wall: float) -> None:
         """Report a change of state."""
-        self._tell(
+        self._report(
             "state",
             {
                 "state": supervised.state.value,
@@ -93,11 +93,11 @@ class Measures:
     def reset(self, cause: ResetCause, seq: int, wall: float) -> None:
         """Count and report that the memory was emptied before this frame."""
         self.resets[cause.value] += 1
-        self._tell("reset", {"cause": cause.value, "seq": seq, "at": wall})
+        self._report("reset", {"cause": cause.value, "seq": seq, "at": wall})
 
     def moved(self, cause: str, memory: str, seq: int, wall: float) -> None:
         """Report that the stream was taken over, and the state of its memory before this frame."""
-        self._tell("moved", {"cause": cause, "memory": memory, "seq": seq, "at": wall})
+        self._report("moved", {"cause": cause, "memory": memory, "seq": seq, "at": wall})
 
     def frame(self, frame: Frame, now: float) -> None:
         """Count a frame that is offered."""
@@ -147,9 +147,9 @@ class Measures:
             mask_age=viewers.age(now),
         )
 
-    def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
-        self.told += 1
-        self.news.append(News(self.told, kind, data))
+    def _report(self, kind: str, data: Mapping[str, Any]) -> None:
+        self.last_id += 1
+        self.news.append(News(self.last_id, kind, data))
 
 
 def _rate(times: deque[float], now: float) -> float:

@@ -58,7 +58,7 @@ class PulledStream:
         self.definition = definition
         self.changes = Changes()
         epochs = 0 if takeover is None else takeover.epoch - 1
-        self.measures = Measures(told=EPOCH_EVENTS * epochs)
+        self.measures = Measures(last_id=EPOCH_EVENTS * epochs)
         self.viewers = Viewers(self._on_mask, self.measures.lost, may_send)
         self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
         self.supervised = self._decision[0]
@@ -86,8 +86,8 @@ class PulledStream:
         An id that has not been used yet is from an earlier run of the server: then all events are
         new.
         """
-        seen = seen if seen <= self.measures.told else 0
-        await self.changes.until(lambda: self._over or self.measures.told > seen)
+        seen = seen if seen <= self.measures.last_id else 0
+        await self.changes.until(lambda: self._over or self.measures.last_id > seen)
         return self.measures.news_after(seen)
 
     async def pause(self) -> None:

@@ -6,14 +6,14 @@ from threading import Thread
 
 from living import open_files
 
-from server.sources.pipe import pipe, tell
+from server.sources.pipe import pipe, write_all
 
 
 def test_everything_is_reported_however_much_it_is() -> None:
     data = bytes(range(256)) * 1024
     reader, writer = pipe()
     with reader:
-        thread = Thread(target=lambda: (tell(writer, data), writer.close()))
+        thread = Thread(target=lambda: (write_all(writer, data), writer.close()))
         thread.start()
         assert reader.readall() == data
         thread.join()
@@ -24,5 +24,5 @@ def test_who_has_ended_is_told_nothing_and_nothing_stays_open() -> None:
     reader, writer = pipe()
     with reader, writer:
         reader.close()
-        tell(writer, b"1" * 2**20)
+        write_all(writer, b"1" * 2**20)
     assert open_files() == before

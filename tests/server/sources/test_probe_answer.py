@@ -11,7 +11,7 @@ from io import FileIO
 import pytest
 
 from server.sources import probe_answer
-from server.sources.pipe import pipe, tell
+from server.sources.pipe import pipe, write_all
 from server.sources.probe_answer import Child
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs pidfd")
@@ -24,7 +24,7 @@ def child(*pieces: bytes) -> Child:
     def write() -> None:
         with writer:
             for piece in pieces:
-                tell(writer, piece)
+                write_all(writer, piece)
 
     threading.Thread(target=write).start()
     return Child(reader)

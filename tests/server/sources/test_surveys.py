@@ -18,7 +18,7 @@ from server.sources.sandbox_messages import NONSENSE
 from server.sources.surveys import (
     KEYS_OF_A_LINE,
     Order,
-    _told,
+    _answers_of,
     answers,
     cuts_of,
     cuts_order,
@@ -72,8 +72,8 @@ def test_many_key_frames_come_back_in_several_lines() -> None:
     tick = Fraction(1001, 30000)
     keys = tuple(KeyFrame(n, n, None, n * tick) for n in range(2 * KEYS_OF_A_LINE + 1))
     whole = Cuts(len(keys), keys)
-    told = lines(*_told(whole))
-    assert len(told) == 4 and cuts_of(told) == whole
+    answers = lines(*_answers_of(whole))
+    assert len(answers) == 4 and cuts_of(answers) == whole
 
 
 def test_whether_reading_can_begin_there_comes_back(film: Film) -> None:

@@ -44,12 +44,12 @@ class Desk:
             taken.append(packet)
         return taken
 
-    async def told(self) -> list[object]:
+    async def received(self) -> list[object]:
         self.outbox.close()
-        told = []
+        received = []
         while (item := await self.outbox.take()) is not None:
-            told.append(item)
-        return told
+            received.append(item)
+        return received
 
 
 async def at_desk(
@@ -85,7 +85,7 @@ async def test_open_claims_a_session_as_asked_and_is_answered() -> None:
             opened and opened.policy is DropPolicy.EVERY and desk.inbox.policy is DropPolicy.EVERY
         )
         assert opened.session.budget == 0.25
-        (ready,) = await desk.told()
+        (ready,) = await desk.received()
         assert isinstance(ready, protocol.Ready)
         assert protocol.parse_server(protocol.serialise(ready)).model["name"] == "fake"
 
@@ -95,7 +95,7 @@ async def test_open_claims_a_session_as_asked_and_is_answered() -> None:
 async def test_a_frame_first_assumes_the_defaults() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.handle(JPEG, 3.5)
-        (ready,) = await desk.told()
+        (ready,) = await desk.received()
         (packet,) = await desk.packets()
         assert isinstance(ready, protocol.Ready)
         assert (packet.data, packet.seq, packet.arrived) == (JPEG, 0, 3.5)
@@ -111,7 +111,7 @@ async def test_open_may_come_again_until_there_is_a_frame() -> None:
         desk.listener.handle(JPEG, 0.0)
         with pytest.raises(BadMessage):
             desk.listener.handle('{"type":"open"}', 0.0)
-        assert [type(one) for one in await desk.told()] == [protocol.Ready, protocol.Ready]
+        assert [type(one) for one in await desk.received()] == [protocol.Ready, protocol.Ready]
 
     await at_desk(scene)
 
@@ -169,7 +169,7 @@ async def test_raw_pictures_that_could_never_be_taken_are_refused_at_open(
             desk.listener.handle(protocol.serialise(wish), 0.0)
         assert caught.value.close == 4413
         assert desk.listener.opened is None
-        assert await desk.told() == []
+        assert await desk.received() == []
 
     await at_desk(scene, settings=StreamSettings(**limits))  # type: ignore[arg-type]
 
@@ -198,7 +198,7 @@ async def test_a_replaced_packet_is_reported_and_counted() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.handle(frame(1), 0.0)
         desk.listener.handle(frame(2), 0.0)
-        assert protocol.Dropped((1,), protocol.DropCause.NEWER) in await desk.told()
+        assert protocol.Dropped((1,), protocol.DropCause.NEWER) in await desk.received()
         assert b'cause="newer",result="dropped"} 1.0' in desk.metrics.render()
 
     await at_desk(scene)
@@ -218,7 +218,7 @@ async def test_a_refused_picture_is_answered_by_its_kind() -> None:
         desk.listener.refuse(Packet(b"", 1, 0.0), Undecodable("it is cut off"))
         desk.listener.refuse(Packet(b"", 2, 0.0), TooLarge("it is huge"))
         undecodable = protocol.Dropped((1,), protocol.DropCause.UNDECODABLE, "it is cut off")
-        _, first, second = await desk.told()
+        _, first, second = await desk.received()
         assert first == undecodable
         assert isinstance(second, protocol.Failure)
         assert (second.code, second.seq, second.fatal) == ("too_large", 2, False)
@@ -229,7 +229,7 @@ async def test_a_refused_picture_is_answered_by_its_kind() -> None:
 async def test_ping_end_and_nonsense() -> None:
     async def scene(desk: Desk) -> None:
         desk.listener.handle('{"type":"ping"}', 0.0)
-        assert await desk.told() != [] and desk.listener.opened
+        assert await desk.received() != [] and desk.listener.opened
         with pytest.raises(EndStream) as left:
             desk.listener.handle('{"type":"end"}', 0.0)
         assert left.value.last.close == 1000
@@ -256,7 +256,7 @@ async def test_json_that_came_as_binary_is_named_and_the_stream_continues() -> N
         desk.listener.handle('{"type":"open","policy":"every"}', 0.0)
         desk.listener.handle(b"{\n}" + b" " * 200, 0.0)
         desk.listener.handle(frame(), 0.0)
-        kinds = [(type(one), getattr(one, "fatal", None)) for one in await desk.told()]
+        kinds = [(type(one), getattr(one, "fatal", None)) for one in await desk.received()]
         wrong = (protocol.Failure, False)
         assert kinds == [wrong, (protocol.Ready, None), wrong]
         assert [packet.seq for packet in await desk.packets()] == [0]

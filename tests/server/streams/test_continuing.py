@@ -184,7 +184,7 @@ async def test_followers_receive_the_news(film: Path) -> None:
     after = await play(film, FILM, taken_at(unbroken.places[99]))
     assert after.news("moved") == [{"cause": "expired", "memory": "rebuilt", "seq": 100, "at": 5.0}]
     assert unbroken.news("moved") == []
-    assert after.stream.measures.news[0].id > unbroken.stream.measures.told
+    assert after.stream.measures.news[0].id > unbroken.stream.measures.last_id
 
 
 async def test_a_second_takeover_continues_the_first(film: Path) -> None:
