@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from server.errors import BadRequest, Elsewhere, Fault, MastreamError, Unavailable
+from server.errors import BadRequest, Elsewhere, Fault, MastreamError, SourceFault, Unavailable
 from server.web.methods import allowed_methods
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,10 @@ def install(app: FastAPI, rejected: Callable[[str], None] = lambda _: None) -> N
 def _ours(
     request: Request, error: MastreamError, fields: Sequence[dict[str, str]] = ()
 ) -> JSONResponse:
-    # The database logs once that it does not answer.
-    if isinstance(error, Fault) and not isinstance(error, Unavailable) and error.status >= 500:
+    # The database logs once that it does not answer; and whoever names a camera that does not
+    # answer could fill the log.
+    logged = isinstance(error, Fault) and not isinstance(error, (Unavailable, SourceFault))
+    if logged and error.status >= 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if isinstance(error, Elsewhere):
         return problem_response(error.problem(), {"Location": _same_place(request, error.url)})

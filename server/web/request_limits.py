@@ -75,7 +75,7 @@ class RequestClock:
         self.deadline = now + self.body_seconds
 
     def body_came(self, size: int, now: float) -> None:
-        if self.deadline is not None:
+        if self.deadline is not None and self.awaiting is not Awaiting.REST:
             earned = self.deadline + size / MIN_BODY_RATE
             self.deadline = min(earned, now + self.body_seconds)
 
@@ -85,7 +85,8 @@ class RequestClock:
         self.awaiting = Awaiting.START if self.awaiting is Awaiting.REST else Awaiting.NOTHING
 
     def answered(self, now: float) -> None:
-        """Record that the newest request is answered; the rest of its body may still arrive."""
+        """Record that the newest request is answered; the rest of its body may still arrive until
+        its deadline, which moves no more: the bytes are only discarded."""
         if self.awaiting is Awaiting.BODY:
             self.awaiting = Awaiting.REST
         else:
@@ -94,7 +95,7 @@ class RequestClock:
 
     def not_read(self, now: float) -> None:
         """Extend the deadline: the server is not reading, so the client cannot send."""
-        if self.deadline is not None:
+        if self.deadline is not None and self.awaiting is not Awaiting.REST:
             self.deadline = max(self.deadline, now + self.head_seconds)
 
     def verdict(self) -> TooSlow | None:

@@ -355,3 +355,20 @@ def test_who_is_held_back_is_not_too_slow() -> None:
 
     line, _ = talk(post(bytes(10**5), b"Connection: close\r\n"), transport=QuickAndPaced)
     assert line == b"HTTP/1.1 200 OK"
+
+
+def test_an_endless_body_that_is_answered_already_ends_the_connection() -> None:
+    async def at_once(_: Any, __: Any, send: Any) -> None:
+        await answer(send, b"no\n")
+
+    async def scenario() -> bytes:
+        async with connected(at_once, Quick) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with suppress(OSError):
+                while True:
+                    writer.write(b"1000\r\n" + bytes(0x1000) + b"\r\n")
+                    await writer.drain()
+            return await reader.read()
+
+    with suppress(ConnectionResetError):  # the kernel may discard the response with the connection
+        assert asyncio.run(asyncio.wait_for(scenario(), 30)).endswith(b"no\n")

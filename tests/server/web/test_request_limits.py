@@ -96,3 +96,16 @@ def test_sizes() -> None:
     check_head(65536)
     with pytest.raises(HeadTooLarge):
         check_head(65537)
+
+
+def test_the_rest_of_a_body_ends_however_fast_it_comes() -> None:
+    clock = RequestClock(10.0, 30.0, 10.0)
+    clock.begun()
+    clock.head_came(0.0)
+    clock.answered(1.0)
+    for now in range(2, 30):
+        clock.body_came(10**9, float(now))
+        clock.not_read(float(now))
+    assert (clock.awaiting, clock.deadline, clock.verdict()) == (Awaiting.REST, 30.0, None)
+    clock.request_came(30.0)
+    assert (clock.awaiting, clock.deadline) == (Awaiting.START, 40.0)

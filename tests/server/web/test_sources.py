@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,3 +116,14 @@ def test_at_home_only_link_local_addresses_need_listing(tmp_path: Path) -> None:
         assert web.post("/v1/sources/test", json=refused).json()["code"] == "source_forbidden"
         private = {"name": "cam", "url": "rtsp://192.168.1.1/x", "paused": True}
         assert web.post("/v1/streams", json=private).status_code == 201
+
+
+def test_an_address_that_does_not_answer_is_no_error_of_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with service(tmp_path) as web:
+        answer = web.post("/v1/sources/test", json={"url": f"rtsp://127.0.0.1:{port}/cam"})
+    assert (answer.status_code, answer.json()["code"]) == (502, "source_unreachable")
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
