@@ -1,11 +1,12 @@
-"""What it costs to decode a camera in a sandbox, against the same without, in one run.
+"""The cost of decoding a camera in a sandbox, compared in one run with decoding it in the process
+itself.
 
     python -m benchmarks.sandbox_cameras [--seconds 20] [--rounds 3] [--size 640x360] [--rate 25]
 
-One real camera (GStreamer's RTSP server) is read by way of the relay, in turns with and without.
-``age`` is the time from when it painted a picture, by the clock in it, to when the reader has the
-Frame. CPU is that of this process and of the decoder's, in ms per frame, without the start, which
-is shown by itself in CPU seconds up to the first frame.
+One real camera (GStreamer's RTSP server) is read by way of the relay, alternately with and without
+the sandbox. ``age`` is the time from when the camera painted a picture, by the clock in the
+picture, until the reader has the Frame. CPU is the time of this process and of the decoder's, in ms
+per frame. It excludes the start, which is shown separately, in CPU seconds up to the first frame.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ WAYS: dict[str, Read] = {
 
 @dataclass(slots=True)
 class Cost:
-    """What one way of reading has cost so far: the ages of pictures in ms, CPU in ms per frame, and
+    """The cost of one way of reading so far: the ages of pictures in ms, CPU in ms per frame, and
     the CPU seconds of its starts."""
 
     ages: list[float] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Cost:
 
 
 def measure(url: str, frames: int, rounds: int) -> dict[str, Cost]:
-    """Read so many frames in turns; return the cost of each way."""
+    """Read ``frames`` frames each way, alternately; return the cost of each."""
     reading = Reading(
         location=url,
         height=HEIGHT,
@@ -83,7 +84,7 @@ def measure(url: str, frames: int, rounds: int) -> dict[str, Cost]:
 
 
 def _ages(frames: Iterable[Frame]) -> list[float]:
-    """Return the ages of pictures in ms, but of the first ones, which may be old."""
+    """Return the ages of pictures in ms, except the first ones, which may be old."""
     ages = []
     for frame in frames:
         now = time.time()

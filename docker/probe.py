@@ -69,7 +69,7 @@ async def stream_frames(url: str) -> str:
         async for mask in stream.segment(pattern_pictures(HEIGHT, WIDTH, FRAMES)):
             assert mask.labels is not None
             check(mask.labels.shape == (HEIGHT, WIDTH), "a mask's shape")
-            check(int(mask.labels.max()) < classes, "a label that is no class")
+            check(int(mask.labels.max()) < classes, "a label that is not a class")
             filled.append(mask.header.memory.filled)
     horizon = stream.ready.model["memory_horizon"]
     check(filled == [min(index, horizon) for index in range(FRAMES)], f"memory filled {filled}")

@@ -1,7 +1,7 @@
 """``docker/compose-check`` runs this: ``python docker/profiles SOCKET COMPOSE [PROFILE...]``.
 
-Starts each profile of docker-compose.yml on the engine at SOCKET, checks what users do with it,
-removes everything and prints a table. Exits with 0, or with 1 and what is wrong.
+Starts each profile of docker-compose.yml on the engine at SOCKET, checks it as its users would use
+it, removes everything and prints a table. Exits with 0, or with 1 and an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHECKS: dict[str, Callable[[Project], Iterator[str]]] = {
 
 
 def main(socket: str, compose: str, *profiles: str) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what runs is removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the containers are removed first
     engine = Engine(socket, NAME)
     project = Project(compose, engine, free_ports())
     rows: list[str] = []
@@ -48,7 +48,7 @@ def main(socket: str, compose: str, *profiles: str) -> int:
 
 
 def rows_of(profile: str, project: Project) -> Iterator[str]:
-    """Yield a row for each thing that was checked, with its seconds."""
+    """Yield a row for each check, with its seconds."""
     began = time.monotonic()
     try:
         for shown in CHECKS[profile](project):

@@ -40,7 +40,7 @@ def is_pulled(project: Project) -> str:
 
 
 def is_published(project: Project) -> str:
-    """Play the overlay as a viewer would, by RTSP."""
+    """Play the overlay by RTSP, as a viewer would."""
     address = f"rtsp://127.0.0.1:{project.settings['MASTREAM_CAMERA_PORT']}/overlay"
     until(lambda: plays(address), lambda: f"{address} has no {FRAMES} pictures")
     return f"{FRAMES} pictures of the overlay by RTSP"

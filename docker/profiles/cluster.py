@@ -31,7 +31,7 @@ def shows(project: Project) -> Iterator[str]:
         "monitoring",
         MASTREAM_POSTGRES_PASSWORD=PASSWORD,
         MASTREAM_VIDEOS__PIECE_FRAMES=str(PIECE_FRAMES),
-        MASTREAM_ENGINE__THREADS="1",  # all share the cores of this machine
+        MASTREAM_ENGINE__THREADS="1",  # all servers share this machine's cores
     )
     scale = ("--scale", f"node={SERVERS}")
     project.up(*scale, "node", "entry", "postgres", "prometheus")
@@ -44,7 +44,7 @@ def shows(project: Project) -> Iterator[str]:
 
 
 def knows(project: Project, number: int) -> str:
-    """Wait until the servers, asked through HAProxy, know of so many."""
+    """Wait until a server, asked through HAProxy, lists ``number`` servers."""
     url = f"{project.url('entry')}/v1/cluster"
     until(
         lambda: len(fetch(url)["servers"]) == number,
@@ -65,7 +65,7 @@ async def survives_a_stop(project: Project, folder: Path) -> str:
         check(ended.state == "succeeded", f"the video {ended.state}: {ended.error}")
         masks = folder / "masks.mkv"
         await videos.download(ended.artefacts["masks.mkv"], masks)
-        check(probe.length(masks) == VIDEO_FRAMES, "the video has not all masks")
+        check(probe.length(masks) == VIDEO_FRAMES, "the video does not have all its masks")
     return answers
 
 
@@ -83,7 +83,7 @@ async def stream_while_its_server_stops(project: Project) -> str:
                 yield picture
 
         answered = [mask.seq async for mask in stream.segment(pictures())]
-        check(stream.ledger.answered_once, "a frame was not answered, or twice")
+        check(stream.ledger.answered_once, "a frame was not answered, or was answered twice")
     check(answered == list(range(FRAMES)), f"{len(answered)} of {FRAMES} frames have masks")
     assert stopping
     await stopping

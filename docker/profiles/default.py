@@ -38,7 +38,7 @@ def keeps_its_results(project: Project) -> Iterator[str]:
 
 
 def check_results(url: str) -> None:
-    """Check that the one video that was uploaded is there, with its masks."""
+    """Check that the uploaded video is still there, with its masks."""
     (video,) = fetch(f"{url}/v1/videos")["videos"]
     check(video["state"] == "succeeded", f"the video {video['state']}")
     check(status(f"{url}/v1/videos/{video['id']}/masks.mkv") == 200, "its masks are gone")

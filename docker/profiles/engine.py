@@ -1,4 +1,5 @@
-"""The container engine, by Docker's API: which containers there are, their health, what is left."""
+"""The container engine, by Docker's API: lists containers, their health, and anything left
+behind."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Container:
 
 
 class Engine:
-    """Everything here is about the containers of one project of Docker Compose."""
+    """The containers, networks and volumes of one project of Docker Compose."""
 
     def __init__(self, socket: str, project: str) -> None:
         self._project = project
@@ -33,7 +34,7 @@ class Engine:
         self._api = httpx.Client(transport=transport, base_url="http://engine", timeout=SECONDS)
 
     def containers(self, service: str = "") -> list[Container]:
-        """Return those of one service, or all."""
+        """Return the containers of one service, or all."""
         found = [self._inspected(one["Id"]) for one in self._listed("containers")]
         return [one for one in found if one and service in ("", one.service)]
 
@@ -54,7 +55,7 @@ class Engine:
         self._api.get(f"/v4.0.0/libpod/containers/{container.id}/healthcheck")
 
     def left(self) -> list[str]:
-        """Return the containers, networks and volumes that there are."""
+        """Return how many containers, networks and volumes are left."""
         kinds = ("containers", "networks", "volumes")
         return [f"{len(found)} {kind}" for kind in kinds if (found := self._listed(kind))]
 

@@ -15,7 +15,7 @@ def shows(project: Project) -> Iterator[str]:
 
 
 def sees(project: Project, service: str, number: int) -> str:
-    """Wait until Prometheus reads the metrics of so many servers of a service."""
+    """Wait until Prometheus reads the metrics of ``number`` servers of a service."""
     query = f'{project.url("prometheus")}/api/v1/query?query=up{{service="{service}"}}==1'
     until(
         lambda: len(fetch(query)["data"]["result"]) == number,

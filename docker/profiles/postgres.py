@@ -36,7 +36,8 @@ def query(project: Project, database: str, statement: str) -> str:
 
 
 def does_without(project: Project) -> str:
-    """Show what is served while PostgreSQL is away, and that everything is after its return."""
+    """Check what is still served while PostgreSQL is stopped, and that everything is served once it
+    runs again."""
     url = project.url()
     project.run("stop", "postgres")
     until(lambda: status(f"{url}/health/ready") == 503, lambda: "it stays ready without PostgreSQL")
@@ -46,4 +47,6 @@ def does_without(project: Project) -> str:
     project.run("start", "postgres")
     until(lambda: status(f"{url}/health/ready") == 200, lambda: "it does not become ready again")
     check_results(url)
-    return "PostgreSQL stopped: ready 503, streams go on; started: ready 200, the results are there"
+    return (
+        "PostgreSQL stopped: ready 503, streams continue; started: ready 200, the results are there"
+    )

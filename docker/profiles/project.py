@@ -89,7 +89,7 @@ def healthy(containers: list[Container]) -> bool:
 
 
 def until(holds: Callable[[], object], otherwise: Callable[[], str]) -> None:
-    """Wait until something holds; raise Broken with the reason if it does not."""
+    """Wait until a condition holds; raise Broken with the reason if it does not in time."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
         if time.monotonic() > deadline:
@@ -121,7 +121,8 @@ def free_ports() -> dict[str, str]:
 
 @contextmanager
 def health_checked(engine: Engine) -> Iterator[None]:
-    """Check the health of containers that are not healthy yet, as Docker does by itself."""
+    """Check repeatedly the health of containers that are not healthy yet; Docker does so itself,
+    podman does not."""
     ended = threading.Event()
 
     def run() -> None:

@@ -1,7 +1,7 @@
 """Act like MediaMTX as far as the test camera needs it: RTSP over TCP, without HLS and WebRTC.
 
-``python mediamtx.py CONFIG PORT``: what somebody publishes to a path is passed on to everybody who
-plays it. The paths, their commands and who may do what are those of MediaMTX's configuration.
+``python mediamtx.py CONFIG PORT``: packets published to a path are passed on to all its players.
+The paths, their commands and the users' permissions are read from MediaMTX's configuration.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Response:
 
 @dataclass
 class Channel:
-    """One path: what its publisher has announced, and who plays it."""
+    """One path: its publisher's announcement, and its players."""
 
     description: bytes = b""
     players: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -119,7 +119,7 @@ class Server:
         return Response()
 
     def _may(self, request: Request, address: str) -> bool:
-        """Return whether some user of the configuration may read or publish this path."""
+        """Return whether one of the configured users may read or publish this path."""
         action = "publish" if request.method == "ANNOUNCE" else "read"
         _, _, given = request.headers.get("authorization", "").partition(" ")
         name, _, password = base64.b64decode(given).decode().partition(":")
@@ -156,7 +156,7 @@ async def read(reader: asyncio.StreamReader) -> Request | bytes:
 
 
 async def keep_running(name: str, command: str, port: str) -> None:
-    """Run what publishes to a path, and again if it ends."""
+    """Run the command that publishes to a path, again each time it ends."""
     environment = os.environ | {"MTX_PATH": name, "RTSP_PORT": port}
     while True:
         process = await asyncio.create_subprocess_shell(command, env=environment)

@@ -32,12 +32,12 @@ from server.sources.seal import Seal
 CHILD = "server.sources.sandbox_child"
 
 SLOTS = 2
-"""Pictures that may wait in shared memory; the decoder waits if all are full."""
+"""Slots for pictures in shared memory; the decoder waits while all are full."""
 
 LINE_BYTES = 2**16
 
 LOOK_UP = 0.1
-"""Seconds between two checks whether the reader has left."""
+"""Seconds between two checks of whether the reader has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Sandbox:
 
 
 class Decoder:
-    """One child that decodes ``source``, which ends with ``stack``. ``counts`` are kept up to date
-    also while no picture comes; ``seal`` is that of a camera's connection."""
+    """One child that decodes ``source``, which ends with ``stack``. ``counts`` are updated even
+    while no picture arrives; ``seal`` belongs to a camera's connection."""
 
     def __init__(
         self,
@@ -120,10 +120,10 @@ class Decoder:
         except BlockingIOError:
             raise nonsense() from None
         except OSError:
-            pass  # as above
+            pass  # noticed when the next answer is read
 
     def _is_sign(self, answer: dict[str, Any]) -> bool:
-        """Return whether an answer only says how the child is; take note of it then."""
+        """Return whether an answer only reports the child's state; record it if so."""
         if "sealed" in answer and self._seal is not None:
             self._seal.sealed()
             return True
@@ -157,11 +157,11 @@ class Decoder:
             self._process.wait(self._seconds)
         if self._process.returncode == -signal.SIGSYS:
             return SourceFault(
-                f"The {self._noun}'s decoder was stopped since it tried what decoding never needs: "
-                "the video is damaged or malicious."
+                f"The {self._noun}'s decoder was stopped: it made a system call that decoding "
+                "never needs, so the video is damaged or malicious."
             )
         return SourceFault(
-            f"The {self._noun}'s decoder died, perhaps of too little memory: check the "
+            f"The {self._noun}'s decoder died, perhaps because it lacked memory: check the "
             f"{self._cause}, or raise MASTREAM_DECODE__SANDBOX_BYTES."
         )
 
@@ -171,9 +171,9 @@ class Decoder:
 
 
 def nonsense() -> SourceFault:
-    """Return what to raise if a child's answer makes no sense."""
+    """Return the error for a child's answer that makes no sense."""
     return SourceFault(
-        "The video's decoder gave an answer that makes no sense: the video is damaged or malicious."
+        "The decoder gave an answer that makes no sense: the video is damaged or malicious."
     )
 
 

@@ -1,4 +1,5 @@
-"""docker/stand-in: an image for each that compose pulls, and an RTSP server like MediaMTX."""
+"""docker/stand-in: an image for each one that compose pulls, and an RTSP server that acts like
+MediaMTX."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from ports import free_port
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker" / "stand-in"
 LEFT_OUT = {"grafana"}
-"""Images that nothing in Debian is like."""
+"""Images for which Debian has no equivalent."""
 CONFIG = yaml.safe_load((ROOT / "docker/camera/mediamtx.yml").read_text())
 TCP = {"rtsp_transport": "tcp"}
 
@@ -71,7 +72,7 @@ def publish(url: str, until: threading.Event) -> None:
 
 
 def play(url: str, frames: int) -> int:
-    """Return how many pictures of so many were decoded."""
+    """Return how many of ``frames`` pictures were decoded."""
     with av.open(url, options=TCP, timeout=5) as stream:
         return sum(1 for _, _ in zip(range(frames), stream.decode(video=0), strict=False))
 
@@ -100,7 +101,7 @@ def test_what_is_published_can_be_played(tmp_path: Path, login: str, name: str) 
 
 @pytest.mark.parametrize("login", ["", "mastream:wrong@"])
 def test_only_the_server_publishes_the_overlay(tmp_path: Path, login: str) -> None:
-    """From other machines: on its own everybody may publish."""
+    """Seen from other machines; on its own machine, everybody may publish."""
     users = [one for one in CONFIG["authInternalUsers"] if "ips" not in one]
     with mediamtx(tmp_path, users) as address, pytest.raises(av.HTTPUnauthorizedError):
         publish(f"rtsp://{login}{address}/overlay", threading.Event())

@@ -1,4 +1,4 @@
-"""A real server whose cameras and films are decoded in the sandbox."""
+"""A real server that decodes cameras and videos in the sandbox."""
 
 from __future__ import annotations
 

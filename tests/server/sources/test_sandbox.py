@@ -132,10 +132,10 @@ def test_the_same_refusal(tmp_path: Path, data: bytes | None, kind: type[Mastrea
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("connect", "tried what decoding never needs"),
-        ("exec", "tried what decoding never needs"),
-        ("fork", "tried what decoding never needs"),
-        ("kill", "tried what decoding never needs"),
+        ("connect", "system call that decoding never needs"),
+        ("exec", "system call that decoding never needs"),
+        ("fork", "system call that decoding never needs"),
+        ("kill", "system call that decoding never needs"),
         ("open", "PermissionError"),
         ("write", "PermissionError"),
         ("die", "died"),

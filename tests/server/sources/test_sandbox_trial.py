@@ -20,7 +20,7 @@ def test_one_that_does_not_is_named_with_what_to_set() -> None:
     unfit = Sandbox(module="tests.support.unfit_decoder")
     with pytest.raises(Fault, match="set MASTREAM_DECODE__SANDBOX to false") as refused:
         check_sandbox(unfit)
-    assert "tried what decoding never needs" in str(refused.value)
+    assert "system call that decoding never needs" in str(refused.value)
 
 
 def test_a_machine_without_a_filter_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:

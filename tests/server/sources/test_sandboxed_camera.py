@@ -1,4 +1,5 @@
-"""Cameras in the sandbox: the same pictures and faults, and what a hostile decoder cannot do."""
+"""Cameras in the sandbox: the same pictures and errors as without it, and the limits of a hostile
+decoder."""
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ def reading(url: str, **changed: object) -> Reading:
 
 
 def some(url: str, number: int, sandbox: Sandbox | None = None) -> tuple[list[Frame], Counts]:
-    """Read so many frames of a camera."""
+    """Read a number of frames from a camera."""
     counts = Counts()
     with closing(sandboxed_frames(sandbox or Sandbox(), reading(url), counts)) as frames:
         return list(islice(frames, number)), counts
@@ -146,9 +147,9 @@ def test_a_camera_over_http(path: str) -> None:
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("exec", "tried what decoding never needs"),
-        ("fork", "tried what decoding never needs"),
-        ("kill", "tried what decoding never needs"),
+        ("exec", "system call that decoding never needs"),
+        ("fork", "system call that decoding never needs"),
+        ("kill", "system call that decoding never needs"),
         ("connect", "PermissionError"),
         ("open", "PermissionError"),
         ("write", "PermissionError"),

@@ -1,4 +1,4 @@
-"""A camera's bytes are held back until the process that reads them has no rights."""
+"""A camera's bytes are held back until the process that reads them has given up its rights."""
 
 from __future__ import annotations
 
