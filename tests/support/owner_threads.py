@@ -116,6 +116,7 @@ class OwnerThread:
         self._url, self._terms, self._times = url, terms, times
         self._seen, self._chance = seen, chance
         self._may_go_on = threading.Event()
+        self._is_draining = False
         self._thread: threading.Thread | None = None
         self.streams: WatchedStreams
 
@@ -132,6 +133,7 @@ class OwnerThread:
         """Start, under the name of an earlier one; return once streams are pulled."""
         started = threading.Event()
         self._may_go_on.set()
+        self._is_draining = False
         self._thread = threading.Thread(target=asyncio.run, args=(self._main(started),))
         self._thread.start()
         assert started.wait(PATIENCE)
@@ -194,6 +196,8 @@ class OwnerThread:
             if await self._ending:
                 await _abandon(self.streams, ownership, membership)
             else:
+                self._is_draining = True
+                await membership.report_now()
                 await self.streams.drain()
                 await self.streams.stop()
                 await membership.stop()
@@ -204,7 +208,7 @@ class OwnerThread:
 
     def _presence(self) -> Presence:
         held = len(self.streams)
-        return Presence(None, "node", "fake", held, ROOM - held)
+        return Presence(None, "node", "fake", held, ROOM - held, self._is_draining)
 
     def _services(self, worker: Worker) -> PulledServices:
         def open_source(
