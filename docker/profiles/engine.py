@@ -68,9 +68,9 @@ class Engine:
 
     def _inspected(self, id_: str) -> Container | None:
         answer = self._api.get(f"/containers/{id_}/json")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.is_error:  # removed since it was listed: podman answers 404 or 500
             return None
-        found = answer.raise_for_status().json()
+        found = answer.json()
         state = found["State"]
         return Container(
             id=id_,

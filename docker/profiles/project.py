@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,9 +127,10 @@ def health_checked(engine: Engine) -> Iterator[None]:
 
     def run() -> None:
         while not ended.wait(HEALTH_SECONDS):
-            for container in engine.containers():
-                if container.running and container.health not in ("", "healthy"):
-                    engine.check_health(container)
+            with suppress(httpx.HTTPError):  # podman fails if a container is removed meanwhile
+                for container in engine.containers():
+                    if container.running and container.health not in ("", "healthy"):
+                        engine.check_health(container)
 
     thread = threading.Thread(target=run)
     thread.start()
