@@ -70,6 +70,7 @@ class LiveStreams:
         await self._take_free()
         self._tending = [
             asyncio.create_task(repeat(self._renew, self._ownership.tend_seconds)),
+            asyncio.create_task(repeat(self._end_expired, self._ownership.tend_seconds)),
             asyncio.create_task(repeat(self._take_free, self._ownership.tend_seconds)),
             asyncio.create_task(repeat(self._keep_places, PLACE_SECONDS)),
         ]
@@ -180,8 +181,12 @@ class LiveStreams:
         try:
             await self._ownership.renew()
         finally:
-            self._ownership.forget_expired()
-            self._end_lost()
+            await self._end_expired()
+
+    async def _end_expired(self) -> None:
+        """End the streams whose leases are over, even while a renewal waits for the database."""
+        self._ownership.forget_expired()
+        self._end_lost()
 
     def _end_lost(self) -> None:
         """End the streams that this server no longer has, except those that are ending already."""
@@ -209,10 +214,14 @@ class LiveStreams:
 
     async def _begin_each(self, taken: list[TakenStream]) -> None:
         """Pull streams that were taken, and give back those that cannot be pulled: all of them if
-        the server is stopping."""
-        for one in taken:
-            if self._draining or not self._has_begun(one):
+        the server is stopping. If the database fails, they are free once their leases end."""
+        unfit = [one for one in taken if self._draining or not self._has_begun(one)]
+        try:
+            for one in unfit:
                 await self._ownership.release(one.held, one.definition)
+        finally:
+            for one in unfit:
+                self._ownership.drop(one.held)
 
     def _has_begun(self, taken: TakenStream) -> bool:
         """Pull a stream that was taken; return whether that is possible."""

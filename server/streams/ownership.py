@@ -34,8 +34,8 @@ class Ownership:
     Every action for a stream names its epoch: if the stream was lost, nothing is done for its
     earlier task, even if this server has taken it again meanwhile, or another stream with its name.
 
-    Mutable state: the held streams by name, each with its lease; the places of all; whether the
-    last renewal has no answer from the database, or none yet.
+    Mutable state: the held streams by name, each with its lease; the places of all; those streams
+    that were held when their last renewal was requested, while the database has not answered it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Ownership:
         self._on_lost = on_lost
         self._disk = ThreadRunner("live")
         self._leases: dict[str, tuple[HeldStream, Lease]] = {}
-        self._is_unanswered = False
+        self._unanswered: set[HeldStream] = set()
         self.whereabouts = Whereabouts(membership, self.holds)
 
     def __repr__(self) -> str:
@@ -71,8 +71,8 @@ class Ownership:
         """
         if name not in self._leases:
             return False
-        _, lease = self._leases[name]
-        return is_held(lease, self._clock()) or self._is_without_rivals
+        held, lease = self._leases[name]
+        return is_held(lease, self._clock()) or self._is_without_rivals(held)
 
     def may_act(self, held: HeldStream) -> bool:
         """Return whether this server may act for a stream under this epoch now."""
@@ -109,7 +109,7 @@ class Ownership:
         """Remove a stream. Raises NoCapacity if it was lost."""
         _check_kept(self._has(held))
         _check_kept(await self._disk(self._rows.remove, held))
-        self._drop(held)
+        self.drop(held)
         self.whereabouts.forget(held.name)
 
     async def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> None:
@@ -123,7 +123,12 @@ class Ownership:
         Idempotent."""
         if self._has(held):
             await self._disk(self._rows.release, held, definition)
-            self._drop(held)
+            self.drop(held)
+
+    def drop(self, held: HeldStream) -> None:
+        """Renew a lease no more: any server can take the stream once it ends. Idempotent."""
+        if self._has(held):
+            del self._leases[held.name]
 
     async def renew(self) -> None:
         """Renew every lease that is due, and forget those of streams that others have taken."""
@@ -131,9 +136,9 @@ class Ownership:
         due = [held for held, lease in self._leases.values() if is_due(lease, asked)]
         if not due:
             return
-        self._is_unanswered = True
+        self._unanswered = {held for held in due if self.may_act(held)}
         kept = await self._kept(due)
-        self._is_unanswered = False
+        self._unanswered.clear()
         for held in filter(self._has, due):
             if held in kept:
                 _, lease = self._leases[held.name]
@@ -161,11 +166,10 @@ class Ownership:
         """Wait until all database work is done."""
         await self._disk.close()
 
-    @property
-    def _is_without_rivals(self) -> bool:
+    def _is_without_rivals(self, held: HeldStream) -> bool:
         """Return whether no other server can take a stream whose lease could not be renewed."""
-        is_reachable = not self._is_unanswered and not self._membership.is_alone
-        return not is_reachable and not self._membership.peers
+        is_unreachable = held in self._unanswered or self._membership.is_alone
+        return is_unreachable and not self._membership.peers
 
     async def _read(self) -> None:
         try:
@@ -208,11 +212,6 @@ class Ownership:
     def _has(self, held: HeldStream) -> bool:
         """Return whether this server still has the lease of this epoch."""
         return held.name in self._leases and self._leases[held.name][0] == held
-
-    def _drop(self, held: HeldStream) -> None:
-        """Forget a lease that was given up. Idempotent."""
-        if self._has(held):
-            del self._leases[held.name]
 
     def _lose(self, name: str) -> None:
         del self._leases[name]

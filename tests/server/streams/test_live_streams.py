@@ -54,6 +54,8 @@ class Owner:
         self.may_release.set()
         self.may_add = asyncio.Event()
         self.may_add.set()
+        self.may_renew = asyncio.Event()
+        self.may_renew.set()
         self.refuses = False
 
     @property
@@ -112,7 +114,12 @@ class Owner:
             at = f" at {definition['place']['sent']}" if "place" in definition else ""
             self.acts.append(f"release {held.name}{at}")
 
+    def drop(self, held: HeldStream) -> None:
+        if self.may_act(held):
+            self.held.discard(held.name)
+
     async def renew(self) -> None:
+        await self.may_renew.wait()
         answer = self.answers[min(self.renewals, len(self.answers) - 1)]
         self.renewals += 1
         if answer is not None:
@@ -221,6 +228,26 @@ async def test_one_that_cannot_be_pulled_is_given_back_and_keeps_none_of_the_oth
     async with running(owner) as streams:
         assert [one.definition.name for one in streams.all()] == ["c"]
         assert owner.acts == ["release a", "release b"] and owner.held == {"c"}
+
+
+async def test_one_that_can_neither_be_pulled_nor_given_back_keeps_none_of_the_others() -> None:
+    owner = Owner()
+    async with running(owner) as streams:
+        owner.unknown, owner.refuses = {"a", "c"}, True
+        owner.free = ["a", "b", "c", "d"]
+        await until(lambda: len(streams) == 2)
+        assert names(streams) == ["b", "d"]
+        await until(lambda: owner.held == {"b", "d"})
+        owner.refuses = False
+
+
+async def test_a_stream_ends_with_its_lease_even_while_a_renewal_waits_for_the_database() -> None:
+    owner = Owner(left="ab")
+    async with running(owner) as streams:
+        owner.may_renew.clear()
+        owner.held.discard("a")
+        await until(lambda: len(streams) == 1)
+        assert names(streams) == ["b"]
 
 
 async def test_no_more_free_ones_are_taken_than_there_are_places() -> None:

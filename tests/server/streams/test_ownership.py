@@ -177,6 +177,59 @@ async def test_a_server_that_knows_no_other_asks_after_a_freeze_before_it_contin
         assert (a.may_act(held), a.may_act(other)) == (False, True)
 
 
+async def test_after_a_freeze_it_does_nothing_while_it_asks(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        held = await a.add("s", {}, 1.0)
+        await taken_once_free(b)
+        clock.now += 9 * BRIEF.lease
+        while_it_asks: list[bool] = []
+        whole = rows.renew
+
+        def renew(*given: Any) -> set[HeldStream]:
+            while_it_asks.append(a.may_act(held))
+            return whole(*given)
+
+        monkeypatch.setattr(rows, "renew", renew)
+        await a.renew()
+        assert (while_it_asks, lost) == ([False], ["a"])
+
+
+async def test_a_lease_that_ends_while_it_is_renewed_is_kept_if_no_other_server_is_known(
+    rows: StreamRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "", LONG, clock) as a:
+        held = await a.add("s", {}, 1.0)
+        clock.now += LONG.renew
+        while_it_asks: list[bool] = []
+        whole = rows.renew
+
+        def renew(*given: Any) -> set[HeldStream]:
+            clock.now += 9 * LONG.lease
+            while_it_asks.append(a.may_act(held))
+            return whole(*given)
+
+        monkeypatch.setattr(rows, "renew", renew)
+        await a.renew()
+        assert while_it_asks == [True]
+
+
+async def test_a_stream_that_is_dropped_is_anybodys_once_its_lease_ends(rows: StreamRows) -> None:
+    clock = Clock()
+    async with owner(rows, "a", "b", BRIEF, clock) as a, owner(rows, "b", "a") as b:
+        held = await a.add("s", {}, 1.0)
+        a.drop(held)
+        a.drop(held)
+        assert not a.may_act(held)
+        clock.now += BRIEF.renew
+        await a.renew()
+        (taken,) = await taken_once_free(b)
+        assert (taken.held.epoch, lost) == (2, [])
+
+
 async def test_a_restart_takes_its_own_back_at_once(rows: StreamRows) -> None:
     async with owner(rows, "a", "b") as a:
         await a.add("s", {"n": 1}, 1.0)
