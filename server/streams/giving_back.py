@@ -35,7 +35,7 @@ class _Giving:
 
     async def give(self, one: RunningStream) -> None:
         await one.end()
-        async with self._turn:
+        async with self._turn, one.changing:
             if not self._has_failed:
                 await self._release(one)
 

@@ -154,12 +154,16 @@ class LiveStreams:
         """Pause a stream, or resume it. Idempotent. Raises NotFound."""
         async with self._changing:
             running = self._find(name)
-            stream = running.stream
-            definition = replace(stream.definition, paused=paused)
-            place = stream.place if stream.supervised.state.has_source and not paused else None
-            await self._ownership.change(running.held, stored(definition, place))
-            await (stream.pause() if paused else stream.resume())
-            return stream
+            async with running.changing:
+                await self._pause(running, paused)
+            return running.stream
+
+    async def _pause(self, running: RunningStream, paused: bool) -> None:
+        stream = running.stream
+        definition = replace(stream.definition, paused=paused)
+        place = stream.place if stream.supervised.state.has_source and not paused else None
+        await self._ownership.change(running.held, stored(definition, place))
+        await (stream.pause() if paused else stream.resume())
 
     async def remove(self, name: str) -> None:
         """Remove a stream; its source is closed and its viewers have ended when this returns.

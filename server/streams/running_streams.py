@@ -12,12 +12,16 @@ from server.streams.tending import cancelled, report_failure
 
 
 class RunningStream:
-    """One stream, and the row under which it was taken. Mutable state: the task that runs it, and
-    the one that ends it, if any."""
+    """One stream, and the row under which it was taken.
+
+    ``changing`` is locked while the definition is changed, first in the row and then in the stream.
+    Mutable state: the task that runs it, and the one that ends it, if any.
+    """
 
     def __init__(self, held: HeldStream, stream: PulledStream) -> None:
         self.held = held
         self.stream = stream
+        self.changing = asyncio.Lock()
         name = f"stream {held.name}"
         # In a separate context, so that its log lines do not name the request that added it.
         self._task = asyncio.create_task(stream.run(), name=name, context=Context())

@@ -344,6 +344,36 @@ async def test_one_that_is_being_added_while_all_are_given_back_is_given_back_to
         assert owner.acts == ["add a at 5.0", "release a"]
 
 
+async def test_one_that_is_being_paused_while_all_are_given_back_stays_paused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner, cameras = Owner(left="a"), Cameras()
+    owner.playing.add("a")
+    written: list[bool] = []
+    may_write = asyncio.Event()
+
+    async def change(_: HeldStream, definition: Mapping[str, Any]) -> None:
+        await may_write.wait()
+        written.append(definition["paused"])
+
+    async def release(held: HeldStream, definition: Mapping[str, Any]) -> None:
+        owner.drop(held)
+        written.append(definition["paused"])
+
+    monkeypatch.setattr(owner, "change", change)
+    monkeypatch.setattr(owner, "release", release)
+    async with running(owner, cameras=cameras) as streams:
+        await until(lambda: bool(cameras.opened))
+        cameras.let_close()
+        pausing = asyncio.create_task(streams.pause("a", True))
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(streams.drain())
+        await everything_that_can_happen_now()
+        may_write.set()
+        await asyncio.gather(pausing, draining)
+    assert written[:2] == [True, True]
+
+
 async def test_the_source_of_one_that_was_lost_is_closed_before_the_server_has_stopped() -> None:
     owner, cameras = Owner(left="a"), Cameras()
     owner.playing = {"a"}
