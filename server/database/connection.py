@@ -136,7 +136,9 @@ def _timeouts(url: str) -> dict[str, Any]:
     if sql.make_url(url).get_backend_name() != "postgresql":
         return {}
     options = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=5000"
-    limits = {"connect_timeout": 5, "options": options}
+    # If the network loses everything, no answer of the database's own ends a query.
+    network = {"tcp_user_timeout": 10000, "keepalives_idle": 5, "keepalives_interval": 2}
+    limits = {"connect_timeout": 5, "options": options, **network}
     return {"pool_timeout": 5, "connect_args": limits}
 
 

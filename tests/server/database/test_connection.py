@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import sqlite3
+import sys
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sql
 from postgres_server import Postgres
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -50,6 +57,26 @@ def test_a_start_without_its_database_says_what_to_do() -> None:
     url = "postgresql+psycopg://mastream@127.0.0.1:1/mastream"
     with pytest.raises(Unavailable, match=r"at 127\.0\.0\.1 .*--profile postgres"):
         Database(url)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such options")
+def test_a_connection_ends_if_the_network_loses_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def connect(*_: object, context: object, **given: Any) -> psycopg.Connection[Any]:
+        del context
+        begun = PGconn.connect_start(make_conninfo(**given).encode())
+        with socket.socket(fileno=os.dup(begun.socket)) as open_one:
+            options = socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE
+            found.extend(open_one.getsockopt(socket.IPPROTO_TCP, one) for one in options)
+        begun.finish()
+        raise psycopg.OperationalError("told by a test")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(Unavailable):
+        port = listener.getsockname()[1]
+        Database(f"postgresql+psycopg://mastream@127.0.0.1:{port}/mastream")
+    assert found == [10_000, 5]
 
 
 def test_the_end_and_the_return_of_a_database_are_logged_once(
