@@ -55,7 +55,7 @@ def sandboxed_frames(
                     return
                 else:
                     pictures = decoder.slots.read(answer["slot"], shapes_of(answer, reading))
-                    frame, error = frame_of(answer, pictures), None
+                    frame, error = frame_of(answer, pictures, reading), None
             except NONSENSE:
                 raise nonsense() from None
             if error is not None:

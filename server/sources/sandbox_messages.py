@@ -6,7 +6,6 @@ and the pictures' sizes are checked against the order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -30,6 +29,7 @@ from server.sources.cuts import KeyFrame
 from server.sources.decoding import Counts, Reading, Stretch
 from server.sources.frame_slots import Shape
 from server.sources.open_file import OpenFile
+from server.sources.untrusted_numbers import count, finite, fraction
 
 _OF_FILES = (BadVideo, UnsupportedMedia, TooLarge, SourceFault, Fault)
 _OF_CAMERAS = (
@@ -49,9 +49,6 @@ TEXT = 1000
 
 NONSENSE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 """The errors of reading an answer that makes no sense."""
-
-_FRACTION = re.compile(r"-?\d{1,40}(/\d{1,40})?", re.ASCII)
-"""Other numbers, such as 1e999999999, would take forever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +152,26 @@ def pictures_of(frame: Frame) -> list[Pixels]:
 def shapes_of(data: Mapping[str, Any], reading: Reading) -> list[Shape]:
     """Return the shapes of an answer's pictures. Raises ValueError if they are not as ordered."""
     shapes = [(int(height), int(width), int(depth)) for height, width, depth in data["shapes"]]
-    wanted = (reading.height, reading.width, 3)
-    if len(shapes) != 1 + reading.keep_original or shapes[0] != wanted:
+    wanted = [(reading.height, reading.width), *[_size(data, reading)] * reading.keep_original]
+    if shapes != [(*size, 3) for size in wanted]:
         raise ValueError("other pictures than were asked for")
-    for height, width, depth in shapes[1:]:
-        if depth != 3 or min(height, width) < 1 or height * width > reading.max_pixels:
-            raise ValueError("a picture over the limit")
     return shapes
 
 
-def frame_of(data: Mapping[str, Any], pictures: list[Pixels]) -> Frame:
-    """Return the frame of an answer. Raises ValueError, TypeError or KeyError if it is not a
-    frame."""
-    height, width = data["size"]
+def frame_of(data: Mapping[str, Any], pictures: list[Pixels], reading: Reading) -> Frame:
+    """Return the frame of an answer. Raises one of NONSENSE if it is not a frame."""
     return Frame(
         pixels=pictures[0],
         original=pictures[1] if len(pictures) > 1 else None,
-        seq=int(data["seq"]),
+        seq=count(data["seq"]),
         pts=_fraction(data["pts"]),
         duration=_fraction(data["duration"]),
-        size=(int(height), int(width)),
+        size=_size(data, reading),
         replay=bool(data["replay"]),
-        arrived=float(data["arrived"]),
+        arrived=finite(data["arrived"]),
         wall=_number(data["wall"]),
         camera_time=_number(data["camera_time"]),
-        decode=float(data["decode"]),
+        decode=max(0.0, finite(data["decode"])),
         decoder="cpu",
         damaged=bool(data["damaged"]),
     )
@@ -213,10 +205,10 @@ def take_counts(data: list[Any], counts: Counts) -> None:
     packets, frames, passed_over, last_packet, last_frame, *counted = data
     undecodable, damaged, pictures, fields = counted
     arrivals = counts.arrivals
-    arrivals.packets, arrivals.frames = int(packets), int(frames)
-    arrivals.passed_over = int(passed_over)
+    arrivals.packets, arrivals.frames = count(packets), count(frames)
+    arrivals.passed_over = count(passed_over)
     arrivals.last_packet, arrivals.last_frame = _number(last_packet), _number(last_frame)
-    counts.tally.take(int(undecodable), int(damaged), int(pictures), bool(fields))
+    counts.tally.take(count(undecodable), count(damaged), count(pictures), bool(fields))
 
 
 def _stretch(data: Mapping[str, Any]) -> Stretch:
@@ -225,19 +217,19 @@ def _stretch(data: Mapping[str, Any]) -> Stretch:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else finite(value)
+
+
+def _size(data: Mapping[str, Any], reading: Reading) -> tuple[int, int]:
+    """Return the height and the width of an answer's whole picture, at which masks are drawn."""
+    height, width = (int(side) for side in data["size"])
+    if min(height, width) < 1 or height * width > reading.max_pixels:
+        raise ValueError("a picture over the limit")
+    return height, width
 
 
 def _text(value: Fraction | None) -> str | None:
     return None if value is None else str(value)
-
-
-def fraction(text: str) -> Fraction:
-    """Return an exact number. Raises ValueError, TypeError or ZeroDivisionError if it is not
-    one."""
-    if not _FRACTION.fullmatch(text):
-        raise ValueError("no fraction")
-    return Fraction(text)
 
 
 def _fraction(text: str | None) -> Fraction | None:

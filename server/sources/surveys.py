@@ -21,7 +21,8 @@ from server.sources.cuts import Cuts, KeyFrame, Uncut, can_seek, read_cuts
 from server.sources.open_file import OpenFile
 from server.sources.opening import PADDING
 from server.sources.probing import VideoLimits, probe
-from server.sources.sandbox_messages import error_of, error_to_dict, fraction
+from server.sources.sandbox_messages import error_of, error_to_dict
+from server.sources.untrusted_numbers import fraction
 
 KEYS_OF_A_LINE = 4096
 """Reading a longer line would keep other threads waiting for too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from server.sources.cuts import KeyFrame
 from server.sources.decoding import Counts, Reading, Stretch
 from server.sources.open_file import OpenFile
 from server.sources.sandbox_messages import (
+    NONSENSE,
     counts_to_list,
     error_of,
     error_to_dict,
@@ -78,7 +80,7 @@ def test_a_frame_arrives_whole() -> None:
     answer = through_json(frame_to_dict(FRAME, 1, Counts()))
     assert answer["slot"] == 1 and shapes_of(answer, READING) == [(4, 6, 3), (8, 12, 3)]
     assert FRAME.original is not None
-    found = frame_of(answer, [np.asarray(FRAME.pixels), FRAME.original])
+    found = frame_of(answer, [np.asarray(FRAME.pixels), FRAME.original], READING)
     for name in Frame.__slots__:
         assert getattr(found, name) is getattr(FRAME, name) or getattr(found, name) == getattr(
             FRAME, name
@@ -102,7 +104,32 @@ def test_a_frame_arrives_whole() -> None:
 )
 def test_pictures_that_were_not_ordered(shapes: object) -> None:
     with pytest.raises((ValueError, TypeError)):
-        shapes_of({"shapes": shapes}, READING)
+        shapes_of({"shapes": shapes, "size": [8, 12]}, READING)
+
+
+@pytest.mark.parametrize("size", [[12, 8], [8, 13], [10**6, 10**6], [0, 12], [-8, -12], [8], None])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_size_that_masks_cannot_be_drawn_at(size: Any, whole: bool) -> None:
+    reading = replace(READING, keep_original=whole)
+    answer = through_json(frame_to_dict(FRAME, 0, Counts())) | {"size": size}
+    with pytest.raises((ValueError, TypeError)):
+        shapes_of(answer, reading)
+    if size not in ([12, 8], [8, 13]):
+        with pytest.raises((ValueError, TypeError)):
+            frame_of(answer, [np.asarray(FRAME.pixels)], reading)
+
+
+@pytest.mark.parametrize("name", ["arrived", "wall", "camera_time", "decode", "seq"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999"])
+def test_numbers_that_no_sum_may_contain(name: str, value: str) -> None:
+    answer = through_json(frame_to_dict(FRAME, 0, Counts())) | {name: json.loads(value)}
+    with pytest.raises(NONSENSE):
+        frame_of(answer, [np.asarray(FRAME.pixels)], READING)
+
+
+def test_a_negative_duration_counts_as_none() -> None:
+    answer = through_json(frame_to_dict(FRAME, 0, Counts())) | {"decode": -9.0}
+    assert frame_of(answer, [np.asarray(FRAME.pixels)], READING).decode == 0
 
 
 def test_only_errors_of_decoding_are_believed() -> None:
@@ -121,7 +148,9 @@ def test_counts_arrive_whole() -> None:
     assert counts_to_list(found) == counts_to_list(counts)
 
 
-@pytest.mark.parametrize("data", [[], [1], ["a"] * 9, None, [0] * 10, [None] * 9])
+@pytest.mark.parametrize(
+    "data", [[], [1], ["a"] * 9, None, [0] * 10, [None] * 9, [-1] * 9, [10**20] * 9]
+)
 def test_counts_that_are_none(data: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         take_counts(data, Counts())
