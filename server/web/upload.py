@@ -123,8 +123,15 @@ def sync(file: BinaryIO) -> None:
 
 
 async def in_disk_thread(act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call ``act`` in a thread. Raises Fault if it raises an OSError."""
+    """Call ``act`` in a thread. Even if cancelled, wait for its end, since it uses the file until
+    then. Raises Fault if it raises an OSError."""
+    acting = asyncio.create_task(run_in_threadpool(act, *args, **kwargs))
     try:
-        await run_in_threadpool(act, *args, **kwargs)
-    except OSError as error:
+        await asyncio.wait({acting})
+    finally:
+        await asyncio.wait({acting})
+        error = acting.exception()
+    if isinstance(error, OSError):
         raise unwritable("The upload", error.errno, error.strerror) from error
+    if error is not None:
+        raise error

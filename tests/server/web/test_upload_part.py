@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from starlette.requests import Request
@@ -96,6 +98,29 @@ async def test_a_request_that_is_cancelled_keeps_what_came(path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await adding
     assert path.read_bytes() == b"beforeabc"
+
+
+async def test_a_request_that_is_cancelled_during_a_write_ends_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, may_write = threading.Event(), threading.Event()
+    real = upload_part._write
+
+    def slow(file: BinaryIO, data: bytearray) -> None:
+        if data:
+            writing.set()
+            may_write.wait(20)
+        real(file, data)
+
+    monkeypatch.setattr(upload_part, "_write", slow)
+    adding = asyncio.create_task(add(Sender([b"a" * CHUNK_BYTES], "silence"), path))
+    await asyncio.to_thread(writing.wait, 20)
+    adding.cancel()
+    ended, _ = await asyncio.wait({adding}, timeout=0.2)
+    may_write.set()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    assert not ended and path.read_bytes() == b"before" + b"a" * CHUNK_BYTES
 
 
 async def test_the_disk_is_asked_before_each_write(path: Path) -> None:
