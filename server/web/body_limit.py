@@ -19,7 +19,8 @@ _STREAMED = re.compile(r"/v1/(videos|uploads(/[^/]*)?)/?")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """ASGI middleware that answers with 413 as soon as more has arrived."""
+    """ASGI middleware that answers with 413 as soon as more has arrived. What arrives while the
+    response is being sent is only discarded."""
 
     app: ASGIApp
 
@@ -27,17 +28,20 @@ class BodyLimit:
         if scope["type"] != "http" or _STREAMED.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        taken = 0
+        taken, begun = 0, False
 
         async def receive_some() -> Message:
             """Pretend that the client has left once it has sent too much."""
             nonlocal taken
             message = await receive()
-            taken += len(message.get("body", b""))
+            if not begun:
+                taken += len(message.get("body", b""))
             return message if taken <= BODY_BYTES else {"type": "http.disconnect"}
 
         async def send_unless_refused(message: Message) -> None:
+            nonlocal begun
             if taken <= BODY_BYTES:
+                begun = True
                 await send(message)
 
         await self.app(scope, receive_some, send_unless_refused)

@@ -28,9 +28,23 @@ async def drain(_: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
+async def answer_first(_: Any, receive: Any, send: Any) -> None:
+    """Read a body only to learn whether the client has left, as during a preview."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while (await receive())["more_body"]:
+        await send({"type": "http.response.body", "body": b"picture", "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def sent(path: str, chunks: int) -> tuple[int, int]:
     """Send so many chunks to an application behind the limit; return its status, and how many were
     taken."""
+    answers, taken = exchanged(drain, path, chunks)
+    return answers[0]["status"], taken
+
+
+def exchanged(app: Any, path: str, chunks: int) -> tuple[list[Any], int]:
+    """Send so many chunks to an application; return its messages, and how many were taken."""
     taken, answers = 0, list[Any]()
 
     async def receive() -> Any:
@@ -42,8 +56,8 @@ def sent(path: str, chunks: int) -> tuple[int, int]:
         answers.append(message)
 
     scope = {"type": "http", "path": path, "method": "POST"}
-    asyncio.run(BodyLimit(drain)(scope, receive, send))
-    return answers[0]["status"], taken
+    asyncio.run(BodyLimit(app)(scope, receive, send))
+    return answers, taken
 
 
 def test_a_body_within_the_limit_passes() -> None:
@@ -54,6 +68,13 @@ def test_a_body_within_the_limit_passes() -> None:
 def test_a_larger_body_is_refused_as_soon_as_it_has_come() -> None:
     most = BODY_BYTES // len(CHUNK)
     assert sent("/v1/session", 10**6) == (413, most + 1)
+
+
+def test_a_body_that_comes_after_the_answer_has_begun_does_not_end_it() -> None:
+    answers, taken = exchanged(answer_first, "/v1/streams/a/preview", 40)
+    assert taken == 40 and len(answers) == 41
+    assert [one["type"] for one in answers[:2]] == ["http.response.start", "http.response.body"]
+    assert answers[-1] == {"type": "http.response.body", "body": b""}
 
 
 @pytest.mark.parametrize("path", ["/v1/videos", "/v1/uploads", "/v1/uploads/abc"])
