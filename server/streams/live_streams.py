@@ -70,7 +70,6 @@ class LiveStreams:
         await self._take_free()
         self._tending = [
             asyncio.create_task(repeat(self._renew, self._ownership.tend_seconds)),
-            asyncio.create_task(repeat(self._end_expired, self._ownership.tend_seconds)),
             asyncio.create_task(repeat(self._take_free, self._ownership.tend_seconds)),
             asyncio.create_task(repeat(self._keep_places, PLACE_SECONDS)),
         ]
@@ -181,16 +180,17 @@ class LiveStreams:
             raise Draining("The server is about to stop; try again in a moment.")
 
     async def _renew(self) -> None:
-        """Renew the leases, and end the streams that this server no longer has."""
+        """Renew the leases, and end the streams that this server no longer has: once the database
+        answers, or has not answered for a while."""
+        renewing = asyncio.create_task(self._ownership.renew())
         try:
-            await self._ownership.renew()
+            while not renewing.done():
+                await asyncio.wait([renewing], timeout=self._ownership.patience)
+                self._ownership.forget_expired()
+                self._end_lost()
+            await renewing
         finally:
-            await self._end_expired()
-
-    async def _end_expired(self) -> None:
-        """End the streams whose leases are over, even while a renewal waits for the database."""
-        self._ownership.forget_expired()
-        self._end_lost()
+            renewing.cancel()
 
     def _end_lost(self) -> None:
         """End the streams that this server no longer has, except those that are ending already."""

@@ -35,7 +35,7 @@ class Ownership:
     earlier task, even if this server has taken it again meanwhile, or another stream with its name.
 
     Mutable state: the held streams by name, each with its lease; the places of all; those streams
-    that were held when their last renewal was requested, while the database has not answered it.
+    that were held when leases were last renewed, while the database has not answered.
     """
 
     def __init__(
@@ -82,6 +82,12 @@ class Ownership:
     def tend_seconds(self) -> float:
         """Return the seconds between checks of leases and free streams."""
         return ALONE_SECONDS if self._membership.is_alone else self._terms.renew / 2
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds to wait for a renewal before streams whose leases are over end: after
+        a freeze, all of them are over until the database answers."""
+        return self._terms.lease
 
     async def start(self) -> list[TakenStream]:
         """Take back the streams that an earlier process of this server had; return them."""
@@ -132,13 +138,16 @@ class Ownership:
 
     async def renew(self) -> None:
         """Renew every lease that is due, and forget those of streams that others have taken."""
-        asked = self._clock()
+        for _ in range(2):  # if the first answer took long, leases are due again or over
+            await self._renew_due(self._clock())
+        self._unanswered.clear()
+
+    async def _renew_due(self, asked: float) -> None:
         due = [held for held, lease in self._leases.values() if is_due(lease, asked)]
         if not due:
             return
-        self._unanswered = {held for held in due if self.may_act(held)}
+        self._unanswered = {held for held, _ in self._leases.values() if self.may_act(held)}
         kept = await self._kept(due)
-        self._unanswered.clear()
         for held in filter(self._has, due):
             if held in kept:
                 _, lease = self._leases[held.name]

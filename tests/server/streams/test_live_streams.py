@@ -39,7 +39,7 @@ class Owner:
     """Holds what it is told to. ``free`` is taken in turn; ``answers`` are what renewals raise, the
     last one repeatedly; ``acts`` are the changes that were made."""
 
-    tend_seconds = 0.001
+    tend_seconds, patience = 0.001, 0.01
 
     def __init__(self, left: str = "", free: str = "") -> None:
         self.left, self.free = list(left), list(free)
@@ -248,6 +248,33 @@ async def test_a_stream_ends_with_its_lease_even_while_a_renewal_waits_for_the_d
         owner.held.discard("a")
         await until(lambda: len(streams) == 1)
         assert names(streams) == ["b"]
+
+
+async def test_after_a_freeze_no_stream_ends_before_the_database_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = Owner(left="a")
+    is_frozen, looked = False, 0
+
+    def forget_expired() -> None:
+        nonlocal looked
+        looked += 1
+        if is_frozen:
+            owner.held.clear()
+
+    async def renew() -> None:
+        nonlocal is_frozen
+        await everything_that_can_happen_now()
+        is_frozen = False
+
+    monkeypatch.setattr(owner, "patience", 10.0)
+    monkeypatch.setattr(owner, "forget_expired", forget_expired)
+    monkeypatch.setattr(owner, "renew", renew)
+    async with running(owner) as streams:
+        for _ in range(20):
+            is_frozen, before = True, looked
+            await until(lambda: looked > before)  # noqa: B023  it is awaited here
+        assert names(streams) == ["a"]
 
 
 async def test_no_more_free_ones_are_taken_than_there_are_places() -> None:

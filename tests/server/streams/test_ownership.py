@@ -197,24 +197,28 @@ async def test_after_a_freeze_it_does_nothing_while_it_asks(
         assert (while_it_asks, lost) == ([False], ["a"])
 
 
-async def test_a_lease_that_ends_while_it_is_renewed_is_kept_if_no_other_server_is_known(
+async def test_leases_that_end_during_a_renewal_are_kept_if_no_other_server_is_known(
     rows: StreamRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
     async with owner(rows, "a", "", LONG, clock) as a:
-        held = await a.add("s", {}, 1.0)
+        due = await a.add("s", {}, 1.0)
         clock.now += LONG.renew
+        not_due = await a.add("t", {}, 2.0)
         while_it_asks: list[bool] = []
         whole = rows.renew
 
         def renew(*given: Any) -> set[HeldStream]:
+            monkeypatch.setattr(rows, "renew", whole)
             clock.now += 9 * LONG.lease
-            while_it_asks.append(a.may_act(held))
+            while_it_asks.extend(a.may_act(one) for one in (due, not_due))
             return whole(*given)
 
         monkeypatch.setattr(rows, "renew", renew)
         await a.renew()
-        assert while_it_asks == [True]
+        a.forget_expired()
+        assert while_it_asks == [True, True]
+        assert a.may_act(due) and a.may_act(not_due)
 
 
 async def test_a_stream_that_is_dropped_is_anybodys_once_its_lease_ends(rows: StreamRows) -> None:
