@@ -214,7 +214,9 @@ class Jobs:
             if now.record.state.ended:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), most)
+                # Not wait_for: Python 3.11's forgets a cancellation that comes with a change.
+                async with asyncio.timeout(most):
+                    await changed.wait()
             await asyncio.sleep(GATHER_SECONDS)
 
     def _cancel(self, video: str) -> bool:

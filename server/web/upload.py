@@ -101,13 +101,16 @@ async def request_chunks(request: Request) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:
-            yield await asyncio.wait_for(anext(stream), IDLE_SECONDS)
+            # Not wait_for: Python 3.11's forgets a cancellation that comes with a chunk.
+            async with asyncio.timeout(IDLE_SECONDS):
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
             raise TooSlow("The upload stalled for a minute: send it again.") from error
         except ClientDisconnect as error:
             raise BadRequest("The upload was cut off: send it again.") from error
+        yield chunk
 
 
 def check_size(size: int, max_bytes: int) -> None:

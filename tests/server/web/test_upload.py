@@ -13,7 +13,7 @@ from starlette.types import Message
 
 import server.web.upload
 from server.errors import BadRequest, BadVideo, MastreamError, NoCapacity, TooLarge, TooSlow
-from server.web.upload import CHUNK_BYTES, Upload, announced_size, receive
+from server.web.upload import CHUNK_BYTES, Upload, announced_size, receive, request_chunks
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,27 @@ async def test_memory_holds_no_more_than_a_chunk(tmp_path: Path) -> None:
     upload = await store(Sender(piece for _ in range(512)), tmp_path / "upload", largest=pieces)
     assert upload.size == sum(pieces) == 512 * 65_536
     assert max(pieces) < CHUNK_BYTES + len(piece)
+
+
+async def test_an_upload_that_is_cancelled_as_a_chunk_comes_ends() -> None:
+    left = 100
+
+    async def receive_and_cancel() -> Message:
+        nonlocal left
+        left -= 1
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(reading.cancel)
+        return {"type": "http.request", "body": b"a", "more_body": left > 0}
+
+    async def read() -> None:
+        request = Request({"type": "http", "method": "POST", "headers": []}, receive_and_cancel)
+        async for _ in request_chunks(request):
+            pass
+
+    reading = asyncio.create_task(read())
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert left > 90
 
 
 async def test_the_limit_stops_it_as_soon_as_it_is_passed(tmp_path: Path) -> None:
