@@ -7,6 +7,7 @@ uploads; so the lock is taken before anything else.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,7 +26,8 @@ class FolderLock:
         self._lock = FileLock(self._file, timeout=0, thread_local=False)
 
     def take(self) -> None:
-        """Lock the folder. Raises Fault if another process holds the lock.
+        """Lock the folder. Raises Fault if another process holds the lock, or may hold it because
+        its file belongs to another user.
 
         On a file system without locks, log a warning and continue.
         """
@@ -37,6 +39,12 @@ class FolderLock:
                 f"Another server uses {self._file.parent}: stop it, or use another folder."
             ) from error
         except (NotImplementedError, OSError) as error:
+            if self._file.exists() and not os.access(self._file, os.R_OK | os.W_OK):
+                raise Fault(
+                    f"{self._file} belongs to another user, whose server may use the folder: give "
+                    f"it to the user that runs this server (uid {os.geteuid()}), or use another "
+                    "folder."
+                ) from error
             _log.warning(
                 "%s cannot be locked (%s): do not start a second server on it", self._file, error
             )
