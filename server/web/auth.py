@@ -35,7 +35,7 @@ from server.web.socket_ending import send_ending
 
 RECHECK_SECONDS = 5.0
 """Seconds between checks of the key of an open socket or a long request; for this long a revoked
-key can still watch."""
+key can still watch, and as long again if another process revokes it while it counts as valid."""
 
 CLOSE_SECONDS = 5.0
 
