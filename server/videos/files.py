@@ -79,15 +79,15 @@ class VideoFiles:
         return self.places.results(video, name)
 
     def parts(self, video: str, name: str) -> PartOf:
-        """Return the parts of an artefact while the video runs."""
-        planned: int | None = None
+        """Return the parts of an artefact while the video runs; none before it is planned."""
+        planned = 0
 
         def part_of(number: int) -> Part | None:
             nonlocal planned
             with suppress(Unavailable):  # the number of pieces that was known before is still valid
                 record = self.store.get(video)
-                planned = 0 if record is None else record.pieces
-            if planned is not None and number >= planned:
+                planned = 0 if record is None else record.pieces or 0
+            if number >= planned:
                 return None
             folder = newest_attempt(self.pieces(video), number)
             return Part(folder / name, folder / (name + PARTIAL))

@@ -14,7 +14,7 @@ from server.database.connection import sqlite_url
 from server.database.piece_statements import WHOLE, Held
 from server.database.uploads import UploadRecord
 from server.database.video_record import VideoRecord, VideoState, new_id
-from server.errors import NoCapacity
+from server.errors import NoCapacity, Unavailable
 from server.frame import VideoInfo
 from server.settings import VideoSettings
 from server.videos.files import VideoFiles
@@ -304,6 +304,22 @@ def test_uploads_in_parts_are_no_orphans(limited: MakeFiles) -> None:
     recover(video_files, 2.0)
     assert video_files.upload("part").exists()
     assert not video_files.upload("orphan").exists()
+
+
+def test_a_video_that_is_not_planned_has_no_parts(video_files: VideoFiles) -> None:
+    assert video_files.parts(uploaded(video_files), "poster.jpg")(0) is None
+
+
+def test_parts_end_while_the_database_does_not_answer(
+    video_files: VideoFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part_of = video_files.parts(uploaded(video_files), "poster.jpg")
+
+    def silent(_: str) -> None:
+        raise Unavailable("The database does not answer: try again in a moment.")
+
+    monkeypatch.setattr(video_files.store, "get", silent)
+    assert part_of(0) is None
 
 
 def sharing(tmp_path: Path, name: str) -> VideoFiles:
