@@ -88,7 +88,12 @@ def is_kept(connection: sql.Connection, piece: Held) -> bool:
 
 def lock_all(connection: sql.Connection, video: str) -> None:
     """Lock all pieces of a video until the transaction ends, if the database can lock rows."""
-    rows = sql.select(PIECES.c.number).where(PIECES.c.video == video).order_by(PIECES.c.number)
+    lock(connection, PIECES.c.video == video)
+
+
+def lock(connection: sql.Connection, chosen: sql.ColumnElement[bool]) -> None:
+    """Lock the chosen pieces until the transaction ends, if the database can lock rows."""
+    rows = sql.select(PIECES.c.number).where(chosen).order_by(PIECES.c.video, PIECES.c.number)
     connection.execute(rows.with_for_update())
 
 

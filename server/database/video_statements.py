@@ -28,6 +28,12 @@ def ended_now(connection: sql.Connection, video: str, ended: sql.Update) -> bool
     return True
 
 
+def at_least(frames: int) -> sql.ColumnElement[int]:
+    """Return the stored number of a video's frames, or ``frames`` if there are more."""
+    known = VIDEOS.c.frames_done
+    return sql.case((known > frames, known), else_=frames)
+
+
 def is_worked_on() -> sql.ColumnElement[bool]:
     """Return whether somebody has a piece of a video, or the work on the whole video."""
     return sql.exists().where(PIECES.c.video == VIDEOS.c.id, is_held())

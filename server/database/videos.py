@@ -24,6 +24,7 @@ from server.database.piece_statements import (
     is_free,
     is_held,
     is_kept,
+    lock,
     lock_all,
     missing_wholes,
     untouched,
@@ -33,6 +34,7 @@ from server.database.schema import CALLBACKS, PIECES, VIDEOS
 from server.database.sealed_addresses import sealed_callback
 from server.database.video_record import ACTIVE, Kept, Standing, VideoRecord, VideoState
 from server.database.video_statements import (
+    at_least,
     ended_now,
     from_row,
     is_worked_on,
@@ -202,12 +204,17 @@ class VideoRows:
         results: str = "results",
     ) -> bool:
         """Mark a video as succeeded or failed; return False if it has ended, or if the caller has
-        lost the row that it holds (``by``): the whole video or a piece."""
+        lost the row that it holds (``by``): the whole video or a piece.
+
+        Of a video that failed, at least ``frames_done`` frames were done: other servers may have
+        reported more.
+        """
         ended = moved(*ACTIVE).where(VIDEOS.c.id == by.video)
+        is_complete = state is VideoState.SUCCEEDED
         values = {
             "state": state,
             "ended": now,
-            "frames_done": frames_done,
+            "frames_done": frames_done if is_complete else at_least(frames_done),
             "problem": problem,
             "losses": None if losses is None else asdict(losses),
             "stored": stored,
@@ -222,8 +229,7 @@ class VideoRows:
         """Mark a queued or running video as cancelled; return False if it is neither. At least
         ``frames_done`` of its frames were done."""
         ended = moved(*ACTIVE).where(VIDEOS.c.id == video)
-        known = VIDEOS.c.frames_done
-        frames = sql.case((known > frames_done, known), else_=frames_done)
+        frames = at_least(frames_done)
         with self.database.begin() as connection:
             lock_all(connection, video)
             cancelled = ended.values(state=VideoState.CANCELLED, ended=now, frames_done=frames)
@@ -234,14 +240,19 @@ class VideoRows:
         finished pieces; return False if it is not running or somebody works on it."""
         back = moved(VideoState.RUNNING).where(VIDEOS.c.id == video, sql.not_(is_worked_on()))
         with self.database.begin() as connection:
+            # Somebody may be taking a piece at this moment.
+            lock_all(connection, video)
             released = back.values(queued_again() | {"attempts": VIDEOS.c.attempts - 1})
             return connection.execute(released).rowcount == 1
 
     def requeue(self) -> None:
         """Queue running videos again on which nobody works, take over those of versions that did
         not store the server, and add the rows that older versions do not add."""
-        left = moved(VideoState.RUNNING).where(self._mine, sql.not_(is_worked_on()))
+        is_running = sql.and_(VIDEOS.c.state == VideoState.RUNNING, self._mine)
+        left = VIDEOS.update().where(is_running, sql.not_(is_worked_on()))
         with self.database.begin() as connection:
+            # Somebody may be taking a piece at this moment.
+            lock(connection, PIECES.c.video.in_(sql.select(VIDEOS.c.id).where(is_running)))
             nobodys = VIDEOS.update().where(VIDEOS.c.server == "")
             connection.execute(nobodys.values(server=self.server))
             connection.execute(left.values(queued_again()))

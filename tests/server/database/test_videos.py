@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
 from own_rows import OwnRows
 
+from server.database.clock import seconds_now
 from server.database.connection import sqlite_url
-from server.database.piece_statements import WHOLE, Held
+from server.database.piece_statements import WHOLE, Held, PieceState, worked_on
 from server.database.pieces import PieceRows
+from server.database.schema import PIECES
 from server.database.video_record import Standing, VideoRecord, VideoState, new_id
 from server.errors import Conflict, Fault, NoCapacity
 from server.frame import Losses, VideoInfo
@@ -106,6 +111,19 @@ def test_a_failure_keeps_its_problem(store: OwnRows) -> None:
     failed = store.get(fresh.id)
     assert failed is not None
     assert (failed.state, failed.problem) == (VideoState.FAILED, PROBLEM)
+
+
+def test_a_failure_keeps_the_frames_that_other_servers_have_done(store: OwnRows) -> None:
+    fresh, pieces = added(store), PieceRows(store.database)
+    pieces.plan(store.begun(fresh.id), [(0, 9, []), (10, None, [])], None, "signature")
+    theirs = pieces.take(fresh.id, 0, "another", 100.0, "signature")
+    ours = pieces.take(fresh.id, 1, "me", 100.0, "signature")
+    assert theirs is not None and ours is not None
+    pieces.finish(Held(fresh.id, 0, theirs.epoch), 10, Losses(), 14.0)
+    assert store.finish(Held(fresh.id, 1, ours.epoch), VideoState.FAILED, 15.0, 3, PROBLEM)
+    failed = store.get(fresh.id)
+    assert failed is not None
+    assert failed.frames_done == 10
 
 
 def test_only_who_holds_the_work_ends_a_video(store: OwnRows) -> None:
@@ -253,6 +271,35 @@ def test_a_video_on_which_others_work_stays_running(store: OwnRows) -> None:
     found = store.get(fresh.id)
     assert found is not None
     assert found.state is VideoState.RUNNING
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_video_of_which_a_piece_is_being_taken_stays_running(
+    postgres_url: str, starts: bool
+) -> None:
+    with closing(OwnRows(postgres_url, "a")) as store, ThreadPoolExecutor(1) as another:
+        fresh = added(store)
+        PieceRows(store.database).release(store.begun(fresh.id))
+        put_back = store.requeue if starts else partial(store.release, fresh.id)
+        with store.database.begin() as connection:
+            took = {"state": PieceState.RUNNING, "expires": seconds_now() + 1000.0}
+            connection.execute(PIECES.update().values(took))
+            connection.execute(worked_on(fresh.id))
+            released = another.submit(put_back)
+            until_one_waits(connection)
+        assert not released.result()
+        found = store.get(fresh.id)
+        assert found is not None
+        assert found.state is VideoState.RUNNING
+
+
+def until_one_waits(connection: sql.Connection) -> None:
+    """Return when another transaction waits for a lock."""
+    waiting = sql.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    deadline = time.monotonic() + 5
+    while not connection.scalar(waiting):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.01)
 
 
 def test_what_a_dead_process_left_running_is_queued(store: OwnRows) -> None:
