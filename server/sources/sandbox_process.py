@@ -36,6 +36,10 @@ SLOTS = 2
 
 LINE_BYTES = 2**16
 
+SIGNS = 10.0
+"""By how many its signs of life may exceed its seconds: it sends less than one per second, and
+reading them takes time from everything else in the server."""
+
 LOOK_UP = 0.1
 """Seconds between two checks of whether the reader has left."""
 
@@ -68,6 +72,7 @@ class Decoder:
         self._counts = counts
         self._seal = seal
         self._lines = b""
+        self._began, self._signs = time.monotonic(), 0
         self._noun, self._cause = ("video", "file") if seal is None else ("camera", "camera")
         room = 3 * (reading.height * reading.width + reading.max_pixels * reading.keep_original)
         self.slots = FrameSlots.create(SLOTS, room)
@@ -124,11 +129,14 @@ class Decoder:
 
     def _is_sign(self, answer: dict[str, Any]) -> bool:
         """Return whether an answer only reports the child's state; record it if so."""
-        if "sealed" in answer and self._seal is not None:
-            self._seal.sealed()
-            return True
-        if "alive" not in answer:
+        is_seal = "sealed" in answer and self._seal is not None
+        if not is_seal and "alive" not in answer:
             return False
+        self._signs += 1
+        if self._signs > SIGNS + time.monotonic() - self._began:
+            raise nonsense()
+        if is_seal and self._seal is not None:
+            self._seal.sealed()
         if "counts" in answer:
             try:
                 take_counts(answer["counts"], self._counts)
