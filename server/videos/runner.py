@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -121,7 +122,7 @@ class JobRunner:
             await self._until_stored(self._concluding.fail, running, error)
         finally:
             if running.is_left:
-                self._left[record.id] = self._clock() + self._files.terms.rest
+                self._left[record.id] = time.monotonic() + self._files.terms.rest
             del self._running[record.id]
             self._changed()
         return RETRY_SECONDS if running.may_fail_again else 0
@@ -154,7 +155,7 @@ class JobRunner:
 
     def _left_now(self) -> list[str]:
         """Return the videos that are currently left to other servers."""
-        now = self._clock()
+        now = time.monotonic()
         self._left = {video: until for video, until in self._left.items() if until > now}
         return list(self._left)
 

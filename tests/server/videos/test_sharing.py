@@ -78,6 +78,7 @@ async def serving(
     name: str,
     on_step: OnStep | None = None,
     sandbox: Sandbox | None = None,
+    clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Server]:
     """One server; all that are started with this ``folder`` share it."""
@@ -100,6 +101,7 @@ async def serving(
         folder / "videos",
         chosen,
         sandbox=sandbox,
+        clock=clock,
         on_piece=lambda result: pieces.update([result]),
     )
     await served.start()
@@ -374,6 +376,24 @@ async def test_a_server_that_cannot_decode_a_video_leaves_it_to_the_others(
         assert (a.pieces, b.pieces) == (Counter(done=PIECES), Counter(failed=1))
         found = await results(a, video)
     assert found == await alone(tmp_path / "alone", clip)
+
+
+async def test_a_video_is_left_for_no_longer_if_the_clock_is_set_back(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SHARED", Terms(10.0, 0.05, rest=0.1))
+    failures = Counter[str]()
+
+    def fails_first(_: Sequence[Pixels]) -> None:
+        if not failures["failed"]:
+            raise EngineFault("out of memory")
+
+    async with serving(tmp_path / "shared", "a", fails_first, clock=lambda: 1e9) as a:
+        failures = a.pieces
+        video = await upload(a.jobs, clip)
+        async with asyncio.timeout(30):
+            assert (await ended(a.jobs, video)).record.state is VideoState.SUCCEEDED
+        assert a.pieces["failed"] == 1
 
 
 @pytest.mark.parametrize("steps", [0, 9, 10, 79])
