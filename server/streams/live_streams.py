@@ -97,10 +97,12 @@ class LiveStreams:
         await self._ownership.close()
 
     async def _give_back(self) -> None:
-        await give_back(self._running, self._ownership)
+        first = list(self._running)
+        await give_back(first, self._ownership)
         await self._running.lost_have_ended()
         async with self._changing:  # a change that started earlier may have added another one
-            await give_back(self._running, self._ownership)
+            added = [one for one in self._running if one not in first]
+        await give_back(added, self._ownership)
 
     def all(self) -> list[PulledStream]:
         """Return every stream that this server may act for, the oldest first."""
