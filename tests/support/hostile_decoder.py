@@ -37,6 +37,9 @@ def _misbehave(what: str, frame: Frame) -> Frame:
             os.write(sys.stdin.fileno(), b'{"slot": "one", "counts": []}\n')
         case "deep":
             os.write(sys.stdin.fileno(), b"[" * 60_000 + b"\n")
+        case "signs":
+            while True:
+                os.write(sys.stdin.fileno(), b'{"alive": true}\n' * 100)
         case "flood":
             os.write(sys.stdin.fileno(), b"1" * 2**18)
         case _:

@@ -143,6 +143,7 @@ def test_the_same_refusal(tmp_path: Path, data: bytes | None, kind: type[Mastrea
         ("nonsense", "makes no sense"),
         ("deep", "makes no sense"),
         ("flood", "makes no sense"),
+        ("signs", "makes no sense"),
     ],
 )
 def test_what_a_hostile_decoder_cannot_do(film: Film, what: str, words: str) -> None:

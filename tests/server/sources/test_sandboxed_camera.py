@@ -155,6 +155,7 @@ def test_a_camera_over_http(path: str) -> None:
         ("write", "PermissionError"),
         ("die", "camera's decoder died"),
         ("nonsense", "makes no sense"),
+        ("signs", "makes no sense"),
     ],
 )
 def test_what_a_hostile_decoder_cannot_do(camera: MakeCamera, what: str, words: str) -> None:
