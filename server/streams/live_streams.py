@@ -236,6 +236,7 @@ class LiveStreams:
             self._begin(definition, taken.held, takeover_of(taken))
         except Exception:  # the others can be pulled
             _log.exception("the stream %s cannot be pulled", taken.name)
+            self._ownership.avoid(taken.name)
             return False
         return True
 

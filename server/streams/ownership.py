@@ -28,6 +28,10 @@ CAUSES = ("given_back", "expired", "restart")
 this one had it."""
 
 
+AVOID_SECONDS = 60.0
+"""For how long this server leaves a stream that it cannot pull to others."""
+
+
 class Ownership:
     """Takes, renews and gives back the rows of pulled streams.
 
@@ -35,7 +39,8 @@ class Ownership:
     earlier task, even if this server has taken it again meanwhile, or another stream with its name.
 
     Mutable state: the held streams by name, each with its lease; the places of all; those streams
-    that were held when leases were last renewed, while the database has not answered.
+    that were held when leases were last renewed, while the database has not answered; the
+    streams to be avoided, until when.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Ownership:
         self._disk = ThreadRunner("live")
         self._leases: dict[str, tuple[HeldStream, Lease]] = {}
         self._unanswered: set[HeldStream] = set()
+        self._avoided: dict[str, float] = {}
         self.whereabouts = Whereabouts(membership, self.holds)
 
     def __repr__(self) -> str:
@@ -131,6 +137,10 @@ class Ownership:
             await self._disk(self._rows.release, held, definition)
             self.drop(held)
 
+    def avoid(self, name: str) -> None:
+        """Leave a stream that this server cannot pull to others for a while."""
+        self._avoided[name] = self._clock() + AVOID_SECONDS
+
     def drop(self, held: HeldStream) -> None:
         """Renew a lease no more: any server can take the stream once it ends. Idempotent."""
         if self._has(held):
@@ -166,8 +176,11 @@ class Ownership:
         await self._read()
         if self._membership.is_replaced:
             return []
-        free = [one for one in self.whereabouts.free() if one.name not in self._leases]
-        back = self.whereabouts.answers_for(self._clock())
+        now = self._clock()
+        self._avoided = {name: until for name, until in self._avoided.items() if until > now}
+        others = self._leases.keys() | self._avoided.keys()
+        free = [one for one in self.whereabouts.free() if one.name not in others]
+        back = self.whereabouts.answers_for(now)
         mine = wanted(self._membership.name, self._membership.candidates, free, back)
         return await self._take_each(self._rows.take, mine[:most])
 

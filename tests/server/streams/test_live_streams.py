@@ -48,6 +48,7 @@ class Owner:
         self.unknown: set[str] = set()
         self.playing: set[str] = set()
         self.acts: list[str] = []
+        self.avoided: list[str] = []
         self.answers: list[Exception | None] = [None]
         self.renewals = 0
         self.releasing, self.may_release = asyncio.Event(), asyncio.Event()
@@ -113,6 +114,9 @@ class Owner:
             self.held.discard(held.name)
             at = f" at {definition['place']['sent']}" if "place" in definition else ""
             self.acts.append(f"release {held.name}{at}")
+
+    def avoid(self, name: str) -> None:
+        self.avoided.append(name)
 
     def drop(self, held: HeldStream) -> None:
         if self.may_act(held):
@@ -228,6 +232,7 @@ async def test_one_that_cannot_be_pulled_is_given_back_and_keeps_none_of_the_oth
     async with running(owner) as streams:
         assert [one.definition.name for one in streams.all()] == ["c"]
         assert owner.acts == ["release a", "release b"] and owner.held == {"c"}
+        assert owner.avoided == ["a", "b"]
 
 
 async def test_one_that_can_neither_be_pulled_nor_given_back_keeps_none_of_the_others() -> None:

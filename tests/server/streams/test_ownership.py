@@ -17,7 +17,7 @@ from server.database.connection import Database, sqlite_url
 from server.database.streams import HeldStream, StreamRows, TakenStream
 from server.errors import Elsewhere, NoCapacity, Unavailable
 from server.security.sealing import Seal
-from server.streams.ownership import Ownership
+from server.streams.ownership import AVOID_SECONDS, Ownership
 
 pytestmark = pytest.mark.anyio
 
@@ -258,6 +258,18 @@ async def test_a_process_that_was_replaced_takes_nothing(rows: StreamRows) -> No
         assert await a.take_free(None) == []
         a._membership.is_replaced = False
         assert len(await a.take_free(None)) == 1
+
+
+async def test_what_one_server_cannot_pull_is_left_to_others(rows: StreamRows) -> None:
+    clock = Clock()
+    rows.add("s", {}, 1.0, "x", -30.0)
+    async with owner(rows, "a", "b", LONG, clock) as a, owner(rows, "b", "a") as b:
+        a.avoid("s")
+        assert await a.take_free(None) == []
+        (taken,) = await b.take_free(None)
+        await b.release(taken.held)
+        clock.now += AVOID_SECONDS
+        assert [one.name for one in await taken_once_free(a)] == ["s"]
 
 
 async def test_what_is_given_back_is_taken_as_it_was_left(rows: StreamRows) -> None:
