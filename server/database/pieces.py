@@ -28,6 +28,7 @@ from server.database.piece_statements import (
     is_held,
     is_kept,
     let_go,
+    lock,
     video_row,
     waiting,
     worked_on,
@@ -187,14 +188,16 @@ class PieceRows:
     def free(self, owner: str, but: Collection[str] = (), *, died: bool = True) -> None:
         """Release all that an owner holds, except of the videos ``but``, because it ``died`` or
         because it does not know that it holds them."""
-        left = PIECES.update().where(
+        left = sql.and_(
             PIECES.c.owner == owner,
             PIECES.c.state == PieceState.RUNNING,
             PIECES.c.video.not_in(but),
         )
         deaths = PIECES.c.deaths if died else PIECES.c.deaths - 1
+        released = PIECES.update().where(left)
         with self._database.begin() as connection:
-            connection.execute(left.values(**let_go(PieceState.WAITING), deaths=deaths))
+            lock(connection, left)
+            connection.execute(released.values(**let_go(PieceState.WAITING), deaths=deaths))
 
     def _taken(
         self, video: str, number: int, owner: str, lease: float, allowed: sql.ColumnElement[bool]

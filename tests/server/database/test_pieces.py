@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from fractions import Fraction
 from typing import Any
 
 import pytest
 from own_rows import OwnRows
+from row_locks import until_one_waits
 
 from server.database.piece_statements import WHOLE, Held, PieceState
+from server.database.piece_statements import held as held_row
 from server.database.pieces import PieceRow, PieceRows
 from server.database.video_record import VideoRecord, VideoState
 from server.frame import Losses, VideoInfo
@@ -230,6 +233,24 @@ def test_a_video_is_not_planned_again_while_a_piece_is_held(
     assert len(stored(pieces)) == 3
     pieces.release(row)
     assert pieces.plan(by, [(0, None, [])], "damaged", PLANNED_FOR)
+
+
+def test_a_server_that_releases_all_its_pieces_ends_no_transaction_of_another(
+    postgres_url: str,
+) -> None:
+    """Both lock the pieces in the same order, whichever was changed last."""
+    with closing(OwnRows(postgres_url)) as store, ThreadPoolExecutor(1) as another:
+        store.add(VideoRecord(VIDEO, "clip", "fake", 6, INFO, ("masks.mkv",), "f"), 9)
+        pieces = PieceRows(store.database)
+        assert pieces.plan(whole(store), [(0, 9, []), (10, None, [])], None, PLANNED_FOR)
+        later, earlier = taken(pieces, 1), taken(pieces, 0)
+        with store.database.begin() as connection:
+            connection.execute(held_row(held(earlier)).values(frames=5))
+            freed = another.submit(pieces.free, "me")
+            until_one_waits(connection)
+            connection.execute(held_row(held(later)).values(frames=5))
+        freed.result()
+        assert all(row.free for row in stored(pieces))
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed by a piece", "cancelled"])

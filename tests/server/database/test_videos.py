@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 from own_rows import OwnRows
+from row_locks import until_one_waits
 
 from server.database.clock import seconds_now
 from server.database.connection import sqlite_url
@@ -291,15 +291,6 @@ def test_a_video_of_which_a_piece_is_being_taken_stays_running(
         found = store.get(fresh.id)
         assert found is not None
         assert found.state is VideoState.RUNNING
-
-
-def until_one_waits(connection: sql.Connection) -> None:
-    """Return when another transaction waits for a lock."""
-    waiting = sql.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    deadline = time.monotonic() + 5
-    while not connection.scalar(waiting):
-        assert time.monotonic() < deadline, "nobody waits"
-        time.sleep(0.01)
 
 
 def test_what_a_dead_process_left_running_is_queued(store: OwnRows) -> None:
