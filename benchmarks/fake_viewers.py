@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket
 
 from server.streams.pulled import PulledStream
 from server.threads import PicturePool
-from server.web.live_service import LiveService
-from server.web.viewer_socket import ViewerSocket
+from server.web.live.service import LiveService
+from server.web.live.viewer_socket import ViewerSocket
 
 P = ParamSpec("P")
 R = TypeVar("R")

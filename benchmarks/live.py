@@ -42,7 +42,7 @@ from server.frame import Mask
 from server.settings import Settings
 from server.streams.definition import StreamDefinition
 from server.streams.pulled import PulledStream
-from server.web.live_service import LiveService
+from server.web.live.service import LiveService
 
 GOAL_MS = 5.0
 GOAL_VIEWERS = 1.5

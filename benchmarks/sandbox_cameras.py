@@ -30,7 +30,7 @@ from server.frame import Frame
 from server.security.addresses import address_rules
 from server.sources.decoding import Reading, read_frames
 from server.sources.probing import MAX_PIXELS
-from server.sources.sandbox import Sandbox, sandboxed_frames
+from server.sources.sandbox.decoder import Sandbox, sandboxed_frames
 
 HEIGHT, WIDTH = 352, 480
 

@@ -24,9 +24,9 @@ from tabulate import tabulate
 from benchmarks.clips import write_clip
 from server.frame import Frame
 from server.sources.decoding import Reading, read_frames
-from server.sources.probe_process import Prober
 from server.sources.probing import MAX_PIXELS, VideoLimits
-from server.sources.sandbox import Sandbox, sandboxed_frames
+from server.sources.sandbox.decoder import Sandbox, sandboxed_frames
+from server.sources.sandbox.probe_process import Prober
 
 SIZES = ((640, 360), (1920, 1080))
 

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.scene_clips import KINDS, Shown
 from benchmarks.scene_footage import Footage, joined, read_all
-from server.sources.scene_cut import SceneCut, look
+from server.sources.scenes.scene_cut import SceneCut, look
 
 RATES = (25, 5, 1)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from server.frame import host_pixels
 from server.sources.container import ContainerSource
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 
 Picture = NDArray[np.uint8]
 Clip = Sequence[Picture]

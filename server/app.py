@@ -17,15 +17,17 @@ from server.engines.base import Engine
 from server.plans.upgrade import BuildTools
 from server.service.running import Service
 from server.settings import Settings
-from server.web import live, problems, sources, uploads, videos
+from server.web import problems
 from server.web.about import ServerFacts, about_router
-from server.web.auth import Gate
+from server.web.access.auth import Gate
+from server.web.access.keys import keys_router
 from server.web.body_limit import BodyLimit
 from server.web.capacity import LimitFacts, capacity_router
 from server.web.cluster import cluster_router
 from server.web.health import health_router
-from server.web.keys import keys_router
 from server.web.limit_facts import limit_facts
+from server.web.live import routes as live
+from server.web.live import sources
 from server.web.methods import heads_of
 from server.web.models import models_router
 from server.web.page import page_router, read_page
@@ -34,7 +36,9 @@ from server.web.reference import reference_router
 from server.web.request_log import RequestLog
 from server.web.streams import stream_router
 from server.web.traced_requests import TracedRequests
-from server.web.video_json import video_json
+from server.web.videos import routes as videos
+from server.web.videos import uploads
+from server.web.videos.video_json import video_json
 
 VERSION = version("mastream")
 SUMMARY = "Real-time video segmentation with a memory for every stream"

@@ -29,7 +29,7 @@ from export.files import write_whole
 from models import checkpoint, described, source
 from models.build import Recipe
 from models.segmenter import Segmenter
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 from training.data.datasets import FINDERS, SPLITS, Clip, open_dataset, read_image, read_label
 from training.data.labels import DataError
 from training.evaluate import check_classes

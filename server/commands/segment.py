@@ -28,8 +28,8 @@ from server.sinks.coding import check_encodable
 from server.sinks.recorder import chosen_artefacts
 from server.sinks.style import DEFAULT, Style
 from server.sources import open_hardware, open_sandbox
-from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
+from server.sources.sandbox.probe_process import Prober
 from server.videos.segmenting import segment_video
 from server.workers.worker import Worker
 

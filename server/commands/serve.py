@@ -27,9 +27,9 @@ from server.errors import BadRequest, Fault
 from server.security.exposure import host_and_port
 from server.service.running import Service
 from server.settings import SecuritySettings, Settings
-from server.web.body_pace import BodyPace
-from server.web.http_transport import HttpTransport
-from server.web.websocket_transport import StreamTransport
+from server.web.transports.body_pace import BodyPace
+from server.web.transports.http_transport import HttpTransport
+from server.web.transports.websocket_transport import StreamTransport
 
 CUT_SECONDS = 1
 """How long connections may remain after draining before they are closed."""

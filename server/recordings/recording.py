@@ -34,7 +34,7 @@ from server.recordings.records import (
 )
 from server.recordings.writer import Writer
 from server.sinks.base import Sink
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 
 BuildBlock = Callable[[AnyPixels, bytes | None], bytes]
 """Makes a block of a frame's pixels and packet, in the writer's thread."""

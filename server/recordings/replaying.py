@@ -12,7 +12,7 @@ from server.frame import AnyPixels, host_pixels
 from server.recordings.recording import sha256
 from server.recordings.recording_file import Block
 from server.recordings.records import Failed, Masked, Opening, Pictured, Record
-from server.sources.packets import Packet, PacketDecoder
+from server.sources.pictures.packets import Packet, PacketDecoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from server.service.parts import Parts
 from server.service.presence import presence
 from server.settings import ClusterSettings, Settings
 from server.sources.hardware import Hardware
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
 from server.streams.ownership import Ownership
 from server.videos.progress import Video
 from server.videos.service import VideoService, video_service
-from server.web.live_service import LiveService, live_service
+from server.web.live.service import LiveService, live_service
 from server.workers.fleet import Fleet
 
 Render = Callable[[Video], bytes]

@@ -26,10 +26,10 @@ from server.streams.byte_budget import ByteBudget
 from server.streams.resuming import Resuming
 from server.telemetry.choosing import make_tracing
 from server.threads import PicturePool
-from server.web.keyring import Keyring
+from server.web.access.keyring import Keyring
+from server.web.access.token_verifier import token_verifier
 from server.web.stream_services import StreamServices
 from server.web.streams import Streams
-from server.web.token_verifier import token_verifier
 from server.workers.fleet import Fleet
 from server.workers.worker import Worker
 

@@ -29,7 +29,7 @@ from server.sources.hardware import Hardware
 from server.videos.jobs import Jobs
 from server.videos.service import VideoService
 from server.videos.uploads import Uploads
-from server.web.live_service import LiveService
+from server.web.live.service import LiveService
 from server.workers.worker import WorkerState
 
 STOP_SECONDS = 1.0

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from server.errors import Fault
 from server.sources.base import Source
-from server.sources.cuda_driver import driver_installed
 from server.sources.hardware import Hardware
+from server.sources.pictures.cuda_driver import driver_installed
 
 if TYPE_CHECKING:  # importing pydantic would double the start-up time of the probing process
     from server.settings import DecodeSettings
-    from server.sources.sandbox import Sandbox
+    from server.sources.sandbox.decoder import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def open_sandbox(settings: DecodeSettings) -> Sandbox | None:
     """
     if not settings.sandbox:
         return None
-    module = import_module("server.sources.sandbox")
+    module = import_module("server.sources.sandbox.decoder")
     found: Sandbox = module.Sandbox(settings.sandbox_bytes, settings.sandbox_seconds)
-    import_module("server.sources.sandbox_trial").check_sandbox(found)
+    import_module("server.sources.sandbox.trial").check_sandbox(found)
     return found
 
 

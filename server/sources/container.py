@@ -20,7 +20,7 @@ from server.sources.handover import Handover
 from server.sources.hardware import Hardware
 from server.sources.holding import Room, RoomyHandover
 from server.sources.probing import MAX_PIXELS, VideoLimits, probe
-from server.sources.sandbox import Sandbox, sandboxed_frames
+from server.sources.sandbox.decoder import Sandbox, sandboxed_frames
 
 __all__ = ["ContainerSource", "VideoLimits", "abandoned_decoders", "probe"]
 

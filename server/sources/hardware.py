@@ -10,8 +10,8 @@ from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
 from server.frame import DevicePixels
-from server.sources.nvjpeg import DevicePictures
 from server.sources.orientation import Orientation
+from server.sources.pictures.nvjpeg import DevicePictures
 from server.sources.surface import Surface
 
 Convert = Callable[[Surface, Orientation, int, int], DevicePixels]

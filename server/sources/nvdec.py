@@ -14,9 +14,9 @@ from av.video.reformatter import ColorRange
 from server.errors import Fault
 from server.frame import HOST
 from server.sources.converter import Converter
-from server.sources.cuda_driver import driver
 from server.sources.hardware import Hardware, HardwareDecoder
-from server.sources.nvjpeg import DevicePictures, FakeJpeg, NvJpeg
+from server.sources.pictures.cuda_driver import driver
+from server.sources.pictures.nvjpeg import DevicePictures, FakeJpeg, NvJpeg
 from server.sources.surface import Plane, Surface
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from server.frame import HOST_COPIES, AnyPixels, Pixels
 from server.sources.colours import hdr, to_rgb
 from server.sources.hardware import Hardware
 from server.sources.orientation import UPRIGHT, Orientation
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 from server.sources.surface import Surface
 
 CPU = "cpu"

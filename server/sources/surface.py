@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.sources.orientation import Orientation
-from server.sources.picture import interpolation
+from server.sources.pictures.picture import interpolation
 
 Weights = NDArray[np.float32]
 

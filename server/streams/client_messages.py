@@ -17,8 +17,8 @@ from server.metrics import Metrics
 from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
 from server.settings import StreamSettings
-from server.sources.nvjpeg import DevicePictures
-from server.sources.packets import Packet
+from server.sources.pictures.nvjpeg import DevicePictures
+from server.sources.pictures.packets import Packet
 from server.streams.ending import ENDED, EndStream, ending_of
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox

@@ -8,7 +8,7 @@ from dataclasses import replace
 from protocol import DropCause, DropPolicy
 from server.changes import Changes
 from server.frame import Dropped
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 from server.streams.frame_ledger import FrameLedger
 
 

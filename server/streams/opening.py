@@ -14,9 +14,9 @@ from server.recordings.folder import Recordings
 from server.recordings.recording import Recording
 from server.scheduling.session import Session
 from server.settings import StreamSettings
-from server.sources.nvjpeg import DevicePictures
-from server.sources.packets import PacketDecoder
-from server.sources.picture import check_pixels
+from server.sources.pictures.nvjpeg import DevicePictures
+from server.sources.pictures.packets import PacketDecoder
+from server.sources.pictures.picture import check_pixels
 from server.streams.answer_log import AnswerLog
 from server.streams.mask_packer import MaskPacker
 from server.streams.resuming import Resumable, Resuming

@@ -15,7 +15,7 @@ from server.sources.base import Source
 from server.sources.container import ContainerSource
 from server.sources.hardware import Hardware
 from server.sources.holding import Pictures
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
 from server.streams.definition import StreamDefinition
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from server.frame import Frame, host_pixels
-from server.sources.scene_cut import SceneCut, look
+from server.sources.scenes.scene_cut import SceneCut, look
 
 
 class SceneWatch:

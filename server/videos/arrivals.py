@@ -15,8 +15,8 @@ from server.frame import VideoInfo
 from server.logs import log_event
 from server.settings import VideoSettings
 from server.sinks.coding import check_encodable
-from server.sources.probe_process import Prober
 from server.sources.probing import VideoLimits
+from server.sources.sandbox.probe_process import Prober
 from server.threads import ThreadRunner
 from server.videos.files import VideoFiles
 from server.videos.progress import Video

@@ -18,8 +18,8 @@ from server.errors import NotFound, Unavailable
 from server.logs import log_event
 from server.settings import VideoSettings
 from server.sources.hardware import Hardware
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
+from server.sources.sandbox.probe_process import Prober
 from server.threads import ThreadRunner
 from server.videos.arrivals import Arrivals
 from server.videos.disk_space import DiskSpace

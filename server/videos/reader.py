@@ -19,8 +19,8 @@ from server.sinks.style import DEFAULT, Style
 from server.sources.container import ContainerSource
 from server.sources.cuts import Cuts
 from server.sources.hardware import Hardware
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
+from server.sources.sandbox.probe_process import Prober
 from server.videos.pieces import Piece, stretch_of
 from server.videos.recording import Recording
 from server.workers.serving import Serving

@@ -13,8 +13,8 @@ from server.frame import Losses, VideoInfo
 from server.sinks.style import DEFAULT, Style
 from server.sources.cuts import Cuts, KeyFrame, Uncut, can_seek, read_cuts
 from server.sources.hardware import Hardware
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
+from server.sources.sandbox.probe_process import Prober
 from server.videos.joining import join_pieces
 from server.videos.lane import Lane, OnFrames
 from server.videos.ledger import Finished, Ledger, MemoryLedger

@@ -16,7 +16,7 @@ from server.metrics import Metrics
 from server.security.sealing import Seal
 from server.settings import Settings
 from server.sources.hardware import Hardware
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
 from server.videos.chores import Chore, chores
 from server.videos.jobs import Jobs
 from server.videos.progress import Video

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from server.settings import VideoSettings
 from server.sources.hardware import Hardware
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
+from server.sources.sandbox.probe_process import Prober
 from server.threads import ThreadRunner
 from server.videos.disk_space import DiskSpace
 from server.videos.durable_ledger import OnPiece, OnTaken

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from server.scheduling.capacity import Capacity
-from server.web.auth import client_of
+from server.web.access.auth import client_of
 from server.web.problems import PROBLEMS
 
 

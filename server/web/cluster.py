@@ -16,7 +16,7 @@ from server.database.streams import StreamPlace
 from server.security.callers import Caller
 from server.security.keys import Role
 from server.streams.whereabouts import Whereabouts
-from server.web.auth import caller_of
+from server.web.access.auth import caller_of
 from server.web.problems import PROBLEMS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from server.admission import Places
 from server.settings import Settings
 from server.web.capacity import LimitFacts
-from server.web.live_service import LiveService
+from server.web.live.service import LiveService
 from server.workers.fleet import Fleet
 
 

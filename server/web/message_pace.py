@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from server.admission import Pace
 from server.fair_pace import FairPace, reading_cost
-from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE, Allowance, small_cost
+from server.web.transports.allowance import (
+    MESSAGES_A_SECOND,
+    MESSAGES_AT_ONCE,
+    Allowance,
+    small_cost,
+)
 
 
 class MessagePace:

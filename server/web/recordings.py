@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from server.recordings.folder import SUFFIX, Recordings, Stored
-from server.web.artefact_file import ArtefactFile
 from server.web.problems import PROBLEMS
+from server.web.videos.artefact_file import ArtefactFile
 
 _BINARY = "application/octet-stream"
 _FILE: dict[int | str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from server.errors import (
     strip,
 )
 from server.frame import Frame, Mask
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 from server.streams.client_messages import ClientMessages
 from server.streams.ending import ENDED, Ending, EndStream, going_away, refusal
 from server.streams.frame_ledger import FrameLedger

@@ -8,7 +8,7 @@ from protocol import SUBPROTOCOL
 from server.changes import Changes
 from server.errors import BadRequest, Draining, MastreamError, NoCapacity, NotFound
 from server.streams.ending import refusal
-from server.web.auth import client_of
+from server.web.access.auth import client_of
 from server.web.socket_ending import send_ending
 from server.web.stream_services import StreamServices
 from server.web.stream_socket import StreamSocket

@@ -14,8 +14,8 @@ from cameras import Camera
 from clips import make_clip
 
 from clients.python import Cameras
-from server.sources.sandbox_process import CHILD
-from server.sources.system_calls import architecture
+from server.sources.sandbox.process import CHILD
+from server.sources.sandbox.system_calls import architecture
 
 pytestmark = [
     pytest.mark.anyio,

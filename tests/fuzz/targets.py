@@ -22,13 +22,13 @@ from server.dialling.rtsp_framing import RtspFraming
 from server.errors import MastreamError
 from server.security.addresses import address_rules, check_host, host_and_port
 from server.security.sealing import without_secrets
-from server.sources.jpeg_markers import extent, has_exif
-from server.sources.picture_header import read_header
-from server.sources.probe_process import Prober
+from server.sources.pictures.jpeg_markers import extent, has_exif
+from server.sources.pictures.picture_header import read_header
 from server.sources.probing import VideoLimits
-from server.web.artefact_file import wanted_parts
-from server.web.multipart import body_of
-from server.web.tus import metadata
+from server.sources.sandbox.probe_process import Prober
+from server.web.videos.artefact_file import wanted_parts
+from server.web.videos.multipart import body_of
+from server.web.videos.tus import metadata
 
 CORPUS = Path(__file__).parent / "corpus"
 VECTORS = json.loads((Path(__file__).parents[2] / "protocol" / "vectors.json").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from server.sources import probe_child
+from server.sources.sandbox import probe_child
 
 
 def _die(*_: Any) -> None:

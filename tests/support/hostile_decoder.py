@@ -19,7 +19,7 @@ import numpy as np
 from server.frame import Frame
 from server.sources.decoding import Counts, Reading, read_frames
 from server.sources.open_file import OpenFile
-from server.sources.sandbox_child import run
+from server.sources.sandbox.child import run
 from tests.support.hostile_tricks import TRICKS
 
 

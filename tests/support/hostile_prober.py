@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from server.sources.open_file import OpenFile
-from server.sources.probe_child import run
-from server.sources.surveys import Answer, answers
+from server.sources.sandbox.probe_child import run
+from server.sources.sandbox.surveys import Answer, answers
 from tests.support.hostile_tricks import TRICKS
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from server.sources import probe_process
+from server.sources.sandbox import probe_process
 from server.videos import jobs
 
 Forks = probe_process._Forks

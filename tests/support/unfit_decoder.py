@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from server.frame import Frame
 from server.sources.decoding import Counts, Reading, read_frames
-from server.sources.sandbox_child import run
+from server.sources.sandbox.child import run
 
 
 def frames(reading: Reading, counts: Counts, left: Callable[[], bool]) -> Iterator[Frame]:

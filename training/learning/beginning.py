@@ -15,7 +15,7 @@ from models import artefact, checkpoint
 from models.backbone import load_imagenet
 from models.build import Recipe, build
 from models.segmenter import Segmenter
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 from training.data.datasets import Clip, DataError, class_shares, read_image
 from training.learning.reach import silence_unreached
 from training.learning.unfolding import unfold

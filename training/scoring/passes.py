@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from models.segmenter import Segmenter
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 from training.data.clips import Clip, Sample, read_image, read_label
 from training.data.labels import Labels
 from training.scoring.metrics import confusion, mean_iou

@@ -33,7 +33,7 @@ from server.recordings.records import (
 from server.recordings.replaying import Replayed, Retried, check_model, replay
 from server.recordings.writer import Limits, Writer
 from server.sinks.base import Sink
-from server.sources.packets import Packet, PacketDecoder
+from server.sources.pictures.packets import Packet, PacketDecoder
 from server.workers.worker import Worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]

@@ -18,7 +18,7 @@ from server.frame import HOST, HOST_COPIES, DevicePixels, host_pixels
 from server.sources.converter import Converter
 from server.sources.nvdec import FakeNvdec
 from server.sources.orientation import UPRIGHT, Orientation
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 
 Film = Callable[..., Path]
 

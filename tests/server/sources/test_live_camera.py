@@ -32,7 +32,7 @@ from server.errors import (
 )
 from server.frame import Frame
 from server.sources.container import ContainerSource, abandoned_decoders
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 
 MakeCamera = Callable[..., Camera]
 

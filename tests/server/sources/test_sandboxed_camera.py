@@ -39,9 +39,9 @@ from server.frame import Frame
 from server.security.addresses import address_rules
 from server.sources.container import ContainerSource
 from server.sources.decoding import Counts, Reading
-from server.sources.sandbox import Sandbox, sandboxed_frames
-from server.sources.sandbox_process import CHILD
-from server.sources.system_calls import architecture
+from server.sources.sandbox.decoder import Sandbox, sandboxed_frames
+from server.sources.sandbox.process import CHILD
+from server.sources.sandbox.system_calls import architecture
 
 MakeCamera = Callable[..., Camera]
 
@@ -188,7 +188,7 @@ def test_a_reader_that_leaves_ends_the_decoder_of_a_silent_camera() -> None:
 
 
 def test_a_camera_that_is_not_there_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.sources.sandbox_process._start", None)
+    monkeypatch.setattr("server.sources.sandbox.process._start", None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with nothing_left(), pytest.raises(SourceUnreachable, match="refused"):

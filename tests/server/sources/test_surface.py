@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from server.sources.orientation import UPRIGHT, Orientation
-from server.sources.picture import fit
+from server.sources.pictures.picture import fit
 from server.sources.surface import Layout, colours, resampling
 
 ALL_TURNS = [

@@ -13,7 +13,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.errors import BadMessage, NoCapacity, TooLarge, Undecodable
 from server.metrics import Metrics
 from server.settings import StreamSettings
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 from server.streams.client_messages import ClientMessages
 from server.streams.ending import EndStream
 from server.streams.frame_ledger import FrameLedger

@@ -8,7 +8,7 @@ import pytest
 
 from protocol import DropCause, DropPolicy
 from server.frame import Dropped
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 from server.streams.inbox import Inbox
 
 pytestmark = pytest.mark.anyio

@@ -25,7 +25,7 @@ from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS
 from server.sources.container import ContainerSource, VideoLimits, probe
 from server.sources.cuts import Cuts, KeyFrame, Uncut, read_cuts
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
 from server.videos.lane import MAX_DEATHS
 from server.videos.ledger import Finished, MemoryLedger, Taken, Terms
 from server.videos.pieces import Plan, in_one_piece

@@ -23,9 +23,9 @@ from server.scheduling.session import Session
 from server.sinks.encoding import OverlayVideo
 from server.sinks.recorder import ARTEFACTS, Recorder
 from server.sources.container import ContainerSource, VideoLimits, probe
-from server.sources.probe_process import Prober
-from server.sources.sandbox import Sandbox
-from server.sources.system_calls import architecture
+from server.sources.sandbox.decoder import Sandbox
+from server.sources.sandbox.probe_process import Prober
+from server.sources.sandbox.system_calls import architecture
 from server.videos.recording import Recording
 from server.videos.segmenting import segment_video
 from server.workers.worker import Worker

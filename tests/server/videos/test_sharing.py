@@ -28,7 +28,7 @@ from server.frame import Pixels
 from server.settings import VideoSettings
 from server.sinks.recorder import ARTEFACTS
 from server.sources.cuts import Cuts, Uncut
-from server.sources.sandbox import Sandbox
+from server.sources.sandbox.decoder import Sandbox
 from server.videos import durable_ledger, files, jobs, runner, video_job
 from server.videos.durable_ledger import DurableLedger
 from server.videos.jobs import Jobs

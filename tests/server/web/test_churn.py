@@ -22,7 +22,7 @@ from server.engines.fake import FakeEngine, fake_spec
 from server.frame import Frame, Mask
 from server.scheduling.session import Session
 from server.settings import Settings, StreamSettings
-from server.sources.packets import Packet
+from server.sources.pictures.packets import Packet
 from server.streams.client_messages import ClientMessages
 from server.streams.frame_ledger import FrameLedger
 from server.streams.inbox import Inbox

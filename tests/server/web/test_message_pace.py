@@ -6,8 +6,8 @@ import pytest
 
 from server.admission import Pace
 from server.fair_pace import FairPace
-from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.message_pace import MessagePace
+from server.web.transports.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 
 held_back: list[str] = []
 

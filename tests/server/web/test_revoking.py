@@ -13,8 +13,8 @@ from server.security.callers import Caller
 from server.security.exposure import Access
 from server.security.keys import Role
 from server.settings import SecuritySettings
-from server.web import auth
-from server.web.keyring import Keyring
+from server.web.access import auth
+from server.web.access.keyring import Keyring
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -20,8 +20,8 @@ from server.security.callers import Caller
 from server.security.keys import Role
 from server.security.token_callers import token_session
 from server.settings import LiveSettings, OidcSettings, SecuritySettings, Settings, VideoSettings
-from server.web import auth
-from server.web.keyring import Keyring
+from server.web.access import auth
+from server.web.access.keyring import Keyring
 
 
 @pytest.fixture

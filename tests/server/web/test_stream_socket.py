@@ -26,9 +26,9 @@ from server.settings import Settings, StreamSettings
 from server.streams.byte_budget import ByteBudget
 from server.streams.mask_packer import MaskPacker
 from server.threads import PicturePool
-from server.web.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.web.stream_services import StreamServices
 from server.web.stream_socket import StreamSocket
+from server.web.transports.allowance import MESSAGES_A_SECOND, MESSAGES_AT_ONCE
 from server.workers.worker import Worker
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,1 @@
+"""Pictures that clients push, and how they are decoded."""

@@ -1,0 +1,1 @@
+"""Processes without rights, in which untrusted files are examined and decoded."""

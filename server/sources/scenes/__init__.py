@@ -1,0 +1,1 @@
+"""Whether a picture begins another scene. Pure: state in, state out."""

@@ -1,0 +1,1 @@
+"""Who calls: keys, tokens, cookies and tickets, and the gate in front of every route."""

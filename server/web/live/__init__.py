@@ -1,0 +1,1 @@
+"""Pulled streams over HTTP and WebSockets."""

@@ -1,0 +1,1 @@
+"""The connections under HTTP and WebSockets, with the limits that hold before a request is read."""
