@@ -46,11 +46,14 @@ class TokenVerifier(Protocol):
 @dataclass(slots=True)
 class Keyring:
     """Mutable state: the rows, once the database is open; the keys read recently, each with the
-    time of reading; the unused tickets. ``tokens`` is None if no tokens are accepted."""
+    time of reading by ``since``; the unused tickets. ``tokens`` is None if no tokens are accepted.
+
+    ``clock`` is the time of day, which can be set back; ``since`` cannot."""
 
     pepper: bytes
     session_seconds: float
     clock: Callable[[], float] = time.time
+    since: Callable[[], float] = time.monotonic
     tokens: TokenVerifier | None = None
     tickets: Tickets = field(default_factory=Tickets)
     _rows: KeyRows | None = None
@@ -127,11 +130,12 @@ class Keyring:
     async def find(self, key_id: str) -> Key | None:
         """Return a key, as it was at most ``FRESH_SECONDS`` ago; None if there is none."""
         key, read = self._known.get(key_id, (None, float("-inf")))
-        if self.clock() - read < FRESH_SECONDS:
+        now = self.since()
+        if now - read < FRESH_SECONDS:
             return key
         key = await self._disk(self._stored.get, key_id) if key_id else None
         if key is not None:
-            self._known[key_id] = key, self.clock()
+            self._known[key_id] = key, now
             while len(self._known) > MAX_KNOWN:
                 del self._known[next(iter(self._known))]
         return key
