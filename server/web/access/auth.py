@@ -32,12 +32,14 @@ from server.streams.ending import ending_of
 from server.web.access.keyring import Keyring
 from server.web.problems import refusal_of
 from server.web.socket_ending import send_ending
+from server.web.transports.breaking_off import break_off
 
 RECHECK_SECONDS = 5.0
 """Seconds between checks of the key of an open socket or a long request; for this long a revoked
 key can still watch, and as long again if another process revokes it while it counts as valid."""
 
 CLOSE_SECONDS = 5.0
+"""Seconds that a client has to take the end of a socket or a response."""
 
 _NO_KEY = "This server requires an API key: send it as `Authorization: Bearer KEY`."
 
@@ -161,12 +163,22 @@ async def _end(scope: Scope, receive: Receive, send: Send, *, begun: bool) -> No
     if scope["type"] == "http" and not begun:
         await refusal_of(error)(scope, receive, send)
         return
+    if scope["type"] == "http":
+        await _finish(scope, send)
+        return
     last = ending_of(error)
-    message: Message = {"type": "http.response.body"}
-    if scope["type"] == "websocket":
-        message = {"type": "websocket.close", "code": last.close, "reason": last.reason}
-    with suppress(RuntimeError, OSError):  # nothing can be sent any more, or a file is cut short
-        await send(message)
+    with suppress(RuntimeError, OSError):  # nothing can be sent any more
+        await send({"type": "websocket.close", "code": last.close, "reason": last.reason})
+
+
+async def _finish(scope: Scope, send: Send) -> None:
+    """End a response that has begun; break it off if its length was announced, or if its client
+    reads nothing."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await send({"type": "http.response.body"})
+    except (RuntimeError, OSError):
+        break_off(scope)
 
 
 async def _refuse(error: MastreamError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from server.errors import BadMessage, HeadTooLarge, MastreamError
 from server.web.transports.allowance import REQUESTS_A_SECOND, REQUESTS_AT_ONCE, Allowance
 from server.web.transports.body_pace import BodyPace
+from server.web.transports.breaking_off import let_break_off
 from server.web.transports.flow import Flow
 from server.web.transports.refusal import refusal
 from server.web.transports.request_limits import (
@@ -110,6 +111,7 @@ class HttpTransport(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        let_break_off(self.scope["state"], self.cycle)
         self._clock.head_came(self.loop.time())
         self._set_timer()
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import pytest
-import uvicorn
+from socket_server import App, connected
 
 from server.web.transports.http_transport import HttpTransport
-from server.web.transports.websocket_transport import StreamTransport
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 UPGRADE = (
     b"Host: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Quick(HttpTransport):
@@ -51,28 +47,6 @@ async def answer(send: Any, body: bytes) -> None:
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-@asynccontextmanager
-async def connected(
-    app: App = echo, transport: type[HttpTransport] = HttpTransport
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a server in this event loop."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, http=transport, ws=StreamTransport, lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server._serve([listener]))
-    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    reader, writer = await asyncio.open_connection(*listener.getsockname())
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        server.should_exit = True
-        await running
 
 
 def talk(
@@ -123,7 +97,7 @@ def test_a_head_within_the_limits_is_served() -> None:
 
 def test_a_handshake_with_a_long_cookie_is_accepted() -> None:
     async def scenario() -> bytes:
-        async with connected() as (reader, writer):
+        async with connected(echo) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nCookie: " + b"a" * 7000 + b"\r\n" + UPGRADE + b"\r\n")
             return await reader.readuntil(b"\r\n\r\n")
 
@@ -166,7 +140,7 @@ def test_a_connection_without_a_request_is_closed_without_a_word(sent: bytes) ->
 
 def test_a_connection_that_drips_between_two_requests_is_closed() -> None:
     async def scenario() -> bytes:
-        async with connected(transport=Quick) as (reader, writer):
+        async with connected(echo, transport=Quick) as (reader, writer):
             writer.write(GET)
             told = await reader.readuntil(b"/ 0\n")
             with suppress(ConnectionError):
@@ -237,7 +211,7 @@ def test_pipelined_requests_are_answered_in_order_and_a_few_are_parsed_at_once(
     requests = b"".join(line % (number, len(body)) for number in range(200))
 
     async def scenario() -> bytes:
-        async with connected(transport=Watched) as (reader, writer):
+        async with connected(echo, transport=Watched) as (reader, writer):
             writer.write(requests + b"GET /end HTTP/1.1\r\nConnection: close\r\n\r\n")
             return await reader.read()
 
@@ -249,7 +223,7 @@ def test_pipelined_requests_are_answered_in_order_and_a_few_are_parsed_at_once(
 
 def test_more_requests_than_the_allowance_wait() -> None:
     async def scenario() -> float:
-        async with connected() as (reader, writer):
+        async with connected(echo) as (reader, writer):
             loop = asyncio.get_running_loop()
             began = loop.time()
             writer.write(GET * 99 + GET.replace(b"Host", b"Connection: close\r\nHost"))
@@ -262,7 +236,7 @@ def test_more_requests_than_the_allowance_wait() -> None:
 
 def test_a_request_in_pieces_is_one() -> None:
     async def scenario() -> bytes:
-        async with connected() as (reader, writer):
+        async with connected(echo) as (reader, writer):
             request = b"POST /a HTTP/1.1\r\nConnection: close\r\nContent-Length: 5000\r\n\r\n"
             for byte in request:
                 writer.write(bytes((byte,)))
