@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from server.database.clock import seconds_now
 from server.database.connection import Database
 from server.database.schema import STREAMS
-from server.database.sealed_addresses import SEALED, sealed, unsealed
+from server.database.sealed_addresses import ADDRESSES, SEALED, sealed, unsealed
 from server.errors import Conflict
 from server.security.sealing import Seal
 
@@ -44,11 +44,12 @@ class HeldStream(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class TakenStream:
     """A stream that was just taken, with its definition; ``cause`` is restart, given_back or
-    expired."""
+    expired. ``is_whole``: its password could be read, if it has one."""
 
     held: HeldStream
     definition: Mapping[str, Any]
     cause: str = ""
+    is_whole: bool = True
 
     @property
     def name(self) -> str:
@@ -72,7 +73,11 @@ class StreamPlace:
 
 
 class StreamRows:
-    """Definitions by name, as JSON objects. Synchronous; any thread may use it."""
+    """Definitions by name, as JSON objects. Synchronous; any thread may use it.
+
+    A change replaces single fields, never addresses: a server whose secret does not open a
+    password, or that does not know a field of a newer version, leaves both as they are.
+    """
 
     def __init__(self, database: Database, seal: Seal) -> None:
         self._database = database
@@ -134,11 +139,13 @@ class StreamRows:
             rows = connection.execute(mine).all()
         return {HeldStream(*row) for row in rows} & set(held)
 
-    def release(self, held: HeldStream, definition: Mapping[str, Any] | None = None) -> bool:
-        """Let any server take a stream, with another definition if it is given; return False if
-        the stream was lost."""
-        changed = {} if definition is None else {"definition": sealed(definition, self._seal)}
-        return self._changed(_held(held).values(owner=None, expires=seconds_now(), **changed))
+    def release(self, held: HeldStream, fields: Mapping[str, Any] | None = None) -> bool:
+        """Let any server take a stream, with these fields of its definition changed; return False
+        if the stream was lost."""
+        freed = _held(held).values(owner=None, expires=seconds_now())
+        with self._database.begin() as connection:
+            _change(connection, {held: fields} if fields else {})
+            return connection.execute(freed).rowcount == 1
 
     def seal_all(self) -> None:
         """Seal the passwords of rows that older versions wrote."""
@@ -149,20 +156,15 @@ class StreamRows:
                     changed = STREAMS.update().where(STREAMS.c.name == row["name"])
                     connection.execute(changed.values(definition=closed))
 
-    def change(self, held: HeldStream, definition: Mapping[str, Any]) -> bool:
-        """Replace a definition; return False if the stream was lost."""
-        return self.change_all({held: definition})
+    def change(self, held: HeldStream, fields: Mapping[str, Any]) -> bool:
+        """Change fields of a definition; return False if the stream was lost."""
+        return self.change_all({held: fields})
 
-    def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> bool:
-        """Replace definitions, in one transaction; return False if one of the streams was lost,
-        which is skipped."""
-        changes = [
-            _held(held).values(definition=sealed(given, self._seal))
-            for held, given in definitions.items()
-        ]
+    def change_all(self, fields: Mapping[HeldStream, Mapping[str, Any]]) -> bool:
+        """Change fields of definitions, in one transaction; return False if one of the streams was
+        lost, which is skipped."""
         with self._database.begin() as connection:
-            kept = [connection.execute(change).rowcount == 1 for change in changes]
-        return all(kept)
+            return _change(connection, fields) == len(fields)
 
     def remove(self, held: HeldStream) -> bool:
         """Remove a definition; return False if the stream was lost."""
@@ -177,20 +179,29 @@ class StreamRows:
         if row is None:
             return None
         *held, definition = row
-        return TakenStream(HeldStream(*held), self._unsealed(row.name, definition))
-
-    def _changed(self, statement: sql.Update) -> bool:
-        with self._database.begin() as connection:
-            return connection.execute(statement).rowcount == 1
-
-    def _unsealed(self, name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
-        definition, is_whole = unsealed(stored, self._seal)
+        definition, is_whole = unsealed(definition, self._seal)
         if not is_whole:
             _log.warning(
-                "the password of stream %s was sealed with another secret: add the stream again",
-                name,
+                "the password of stream %s was sealed with another secret: give all servers the"
+                " same one, or add the stream again",
+                row.name,
             )
-        return definition
+        return TakenStream(HeldStream(*held), definition, is_whole=is_whole)
+
+
+def _change(connection: sql.Connection, fields: Mapping[HeldStream, Mapping[str, Any]]) -> int:
+    """Change fields of definitions; return how many of the streams were not lost."""
+    if not fields:
+        return 0
+    is_held = sql.and_(sql.tuple_(*_HELD).in_(list(fields)), STREAMS.c.owner.is_not(None))
+    # An UPDATE, because it locks the rows until they are changed, in SQLite too.
+    locked = STREAMS.update().where(is_held).values(epoch=STREAMS.c.epoch)
+    kept = connection.execute(locked.returning(*_HELD, STREAMS.c.definition)).all()
+    for *key, definition in kept:
+        held = HeldStream(*key)
+        assert fields[held].keys().isdisjoint((*ADDRESSES, SEALED)), "these are sealed once"
+        connection.execute(_held(held).values(definition={**definition, **fields[held]}))
+    return len(kept)
 
 
 def _taken(server: str, lease: float) -> sql.Update:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from server.errors import MastreamError
 from server.streams.ownership import Ownership
 from server.streams.running_streams import RunningStream
-from server.streams.stored import stored
+from server.streams.stored import placed
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class _Giving:
                 await self._release(one)
 
     async def _release(self, one: RunningStream) -> None:
-        left = stored(one.stream.definition, one.stream.place)
+        place = placed(one.stream.definition, one.stream.place)
         try:
-            await self._ownership.release(one.held, left)
+            await self._ownership.release(one.held, place)
         except MastreamError as error:
             self._has_failed = True
             _log.warning("other servers get the streams only when the leases end: %s", error)

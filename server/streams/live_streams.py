@@ -21,7 +21,7 @@ from server.streams.pulled import PulledStream
 from server.streams.pulled_services import PulledServices
 from server.streams.running_streams import RunningStream, RunningStreams
 from server.streams.states import StreamState
-from server.streams.stored import stored, takeover_of
+from server.streams.stored import placed, takeover_of
 from server.streams.tending import cancelled, repeat
 from server.streams.whereabouts import Whereabouts
 
@@ -161,9 +161,9 @@ class LiveStreams:
 
     async def _pause(self, running: RunningStream, paused: bool) -> None:
         stream = running.stream
-        definition = replace(stream.definition, paused=paused)
         place = stream.place if stream.supervised.state.has_source and not paused else None
-        await self._ownership.change(running.held, stored(definition, place))
+        fields = {"paused": paused} | placed(stream.definition, place)
+        await self._ownership.change(running.held, fields)
         await (stream.pause() if paused else stream.resume())
 
     async def remove(self, name: str) -> None:
@@ -224,13 +224,16 @@ class LiveStreams:
         unfit = [one for one in taken if self._draining or not self._has_begun(one)]
         try:
             for one in unfit:
-                await self._ownership.release(one.held, one.definition)
+                await self._ownership.release(one.held)
         finally:
             for one in unfit:
                 self._ownership.drop(one.held)
 
     def _has_begun(self, taken: TakenStream) -> bool:
-        """Pull a stream that was taken; return whether that is possible."""
+        """Pull a stream that was taken; return False if that is impossible, or left to others."""
+        if self._ownership.is_left(taken):
+            self._ownership.avoid(taken.name)
+            return False
         try:
             definition = StreamDefinition.from_dict(taken.definition)
             self._begin(definition, taken.held, takeover_of(taken))

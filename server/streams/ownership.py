@@ -18,6 +18,7 @@ from server.cluster.membership import ALONE_SECONDS, Membership
 from server.cluster.placement import wanted
 from server.database.streams import HeldStream, StreamPlace, StreamRows, TakenStream
 from server.errors import MastreamError, NoCapacity, Unavailable
+from server.streams.avoided import Avoided
 from server.streams.whereabouts import Whereabouts
 from server.threads import ThreadRunner
 
@@ -28,10 +29,6 @@ CAUSES = ("given_back", "expired", "restart")
 this one had it."""
 
 
-AVOID_SECONDS = 60.0
-"""For how long this server leaves a stream that it cannot pull to others."""
-
-
 class Ownership:
     """Takes, renews and gives back the rows of pulled streams.
 
@@ -40,7 +37,7 @@ class Ownership:
 
     Mutable state: the held streams by name, each with its lease; the places of all; those streams
     that were held when leases were last renewed, while the database has not answered; the
-    streams to be avoided, until when.
+    streams to be avoided.
     """
 
     def __init__(
@@ -63,7 +60,7 @@ class Ownership:
         self._disk = ThreadRunner("live")
         self._leases: dict[str, tuple[HeldStream, Lease]] = {}
         self._unanswered: set[HeldStream] = set()
-        self._avoided: dict[str, float] = {}
+        self._avoided = Avoided()
         self.whereabouts = Whereabouts(membership, self.holds)
 
     def __repr__(self) -> str:
@@ -112,10 +109,10 @@ class Ownership:
         self.whereabouts.note(StreamPlace(name, server, lease, owner))
         return held
 
-    async def change(self, held: HeldStream, definition: Mapping[str, Any]) -> None:
-        """Store a changed definition. Raises NoCapacity if the stream was lost."""
+    async def change(self, held: HeldStream, fields: Mapping[str, Any]) -> None:
+        """Store changed fields of a definition. Raises NoCapacity if the stream was lost."""
         _check_kept(self._has(held))
-        _check_kept(await self._disk(self._rows.change, held, definition))
+        _check_kept(await self._disk(self._rows.change, held, fields))
 
     async def remove(self, held: HeldStream) -> None:
         """Remove a stream. Raises NoCapacity if it was lost."""
@@ -124,22 +121,29 @@ class Ownership:
         self.drop(held)
         self.whereabouts.forget(held.name)
 
-    async def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> None:
-        """Store the definitions of those streams that were not lost."""
-        kept = {held: one for held, one in definitions.items() if self.may_act(held)}
+    async def change_all(self, fields: Mapping[HeldStream, Mapping[str, Any]]) -> None:
+        """Store changed fields of those streams that were not lost."""
+        kept = {held: one for held, one in fields.items() if self.may_act(held)}
         if kept:
             await self._disk(self._rows.change_all, kept)
 
-    async def release(self, held: HeldStream, definition: Mapping[str, Any] | None = None) -> None:
-        """Give a stream back, with this definition if it is given; it must have stopped.
-        Idempotent."""
+    async def release(self, held: HeldStream, fields: Mapping[str, Any] | None = None) -> None:
+        """Give a stream back, with these fields changed; it must have stopped. Idempotent."""
         if self._has(held):
-            await self._disk(self._rows.release, held, definition)
+            await self._disk(self._rows.release, held, fields)
             self.drop(held)
 
     def avoid(self, name: str) -> None:
         """Leave a stream that this server cannot pull to others for a while."""
-        self._avoided[name] = self._clock() + AVOID_SECONDS
+        self._avoided.add(name, self._clock())
+
+    def is_left(self, taken: TakenStream) -> bool:
+        """Return whether to leave a stream to others because this server cannot read its password.
+
+        If none of them took it after this server had left it, no server can read it.
+        """
+        has_been_left = self._avoided.was(taken.name, self._clock())
+        return not taken.is_whole and bool(self._membership.peers) and not has_been_left
 
     def drop(self, held: HeldStream) -> None:
         """Renew a lease no more: any server can take the stream once it ends. Idempotent."""
@@ -177,8 +181,7 @@ class Ownership:
         if self._membership.is_replaced:
             return []
         now = self._clock()
-        self._avoided = {name: until for name, until in self._avoided.items() if until > now}
-        others = self._leases.keys() | self._avoided.keys()
+        others = self._leases.keys() | self._avoided.names(now)
         free = [one for one in self.whereabouts.free() if one.name not in others]
         back = self.whereabouts.answers_for(now)
         mine = wanted(self._membership.name, self._membership.candidates, free, back)

@@ -8,7 +8,7 @@ from server.database.streams import HeldStream
 from server.streams.ownership import Ownership
 from server.streams.place import Place
 from server.streams.running_streams import RunningStream
-from server.streams.stored import stored
+from server.streams.stored import placed
 
 
 class PlaceKeeper:
@@ -23,7 +23,7 @@ class PlaceKeeper:
         streams = {one.held: one.stream for one in running}
         places = {held: stream.place for held, stream in streams.items()}
         changed = {
-            held: stored(streams[held].definition, place)
+            held: placed(streams[held].definition, place)
             for held, place in places.items()
             if place is not None and place != self._stored.get(held)
         }

@@ -1,8 +1,7 @@
-"""The content of a pulled stream's row: its definition, and the place of its file."""
+"""The fields of a pulled stream's row that change while it runs, and what the next owner reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from server.database.streams import TakenStream
@@ -13,10 +12,11 @@ PLACE = "place"
 """The field of the place; a version that does not know it ignores it."""
 
 
-def stored(definition: StreamDefinition, place: Place | None) -> Mapping[str, Any]:
-    """Return the content of a stream's row."""
-    given = definition.to_dict()
-    return given if place is None else given | {PLACE: place.to_dict()}
+def placed(definition: StreamDefinition, place: Place | None) -> dict[str, Any]:
+    """Return the fields that store the place of a file; none for a camera."""
+    if not definition.is_file:
+        return {}
+    return {PLACE: None if place is None else place.to_dict()}
 
 
 def takeover_of(taken: TakenStream) -> Takeover:

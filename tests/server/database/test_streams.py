@@ -44,8 +44,8 @@ def test_a_password_is_in_no_file(database: Database, tmp_path: Path) -> None:
     rows = StreamRows(database, SEAL)
     held = rows.add("cam", CAMERA, 1.0, "a", OVER)
     assert definition(rows) == CAMERA
-    assert not rows.change(held, CAMERA), "it was taken by another since"
-    assert rows.change(HeldStream("cam", 2, 1.0), CAMERA | {"paused": True})
+    assert not rows.change(held, {"paused": True}), "it was taken by another since"
+    assert rows.change(HeldStream("cam", 2, 1.0), {"paused": True})
     assert definition(rows) == CAMERA | {"paused": True}
     assert b"rtsp://host/x" in files(tmp_path) and b"hidden" not in files(tmp_path)
 
@@ -74,13 +74,29 @@ def test_another_secret_loses_the_password_and_nothing_else(
     assert definition(StreamRows(database, SEAL)) == CAMERA
 
 
+def test_what_a_server_cannot_read_it_leaves_as_it_was(database_url: str) -> None:
+    newer = CAMERA | {"name": "newer", "field": {"of": "a newer version"}}
+    with closing(Database(database_url)) as database:
+        rows = StreamRows(database, SEAL)
+        rows.add("newer", newer, 1.0, "a", OVER)
+        other = StreamRows(database, Seal(lambda: b"b" * 64))
+        taken = other.take("newer", "b", 60.0)
+        assert taken and not taken.is_whole
+        assert other.change(taken.held, {"paused": True})
+        assert other.change_all({taken.held: {"place": {"sent": 3}}})
+        assert other.release(taken.held, {"place": None})
+        back = rows.take("newer", "a", 60.0)
+        assert back and back.is_whole
+        assert back.definition == newer | {"paused": True, "place": None}
+
+
 def test_where_all_streams_are_and_whose(database_url: str) -> None:
     with closing(Database(database_url)) as database:
         rows = StreamRows(database, SEAL)
         rows.add("cam", CAMERA | {"owner": "key-1"}, 2.0, "a", 60.0)
         rows.add("old", CAMERA, 1.0, "b", OVER)
         held = rows.add("left", CAMERA | {"owner": ""}, 3.0, "a", 60.0)
-        assert rows.release(held, CAMERA | {"owner": "key-2"})
+        assert rows.release(held, {"owner": "key-2"})
         old, cam, left = rows.places()
         assert (old.name, old.server, old.is_free, old.key) == ("old", "b", True, "")
         assert (cam.name, cam.server, cam.is_free, cam.key) == ("cam", "a", False, "key-1")

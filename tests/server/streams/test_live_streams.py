@@ -46,7 +46,9 @@ class Owner:
         self.held: set[str] = set()
         self.epochs: dict[str, int] = {}
         self.unknown: set[str] = set()
+        self.sealed: set[str] = set()
         self.playing: set[str] = set()
+        self.url = "rtsp://camera/path"
         self.acts: list[str] = []
         self.avoided: list[str] = []
         self.answers: list[Exception | None] = [None]
@@ -87,33 +89,37 @@ class Owner:
     def _definition(self, name: str) -> dict[str, Any]:
         if name in self.unknown:
             return {}
-        return replace(paused(name), paused=name not in self.playing).to_dict()
+        given = replace(paused(name), paused=name not in self.playing, url=self.url)
+        return given.to_dict()
 
     async def add(self, name: str, _: Mapping[str, Any], created: float) -> HeldStream:
         await self.may_add.wait()
         self.acts.append(f"add {name} at {created}")
         return self._hold(name)
 
-    async def change(self, held: HeldStream, definition: Mapping[str, Any]) -> None:
-        self.acts.append(f"{'pause' if definition['paused'] else 'resume'} {held.name}")
+    async def change(self, held: HeldStream, fields: Mapping[str, Any]) -> None:
+        self.acts.append(f"{'pause' if fields['paused'] else 'resume'} {held.name}")
 
-    async def change_all(self, definitions: Mapping[HeldStream, Mapping[str, Any]]) -> None:
-        for held, one in definitions.items():
+    async def change_all(self, fields: Mapping[HeldStream, Mapping[str, Any]]) -> None:
+        for held, one in fields.items():
             self.acts.append(f"{held.name} is at {one['place']['sent']}")
 
     async def remove(self, held: HeldStream) -> None:
         self.held.discard(held.name)
         self.acts.append(f"remove {held.name}")
 
-    async def release(self, held: HeldStream, definition: Mapping[str, Any]) -> None:
+    async def release(self, held: HeldStream, fields: Mapping[str, Any] | None = None) -> None:
         self.releasing.set()
         await self.may_release.wait()
         if self.may_act(held):
             if self.refuses:
                 raise Unavailable("The database does not answer.")
             self.held.discard(held.name)
-            at = f" at {definition['place']['sent']}" if "place" in definition else ""
+            at = f" at {fields['place']['sent']}" if fields and fields.get("place") else ""
             self.acts.append(f"release {held.name}{at}")
+
+    def is_left(self, taken: TakenStream) -> bool:
+        return taken.name in self.sealed
 
     def avoid(self, name: str) -> None:
         self.avoided.append(name)
@@ -233,6 +239,14 @@ async def test_one_that_cannot_be_pulled_is_given_back_and_keeps_none_of_the_oth
         assert [one.definition.name for one in streams.all()] == ["c"]
         assert owner.acts == ["release a", "release b"] and owner.held == {"c"}
         assert owner.avoided == ["a", "b"]
+
+
+async def test_one_that_is_left_to_others_is_given_back_unchanged() -> None:
+    owner = Owner(left="ab")
+    owner.sealed = {"a"}
+    async with running(owner) as streams:
+        assert names(streams) == ["b"]
+        assert owner.acts == ["release a"] and owner.avoided == ["a"]
 
 
 async def test_one_that_can_neither_be_pulled_nor_given_back_keeps_none_of_the_others() -> None:
@@ -381,16 +395,16 @@ async def test_one_that_is_being_paused_while_all_are_given_back_stays_paused(
 ) -> None:
     owner, cameras = Owner(left="a"), Cameras()
     owner.playing.add("a")
-    written: list[bool] = []
+    written: list[Mapping[str, Any]] = []
     may_write = asyncio.Event()
 
-    async def change(_: HeldStream, definition: Mapping[str, Any]) -> None:
+    async def change(_: HeldStream, fields: Mapping[str, Any]) -> None:
         await may_write.wait()
-        written.append(definition["paused"])
+        written.append(fields)
 
-    async def release(held: HeldStream, definition: Mapping[str, Any]) -> None:
+    async def release(held: HeldStream, fields: Mapping[str, Any]) -> None:
         owner.drop(held)
-        written.append(definition["paused"])
+        written.append(fields)
 
     monkeypatch.setattr(owner, "change", change)
     monkeypatch.setattr(owner, "release", release)
@@ -403,7 +417,7 @@ async def test_one_that_is_being_paused_while_all_are_given_back_stays_paused(
         await everything_that_can_happen_now()
         may_write.set()
         await asyncio.gather(pausing, draining)
-    assert written[:2] == [True, True]
+    assert written[:2] == [{"paused": True}, {}], "what is given back writes no definition"
 
 
 async def test_the_source_of_one_that_was_lost_is_closed_before_the_server_has_stopped() -> None:
@@ -496,6 +510,7 @@ async def test_the_places_of_files_are_stored_as_they_move_and_when_they_are_giv
     monkeypatch.setattr(PulledStream, "place", where)
     monkeypatch.setattr(live_streams, "PLACE_SECONDS", 0.001)
     owner = Owner(left="ab")
+    owner.url = "file:///film.mp4"
     async with running(owner):
         await until(lambda: bool(owner.acts))
         places["a"] = place(4)

@@ -17,7 +17,8 @@ from server.database.connection import Database, sqlite_url
 from server.database.streams import HeldStream, StreamRows, TakenStream
 from server.errors import Elsewhere, NoCapacity, Unavailable
 from server.security.sealing import Seal
-from server.streams.ownership import AVOID_SECONDS, Ownership
+from server.streams.avoided import AVOID_SECONDS
+from server.streams.ownership import Ownership
 
 pytestmark = pytest.mark.anyio
 
@@ -270,6 +271,32 @@ async def test_what_one_server_cannot_pull_is_left_to_others(rows: StreamRows) -
         await b.release(taken.held)
         clock.now += AVOID_SECONDS
         assert [one.name for one in await taken_once_free(a)] == ["s"]
+
+
+async def test_a_password_that_one_server_cannot_read_is_left_to_others_once(
+    rows: StreamRows,
+) -> None:
+    clock = Clock()
+    rows.add("s", {"url": "rtsp://user:hidden@host/x"}, 1.0, "x", -30.0)
+    other = StreamRows(rows._database, Seal(lambda: b"b" * 64))
+    async with owner(other, "a", "b", LONG, clock) as a, owner(rows, "b", "a") as b:
+        (taken,) = await a.take_free(None)
+        assert a.is_left(taken)
+        a.avoid("s")
+        await a.release(taken.held)
+        (theirs,) = await taken_once_free(b)
+        assert theirs.definition == {"url": "rtsp://user:hidden@host/x"} and not b.is_left(theirs)
+        await b.release(theirs.held)
+        clock.now += AVOID_SECONDS
+        (again,) = await taken_once_free(a)
+        assert not a.is_left(again), "nobody else has taken it"
+
+
+async def test_a_server_without_others_pulls_what_it_can_read(rows: StreamRows) -> None:
+    rows.add("s", {"url": "rtsp://user:hidden@host/x"}, 1.0, "x", -30.0)
+    async with owner(StreamRows(rows._database, Seal(lambda: b"b" * 64)), "a") as a:
+        (taken,) = await a.take_free(None)
+        assert taken.definition == {"url": "rtsp://host/x"} and not a.is_left(taken)
 
 
 async def test_what_is_given_back_is_taken_as_it_was_left(rows: StreamRows) -> None:

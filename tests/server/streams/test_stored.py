@@ -1,4 +1,4 @@
-"""A row has the definition, and the place of a file, which older versions ignore."""
+"""A row has the definition, and the place of a file; neither replaces the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from server.database.streams import HeldStream, TakenStream
 from server.streams.definition import StreamDefinition
 from server.streams.place import Place, Takeover
-from server.streams.stored import stored, takeover_of
+from server.streams.stored import placed, takeover_of
 
 FILM = StreamDefinition("film", "file:///film.mp4")
 PLACE = Place(
@@ -16,13 +16,17 @@ PLACE = Place(
 
 
 def test_what_is_stored_is_what_the_next_owner_gets() -> None:
-    row = stored(FILM, PLACE)
+    row = FILM.to_dict() | placed(FILM, PLACE)
     assert StreamDefinition.from_dict(row) == FILM
     taken = TakenStream(HeldStream("film", 4, 1.0), row, "expired")
     assert takeover_of(taken) == Takeover("expired", 4, PLACE)
 
 
-def test_without_a_place_only_the_definition_is_stored() -> None:
-    assert stored(FILM, None) == FILM.to_dict()
-    taken = TakenStream(HeldStream("film", 1, 1.0), stored(FILM, None), "restart")
+def test_without_a_place_the_earlier_one_is_forgotten() -> None:
+    row = FILM.to_dict() | placed(FILM, PLACE) | placed(FILM, None)
+    taken = TakenStream(HeldStream("film", 1, 1.0), row, "restart")
     assert takeover_of(taken).place is None
+
+
+def test_a_camera_has_no_place() -> None:
+    assert placed(StreamDefinition("cam", "rtsp://camera/path"), None) == {}
