@@ -35,7 +35,8 @@ def source_class(name: str) -> type[Source]:
 
 
 def open_sandbox(settings: DecodeSettings) -> Sandbox | None:
-    """Return the sandbox in which videos are decoded, once one was; None if they need none.
+    """Return the sandbox in which videos and cameras are decoded, once both were as far as the
+    settings say; None if they need none.
 
     Raises Fault if this machine has none, or if it does not work.
     """
@@ -43,7 +44,10 @@ def open_sandbox(settings: DecodeSettings) -> Sandbox | None:
         return None
     module = import_module("server.sources.sandbox.decoder")
     found: Sandbox = module.Sandbox(settings.sandbox_bytes, settings.sandbox_seconds)
-    import_module("server.sources.sandbox.trial").check_sandbox(found)
+    trial = import_module("server.sources.sandbox.trial")
+    trial.check_sandbox(found)
+    if settings.sandbox_cameras:
+        trial.check_sandbox_of_cameras(found)
     return found
 
 
