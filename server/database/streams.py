@@ -148,13 +148,15 @@ class StreamRows:
             return connection.execute(freed).rowcount == 1
 
     def seal_all(self) -> None:
-        """Seal the passwords of rows that older versions wrote."""
+        """Seal the passwords of rows that older versions wrote, except of those that change
+        meanwhile."""
+        text = sql.cast(STREAMS.c.definition, sql.Text)
+        chosen = sql.select(STREAMS.c.name, STREAMS.c.definition, text)
         with self._database.begin() as connection:
-            for row in connection.execute(STREAMS.select()).mappings().all():
-                stored = row["definition"]
+            for name, stored, read in connection.execute(chosen).all():
                 if SEALED not in stored and (closed := sealed(stored, self._seal)) != stored:
-                    changed = STREAMS.update().where(STREAMS.c.name == row["name"])
-                    connection.execute(changed.values(definition=closed))
+                    same = STREAMS.update().where(STREAMS.c.name == name, text == read)
+                    connection.execute(same.values(definition=closed))
 
     def change(self, held: HeldStream, fields: Mapping[str, Any]) -> bool:
         """Change fields of a definition; return False if the stream was lost."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from server.database import streams
 from server.database.connection import Database, sqlite_url
 from server.database.schema import STREAMS
+from server.database.sealed_addresses import sealed
 from server.database.streams import HeldStream, StreamRows
 from server.security.sealing import Seal
 
@@ -61,6 +63,30 @@ def test_rows_from_before_are_sealed(database: Database) -> None:
         assert "hidden" not in str(connection.execute(STREAMS.select()).all())
     for name in ("cam", "other"):
         assert definition(rows, name)["url"] == CAMERA["url"]
+
+
+def test_what_changes_while_it_is_sealed_keeps_the_change(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sealed_late(*given: Any) -> dict[str, Any]:
+        assert rows.change(HeldStream("cam", 1, 1.0), {"paused": True})
+        return sealed(*given)
+
+    row = {"name": "cam", "definition": CAMERA, "created": 1.0, "owner": "a", "epoch": 1}
+    with closing(Database(database_url)) as database:
+        rows = StreamRows(database, SEAL)
+        with database.begin() as connection:
+            connection.execute(STREAMS.insert().values(**row))
+        with monkeypatch.context() as patch:
+            patch.setattr(streams, "sealed", sealed_late)
+            rows.seal_all()
+        with database.begin() as connection:
+            assert connection.execute(STREAMS.select()).one().definition["paused"]
+        rows.seal_all()
+        with database.begin() as connection:
+            assert "hidden" not in str(connection.execute(STREAMS.select()).all())
+        taken = rows.take_back("cam", "a", OVER)
+        assert taken and taken.definition == CAMERA | {"paused": True}
 
 
 def test_another_secret_loses_the_password_and_nothing_else(
