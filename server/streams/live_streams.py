@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -65,14 +65,16 @@ class LiveStreams:
 
     async def start(self) -> None:
         """Pull every stream that an earlier process of this server had, and the free ones that this
-        server should take."""
+        server should take. The first leases could end before the last stream is taken: they are
+        renewed meanwhile."""
+        self._tend(self._renew, self._ownership.tend_seconds)
         await self._begin_each(await self._ownership.start())
         await self._take_free()
-        self._tending = [
-            asyncio.create_task(repeat(self._renew, self._ownership.tend_seconds)),
-            asyncio.create_task(repeat(self._take_free, self._ownership.tend_seconds)),
-            asyncio.create_task(repeat(self._keep_places, PLACE_SECONDS)),
-        ]
+        self._tend(self._take_free, self._ownership.tend_seconds)
+        self._tend(self._keep_places, PLACE_SECONDS)
+
+    def _tend(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
+        self._tending.append(asyncio.create_task(repeat(act, seconds)))
 
     async def drain(self) -> None:
         """End every viewer with ``going_away``, close every source and let other servers have each
@@ -81,8 +83,7 @@ class LiveStreams:
         Returns once the viewers have left. Idempotent.
         """
         self._draining = True
-        streams = [one.stream for one in self._running]
-        for stream in streams:
+        for stream in (streams := [one.stream for one in self._running]):
             stream.leave()
         await self._give_back()
         await asyncio.gather(*(stream.viewers.all_left() for stream in streams))
@@ -97,8 +98,7 @@ class LiveStreams:
         await self._ownership.close()
 
     async def _give_back(self) -> None:
-        first = list(self._running)
-        await give_back(first, self._ownership)
+        await give_back(first := list(self._running), self._ownership)
         await self._running.lost_have_ended()
         async with self._changing:  # a change that started earlier may have added another one
             added = [one for one in self._running if one not in first]

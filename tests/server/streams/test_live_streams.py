@@ -232,6 +232,22 @@ async def test_it_begins_with_what_an_earlier_process_had_and_what_is_free() -> 
     assert len(streams) == 0
 
 
+async def test_leases_are_renewed_while_the_first_streams_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = Owner(left="ab")
+    start = owner.start
+
+    async def start_slowly() -> list[TakenStream]:
+        taken = await start()
+        await until(lambda: owner.renewals > 1)
+        return taken
+
+    monkeypatch.setattr(owner, "start", start_slowly)
+    async with running(owner) as streams:
+        assert names(streams) == ["a", "b"]
+
+
 async def test_one_that_cannot_be_pulled_is_given_back_and_keeps_none_of_the_others() -> None:
     owner = Owner(left="a", free="bc")
     owner.unknown = {"a", "b"}
