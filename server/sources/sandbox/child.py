@@ -44,8 +44,6 @@ from server.sources.sandbox.rights import die_with, give_up_rights, import_all, 
 ALIVE_SECONDS = 1.0
 """Seconds between two signs of life while no frame is ready."""
 
-TOO_MUCH = "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows."
-
 Frames = Callable[[Reading, Counts, Callable[[], bool]], Iterator[Frame]]
 """As :func:`read_frames`."""
 
@@ -123,17 +121,32 @@ def _location(order: Order, parent: Parent) -> OpenFile | str:
 
 def _decode(parent: Parent, reading: Reading, frames: Frames) -> dict[str, Any]:
     """Pass all frames on; return the error with which they end, if any."""
+    is_camera = isinstance(reading.location, str)
     try:
         for frame in frames(reading, parent.counts, parent.left):
             parent.frame(frame)
     except MastreamError as error:
         return error_to_dict(error)
     except MemoryError:
-        return error_to_dict(BadVideo(TOO_MUCH))
+        return error_to_dict(_camera_too_large() if is_camera else _video_too_large())
     except Exception as error:  # a traceback would read files
-        name = type(error).__name__
-        return error_to_dict(SourceFault(f"Decoding the video failed ({name}): check the file."))
+        name, cause = type(error).__name__, "camera" if is_camera else "file"
+        return error_to_dict(SourceFault(f"Decoding the video failed ({name}): check the {cause}."))
     return {}
+
+
+def _video_too_large() -> BadVideo:
+    return BadVideo(
+        "The video needs more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES allows: "
+        "scale the video, or raise the limit."
+    )
+
+
+def _camera_too_large() -> SourceFault:
+    return SourceFault(
+        "The camera's pictures need more memory to be decoded than MASTREAM_DECODE__SANDBOX_BYTES "
+        "allows: let it send smaller ones, or raise the limit."
+    )
 
 
 def _line(connection: socket.socket) -> bytes:

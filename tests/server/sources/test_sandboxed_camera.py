@@ -151,11 +151,12 @@ def test_a_camera_over_http(path: str) -> None:
         ("fork", "system call that decoding never needs"),
         ("kill", "system call that decoding never needs"),
         ("connect", "PermissionError"),
-        ("open", "PermissionError"),
+        ("open", r"\(PermissionError\): check the camera"),
         ("write", "PermissionError"),
         ("die", "camera's decoder died"),
         ("nonsense", "makes no sense"),
         ("signs", "makes no sense"),
+        ("memory", "camera's pictures need more memory"),
     ],
 )
 def test_what_a_hostile_decoder_cannot_do(camera: MakeCamera, what: str, words: str) -> None:
