@@ -43,9 +43,9 @@ class PulledStream:
     of a file if the stream was taken over. While ``may_send`` is false, it holds its masks back:
     another server, or a later task, may send its own.
 
-    Mutable state: the supervisor's last decision, the events that it has yet to see, and the
-    takeover that is not reported yet. The intake's session stays open across connections, so that a
-    memory can be kept.
+    Mutable state: the supervisor's state, the events that it has yet to see, how many pauses and
+    resumptions were requested and carried out, and the takeover that is not reported yet. The
+    intake's session stays open across connections, so that a memory can be kept.
     """
 
     def __init__(
@@ -60,14 +60,15 @@ class PulledStream:
         epochs = 0 if takeover is None else takeover.epoch - 1
         self.measures = Measures(last_id=EPOCH_EVENTS * epochs)
         self.viewers = Viewers(self._on_mask, self.measures.lost, may_send)
-        self._decision = supervision.begin(services.clock(), services.rules, definition.paused)
-        self.supervised = self._decision[0]
+        self._begin = supervision.begin(services.clock(), services.rules, definition.paused)
+        self.supervised = self._begin[0]
         self._services = services
         given = self.viewers, self.measures, services.clock, services.recordings
         self._intake = Intake(definition, services.worker, *given, takeover)
         self._takeover = takeover
         self._over = False
         self._events, self._arrived = deque[Event](), Changes()
+        self._asked = self._carried_out = 0
         self._connector = Connector(definition, services, self._intake.continuing)
         self.publisher = self._new_publisher()
 
@@ -91,17 +92,15 @@ class PulledStream:
         return self.measures.news_after(seen)
 
     async def pause(self) -> None:
-        """Close the source until :meth:`resume`; it is closed on return. Idempotent."""
+        """Close the source until :meth:`resume`; return once it was closed. Idempotent."""
         self.definition = replace(self.definition, paused=True)
-        self._notice(Pause())
-        await self.changes.until(lambda: self._over or self._is_closed)
+        await self._carry_out(Pause())
 
     async def resume(self) -> None:
         """Connect again after a pause, an end or a failure. Idempotent."""
         self._connector.forget_crowds()
         self.definition = replace(self.definition, paused=False)
-        self._notice(Resume())
-        await self.changes.until(lambda: self._over or self.supervised.state not in IDLE)
+        await self._carry_out(Resume())
 
     @property
     def memory(self) -> MemoryState:
@@ -136,12 +135,16 @@ class PulledStream:
         services = self._services
         self._report(self.supervised)
         try:
+            await self._enter(*self._begin)
             while True:
-                await self._enter(*self._decision)
                 event = await self._next_event()
-                self._decision = supervision.decide(
+                decision = supervision.decide(
                     self.supervised, event, services.clock(), services.rules, services.random()
                 )
+                await self._enter(*decision)
+                if isinstance(event, _ASKED):
+                    self._carried_out += 1
+                    self.changes.notify()
         finally:
             try:
                 await self._disconnect()
@@ -190,9 +193,12 @@ class PulledStream:
             return self._connector.overdue()
         return self._events.popleft()
 
-    @property
-    def _is_closed(self) -> bool:
-        return not self._connector.is_open and not self.supervised.state.has_source
+    async def _carry_out(self, event: Pause | Resume) -> None:
+        """Wait until an event was acted on, whatever was requested after it; they are in order."""
+        self._asked += 1
+        number = self._asked
+        self._notice(event)
+        await self.changes.until(lambda: self._over or self._carried_out >= number)
 
     def _notice(self, event: Event) -> None:
         self._events.append(event)

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 SPEC = fake_spec(16, 32)
 QUICK = Rules(connect=0.2, stall=0.1, give_up=0.1, backoff=0.01, longest_backoff=0.02, refused=0.05)
+PATIENT = Rules(connect=60.0, stall=60.0, give_up=60.0, backoff=60.0, longest_backoff=60.0)
 WAIT = 10.0
 
 Scene = Callable[["Scripted"], AsyncIterator[Frame]]
@@ -145,6 +146,7 @@ async def playing(
     definition: StreamDefinition | None = None,
     on_step: Callable[[Sequence[AnyPixels]], None] | None = None,
     max_sessions: int = 64,
+    rules: Rules = QUICK,
 ) -> AsyncIterator[Stage]:
     stage = Stage(scenes)
     worker = Worker(
@@ -153,7 +155,7 @@ async def playing(
     await worker.start()
     clock = asyncio.get_running_loop().time
     services = PulledServices(
-        worker, stage.open_source, QUICK, clock, wall=lambda: 5.0, random=lambda: 0.0
+        worker, stage.open_source, rules, clock, wall=lambda: 5.0, random=lambda: 0.0
     )
     asked = definition or StreamDefinition("cam", "rtsp://host/path", max_gap=60)
     stage.stream = PulledStream(asked, services)
@@ -302,12 +304,27 @@ async def test_a_pause_returns_once_the_source_is_closed() -> None:
         assert stage.sources[0].closed
 
 
-async def test_a_pause_and_a_resume_at_once_leave_a_live_stream() -> None:
-    async with playing(breaks, three_and_silence) as stage:
-        await stage.until(lambda: bool(stage.sources))
-        await asyncio.gather(stage.stream.pause(), stage.stream.resume())
+@pytest.mark.parametrize("state", [StreamState.BACKOFF, StreamState.LIVE])
+async def test_a_pause_and_a_resume_at_once_leave_a_live_stream(state: StreamState) -> None:
+    first = breaks if state is StreamState.BACKOFF else three_and_silence
+    async with playing(first, three_and_silence, rules=PATIENT) as stage:
+        await stage.state(state)
+        async with asyncio.timeout(WAIT):
+            await asyncio.gather(stage.stream.pause(), stage.stream.resume())
+        assert stage.sources[0].closed
         await stage.state(StreamState.LIVE)
+        assert len(stage.sources) == 2
         assert stage.stream.supervised.attempt == 0, "what the closed connection met is forgotten"
+
+
+async def test_a_resume_and_a_pause_at_once_leave_a_paused_stream() -> None:
+    async with playing(three_and_silence, rules=PATIENT) as stage:
+        await stage.state(StreamState.LIVE)
+        await stage.stream.pause()
+        async with asyncio.timeout(WAIT):
+            await asyncio.gather(stage.stream.resume(), stage.stream.pause())
+        assert stage.stream.supervised.state is StreamState.PAUSED
+        assert all(source.closed for source in stage.sources)
 
 
 async def test_an_address_that_may_not_be_opened_any_more_is_reported(
