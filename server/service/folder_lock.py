@@ -22,8 +22,9 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "server.lock"
-        # One thread may take it and another release it.
-        self._lock = FileLock(self._file, timeout=0, thread_local=False)
+        # One thread may take it and another release it. The library's own lock for a file system
+        # without locks would outlive a crash, and its warning does not say what not to do.
+        self._lock = FileLock(self._file, timeout=0, thread_local=False, fallback_to_soft=False)
 
     def take(self) -> None:
         """Lock the folder. Raises Fault if another process holds the lock, or may hold it because
