@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from server.database.piece_statements import Held
 from server.database.video_record import VideoState
 from server.errors import Fault, MastreamError, NoCapacity, Unavailable
 from server.logs import log_event
@@ -20,12 +21,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A video that is worked on here, its task, and when it started."""
+    """A video that is worked on here, its task, and when it started. ``taken`` is the row that was
+    taken to end the video, if its job had none."""
 
     video: str
     job: VideoJob
     task: asyncio.Task[str | None]
     began: float
+    taken: Held | None = None
 
     @property
     def error(self) -> BaseException | None:
@@ -86,8 +89,8 @@ class Concluding:
         self, running: Running, state: VideoState, problem: Any = None, results: str = RESULTS
     ) -> bool:
         """Return whether a video has ended like this; it has not if others have it."""
-        video, counts, by = running.video, running.job.counts, running.job.ends_by
-        by = by or await self._disk(self._files.take_idle, video)
+        video, counts = running.video, running.job.counts
+        by = running.job.ends_by or await self._taken(running)
         if by is None:
             await self._disk(self._files.leave, video, self._clock())
             return False
@@ -102,6 +105,19 @@ class Concluding:
                 running.began, now, video=video, state=state.value, frames=done, code=code
             )
         return True
+
+    async def _taken(self, running: Running) -> Held | None:
+        """Take the work on a whole video on which nobody works; return None if others work on it,
+        or it has ended. If this fails, or what follows, the next attempt continues it."""
+        if running.taken is None:
+            # If the store failed to answer, this server may have the row without knowing it.
+            await self._disk(self._files.give_back, self._others(running.video))
+            running.taken = await self._disk(self._files.take_whole, running.video)
+        taken = running.taken
+        if taken is not None and await self._disk(self._files.others_work, taken):
+            await self._disk(self._files.piece_rows.release, taken)
+            running.taken = None
+        return running.taken
 
 
 def problem_of(error: BaseException) -> dict[str, Any]:

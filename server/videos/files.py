@@ -195,15 +195,10 @@ class VideoFiles:
         viewer still has an overlay open."""
         self.places.clear(video)
 
-    def take_idle(self, video: str) -> Held | None:
-        """Take the work on a whole video on which nobody works; return None if others work on it,
-        or it has ended."""
-        whole = self.take_whole(video)
-        # Not before: others may have begun in between.
-        if whole is not None and any(one.held for one in self.store.standings(video)):
-            self.piece_rows.release(whole)
-            return None
-        return whole
+    def others_work(self, whole: Held) -> bool:
+        """Return whether others work on a video that this server has taken as a whole. Ask after it
+        was taken: they may have begun before."""
+        return any(one.held for one in self.store.standings(whole.video))
 
     def take_whole(self, video: str) -> Held | None:
         """Take the work on a whole video; return None if others have it."""

@@ -360,14 +360,15 @@ def test_a_server_that_fails_alone_ends_no_video_on_which_others_work(
     a, b = servers
     video = uploaded(a)
     plan = a.take_whole(video)
-    assert plan is not None and b.take_idle(video) is None
+    assert plan is not None and b.take_whole(video) is None
     a.piece_rows.plan(plan, [(0, 9, []), (10, None, [])], None, "signature")
     a.piece_rows.release(plan)
     taken = a.piece_rows.take(video, 1, a.owner, 1000.0, "signature")
-    assert taken is not None and b.take_idle(video) is None
+    whole = b.take_whole(video)
+    assert taken is not None and whole == Held(video, WHOLE, 2) and b.others_work(whole)
     a.piece_rows.release(Held(video, 1, taken.epoch))
-    assert b.take_idle(video) == Held(video, WHOLE, 3)
-    assert b.take_idle("unknown") is None
+    assert not b.others_work(whole)
+    assert b.take_whole("unknown") is None
 
 
 def test_pieces_linger_for_those_who_read_them_on_other_servers(

@@ -15,6 +15,7 @@ from server.errors import NotFound, Unavailable
 from server.videos import durable_ledger, files, runner
 from server.videos import jobs as jobs_module
 from server.videos.ledger import Terms
+from server.videos.video_job import VideoJob
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +31,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "ALONE", Terms(lease=0.5, renew=0.1))
 
 
-def fail_after(monkeypatch: pytest.MonkeyPatch, rows: type, name: str) -> list[str]:
-    """Let the next such call succeed and then raise; return the list of those that did."""
+def fail_after(
+    monkeypatch: pytest.MonkeyPatch, rows: type, name: str, *, acts: bool = True
+) -> list[str]:
+    """Let the next such call raise, after it was carried out if it ``acts``; return the list of
+    those that did."""
     real, failed = getattr(rows, name), list[str]()
 
     def act(*args: Any, **kwargs: Any) -> Any:
-        result = real(*args, **kwargs)
+        result = real(*args, **kwargs) if acts or failed else None
         if not failed:
             failed.append(name)
             raise Unavailable("The database does not answer: try again in a moment.")
@@ -75,6 +79,40 @@ async def test_a_video_succeeds(
         assert another.record.state is VideoState.SUCCEEDED
     left = {path.name for path in (tmp_path / "videos" / video).iterdir()}
     assert len(left) == 2 and left > {"upload"}
+
+
+@pytest.mark.parametrize("acts", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (PieceRows, "free"),
+        (PieceRows, "take_whole"),
+        (VideoRows, "standings"),
+        (VideoRows, "finish"),
+    ],
+)
+async def test_a_video_fails_that_was_never_taken(
+    rows: type,
+    name: str,
+    acts: bool,
+    tmp_path: Path,
+    make_clip: MakeClip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end is stored as soon as the store answers, not only once a lease has ended."""
+    monkeypatch.setattr(files, "ALONE", Terms(lease=900.0, renew=300.0))
+    failures: list[list[str]] = []
+
+    async def run(_: VideoJob) -> str:
+        failures.append(fail_after(monkeypatch, rows, name, acts=acts))
+        raise ValueError("our mistake")
+
+    async with serving(tmp_path, lanes=1) as jobs:
+        monkeypatch.setattr(VideoJob, "run", run)
+        done = await ended(jobs, await upload(jobs, make_clip(tmp_path / "clip.mp4")))
+        assert failures == [[name]]
+        assert done.record.state is VideoState.FAILED
+        assert done.record.problem and done.record.problem["code"] == "fault"
 
 
 async def test_a_video_that_was_added_is_segmented(
