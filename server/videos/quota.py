@@ -10,7 +10,9 @@ from server.database.video_record import Kept, VideoRecord, VideoState
 
 LINGER_SECONDS = 60.0
 """For how many seconds the pieces of a video that has succeeded stay in a shared folder after its
-end, and after they were last read on any server; servers record reads much more often."""
+end, and after they were last read on any server; servers record reads much more often.
+
+Both times are those of the servers that wrote them: clocks must agree within some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
