@@ -95,10 +95,14 @@ class Keyring:
 
     async def by_ticket(self, ticket: str) -> Caller:
         """Return the caller with a ticket, which is thereby used up. Raises Unauthorized."""
-        caller = self.tickets.redeem(ticket, self.clock())
+        caller = self.tickets.redeem(ticket, self.since())
         if caller is None or not await self.is_valid(caller):
             raise Unauthorized(_NO_TICKET)
         return caller
+
+    def ticket(self, caller: Caller) -> str:
+        """Return a new ticket for a caller. Raises TooMany."""
+        return self.tickets.issue(caller, self.since())
 
     async def session(self, caller: Caller) -> str:
         """Return a cookie for a caller. Raises Unauthorized if the key was revoked meanwhile."""

@@ -121,7 +121,7 @@ def keys_router(keyring: Keyring, who: Access) -> APIRouter:
     @router.post("/tickets", status_code=201)
     async def issue_ticket(request: Request) -> TicketBody:
         """Issue a ticket for a socket or a picture, whose headers a browser cannot set."""
-        return TicketBody(ticket=keyring.tickets.issue(caller_of(request), keyring.clock()))
+        return TicketBody(ticket=keyring.ticket(caller_of(request)))
 
     @router.get("/session")
     async def get_session(request: Request) -> SessionBody:
