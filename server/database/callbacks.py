@@ -7,7 +7,6 @@ call is lost in between.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sql
@@ -21,6 +20,10 @@ from server.database.sealed_addresses import (
 )
 from server.database.video_record import ACTIVE
 from server.security.sealing import Seal
+
+UNREADABLE_SECONDS = 24 * 3600.0
+"""For how many seconds after the end of its video a callback is left to other servers; nobody calls
+it after that."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,18 +51,28 @@ class CallbackRows:
         self._mine = VIDEOS.c.server == folder
 
     def due(self, now: float, limit: int) -> list[Callback]:
-        """Return the callbacks of ended videos that are due, the longest due first. One whose
-        address cannot be read, because the server's secret has changed, is removed."""
+        """Return the callbacks of ended videos that are due, the longest due first.
+
+        One whose address this server cannot read, because it was sealed with another secret, is
+        left to others; it is removed when no server would call it any more.
+        """
         chosen = (
-            sql.select(CALLBACKS)
+            sql.select(CALLBACKS, VIDEOS.c.ended)
             .join(VIDEOS, VIDEOS.c.id == CALLBACKS.c.video)
             .where(self._mine, VIDEOS.c.state.not_in(ACTIVE), CALLBACKS.c.next_try <= now)
             .order_by(CALLBACKS.c.next_try)
-            .limit(limit)
         )
+        found: list[Callback] = []
         with self._database.begin() as connection:
-            stored = [Callback(**row) for row in connection.execute(chosen).mappings()]
-        return list(self._readable(stored))
+            rows = connection.execute(chosen).all()
+        for *stored, ended in rows:
+            if (callback := self._read(Callback(*stored))) is not None:
+                found.append(callback)
+            elif now - ended > UNREADABLE_SECONDS:
+                self._give_up(stored[0])
+            if len(found) == limit:
+                break
+        return found
 
     def take(self, callback: Callback, until: float) -> bool:
         """Reserve a callback ``until`` a time, in seconds since the epoch; return False if another
@@ -94,12 +107,11 @@ class CallbackRows:
         with self._database.begin() as connection:
             connection.execute(CALLBACKS.delete().where(CALLBACKS.c.video.not_in(known)))
 
-    def _readable(self, stored: list[Callback]) -> Iterator[Callback]:
-        for callback in stored:
-            url = unsealed_callback(callback.url, self._seal)
-            if url is not None:
-                yield replace(callback, url=url)
-            else:
-                why = "the server's secret has changed"
-                _log.warning("the callback of %s is given up: %s", callback.video, why)
-                self.remove(callback.video)
+    def _read(self, stored: Callback) -> Callback | None:
+        url = unsealed_callback(stored.url, self._seal)
+        return None if url is None else replace(stored, url=url)
+
+    def _give_up(self, video: str) -> None:
+        why = "it was sealed with another secret"
+        _log.warning("the callback of %s is given up: %s", video, why)
+        self.remove(video)
