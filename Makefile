@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= $(or $(MASTREAM_FOLDER),data)
 PORT   ?= $(or $(MASTREAM_PORT),8000)
-WORKERS ?= 2
+WORKERS ?= 3
 VARIANT ?= cpu
 # A docker client is no use without its daemon.
 ENGINE  ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v podman || command -v buildah)
