@@ -33,14 +33,13 @@ def main(socket: str, compose: str, *profiles: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the containers are removed first
     engine = Engine(socket, NAME)
     project = Project(compose, engine, free_ports())
-    rows: list[str] = []
+    profile = "at the start"
     try:
         project.down()
         with health_checked(engine):
             for profile in profiles or CHECKS:
                 for row in rows_of(profile, project):
                     print(row, flush=True)
-                    rows.append(row)
     except Broken as broken:
         print(f"FAILED: {profile}: {broken}", file=sys.stderr)
         return 1

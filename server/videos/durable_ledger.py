@@ -111,7 +111,7 @@ class DurableLedger(Ledger):
         """Return the pieces of the present plan, and take pieces from it from now on; none if the
         video is planned for another signature, or has ended."""
         rows = await self._ask(self._rows.all, self._video, self._signature)
-        self._plan = [_piece(row) for row in rows]
+        self._plan = [piece_of(row) for row in rows]
         return rows
 
     async def take(self, after: int | None = None) -> Taken | None:
@@ -180,7 +180,7 @@ class DurableLedger(Ledger):
         """Return the rows of all pieces; none if the plan has changed, or if this server takes no
         more."""
         rows = await self._ask(self._rows.all, self._video, self._signature)
-        return rows if [_piece(row) for row in rows] == self._plan and not self.rests else []
+        return rows if [piece_of(row) for row in rows] == self._plan and not self.rests else []
 
     async def _taken(self, number: int) -> Taken | None:
         """Take a piece; return None if another server has it, or if the plan has changed."""
@@ -227,12 +227,13 @@ def finished_piece(row: PieceRow) -> Finished:
     return Finished(row.number, _taken(row).folder, row.frames or 0, row.losses or Losses())
 
 
-def _piece(row: PieceRow) -> Piece:
+def piece_of(row: PieceRow) -> Piece:
+    """Return the piece that is stored in a row."""
     return Piece(row.number, row.first, row.last)
 
 
 def _taken(row: PieceRow) -> Taken:
-    return Taken(_piece(row), row.epoch, max(row.deaths - 1, 0))
+    return Taken(piece_of(row), row.epoch, max(row.deaths - 1, 0))
 
 
 def _frames_in(attempt: Path) -> int:

@@ -40,8 +40,7 @@ class VideoService:
         self._make_chores = make_chores
 
     async def start(self) -> None:
-        """Queue again the videos that a dead process left running, and start. Raises Fault if
-        another process uses the folder."""
+        """Queue again the videos that a dead process left running, and start."""
         await self.jobs.start()
         self.chores = [asyncio.create_task(chore) for chore in self._make_chores()]
 

@@ -15,11 +15,11 @@ from server.errors import DiskFull
 from server.frame import Losses
 from server.sources.cuts import Cuts, Uncut
 from server.videos.disk_space import DiskSpace
-from server.videos.durable_ledger import DurableLedger, finished_piece
+from server.videos.durable_ledger import DurableLedger, finished_piece, piece_of
 from server.videos.joining import join_pieces
 from server.videos.keeping import Lost
 from server.videos.ledger import Finished
-from server.videos.pieces import Piece, cuts_of, in_one_piece, keys_of
+from server.videos.pieces import cuts_of, in_one_piece, keys_of
 from server.videos.places import results_name
 from server.videos.reader import CutsDiffer, Space, Work
 from server.videos.segmenting import all_losses, cuts_of_video, planned, segment_pieces
@@ -137,7 +137,7 @@ class VideoJob:
         done = [row for row in rows if row.state is PieceState.DONE]
         self.counts.frames = {row.number: row.frames or 0 for row in done}
         self._changed()
-        pieces = [Piece(row.number, row.first, row.last) for row in rows]
+        pieces = [piece_of(row) for row in rows]
         cuts = cuts_of(pieces, [row.keys for row in rows])
         lanes = self._lanes() if len(rows) > 1 else 1
         try:

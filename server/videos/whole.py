@@ -77,7 +77,7 @@ class Whole:
         failures = await self._ledger.fail(taken)
         if not failures:
             return False
-        _log.warning("the step %s failed %d times: %s", step.value, failures, error)
+        _log.warning("the step %s failed %d times: %s", step.value, failures, error, exc_info=error)
         if taken.deaths >= MAX_DEATHS or failures >= self._ledger.max_failures:
             return True
         self._ledger.rest()
