@@ -59,8 +59,9 @@ def let_go(state: PieceState) -> dict[str, Any]:
 
 
 def untouched() -> sql.ColumnElement[float]:
-    """Return for how many seconds nobody has had any of a group of pieces; a large number if nobody
-    ever had, and a negative one while somebody has."""
+    """Return for how many seconds nobody has had any of a group of pieces, counted from their
+    planning if nobody ever had; a large number if there are none yet, and a negative one while
+    somebody has one."""
     part = sql.case((PIECES.c.number != WHOLE, PIECES.c.expires))
     return seconds_now() - sql.func.coalesce(sql.func.max(part), 0.0)
 

@@ -70,7 +70,9 @@ class Relay(ABC):
 
     def prepare(self, host: str, port: int) -> None:
         """Make the first connection before a client asks for it. Raises SourceFault."""
-        self._prepared = host, port, self._guard.connect(host, port)
+        made = self._guard.connect(host, port)
+        with self._lock:
+            self._prepared = host, port, made
 
     def dial(self, host: str, port: int) -> socket.socket:
         """Return a checked connection. Raises SourceFault."""
@@ -113,6 +115,7 @@ class Relay(ABC):
         with client:
             try:
                 with suppress(OSError):
+                    self._wait_for_client(client)
                     self.serve(client)
             except SourceFault as fault:
                 self._note(fault)
@@ -158,7 +161,6 @@ class RtspRelay(Relay):
         super().__init__(guard, hold)
 
     def serve(self, client: socket.socket) -> None:
-        self._wait_for_client(client)
         with ExitStack() as stack:
             server = stack.enter_context(self.dial(*self._place))
             if self._tls is not None:
@@ -173,7 +175,6 @@ class HttpRelay(Relay):
     """A proxy for HTTP and, by CONNECT, for HTTPS. One request per connection."""
 
     def serve(self, client: socket.socket) -> None:
-        self._wait_for_client(client)
         request = read_request(_read_head(client))
         with self.dial(request.host, request.port) as server:
             if request.is_tunnel:

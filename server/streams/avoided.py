@@ -7,8 +7,8 @@ AVOID_SECONDS = 60.0
 
 
 class Avoided:
-    """Pure; times are seconds. Mutable state: when each stream was left to others, for twice as
-    long as it is avoided."""
+    """It has no clock: times are passed in, in seconds. Mutable state: when each stream was left to
+    others, kept for twice as long as it is avoided."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}

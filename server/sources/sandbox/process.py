@@ -129,14 +129,14 @@ class Decoder:
 
     def _is_sign(self, answer: dict[str, Any]) -> bool:
         """Return whether an answer only reports the child's state; record it if so."""
-        is_seal = "sealed" in answer and self._seal is not None
-        if not is_seal and "alive" not in answer:
+        seal = self._seal if "sealed" in answer else None
+        if seal is None and "alive" not in answer:
             return False
         self._signs += 1
         if self._signs > SIGNS + time.monotonic() - self._began:
             raise nonsense()
-        if is_seal and self._seal is not None:
-            self._seal.sealed()
+        if seal is not None:
+            seal.sealed()
         if "counts" in answer:
             try:
                 take_counts(answer["counts"], self._counts)
