@@ -6,7 +6,6 @@ import asyncio
 import http.server
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from fractions import Fraction
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from server.errors import BadVideo, SourceFault, UnsupportedMedia
 from server.frame import Frame
@@ -36,13 +36,6 @@ def files() -> int:
 
 def decoding() -> bool:
     return any(thread.name == "source" for thread in threading.enumerate())
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

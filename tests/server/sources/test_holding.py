@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from server.frame import Frame
 from server.sources.container import ContainerSource
@@ -23,13 +23,6 @@ WHOLE = 48 * 64 * 3
 def frame(whole: bool = True) -> Frame:
     original = np.zeros((48, 64, 3), np.uint8) if whole else None
     return Frame(np.zeros((24, 32, 3), np.uint8), 0, original=original)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 def test_a_picture_counts_until_its_last_reference_is_gone() -> None:

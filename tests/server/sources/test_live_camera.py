@@ -22,6 +22,7 @@ from clock_picture import Taken
 from damaging_proxy import damaging_proxy
 from http_cameras import http_camera
 from living import open_files, thread_names
+from waiting import until
 
 from server.errors import (
     SourceFault,
@@ -44,13 +45,6 @@ CODECS = ("h264", "hevc", "mjpeg")
 def live(url: str, timeout: float = 10.0, late: float | None = None) -> ContainerSource:
     """A connection at a quarter of the camera's width; no frame is lost unless it is ``late``."""
     return ContainerSource(url, 60, 80, live=True, timeout=timeout, capacity=1000, late=late)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 async def some(source: ContainerSource, number: int) -> list[Frame]:

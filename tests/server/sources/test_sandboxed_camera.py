@@ -3,7 +3,6 @@ decoder."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from cameras import Camera
 from hostile_tricks import WRITTEN
 from http_cameras import http_camera
 from living import children, open_files, thread_names
+from waiting import until
 
 from server.dialling.dial import Guard
 from server.errors import (
@@ -85,13 +85,6 @@ def decoders() -> list[int]:
 
 def has_decoded(source: ContainerSource, frames: int) -> bool:
     return source.frames >= frames
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 @contextmanager
